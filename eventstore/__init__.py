@@ -1,0 +1,106 @@
+"""An embedded event store for Python: streams, snapshots, cursors and attachments in one SQLite file.
+
+Names are loaded when first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eventstore.events import EventType, UnknownEvent, declared_types, event, name_of, upcast
+    from eventstore.memory import MemoryStore
+    from eventstore.opening import open_reader, open_store
+    from eventstore.protocol import EventReader, EventStore
+    from eventstore.records import (
+        ANY_VERSION,
+        Appended,
+        Attachment,
+        Batch,
+        Cursor,
+        Durability,
+        Grant,
+        Instant,
+        NewEvent,
+        Problem,
+        Receipt,
+        Record,
+        Snapshot,
+        StoreStatistics,
+        StreamInfo,
+        StreamWrite,
+        Verification,
+    )
+
+_HOME = {
+    "events": ("EventType", "UnknownEvent", "declared_types", "event", "name_of", "upcast"),
+    "memory": ("MemoryStore",),
+    "opening": ("open_reader", "open_store"),
+    "protocol": ("EventReader", "EventStore"),
+    "records": (
+        "ANY_VERSION",
+        "Appended",
+        "Attachment",
+        "Batch",
+        "Cursor",
+        "Durability",
+        "Grant",
+        "Instant",
+        "NewEvent",
+        "Problem",
+        "Receipt",
+        "Record",
+        "Snapshot",
+        "StoreStatistics",
+        "StreamInfo",
+        "StreamWrite",
+        "Verification",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - grouped by module, as above
+    "EventType",
+    "UnknownEvent",
+    "declared_types",
+    "event",
+    "name_of",
+    "upcast",
+    "MemoryStore",
+    "open_reader",
+    "open_store",
+    "EventReader",
+    "EventStore",
+    "ANY_VERSION",
+    "Appended",
+    "Attachment",
+    "Batch",
+    "Cursor",
+    "Durability",
+    "Grant",
+    "Instant",
+    "NewEvent",
+    "Problem",
+    "Receipt",
+    "Record",
+    "Snapshot",
+    "StoreStatistics",
+    "StreamInfo",
+    "StreamWrite",
+    "Verification",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

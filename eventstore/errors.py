@@ -1,0 +1,246 @@
+"""Everything the store raises. Each leaf has a stable code, what was wrong as attributes, and what to try."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class EventStoreError(Exception):
+    """Base of every error of this package."""
+
+    code: ClassVar[str] = "ES-0000"
+    """Stable code, for documentation and for programs."""
+    hint: str = ""
+    """What to try, a sentence."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
+
+
+# --- declaring and encoding events --------------------------------------------------------------------------------
+
+
+class NotAnEvent(EventStoreError, TypeError):
+    """A class was used as an event without being declared as one."""
+
+    code = "ES-1001"
+    hint = "declare the class with @event('category.name', 1)"
+
+    def __init__(self, cls: type) -> None:
+        super().__init__(f"{cls.__qualname__} is not declared as an event")
+        self.cls = cls
+
+
+class DuplicateEventType(EventStoreError, ValueError):
+    """Two classes claim one stored name."""
+
+    code = "ES-1002"
+    hint = "give one of the classes another name; stored names must stay unique"
+
+    def __init__(self, name: str, first: type, second: type) -> None:
+        super().__init__(f"event name {name!r} is claimed by {first.__qualname__} and {second.__qualname__}")
+        self.name, self.first, self.second = name, first, second
+
+
+class EventRefused(EventStoreError, ValueError):
+    """An event's value would not come back from the log as it went in."""
+
+    code = "ES-1003"
+    hint = "use only str, bool, int within 64 bits, finite float, None, and lists, dicts and attrs classes of them"
+
+    def __init__(self, type_name: str, field: str, reason: str) -> None:
+        super().__init__(f"event {type_name!r} cannot be stored: field {field!r}: {reason}")
+        self.type_name, self.field, self.reason = type_name, field, reason
+
+
+class UnknownEventType(EventStoreError, LookupError):
+    """The log holds an event of a type or a later version that this process does not know."""
+
+    code = "ES-1004"
+    hint = "import the module that declares it, or upgrade; tools can read on with placeholders"
+
+    def __init__(self, position: int, type_name: str, schema_version: int) -> None:
+        super().__init__(f"position {position}: event {type_name!r} version {schema_version} is not known here")
+        self.position, self.type_name, self.schema_version = position, type_name, schema_version
+
+
+class EventCountError(EventStoreError, ValueError):
+    """One event was asked of a record that became none or several."""
+
+    code = "ES-1005"
+    hint = "iterate over record.events"
+
+    def __init__(self, position: int, type_name: str, count: int) -> None:
+        super().__init__(f"position {position}: {type_name!r} was upcast to {count} events")
+        self.position, self.type_name, self.count = position, type_name, count
+
+
+# --- finding ------------------------------------------------------------------------------------------------------
+
+
+class PositionNotFound(EventStoreError, KeyError):
+    """No event has this position."""
+
+    code = "ES-2001"
+    hint = "positions run from 'first' to 'head'"
+
+    def __init__(self, position: int, first: int, head: int) -> None:
+        super().__init__(f"no event at position {position}: the log holds {first} to {head}")
+        self.position, self.first, self.head = position, first, head
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class AttachmentNotFound(EventStoreError, KeyError):
+    """No attachment has this key."""
+
+    code = "ES-2002"
+    hint = "list the keys with attachment_keys()"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"no attachment {key!r}")
+        self.key = key
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+# --- appending ----------------------------------------------------------------------------------------------------
+
+
+class WrongVersion(EventStoreError):
+    """The stream is not where the writer thought it was."""
+
+    code = "ES-3001"
+    hint = "read the stream again and decide anew"
+
+    def __init__(self, stream: str, expected: int, actual: int) -> None:
+        super().__init__(f"stream {stream!r} is at version {actual}, expected {expected}")
+        self.stream, self.expected, self.actual = stream, expected, actual
+
+
+class Fenced(EventStoreError):
+    """Somebody newer owns this stream or this log."""
+
+    code = "ES-3002"
+    hint = "stop writing; the newer owner goes on"
+
+    def __init__(self, what: str, epoch: int, current: int) -> None:
+        super().__init__(f"{what} belongs to epoch {current}, not {epoch}")
+        self.what, self.epoch, self.current = what, epoch, current
+
+
+class AppendFailed(EventStoreError, OSError):
+    """The storage refused, and certainly nothing was stored."""
+
+    code = "ES-3003"
+    hint = "check the disk, then append again"
+
+    def __init__(self, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"append failed, nothing was stored: {reason}", hint=hint)
+        self.reason = reason
+
+
+class StorageFull(AppendFailed):
+    """There is no space left; nothing was stored."""
+
+    code = "ES-3004"
+    hint = "free space on the disk of the log; appends resume by themselves"
+
+
+class OutcomeUnknown(EventStoreError, OSError):
+    """The commit failed half-way: it may or may not be stored until ``settle`` succeeds."""
+
+    code = "ES-3005"
+    hint = "call settle() until it succeeds, then look whether it is there"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the outcome of an append is unknown: {reason}")
+        self.reason = reason
+
+
+# --- opening ------------------------------------------------------------------------------------------------------
+
+
+class OpenError(EventStoreError):
+    """A log could not be opened. ``path`` says which."""
+
+    code = "ES-4000"
+
+    def __init__(self, path: str, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+
+
+class LogNotFound(OpenError, FileNotFoundError):
+    """There is no log at this path."""
+
+    code = "ES-4001"
+    hint = "check the path; a log is <checkpoint_dir>/<agent_id>/lrm.db"
+
+
+class NotALog(OpenError, ValueError):
+    """The file is something else, or too damaged to tell."""
+
+    code = "ES-4002"
+    hint = "point to an lrm.db; nothing in the file was changed"
+
+
+class LogTooNew(OpenError):
+    """The log was written by a later release."""
+
+    code = "ES-4003"
+    hint = "upgrade lrm-actors; nothing in the file was changed"
+
+    def __init__(self, path: str, found: int, known: int) -> None:
+        super().__init__(path, f"{path} has schema {found}, this release knows up to {known}")
+        self.found, self.known = found, known
+
+
+class LogLocked(OpenError, BlockingIOError):
+    """Another process owns the log."""
+
+    code = "ES-4004"
+    hint = "stop the other process, or use another agent_id; reading needs no ownership"
+
+
+class LogNotWritable(OpenError, PermissionError):
+    """The directory or the file cannot be written."""
+
+    code = "ES-4005"
+    hint = "make the directory writable, or choose another checkpoint_dir"
+
+
+class StoreClosed(EventStoreError, RuntimeError):
+    """The handle was used after ``close``."""
+
+    code = "ES-4006"
+    hint = "open the log again"
+
+
+# --- damage -------------------------------------------------------------------------------------------------------
+
+
+class CorruptEvent(EventStoreError, ValueError):
+    """A stored event is not what was written."""
+
+    code = "ES-5001"
+    hint = "run 'lrm verify' to see how far the damage goes"
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(f"position {position}: {reason}")
+        self.position, self.reason = position, reason
+
+
+class CorruptAttachment(EventStoreError, ValueError):
+    """An attachment's bytes are not what was stored."""
+
+    code = "ES-5002"
+    hint = "use an older one"
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"attachment {key!r}: {reason}")
+        self.key, self.reason = key, reason

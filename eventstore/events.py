@@ -1,0 +1,121 @@
+"""What an event *is*: a frozen attrs class under a stable stored name and schema version.
+
+This module imports neither SQLite nor threads nor clocks, so that pure code may declare events with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar, dataclass_transform
+
+import attrs
+
+from eventstore.errors import DuplicateEventType, NotAnEvent
+
+T = TypeVar("T")
+
+Payload: TypeAlias = dict[str, Any]
+"""An event's stored form before it becomes a class: the decoded JSON object."""
+
+Upcast: TypeAlias = "Payload | Sequence[tuple[str, Payload]] | None"
+"""What an upcaster returns: one payload of the next version, several (type name, payload) pairs, or None to drop it."""
+
+
+@attrs.frozen
+class EventType:
+    """The stored identity of an event class."""
+
+    name: str
+    """Stable dotted name, ``<category>.<past participle>``. Never a class path."""
+    version: int
+    """Schema version, 1 or more."""
+    cls: type
+
+
+_by_class: dict[type, EventType] = {}
+_by_name: dict[str, EventType] = {}
+_upcasters: dict[tuple[str, int], Callable[[Payload], Upcast]] = {}
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(attrs.field,))
+def event(name: str, version: int) -> Callable[[type[T]], type[T]]:
+    """Declare a class as an event stored under ``name`` with schema ``version``.
+
+    The class becomes ``attrs.frozen`` if it is not an attrs class yet. Declaring the same name twice is refused unless it
+    is the same class declared again (a module that was reloaded).
+
+    Raises:
+        DuplicateEventType: another class has this name.
+        ValueError: the name is not ``category.name`` or the version is below 1.
+    """
+    category, dot, rest = name.partition(".")
+    if not (category and dot and rest) or version < 1:
+        msg = f"event name must be 'category.name' and version at least 1, got {name!r}, {version!r}"
+        raise ValueError(msg)
+
+    def declare(cls: type[T]) -> type[T]:
+        declared: type[T] = cls if "__attrs_attrs__" in vars(cls) else attrs.frozen(cls)
+        known = _by_name.get(name)
+        if known is not None and (known.cls.__module__, known.cls.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise DuplicateEventType(name, known.cls, cls)
+        kind = EventType(name, version, declared)
+        _by_class[declared] = kind
+        _by_name[name] = kind
+        return declared
+
+    return declare
+
+
+def upcast(name: str, from_version: int) -> Callable[[Callable[[Payload], Upcast]], Callable[[Payload], Upcast]]:
+    """Declare how a stored payload of ``name`` at ``from_version`` becomes the next version.
+
+    Upcasters are chained up to the current version and run wherever events are read, tools included.
+    """
+
+    def declare(function: Callable[[Payload], Upcast]) -> Callable[[Payload], Upcast]:
+        _upcasters[name, from_version] = function
+        return function
+
+    return declare
+
+
+def type_of(cls: type) -> EventType:
+    """The stored identity of an event class.
+
+    Raises:
+        NotAnEvent: the class was never declared with ``@event``.
+    """
+    try:
+        return _by_class[cls]
+    except KeyError:
+        raise NotAnEvent(cls) from None
+
+
+def name_of(cls: type) -> str:
+    """The stored name of an event class."""
+    return type_of(cls).name
+
+
+def find_type(name: str) -> EventType | None:
+    """The declared event type of a stored name, or None when this process does not know it."""
+    return _by_name.get(name)
+
+
+def find_upcaster(name: str, version: int) -> Callable[[Payload], Upcast] | None:
+    """The upcaster for one stored version, if one was declared."""
+    return _upcasters.get((name, version))
+
+
+def declared_types() -> Mapping[str, EventType]:
+    """Every event type this process knows, by stored name."""
+    return dict(_by_name)
+
+
+@attrs.frozen
+class UnknownEvent:
+    """Stands in for an event this process cannot decode, where the reader asked to go on."""
+
+    type: str
+    schema_version: int
+    payload: Payload
+    reason: str

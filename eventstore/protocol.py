@@ -1,0 +1,155 @@
+"""What every store promises. SQLite and memory keep it today; the words are free of either.
+
+A store has one **owner** at a time: opening for writing takes ownership and bumps the owner's epoch. In it, each stream
+has at most one **acquirer**: ``acquire`` bumps the stream's epoch. An append is refused unless both are current, and the
+check is part of the append's own transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+from eventstore.records import (
+    Appended,
+    Attachment,
+    Batch,
+    Grant,
+    Record,
+    Receipt,
+    Snapshot,
+    StoreStatistics,
+    StreamInfo,
+    Verification,
+)
+
+
+class EventReader(Protocol):
+    """Reading a log, from the owning process or any other, while it is written. Safe to use from any thread."""
+
+    @property
+    def head(self) -> int:
+        """Position of the newest event, 0 when there is none."""
+
+    @property
+    def first(self) -> int:
+        """Position of the oldest event still kept, 1 when nothing was ever removed."""
+
+    def streams(self, prefix: str = "") -> Sequence[StreamInfo]:
+        """The streams whose name starts with ``prefix``, by name."""
+
+    def version(self, stream: str) -> int:
+        """Version of a stream, 0 when it does not exist."""
+
+    def get(self, position: int) -> Record:
+        """One record.
+
+        Raises:
+            PositionNotFound: no event has this position.
+            UnknownEventType, CorruptEvent: it cannot be decoded.
+        """
+
+    def read(
+        self,
+        *,
+        after: int = 0,
+        up_to: int | None = None,
+        types: Iterable[str] | None = None,
+        streams: Iterable[str] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Record]:
+        """Records in log order, positions in ``(after, up_to]``, optionally only of some types or some exact streams.
+
+        Reads in short pages, so that a slow reader never pins the log. Sees what is committed when each page is read.
+        """
+
+    def read_stream(self, stream: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
+        """Records of one stream in order, versions in ``(after, up_to]``. Empty for a stream that does not exist."""
+
+    def read_category(self, category: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
+        """Records of ``category`` and of every ``category/…`` stream in log order, positions in ``(after, up_to]``."""
+
+    def tail(self, *, after: int = 0, poll_s: float = 0.1, stop: Callable[[], bool] | None = None) -> Iterator[Record]:
+        """Like ``read``, then wait for more, for ever or until ``stop()`` is true."""
+
+    def position_at(self, wall_s: float) -> int:
+        """The last position recorded at or before a wall-clock time, 0 when there is none."""
+
+    def snapshot(self, stream: str, *, schema: str | None = None, up_to: int | None = None) -> Snapshot | None:
+        """The newest snapshot of a stream at or below a version, optionally only of one schema.
+
+        One whose checksum is wrong is passed over for the next older one: the log still has the truth.
+        """
+
+    def cursor(self, consumer: str) -> int | None:
+        """How far a consumer has read, None when it never stored a cursor."""
+
+    def receipt(self, command_id: str) -> Receipt | None:
+        """The remembered reply to a command, if it is still kept."""
+
+    def attachment(self, key: str) -> Attachment:
+        """The bytes kept under a key.
+
+        Raises:
+            AttachmentNotFound: there are none.
+            CorruptAttachment: they are not what was stored.
+        """
+
+    def attachment_keys(self, prefix: str = "") -> Sequence[str]:
+        """The keys kept, in order."""
+
+    def verify(self) -> Verification:
+        """Read everything and report what is wrong: gaps, checksums, the hash chain, what cannot be decoded."""
+
+    def statistics(self) -> StoreStatistics:
+        """This moment's counts."""
+
+    def close(self) -> None:
+        """Let go of everything. Idempotent."""
+
+
+class EventStore(EventReader, Protocol):
+    """Owning a log: reading it and appending to it. Safe to use from any thread."""
+
+    @property
+    def owner_epoch(self) -> int:
+        """Fencing token of this ownership, higher than any before it."""
+
+    def acquire(self, stream: str) -> Grant:
+        """Take a stream over: from now on only the returned epoch may append to it.
+
+        Raises:
+            AppendFailed, OutcomeUnknown: the storage refused.
+        """
+
+    def append(self, batch: Batch) -> Appended:
+        """Make a batch true, all of it or none, and durable as its class says, before returning.
+
+        Raises:
+            WrongVersion: a stream is not at the expected version; nothing was stored.
+            Fenced: the stream's epoch or the owner's is no longer current; nothing was stored.
+            EventRefused: a value would not come back as it went in; nothing was stored.
+            AppendFailed: the storage refused; certainly nothing was stored.
+            OutcomeUnknown: it may or may not be stored; call ``settle`` and look.
+        """
+
+    def barrier(self) -> None:
+        """Make everything appended so far durable."""
+
+    def settle(self) -> int:
+        """After ``OutcomeUnknown``: commit a new owner epoch, which decides what is in the log for every process alike.
+
+        Until it has succeeded every append and acquire is refused with ``OutcomeUnknown``. Stream epochs stay valid.
+
+        Returns: the new owner epoch.
+
+        Raises:
+            AppendFailed, OutcomeUnknown: the storage still refuses; try again later.
+            Fenced: another owner has taken the log.
+        """
+
+    def subscribe(self, listener: Callable[[int, frozenset[str]], None]) -> Callable[[], None]:
+        """Call ``listener(head, type names)`` after each commit of events, on the committing thread.
+
+        It must be quick and must not raise. Returns what ends the subscription.
+        """

@@ -1,0 +1,221 @@
+"""The values that go into a store and come out of it. Plain frozen records, free of any backend's words."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import attrs
+
+from eventstore.errors import EventCountError
+
+
+@attrs.frozen
+class Instant:
+    """One moment, told by both clocks. Durations come from ``monotonic_s``; ``wall_s`` is a label."""
+
+    wall_s: float
+    """Seconds since the Unix epoch. May jump."""
+    monotonic_s: float
+    """Seconds on the machine's monotonic clock. Comparable only with the same ``boot_id``."""
+    boot_id: str
+    """Identifies the boot that ``monotonic_s`` counts from."""
+
+
+class Durability(enum.Enum):
+    """What an append waits for."""
+
+    STRICT = "strict"
+    """On disk before the call returns. The default."""
+    RELAXED = "relaxed"
+    """Written; on disk at the next strict append or ``barrier``. For samples that may be lost."""
+
+
+ANY_VERSION = -1
+"""As ``expected_version``: append wherever the stream ends."""
+
+
+@attrs.frozen
+class NewEvent:
+    """An event on its way in, with why it happened."""
+
+    event: object
+    """An instance of a class declared with ``@event``."""
+    cause: int | None = None
+    """Position of the record that caused it; None when it comes from outside."""
+    after_previous: bool = False
+    """The cause is the event just before it in the same stream write; ``cause`` is then ignored."""
+    command_id: str | None = None
+    """Id of the command it was decided from."""
+    correlation_id: str = ""
+    """Shared by everything that follows from one outside trigger."""
+    depth: int = 0
+    """How many wired hand-overs lie between the outside and this event."""
+
+
+@attrs.frozen
+class StreamWrite:
+    """Events for one stream."""
+
+    stream: str
+    events: tuple[NewEvent, ...]
+    expected_version: int = ANY_VERSION
+    """The stream's version before this write (0: it must not exist yet)."""
+    epoch: int | None = None
+    """The writer's stream epoch from ``acquire``; None for streams nobody acquired."""
+
+
+@attrs.frozen
+class Cursor:
+    """How far a consumer has read: everything up to and including ``position`` is dealt with."""
+
+    consumer: str
+    position: int
+
+
+@attrs.frozen
+class Receipt:
+    """The remembered reply to a command, so that a retry gets the first answer."""
+
+    command_id: str
+    reply: Any
+    """A JSON value."""
+
+
+@attrs.frozen
+class Snapshot:
+    """A folded state at a version, kept to shorten recovery."""
+
+    stream: str
+    version: int
+    schema: str
+    """Stable name and version of the state's form, ``breaker/1``. A snapshot of another schema is ignored."""
+    data: bytes
+
+
+@attrs.frozen
+class Attachment:
+    """Bytes too large for an event, kept beside it and committed with it."""
+
+    key: str
+    data: bytes
+
+
+@attrs.frozen
+class Batch:
+    """Everything that one append makes true together, or not at all."""
+
+    writes: tuple[StreamWrite, ...] = ()
+    cursors: tuple[Cursor, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+    snapshots: tuple[Snapshot, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    discard: tuple[str, ...] = ()
+    """Keys of attachments to delete."""
+    durability: Durability = Durability.STRICT
+
+
+@attrs.frozen
+class Appended:
+    """What an append did."""
+
+    first_position: int
+    """Position of the first event written; with no events, the head's."""
+    last_position: int
+    versions: dict[str, int]
+    """New version of each stream written."""
+
+
+@attrs.frozen
+class Grant:
+    """Ownership of one stream: appends that carry an older epoch are refused from now on."""
+
+    stream: str
+    epoch: int
+    version: int
+
+
+@attrs.frozen
+class StreamInfo:
+    """One stream as the store knows it."""
+
+    name: str
+    version: int
+    epoch: int
+    """0 when nobody ever acquired it."""
+
+
+@attrs.frozen
+class Record:
+    """An event as it was stored."""
+
+    position: int
+    """Index in the whole log, from 1, without gaps."""
+    stream: str
+    version: int
+    """Index in the stream, from 1, without gaps."""
+    type: str
+    schema_version: int
+    events: tuple[object, ...]
+    """Decoded and upcast: usually one, none when an upcaster drops it, several when it splits it."""
+    recorded_at: Instant
+    cause: int | None
+    command_id: str | None
+    correlation_id: str
+    depth: int
+    data: bytes
+    """The stored JSON, exactly."""
+
+    @property
+    def event(self) -> Any:
+        """The one event of this record.
+
+        Raises:
+            EventCountError: an upcaster made none or several of it; use ``events``.
+        """
+        if len(self.events) != 1:
+            raise EventCountError(self.position, self.type, len(self.events))
+        return self.events[0]
+
+
+@attrs.frozen
+class Problem:
+    """One thing that ``verify`` found wrong."""
+
+    what: str
+    """Stable code: ``gap``, ``checksum``, ``chain``, ``decode``, ``version``, ``snapshot``, ``attachment``, ``file``."""
+    position: int | None
+    detail: str
+
+
+@attrs.frozen
+class Verification:
+    """The result of ``verify``."""
+
+    events: int
+    streams: int
+    snapshots: int
+    attachments: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is wrong."""
+        return not self.problems
+
+
+@attrs.frozen
+class StoreStatistics:
+    """A moment's counts of a store."""
+
+    head: int
+    streams: int
+    events_appended: int
+    """By this handle since it was opened."""
+    batches_appended: int
+    failures: int
+    """Appends that failed or whose outcome was unknown."""
+    size_bytes: int
+    """Bytes on disk, 0 for a store in memory."""
+    owner_epoch: int
+    """0 for a reader."""

@@ -1,0 +1,64 @@
+"""Keeps long-running agents alive: event-sourced actors, supervision and recovery that survive ``kill -9``.
+
+Names are loaded when first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lrm_actors.actors.breaker import CircuitBreaker
+    from lrm_actors.domain.behavior import Command, Context, Decision, Effect, Spec, StartTimer, Wire, then
+    from lrm_actors.errors import CircuitOpen, LrmError
+    from lrm_actors.integration import Host, LongRunningIntegration
+    from lrm_actors.mode import LongRunningMode
+    from lrm_actors.runtime.system import ActorSystem
+    from lrm_actors.settings import LongRunningSettings
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "actors.breaker": ("CircuitBreaker",),
+    "domain.behavior": ("Command", "Context", "Decision", "Effect", "Spec", "StartTimer", "Wire", "then"),
+    "errors": ("CircuitOpen", "LrmError"),
+    "integration": ("Host", "LongRunningIntegration"),
+    "mode": ("LongRunningMode",),
+    "runtime.system": ("ActorSystem",),
+    "settings": ("LongRunningSettings",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "ActorSystem",
+    "CircuitBreaker",
+    "CircuitOpen",
+    "Command",
+    "Context",
+    "Decision",
+    "Effect",
+    "Host",
+    "LongRunningIntegration",
+    "LongRunningMode",
+    "LongRunningSettings",
+    "LrmError",
+    "Spec",
+    "StartTimer",
+    "Wire",
+    "then",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Who does it: how the effects of each actor are carried out in the world."""

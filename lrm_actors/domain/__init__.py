@@ -1,0 +1,1 @@
+"""What happens: pure decisions of each actor. Knows no I/O, clock, thread or randomness."""

@@ -1,0 +1,182 @@
+"""Everything this package raises. Each leaf has a stable code, what was wrong as attributes, and what to try."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class LrmError(Exception):
+    """Base of every error of this package."""
+
+    code: ClassVar[str] = "LRM-0000"
+    """Stable code, for documentation and for programs."""
+    hint: str = ""
+    """What to try, a sentence."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
+
+
+# --- settings and set-up ------------------------------------------------------------------------------------------
+
+
+class SettingsError(LrmError, ValueError):
+    """A setting has a value it cannot have."""
+
+    code = "LRM-1001"
+
+    def __init__(self, field: str, value: object, allowed: str, *, source: str = "argument") -> None:
+        super().__init__(
+            f"{field} = {value!r} (from {source}) is not allowed: it must be {allowed}",
+            hint=f"set {field} to {allowed}",
+        )
+        self.field, self.value, self.allowed, self.source = field, value, allowed, source
+
+
+class UnknownSetting(LrmError, AttributeError):
+    """There is no setting of this name."""
+
+    code = "LRM-1002"
+
+    def __init__(self, field: str, suggestion: str | None = None, *, source: str = "argument") -> None:
+        hint = f"did you mean {suggestion}?" if suggestion else "see the settings reference"
+        super().__init__(f"there is no setting {field!r} (from {source})", hint=hint)
+        self.field, self.suggestion, self.source = field, suggestion, source
+
+
+class WiringError(LrmError, ValueError):
+    """The actors or the wiring table cannot work together."""
+
+    code = "LRM-1003"
+    hint = "each actor needs a name of its own, and each (event, consumer) one row"
+
+
+class NotRunning(LrmError, RuntimeError):
+    """The mode or the system was used before it was started or after it was stopped."""
+
+    code = "LRM-1004"
+    hint = "use it inside 'async with mode:' or between start_monitoring() and stop_monitoring()"
+
+
+# --- asking and telling -------------------------------------------------------------------------------------------
+
+
+class AskError(LrmError):
+    """An ask that ended without a reply. ``command_id`` lets the same command be sent again safely."""
+
+    code = "LRM-2000"
+
+    def __init__(self, message: str, *, actor: str = "", command_id: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.actor, self.command_id = actor, command_id
+
+
+class AskTimeout(AskError, TimeoutError):
+    """No reply in time. The command may still be carried out."""
+
+    code = "LRM-2001"
+    hint = "ask again with the same command_id: if it was carried out, the first reply comes back"
+
+
+class ActorStopped(AskError):
+    """The actor is gone: stopped, or given up by its supervisor."""
+
+    code = "LRM-2002"
+    hint = "see 'lrm why restart' for why it was given up"
+
+
+class NoSuchActor(AskError, LookupError):
+    """No actor has this name."""
+
+    code = "LRM-2003"
+    hint = "actors are named in the system's specs"
+
+
+class MailboxFull(AskError):
+    """Too many messages wait; this one was refused."""
+
+    code = "LRM-2004"
+    hint = "slow down, or give the actor a larger mailbox_capacity"
+
+
+class HandlerFailed(AskError):
+    """The actor failed on this command and is being restarted. The error stands here as text, never as itself."""
+
+    code = "LRM-2005"
+    hint = "the command changed nothing; see 'lrm why restart'"
+
+    def __init__(self, actor: str, command: str, error: str, message: str, command_id: str = "") -> None:
+        super().__init__(f"{actor} failed on {command}: {error}: {message}", actor=actor, command_id=command_id)
+        self.command, self.error, self.message = command, error, message
+
+
+class CommandRefused(AskError, ValueError):
+    """The actor understood the command and refused it; nothing changed and nothing is restarted."""
+
+    code = "LRM-2006"
+
+
+class StorageUnavailable(AskError, OSError):
+    """The log cannot be written; certainly nothing was stored."""
+
+    code = "LRM-2007"
+    hint = "free space or mend the disk; the system goes on by itself when the log can be written"
+
+
+class OutcomeUnknown(AskError, OSError):
+    """It is not known whether the command was stored."""
+
+    code = "LRM-2008"
+    hint = "ask again with the same command_id once the log can be written"
+
+
+class StepOrder(CommandRefused):
+    """A step was begun or committed out of order."""
+
+    code = "LRM-2009"
+    hint = "commit or abandon the open step first"
+
+
+# --- guarding and recovering --------------------------------------------------------------------------------------
+
+
+class CircuitOpen(LrmError):
+    """A call was rejected because the service is failing. Try again in ``retry_after_s``."""
+
+    code = "LRM-3001"
+    hint = "wait, or do other work; 'lrm why breaker' says why it opened"
+
+    def __init__(self, service: str, retry_after_s: float) -> None:
+        super().__init__(f"circuit for {service!r} is open, retry in {retry_after_s:.1f} s")
+        self.service, self.retry_after_s = service, retry_after_s
+
+
+class CheckpointNotFound(LrmError, LookupError):
+    """No checkpoint has this id."""
+
+    code = "LRM-3002"
+    hint = "list_checkpoints() names those there are"
+
+    def __init__(self, checkpoint_id: str) -> None:
+        super().__init__(f"no checkpoint {checkpoint_id!r}")
+        self.checkpoint_id = checkpoint_id
+
+
+class CheckpointDamaged(LrmError, ValueError):
+    """A checkpoint's bytes are not what was captured."""
+
+    code = "LRM-3003"
+    hint = "recover without an id: damaged ones are passed over"
+
+    def __init__(self, checkpoint_id: str, reason: str) -> None:
+        super().__init__(f"checkpoint {checkpoint_id!r} is damaged: {reason}")
+        self.checkpoint_id, self.reason = checkpoint_id, reason
+
+
+class NotCapturable(LrmError, TypeError):
+    """The host's state holds something that cannot be stored."""
+
+    code = "LRM-3004"
+    hint = "give plain data: dict, list, str, numbers, bool, None"

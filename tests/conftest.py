@@ -1,0 +1,41 @@
+"""Profiles of the whole test run: the default one is bounded and deterministic, ``--profile release`` does the full counts."""
+
+from __future__ import annotations
+
+import os
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile(
+    "default",
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+hypothesis.settings.register_profile(
+    "release",
+    max_examples=1000,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--profile``: how much of each proof is run."""
+    parser.addoption("--profile", choices=("default", "release"), default=os.environ.get("LRM_TEST_PROFILE", "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the hypothesis profile of the same name."""
+    hypothesis.settings.load_profile(config.getoption("--profile"))
+
+
+@pytest.fixture(scope="session")
+def release(request: pytest.FixtureRequest) -> bool:
+    """Whether the full counts are wanted."""
+    return bool(request.config.getoption("--profile") == "release")
