@@ -1,0 +1,1 @@
+"""``lrm demo``: an agent that watches a web site, the site, and the harm that is done to both."""
