@@ -1,0 +1,150 @@
+"""Who hears of what: one table, an event type and the command it becomes for another actor. Nothing is wired elsewhere.
+
+Each consumer reads these events from the log at its own pace, in log order, and stores how far it has read with its own
+events. A breaker is one of many, so its events are wired by type, whichever stream they stand in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lrm_actors.domain import analyzer, breaker, checkpointer, modes, monitor, supervisor
+from lrm_actors.domain.behavior import Command, Wire
+
+if TYPE_CHECKING:
+    from eventstore.records import Record
+
+ACTOR_PREFIX, COMPONENT_PREFIX = "actor:", "component:"
+CHECKPOINTER = "checkpointer"
+"""What the analyzer calls the component whose failures are failed checkpoints."""
+
+
+# --- to the analyzer: what failed, and how the recovery went ------------------------------------------------------
+
+
+def _missed_heartbeat(event: monitor.HeartbeatMissed, _: Record) -> Command:
+    message = f"no heartbeat for {event.age_s:.1f} s, {event.timeout_s:.1f} s allowed"
+    facts = analyzer.FailureFacts(event.component, message=message, observation="heartbeat_missed")
+    return analyzer.RecordFailure(facts)
+
+
+def _exited(event: monitor.ComponentExited, _: Record) -> Command:
+    facts = analyzer.FailureFacts(
+        event.component,
+        message=event.description,
+        exit_status=event.exit_status,
+        observation="component_exited",
+    )
+    return analyzer.RecordFailure(facts)
+
+
+def _opened(event: breaker.Opened, _: Record) -> Command:
+    facts = analyzer.FailureFacts(event.service, message=event.reason, observation="breaker_opened")
+    return analyzer.RecordFailure(facts)
+
+
+def _restarted_for_analyzer(event: supervisor.ChildRestarted, _: Record) -> Command | None:
+    component = _component(event.child)
+    return analyzer.NoteRecovery(component, ok=True) if component else None
+
+
+def _given_up(event: supervisor.ChildGivenUp, _: Record) -> Command | None:
+    component = _component(event.child)
+    return analyzer.NoteRecovery(component, ok=False) if component else None
+
+
+def _checkpoint_failed(event: checkpointer.CheckpointFailed, _: Record) -> Command:
+    facts = analyzer.FailureFacts(
+        CHECKPOINTER, class_names=(event.error,), message=event.message, observation="checkpoint_failed"
+    )
+    return analyzer.RecordFailure(facts)
+
+
+# --- from the analyzer to whoever acts ----------------------------------------------------------------------------
+
+
+def _restart(event: analyzer.RecoveryChosen, _: Record) -> Command | None:
+    if event.strategy != analyzer.RESTART_COMPONENT or _is_ours(event.component):
+        return None
+    return supervisor.RestartComponent(event.component, event.reason)
+
+
+def _save_or_clean_up(event: analyzer.RecoveryChosen, _: Record) -> Command | None:
+    if event.strategy == analyzer.CLEAN_UP_CHECKPOINTS:
+        return checkpointer.CleanUp()
+    # A failed checkpoint never asks for another one: that would go round for ever.
+    if event.strategy in _SAVING and event.component != CHECKPOINTER:
+        error = f"{event.component}: {event.category}" if event.component else event.category
+        return checkpointer.TakeCheckpoint(checkpointer.EMERGENCY, event.reason, error=error)
+    return None
+
+
+def _reduce_load(event: analyzer.RecoveryChosen, _: Record) -> Command | None:
+    return modes.ReduceLoad(event.reason) if event.strategy == analyzer.REDUCE_LOAD else None
+
+
+_SAVING = frozenset((analyzer.EMERGENCY_CHECKPOINT, analyzer.STOP_AND_REPORT))
+"""Strategies that first of all save the agent's state."""
+
+
+# --- health and mode ----------------------------------------------------------------------------------------------
+
+
+def _component_failed(event: analyzer.FailureRecorded, _: Record) -> Command | None:
+    if not event.component or _is_ours(event.component):
+        return None
+    return monitor.NoteComponentFailed(event.component, event.at_s, event.boot_id)
+
+
+def _restarted_for_monitor(event: supervisor.ChildRestarted, _: Record) -> Command | None:
+    component = _component(event.child)
+    return monitor.NoteComponentRestarted(component) if component else None
+
+
+def _consider_health(event: monitor.HealthChanged, _: Record) -> Command:
+    return modes.ConsiderHealth(event.status, event.cause)
+
+
+def _mode_for_monitor(event: modes.ModeChanged, _: Record) -> Command:
+    return monitor.NoteMode(event.mode)
+
+
+def _mode_for_checkpointer(event: modes.ModeChanged, _: Record) -> Command:
+    return checkpointer.NoteMode(event.mode)
+
+
+# --- helpers ------------------------------------------------------------------------------------------------------
+
+
+def _component(child: str) -> str | None:
+    """Name of a supervised component; None for an actor of ours."""
+    return child.removeprefix(COMPONENT_PREFIX) if child.startswith(COMPONENT_PREFIX) else None
+
+
+def _is_ours(component: str) -> bool:
+    """Whether what failed is a part of this system and not of the host."""
+    return component == CHECKPOINTER or component.startswith(ACTOR_PREFIX)
+
+
+def _wire(event: type, to: str, make: Callable[[Any, Record], Command | None]) -> Wire:
+    return Wire(event, to=to, make=make)
+
+
+WIRES: tuple[Wire, ...] = (
+    _wire(monitor.HeartbeatMissed, "analyzer", _missed_heartbeat),
+    _wire(monitor.ComponentExited, "analyzer", _exited),
+    _wire(breaker.Opened, "analyzer", _opened),
+    _wire(checkpointer.CheckpointFailed, "analyzer", _checkpoint_failed),
+    _wire(supervisor.ChildRestarted, "analyzer", _restarted_for_analyzer),
+    _wire(supervisor.ChildGivenUp, "analyzer", _given_up),
+    _wire(analyzer.RecoveryChosen, "supervisor", _restart),
+    _wire(analyzer.RecoveryChosen, "checkpointer", _save_or_clean_up),
+    _wire(analyzer.RecoveryChosen, "modes", _reduce_load),
+    _wire(analyzer.FailureRecorded, "monitor", _component_failed),
+    _wire(supervisor.ChildRestarted, "monitor", _restarted_for_monitor),
+    _wire(monitor.HealthChanged, "modes", _consider_health),
+    _wire(modes.ModeChanged, "monitor", _mode_for_monitor),
+    _wire(modes.ModeChanged, "checkpointer", _mode_for_checkpointer),
+)
+"""The whole table, one row per event and consumer."""
