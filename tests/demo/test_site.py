@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
+    """A site that runs."""
     with Site() as running:
         yield running
 
 
 def get(url: str, headers: dict[str, str] | None = None, timeout_s: float = 5.0) -> tuple[int, str | None, str]:
+    """Status, ETag and body of one request."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
