@@ -47,7 +47,7 @@ def test_blocks_of_a_page_share_one_namespace_and_directory() -> None:
     report = run(
         fence("python", "import pathlib\npathlib.Path('a').write_text('kept')"),
         fence("console", "$ cat a; echo\nkept"),
-        fence("python", "print(pathlib.Path('a').read_text(encoding="utf-8"))"),
+        fence("python", "print(pathlib.Path('a').read_text())"),
         fence("output", "k…t"),
         fence("bash", "test -f a"),
     )
