@@ -1,0 +1,144 @@
+"""The wiring table: each row, and that no chain of rows goes round for ever."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from eventstore.events import name_of
+from eventstore.records import Instant, Record
+from lrm_actors.domain import analyzer, breaker, checkpointer, modes, monitor, supervisor
+from lrm_actors.domain.deadlines import deadline
+from lrm_actors.wiring import WIRES
+
+NOW = Instant(wall_s=1000.0, monotonic_s=10.0, boot_id="boot")
+RECORD = Record(7, "any", 1, "any.thing", 1, (), NOW, None, None, "", 0, b"{}")
+ACTORS = {"supervisor", "monitor", "analyzer", "checkpointer", "modes", "journal"}
+
+
+def facts(component: str, message: str, observation: str, **more: Any) -> analyzer.RecordFailure:
+    return analyzer.RecordFailure(analyzer.FailureFacts(component, message=message, observation=observation, **more))
+
+
+def chosen(strategy: str, component: str = "browser") -> analyzer.RecoveryChosen:
+    return analyzer.RecoveryChosen(component, "crash", strategy, "it crashed")
+
+
+def recorded(component: str) -> analyzer.FailureRecorded:
+    return analyzer.FailureRecorded(
+        component, "crash", "abc", "it crashed", analyzer.FailureFacts(component), 9.5, "boot"
+    )
+
+
+ROWS: list[tuple[object, str, object]] = [
+    (
+        monitor.HeartbeatMissed("browser", 3.25, 2.0),
+        "analyzer",
+        facts("browser", "no heartbeat for 3.2 s, 2.0 s allowed", "heartbeat_missed"),
+    ),
+    (
+        monitor.ComponentExited("browser", -9, "exit by signal 9"),
+        "analyzer",
+        facts("browser", "exit by signal 9", "component_exited", exit_status=-9),
+    ),
+    (
+        breaker.Opened("llm", 1, "3 timeouts in a row", deadline(NOW, 60.0)),
+        "analyzer",
+        facts("llm", "3 timeouts in a row", "breaker_opened"),
+    ),
+    (
+        checkpointer.CheckpointFailed("c1", "OSError", "no space left"),
+        "analyzer",
+        facts("checkpointer", "no space left", "checkpoint_failed", class_names=("OSError",)),
+    ),
+    (supervisor.ChildRestarted("component:browser", 1, 0.5), "analyzer", analyzer.NoteRecovery("browser", ok=True)),
+    (supervisor.ChildRestarted("actor:monitor", 1, 0.5), "analyzer", None),
+    (
+        supervisor.ChildGivenUp("component:browser", 5, 60.0, "exit by signal 9"),
+        "analyzer",
+        analyzer.NoteRecovery("browser", ok=False),
+    ),
+    (supervisor.ChildGivenUp("actor:monitor", 5, 60.0, "KeyError"), "analyzer", None),
+    (chosen(analyzer.RESTART_COMPONENT), "supervisor", supervisor.RestartComponent("browser", "it crashed")),
+    (chosen(analyzer.RESTART_COMPONENT, "checkpointer"), "supervisor", None),
+    (chosen(analyzer.RETRY_WITH_BACKOFF), "supervisor", None),
+    (chosen(analyzer.WAIT_FOR_BREAKER), "supervisor", None),
+    (
+        chosen(analyzer.EMERGENCY_CHECKPOINT),
+        "checkpointer",
+        checkpointer.TakeCheckpoint("emergency", "it crashed", error="browser: crash"),
+    ),
+    (
+        chosen(analyzer.STOP_AND_REPORT, ""),
+        "checkpointer",
+        checkpointer.TakeCheckpoint("emergency", "it crashed", error="crash"),
+    ),
+    (chosen(analyzer.EMERGENCY_CHECKPOINT, "checkpointer"), "checkpointer", None),
+    (chosen(analyzer.CLEAN_UP_CHECKPOINTS), "checkpointer", checkpointer.CleanUp()),
+    (chosen(analyzer.CLEAN_UP_CHECKPOINTS, "checkpointer"), "checkpointer", checkpointer.CleanUp()),
+    (chosen(analyzer.RESTART_COMPONENT), "checkpointer", None),
+    (chosen(analyzer.REDUCE_LOAD), "modes", modes.ReduceLoad("it crashed")),
+    (chosen(analyzer.RESTART_COMPONENT), "modes", None),
+    (recorded("browser"), "monitor", monitor.NoteComponentFailed("browser", 9.5, "boot")),
+    (recorded("checkpointer"), "monitor", None),
+    (recorded(""), "monitor", None),
+    (
+        supervisor.ChildRestarted("component:browser", 1, 0.5),
+        "monitor",
+        monitor.NoteComponentRestarted("browser"),
+    ),
+    (supervisor.ChildRestarted("actor:modes", 1, 0.5), "monitor", None),
+    (
+        monitor.HealthChanged("healthy", "warning", "memory 81.0 %"),
+        "modes",
+        modes.ConsiderHealth("warning", "memory 81.0 %"),
+    ),
+    (modes.ModeChanged("normal", "degraded", "health"), "monitor", monitor.NoteMode("degraded")),
+    (modes.ModeChanged("normal", "degraded", "health"), "checkpointer", checkpointer.NoteMode("degraded")),
+]
+
+
+@pytest.mark.parametrize(("event", "to", "command"), ROWS, ids=lambda value: type(value).__name__)
+def test_each_row_makes_its_command(event: object, to: str, command: object) -> None:
+    """An event becomes exactly this command for this consumer, or none."""
+    (wire,) = [wire for wire in WIRES if wire.event is type(event) and wire.to == to]
+
+    assert command == wire.make(event, RECORD)
+
+
+def test_every_row_is_shown_above() -> None:
+    """A new row is not added without its example."""
+    shown = {(type(event), to) for event, to, _ in ROWS}
+
+    assert shown == {(wire.event, wire.to) for wire in WIRES}
+
+
+def test_one_row_per_event_and_consumer() -> None:
+    """A consumer's cursor passes each event once, so it can become one command only."""
+    counted = Counter((wire.event, wire.to) for wire in WIRES)
+
+    assert set(counted.values()) == {1}
+
+
+def test_every_consumer_is_an_actor_and_every_event_is_declared() -> None:
+    """A row for nobody would be a command that is lost in silence."""
+    assert {wire.to for wire in WIRES} <= ACTORS
+    assert all("." in name_of(wire.event) for wire in WIRES)
+
+
+def test_every_strategy_that_acts_is_wired_to_who_acts() -> None:
+    """What is left to the caller (retry, wait for the breaker, clear caches by effect) is the only exception."""
+    acted = {
+        strategy
+        for strategy in analyzer.STRATEGIES
+        for wire in WIRES
+        if wire.event is analyzer.RecoveryChosen and wire.make(chosen(strategy), RECORD) is not None
+    }
+
+    assert acted == set(analyzer.STRATEGIES) - {
+        analyzer.RETRY_WITH_BACKOFF,
+        analyzer.WAIT_FOR_BREAKER,
+        analyzer.CLEAR_CACHES,
+    }
