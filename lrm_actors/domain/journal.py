@@ -62,9 +62,9 @@ class BeginStep(Command):
 
 @attrs.frozen
 class CommitStep(Command):
-    """The open step is done; or the step in doubt, when the host found out that it had happened. The reply is a dict: step.
+    """The open step is done; or the step in doubt is, as the host found out.
 
-    Any other number is refused with ``StepOrder``.
+    Any other number is refused with ``StepOrder``. The reply is a dict: step.
     """
 
     step: int

@@ -126,7 +126,7 @@ def decide(state: ModesState, command: Command, ctx: Context) -> Decision:
             return _settle(state, Configured(enabled), f"modes switched {'on' if enabled else 'off'}")
         case ConsiderHealth(status, cause) if (status, cause) != (state.health, state.cause):
             _check("health status", status, tuple(MODE_FOR_HEALTH))
-            return _settle(state, HealthConsidered(status, cause), f"health {status}: {cause}" if cause else status)
+            return _settle(state, HealthConsidered(status, cause), _because(status, cause))
         case ReduceLoad(reason) if state.enabled and not state.reduced:
             return _settle(state, LoadReduced(reason), reason)
         case Pin(mode, reason) if mode != state.pinned:
@@ -185,6 +185,10 @@ def _settle(state: ModesState, fact: object, cause: str) -> Decision:
     if mode == state.mode:
         return then(fact, reply=mode)
     return then(fact, ModeChanged(state.mode, mode, cause), reply=mode)
+
+
+def _because(status: str, cause: str) -> str:
+    return f"health {status}: {cause}" if cause else f"health {status}"
 
 
 def _check(what: str, value: str, allowed: tuple[str, ...]) -> None:
