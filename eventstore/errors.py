@@ -108,6 +108,17 @@ class AttachmentNotFound(EventStoreError, KeyError):
         return str(self.args[0])
 
 
+class ReadFailed(EventStoreError, OSError):
+    """The storage refused to read."""
+
+    code = "ES-2003"
+    hint = "check the disk and the permissions of the log, then read again"
+
+    def __init__(self, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"the log cannot be read: {reason}", hint=hint)
+        self.reason = reason
+
+
 # --- appending ----------------------------------------------------------------------------------------------------
 
 
@@ -160,6 +171,19 @@ class OutcomeUnknown(EventStoreError, OSError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the outcome of an append is unknown: {reason}")
         self.reason = reason
+
+
+class BadRequest(EventStoreError, ValueError):
+    """An argument of an append makes no sense; nothing was stored."""
+
+    code = "ES-3006"
+    hint = (
+        "names are non-empty text without NUL; versions and positions are not negative; a cause comes before its effect"
+    )
+
+    def __init__(self, field: str, value: object, reason: str) -> None:
+        super().__init__(f"{field} = {value!r}: {reason}")
+        self.field, self.value, self.reason = field, value, reason
 
 
 # --- opening ------------------------------------------------------------------------------------------------------
@@ -221,6 +245,13 @@ class StoreClosed(EventStoreError, RuntimeError):
     hint = "open the log again"
 
 
+class LogNotReadable(OpenError, PermissionError):
+    """The log is there, and this process cannot read it where it is."""
+
+    code = "ES-4007"
+    hint = "copy the log's whole directory to a place that you may write, and read it there"
+
+
 # --- damage -------------------------------------------------------------------------------------------------------
 
 
@@ -244,3 +275,25 @@ class CorruptAttachment(EventStoreError, ValueError):
     def __init__(self, key: str, reason: str) -> None:
         super().__init__(f"attachment {key!r}: {reason}")
         self.key, self.reason = key, reason
+
+
+class SnapshotUnusable(EventStoreError, ValueError):
+    """A snapshot's bytes do not make a state of the class that was asked for."""
+
+    code = "ES-5003"
+    hint = "fold the stream from its beginning instead; the log still has the truth"
+
+    def __init__(self, cls: type, reason: str) -> None:
+        super().__init__(f"no {cls.__qualname__} in the snapshot: {reason}")
+        self.cls, self.reason = cls, reason
+
+
+class CorruptLog(EventStoreError, ValueError):
+    """The file itself is damaged."""
+
+    code = "ES-5004"
+    hint = "run 'lrm verify' to see how far the damage goes"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the log is damaged: {reason}")
+        self.reason = reason

@@ -1,0 +1,51 @@
+"""Attachments in the log file: bytes too large for an event, committed with it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from eventstore.checksums import attachment_checksum
+from eventstore.errors import AttachmentNotFound, CorruptAttachment
+from eventstore.records import Attachment
+
+_WRITE = (
+    "INSERT INTO attachments (key, created_us, size, checksum, data) VALUES (?1, ?2, ?3, ?4, ?5)"
+    " ON CONFLICT (key) DO UPDATE SET created_us = ?2, size = ?3, checksum = ?4, data = ?5"
+)
+
+
+def fetch(connection: sqlite3.Connection, key: str) -> Attachment:
+    """The bytes kept under a key.
+
+    Raises:
+        AttachmentNotFound: there are none.
+        CorruptAttachment: they are not what was stored.
+    """
+    row = connection.execute("SELECT checksum, data FROM attachments WHERE key = ?", (key,)).fetchone()
+    if row is None:
+        raise AttachmentNotFound(key)
+    checksum, data = row
+    if attachment_checksum(key, data) != checksum:
+        raise CorruptAttachment(key, "its checksum is wrong")
+    return Attachment(key, data)
+
+
+def keys(connection: sqlite3.Connection, prefix: str) -> Sequence[str]:
+    """The keys that start with ``prefix``, in order."""
+    rows = connection.execute(
+        "SELECT key FROM attachments WHERE key >= ?1 AND substr(key, 1, length(?1)) = ?1 ORDER BY key", (prefix,)
+    )
+    return tuple(row[0] for row in rows)
+
+
+def write(connection: sqlite3.Connection, attachment: Attachment, created_us: int) -> None:
+    """Keep an attachment, inside the caller's transaction; one of the same key is replaced."""
+    checksum = attachment_checksum(attachment.key, attachment.data)
+    row = (attachment.key, created_us, len(attachment.data), checksum, attachment.data)
+    connection.execute(_WRITE, row)
+
+
+def discard(connection: sqlite3.Connection, keys_to_discard: Sequence[str]) -> None:
+    """Delete attachments, inside the caller's transaction. Keys that are not there are fine."""
+    connection.executemany("DELETE FROM attachments WHERE key = ?", [(key,) for key in keys_to_discard])

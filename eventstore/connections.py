@@ -1,0 +1,129 @@
+"""Read-only connections to a log file, lent out for one short read each, and what their errors mean."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+from eventstore.errors import CorruptLog, EventStoreError, ReadFailed, StoreClosed
+from eventstore.schema import configure_reader
+
+Connect: TypeAlias = Callable[..., sqlite3.Connection]
+"""What opens a connection: ``sqlite3.connect``, or the same with a wrapper around it."""
+
+MAX_IDLE = 4
+"""Connections kept open between reads. More exist only while more threads read at the same moment."""
+
+
+def open_writing(connect: Connect, path: str, *, busy_timeout_s: float) -> sqlite3.Connection:
+    """The connection that writes. Transactions are ours alone, hence ``isolation_level=None``."""
+    return connect(
+        file_uri(path, "mode=rw"), timeout=busy_timeout_s, isolation_level=None, check_same_thread=False, uri=True
+    )
+
+
+def open_reading(connect: Connect, path: str, *, busy_timeout_s: float, immutable: bool = False) -> sqlite3.Connection:
+    """A connection that can only read. ``immutable`` is for a file that nobody can be writing."""
+    query = "mode=ro&immutable=1" if immutable else "mode=ro"
+    connection = connect(
+        file_uri(path, query), timeout=busy_timeout_s, isolation_level=None, check_same_thread=False, uri=True
+    )
+    try:
+        configure_reader(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def file_uri(path: str, query: str) -> str:
+    """The URI form of a path, which alone can ask for a read-only connection."""
+    return f"file:{urllib.parse.quote(os.path.abspath(path))}?{query}"
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code of an error, 0 when it has none."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def read_error(error: sqlite3.Error) -> EventStoreError:
+    """The typed form of an error met while reading."""
+    if primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return CorruptLog(str(error))
+    return ReadFailed(str(error))
+
+
+class ReaderPool:
+    """Lends read-only connections. Each is used by one thread at a time, for one page."""
+
+    def __init__(self, open_connection: Callable[[], sqlite3.Connection]) -> None:
+        self._open = open_connection
+        self._idle: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        self._pid = os.getpid()
+
+    @contextmanager
+    def lend(self) -> Iterator[sqlite3.Connection]:
+        """A connection, outside any transaction.
+
+        Raises:
+            StoreClosed: the pool is closed, or belongs to the process that this one was forked from.
+            ReadFailed, CorruptLog: for SQLite's errors inside the block.
+        """
+        connection: sqlite3.Connection | None = None
+        try:
+            connection = self._take()
+            yield connection
+        except sqlite3.Error as error:
+            if connection is not None:
+                connection.close()
+                connection = None
+            raise read_error(error) from error
+        finally:
+            if connection is not None:
+                self._give_back(connection)
+
+    def check_open(self) -> None:
+        """Refuse use after ``close`` and use in a forked child, whose copy of a connection must not be touched."""
+        if self._closed or os.getpid() != self._pid:
+            raise closed_error(self._pid)
+
+    def close(self) -> None:
+        """Close what is idle now, and what is lent as it comes back. In a forked child only forget."""
+        if os.getpid() != self._pid:
+            self._closed = True
+            return
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _take(self) -> sqlite3.Connection:
+        self.check_open()
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return self._open()
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            if not self._closed and len(self._idle) < MAX_IDLE:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+def closed_error(pid: int) -> StoreClosed:
+    """Why a handle cannot be used: it was closed, or this process is a fork of its owner."""
+    if os.getpid() != pid:
+        return StoreClosed("this handle belongs to the parent process", hint="open the log again in the child")
+    return StoreClosed("this handle was closed")

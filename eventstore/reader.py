@@ -1,0 +1,290 @@
+"""Reading a log file, in its own process or any other, in short pages that never pin the log."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from eventstore import attachments, snapshots
+from eventstore.codec import OnUnknown, decode_events, decode_value, encode_value
+from eventstore.connections import ReaderPool
+from eventstore.errors import CorruptLog, PositionNotFound
+from eventstore.integrity import verify
+from eventstore.records import Attachment, Instant, Receipt, Record, Snapshot, StoreStatistics, StreamInfo, Verification
+from eventstore.schema import PAGE_ROWS
+from eventstore.waking import Listeners, waking
+
+SCAN_POSITIONS = 20_000
+"""Positions one filtered read looks through in one transaction, however few of them match."""
+
+_COLUMNS = (
+    "position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id, cause, command_id,"
+    " correlation_id, depth, data"
+)
+_FIRST = "SELECT value + 1 FROM meta WHERE key = 'removed_position'"
+_HEAD = "SELECT coalesce((SELECT max(position) FROM events), (SELECT value FROM meta WHERE key = 'removed_position'))"
+_VERSION = "coalesce((SELECT max(version) FROM events WHERE stream_id = streams.id), removed_version)"
+_PAGE = f"SELECT {_COLUMNS} FROM events WHERE position > ? AND position <= ?{{where}} ORDER BY position LIMIT ?"
+_STREAM_PAGE = (
+    f"SELECT {_COLUMNS} FROM events WHERE stream_id = (SELECT id FROM streams WHERE name = ?)"
+    " AND version > ? AND version <= ? ORDER BY version LIMIT ?"
+)
+_OF_TYPES = " AND type_id IN (SELECT id FROM types WHERE name IN (SELECT value FROM json_each(?)))"
+_OF_STREAMS = " AND stream_id IN (SELECT id FROM streams WHERE name IN (SELECT value FROM json_each(?)))"
+_OF_CATEGORY = (
+    " AND stream_id IN (SELECT id FROM streams WHERE name = ?3 OR substr(name, 1, length(?3) + 1) = ?3 || '/')"
+)
+_FOREVER = 2**63 - 1
+
+
+class SqliteReader:
+    """An ``EventReader`` on a log file."""
+
+    def __init__(self, path: str, pool: ReaderPool, *, unknown: OnUnknown, listeners: Listeners | None = None) -> None:
+        self.path = path
+        self._pool = pool
+        self._unknown: OnUnknown = unknown
+        self._listeners = listeners
+        self._names: dict[str, dict[int, str]] = {"streams": {}, "types": {}, "boots": {}}
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> int:
+        """Position of the newest event, 0 when there is none."""
+        return int(self._one(_HEAD))
+
+    @property
+    def first(self) -> int:
+        """Position of the oldest event still kept, 1 when nothing was ever removed."""
+        return int(self._one(_FIRST))
+
+    def streams(self, prefix: str = "") -> Sequence[StreamInfo]:
+        """The streams whose name starts with ``prefix``, by name."""
+        rows = self._all(
+            f"SELECT name, {_VERSION}, epoch FROM streams WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1"
+            " ORDER BY name",
+            (prefix,),
+        )
+        return tuple(StreamInfo(*row) for row in rows)
+
+    def version(self, stream: str) -> int:
+        """Version of a stream, 0 when it does not exist."""
+        rows = self._all(f"SELECT {_VERSION} FROM streams WHERE name = ?", (stream,))
+        return int(rows[0][0]) if rows else 0
+
+    def get(self, position: int) -> Record:
+        """One record.
+
+        Raises:
+            PositionNotFound: no event has this position.
+            UnknownEventType, CorruptEvent: it cannot be decoded.
+        """
+        rows = self._all(_PAGE.format(where=""), (position - 1, position, 1))
+        if not rows:
+            raise PositionNotFound(position, self.first, self.head)
+        return self._record(rows[0])
+
+    def read(
+        self,
+        *,
+        after: int = 0,
+        up_to: int | None = None,
+        types: Iterable[str] | None = None,
+        streams: Iterable[str] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Record]:
+        """Records in log order, positions in ``(after, up_to]``, optionally only of some types or some exact streams.
+
+        Reads in short pages, so that a slow reader never pins the log. Sees what is committed when each page is read.
+        """
+        where, values = "", []
+        if types is not None:
+            where, values = where + _OF_TYPES, [encode_value(sorted(types)).decode()]
+        if streams is not None:
+            where, values = where + _OF_STREAMS, [*values, encode_value(sorted(streams)).decode()]
+        self._pool.check_open()
+        return self._read(after, up_to, where, values, limit)
+
+    def read_stream(self, stream: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
+        """Records of one stream in order, versions in ``(after, up_to]``. Empty for a stream that does not exist."""
+        self._pool.check_open()
+        return self._read_stream(stream, after, _FOREVER if up_to is None else up_to)
+
+    def read_category(self, category: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
+        """Records of ``category`` and of every ``category/…`` stream in log order, positions in ``(after, up_to]``."""
+        self._pool.check_open()
+        return self._read(after, up_to, _OF_CATEGORY, [category], None)
+
+    def tail(self, *, after: int = 0, poll_s: float = 0.1, stop: Callable[[], bool] | None = None) -> Iterator[Record]:
+        """Like ``read``, then wait for more, for ever or until ``stop()`` is true."""
+        self._pool.check_open()
+        return self._tail(after, poll_s, stop or _never)
+
+    def position_at(self, wall_s: float) -> int:
+        """The last position recorded at or before a wall-clock time, 0 when there is none."""
+        sql = "SELECT position FROM events WHERE wall_us <= ? ORDER BY position DESC LIMIT 1"
+        rows = self._all(sql, (max(-(2**62), min(2**62, round(wall_s * 1e6))),))
+        return int(rows[0][0]) if rows else 0
+
+    # --- beside the events ----------------------------------------------------------------------------------------
+
+    def snapshot(self, stream: str, *, schema: str | None = None, up_to: int | None = None) -> Snapshot | None:
+        """The newest snapshot of a stream at or below a version, optionally only of one schema.
+
+        One whose checksum is wrong is passed over for the next older one: the log still has the truth.
+        """
+        with self._pool.lend() as connection:
+            return snapshots.newest(connection, stream, schema=schema, up_to=up_to)
+
+    def cursor(self, consumer: str) -> int | None:
+        """How far a consumer has read, None when it never stored a cursor."""
+        rows = self._all("SELECT position FROM cursors WHERE consumer = ?", (consumer,))
+        return int(rows[0][0]) if rows else None
+
+    def receipt(self, command_id: str) -> Receipt | None:
+        """The remembered reply to a command, if it is still kept."""
+        rows = self._all("SELECT reply FROM receipts WHERE command_id = ?", (command_id,))
+        return Receipt(command_id, decode_value(rows[0][0])) if rows else None
+
+    def attachment(self, key: str) -> Attachment:
+        """The bytes kept under a key.
+
+        Raises:
+            AttachmentNotFound: there are none.
+            CorruptAttachment: they are not what was stored.
+        """
+        with self._pool.lend() as connection:
+            return attachments.fetch(connection, key)
+
+    def attachment_keys(self, prefix: str = "") -> Sequence[str]:
+        """The keys kept, in order."""
+        with self._pool.lend() as connection:
+            return attachments.keys(connection, prefix)
+
+    # --- the whole ------------------------------------------------------------------------------------------------
+
+    def verify(self) -> Verification:
+        """Read everything and report what is wrong: gaps, checksums, the hash chain, what cannot be decoded."""
+        return verify(self._pool, unknown=self._unknown)
+
+    def statistics(self) -> StoreStatistics:
+        """This moment's counts."""
+        return StoreStatistics(
+            head=self.head,
+            streams=int(self._one("SELECT count(*) FROM streams")),
+            events_appended=0,
+            batches_appended=0,
+            failures=0,
+            size_bytes=self._size_bytes(),
+            owner_epoch=0,
+        )
+
+    def close(self) -> None:
+        """Let go of everything. Idempotent."""
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._pool.lend() as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def _one(self, sql: str) -> Any:
+        return self._all(sql)[0][0]
+
+    def _read(
+        self, after: int, up_to: int | None, where: str, values: Sequence[Any], limit: int | None
+    ) -> Iterator[Record]:
+        sql = _PAGE.format(where=where)
+        bound = _FOREVER if up_to is None else up_to
+        left = _FOREVER if limit is None else limit
+        while left > 0 and after < bound:
+            rows_wanted = min(PAGE_ROWS, left)
+            window_end = min(bound, after + SCAN_POSITIONS) if where else bound
+            with self._pool.lend() as connection:
+                # The head before the page: what is committed between the two is then not skipped, only not seen yet.
+                head = connection.execute(_HEAD).fetchone()[0] if where else 0
+                rows = connection.execute(sql, (after, window_end, *values, rows_wanted)).fetchall()
+            for row in rows:
+                yield self._record(row)
+            left -= len(rows)
+            if len(rows) == rows_wanted:
+                after = rows[-1][0]
+            elif window_end >= min(bound, head) or not where:
+                return
+            else:
+                after = window_end
+
+    def _read_stream(self, stream: str, after: int, up_to: int) -> Iterator[Record]:
+        while after < up_to:
+            rows = self._all(_STREAM_PAGE, (stream, after, up_to, PAGE_ROWS))
+            for row in rows:
+                yield self._record(row)
+            if len(rows) < PAGE_ROWS:
+                return
+            after = rows[-1][2]
+
+    def _tail(self, after: int, poll_s: float, stop: Callable[[], bool]) -> Iterator[Record]:
+        with waking(self._listeners) as woken:
+            while not stop():
+                woken.clear()
+                for record in self._read(after, None, "", (), None):
+                    after = record.position
+                    yield record
+                    if stop():
+                        return
+                woken.wait(poll_s)
+
+    def _record(self, row: Sequence[Any]) -> Record:
+        """A row with its ids turned into names and its data into events."""
+        position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id = row[:8]
+        type_name = self._name("types", type_id)
+        return Record(
+            position,
+            self._name("streams", stream_id),
+            version,
+            type_name,
+            schema_version,
+            decode_events(position, type_name, schema_version, row[12], self._unknown),
+            Instant(wall_us / 1e6, monotonic_us / 1e6, self._name("boots", boot_id)),
+            *row[8:13],
+        )
+
+    def _name(self, table: str, number: int) -> str:
+        """The name behind an id. Ids never change once committed, so they are remembered."""
+        name = self._names[table].get(number)
+        if name is None:
+            self._names[table] = dict(self._all(f"SELECT id, name FROM {table}"))
+            name = self._names[table].get(number)
+        if name is None:
+            msg = f"no row {number} in {table}"
+            raise CorruptLog(msg)
+        return name
+
+    def _forget_names(self) -> None:
+        """After an unknown outcome: what was read before it was settled may not be what holds."""
+        self._names = {"streams": {}, "types": {}, "boots": {}}
+
+    def _size_bytes(self) -> int:
+        size = 0
+        for path in (self.path, self.path + "-wal"):
+            try:
+                size += os.stat(path).st_size  # never open(): closing it would drop SQLite's locks on the file
+            except FileNotFoundError:
+                continue
+        return size
+
+
+def _never() -> bool:
+    return False

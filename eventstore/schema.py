@@ -1,0 +1,182 @@
+"""The tables, views and pragmas of a log file. The file itself is an interface: its views may be read by any SQLite tool.
+
+Schema changes are sqlite-utils migrations. That library is imported only when there is something to migrate.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite_utils.db import Database
+
+APPLICATION_ID = 0x4C524D31
+"""``LRM1``, in the header of every log file."""
+SCHEMA_VERSION = 1
+"""Kept as the file's ``user_version``. A release opens its own version and migrates every lower one."""
+PAGE_ROWS = 1000
+"""Rows one read transaction takes at most: a longer one would keep the WAL from being checkpointed."""
+WAL_PAGES = 1000
+WAL_SIZE_LIMIT = 64 * 1024 * 1024
+FILE_MODE, DIRECTORY_MODE = 0o600, 0o700
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
+CREATE TABLE owner (id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER NOT NULL, token TEXT NOT NULL) STRICT;
+CREATE TABLE streams (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    epoch INTEGER NOT NULL DEFAULT 0,
+    removed_version INTEGER NOT NULL DEFAULT 0  -- versions up to this one are no longer kept
+) STRICT;
+CREATE TABLE types (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE boots (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE events (
+    position INTEGER PRIMARY KEY,
+    stream_id INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    type_id INTEGER NOT NULL,
+    schema_version INTEGER NOT NULL,
+    wall_us INTEGER NOT NULL,
+    monotonic_us INTEGER NOT NULL,
+    boot_id INTEGER NOT NULL,
+    cause INTEGER,
+    command_id TEXT,
+    correlation_id TEXT NOT NULL,
+    depth INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    chain BLOB NOT NULL,
+    UNIQUE (stream_id, version)
+) STRICT;
+CREATE TABLE snapshots (
+    stream_id INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    schema TEXT NOT NULL,
+    checksum BLOB NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (stream_id, version)
+) STRICT;
+CREATE TABLE cursors (consumer TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE receipts (
+    id INTEGER PRIMARY KEY,  -- grows, so that the oldest are found without a search
+    command_id TEXT NOT NULL UNIQUE,
+    created_us INTEGER NOT NULL,
+    reply BLOB NOT NULL
+) STRICT;
+CREATE TABLE attachments (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    created_us INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    checksum BLOB NOT NULL,
+    data BLOB NOT NULL
+) STRICT;
+"""
+
+_VIEWS = """
+CREATE VIEW event_log AS
+SELECT e.position, s.name AS stream, e.version, t.name AS type, e.schema_version,
+       strftime('%Y-%m-%dT%H:%M:%fZ', e.wall_us / 1000000.0, 'unixepoch') AS recorded_at,
+       e.cause, e.command_id, e.correlation_id, e.depth, CAST(e.data AS TEXT) AS data
+FROM events AS e JOIN streams AS s ON s.id = e.stream_id JOIN types AS t ON t.id = e.type_id
+ORDER BY e.position;
+CREATE VIEW stream_log AS
+SELECT s.name AS stream,
+       coalesce((SELECT max(version) FROM events WHERE stream_id = s.id), s.removed_version) AS version, s.epoch
+FROM streams AS s ORDER BY s.name;
+CREATE VIEW snapshot_log AS
+SELECT s.name AS stream, n.version, n.schema, CAST(n.data AS TEXT) AS data
+FROM snapshots AS n JOIN streams AS s ON s.id = n.stream_id ORDER BY s.name, n.version;
+CREATE VIEW attachment_log AS
+SELECT key, strftime('%Y-%m-%dT%H:%M:%fZ', created_us / 1000000.0, 'unixepoch') AS created_at, size
+FROM attachments ORDER BY key;
+"""
+
+
+def prepare_file(connection: sqlite3.Connection) -> None:
+    """What can only be set before the first table, or outside a transaction."""
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def configure_writer(connection: sqlite3.Connection) -> None:
+    """Pragmas of the one connection that writes and checkpoints.
+
+    Raises:
+        sqlite3.OperationalError: the file cannot be in WAL mode, or this SQLite does not synchronise when told to.
+    """
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        msg = f"the journal mode is {mode!r} and cannot be WAL here"
+        raise sqlite3.OperationalError(msg)
+    set_synchronous(connection, full=True)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT}")
+
+
+def set_synchronous(connection: sqlite3.Connection, *, full: bool) -> None:
+    """Choose whether the next commit waits for the disk, and read back that it was accepted: builds differ."""
+    wanted = 2 if full else 1
+    connection.execute(f"PRAGMA synchronous = {wanted}")
+    if connection.execute("PRAGMA synchronous").fetchone()[0] != wanted:
+        msg = "this SQLite does not accept PRAGMA synchronous"
+        raise sqlite3.OperationalError(msg)
+
+
+def configure_reader(connection: sqlite3.Connection) -> None:
+    """Pragmas of a connection that only reads."""
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+def identify(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Application id, schema version and number of tables of an open database."""
+    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    return application_id, version, tables
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to ``SCHEMA_VERSION``, in one transaction.
+
+    ``Migrations.apply`` reads what is pending before it takes a lock, and its own transactions are deferred ones; inside
+    an immediate transaction neither matters.
+    """
+    from sqlite_utils import Database  # noqa: PLC0415 - heavy, and needed only here
+    from sqlite_utils.migrations import Migrations  # noqa: PLC0415
+
+    migrations = Migrations("eventstore")
+
+    @migrations()
+    def create_tables(db: Database) -> None:
+        for statement in _statements(_TABLES):
+            db.conn.execute(statement)
+        db.conn.execute("INSERT INTO meta VALUES ('log_id', ?)", (uuid.uuid4().hex,))
+        db.conn.execute("INSERT INTO meta VALUES ('removed_position', 0), ('removed_chain', NULL), ('barrier', 0)")
+        db.conn.execute("INSERT INTO owner VALUES (1, 0, '')")
+
+    @migrations()
+    def create_views(db: Database) -> None:
+        for statement in _statements(_VIEWS):
+            db.conn.execute(statement)
+
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        migrations.apply(Database(connection))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> list[str]:
+    """``executescript`` would commit the surrounding transaction."""
+    return [statement for statement in (part.strip() for part in script.split(";\n")) if statement]

@@ -1,0 +1,100 @@
+"""Owning a log file: the writer, and the same reading code that every other process uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from eventstore.codec import OnUnknown
+from eventstore.connections import ReaderPool
+from eventstore.locking import LogLock
+from eventstore.prepare import check_name, prepare
+from eventstore.reader import SqliteReader
+from eventstore.records import Appended, Batch, Grant, StoreStatistics
+from eventstore.waking import Listeners
+from eventstore.writer import Writer
+
+
+class SqliteStore(SqliteReader):
+    """An ``EventStore`` in a log file."""
+
+    def __init__(self, path: str, pool: ReaderPool, writer: Writer, lock: LogLock, *, unknown: OnUnknown) -> None:
+        listeners = Listeners()
+        super().__init__(path, pool, unknown=unknown, listeners=listeners)
+        self._writer = writer
+        self._lock = lock
+        self._commits = listeners
+
+    @property
+    def owner_epoch(self) -> int:
+        """Fencing token of this ownership, higher than any before it."""
+        return self._writer.owner_epoch
+
+    def acquire(self, stream: str) -> Grant:
+        """Take a stream over: from now on only the returned epoch may append to it.
+
+        Raises:
+            Fenced: another owner has taken the log.
+            AppendFailed, OutcomeUnknown: the storage refused.
+        """
+        check_name("stream", stream)
+        return self._writer.acquire(stream)
+
+    def append(self, batch: Batch) -> Appended:
+        """Make a batch true, all of it or none, and durable as its class says, before returning.
+
+        Raises:
+            WrongVersion: a stream is not at the expected version; nothing was stored.
+            Fenced: the stream's epoch or the owner's is no longer current; nothing was stored.
+            EventRefused, BadRequest: a value would not come back as it went in, or makes no sense; nothing was stored.
+            AppendFailed: the storage refused; certainly nothing was stored.
+            OutcomeUnknown: it may or may not be stored; call ``settle`` and look.
+        """
+        prepared = prepare(batch)
+        appended = self._writer.append(prepared)
+        if prepared.types:
+            self._commits.notify(appended.last_position, prepared.types)
+        return appended
+
+    def barrier(self) -> None:
+        """Make everything appended so far durable."""
+        self._writer.barrier()
+
+    def settle(self) -> int:
+        """After ``OutcomeUnknown``: commit a new owner epoch, which decides what is in the log for every process alike.
+
+        Returns the owner epoch. Does nothing when no outcome is unknown.
+
+        Raises:
+            AppendFailed, OutcomeUnknown: the storage still refuses; try again later.
+            Fenced: another owner has taken the log.
+        """
+        epoch = self._writer.settle()
+        self._forget_names()
+        return epoch
+
+    def subscribe(self, listener: Callable[[int, frozenset[str]], None]) -> Callable[[], None]:
+        """Call ``listener(head, type names)`` after each commit of events, on the committing thread.
+
+        It must be quick; what it raises is logged. Returns what ends the subscription.
+        """
+        return self._commits.subscribe(listener)
+
+    def statistics(self) -> StoreStatistics:
+        """This moment's counts."""
+        counted = super().statistics()
+        writer = self._writer
+        return StoreStatistics(
+            head=counted.head,
+            streams=counted.streams,
+            events_appended=writer.events_appended,
+            batches_appended=writer.batches_appended,
+            failures=writer.failures,
+            size_bytes=counted.size_bytes,
+            owner_epoch=writer.owner_epoch,
+        )
+
+    def close(self) -> None:
+        """Close the log and let others own it. Idempotent. In a forked child, forget it without touching the file."""
+        super().close()  # the writer last, so that SQLite checkpoints and removes the WAL
+        self._writer.close()
+        self._lock.release()
