@@ -1,55 +1,53 @@
-"""The monitor's decisions: from samples and heartbeats to health status, with separate enter and leave thresholds."""
+"""The monitor's decisions: from samples and heartbeats to health status, with separate enter and leave thresholds.
+
+The health is the worst of what CPU and memory say, or failing while several components are down; it goes up at once and
+down one status at a time. Timers only ask, and store nothing: so what is found out, a sample or a missed heartbeat, is
+the root of all that follows from it, and not the tick that looked.
+"""
 
 from __future__ import annotations
+
+import math
 
 import attrs
 
 from eventstore.events import event
-from lrm_actors.domain.behavior import Command, Effect
+from eventstore.records import Instant
+from lrm_actors.domain.behavior import NOTHING, Command, Context, Decision, Effect, Spec, StartTimer, then
+from lrm_actors.domain.health import (
+    CRITICAL,
+    FAILING,
+    HEALTHY,
+    METRICS,
+    WARNING,
+    Metrics,
+    MonitorConfig,
+    cause_in_components,
+    cause_in_metrics,
+    is_worse,
+    judge,
+    nothing_known,
+    sane,
+    step_towards,
+    worst,
+)
+from lrm_actors.domain.modes import NORMAL, PROFILES
+from lrm_actors.errors import CommandRefused
 
-HEALTHY, WARNING, CRITICAL, FAILING = "healthy", "warning", "critical", "failing"
+__all__ = ["CRITICAL", "FAILING", "HEALTHY", "WARNING", "Metrics", "MonitorConfig"]  # spoken of with the monitor
 
-
-@attrs.frozen
-class MonitorConfig:
-    interval_s: float = 30.0
-    """Seconds between samples in normal mode; the mode's multiplier is applied to it."""
-    cpu_warning: float = 80.0
-    cpu_critical: float = 95.0
-    memory_warning: float = 80.0
-    memory_critical: float = 95.0
-    leave_below: float = 5.0
-    """Points below an enter threshold at which its status is left again."""
-    failing_components: int = 2
-    """Distinct components failed within ``failing_window_s`` that make it failing."""
-    failing_window_s: float = 60.0
-    heartbeat_check_s: float = 1.0
-    """Seconds between looks at heartbeats and exits of components."""
-
-
-@attrs.frozen
-class Metrics:
-    """One sample. None: not known now; ``unknown`` says why. All percentages 0 to 100."""
-
-    cpu_percent: float | None = None
-    process_cpu_percent: float | None = None
-    memory_percent: float | None = None
-    memory_rss_bytes: int | None = None
-    memory_virtual_bytes: int | None = None
-    disk_free_bytes: int | None = None
-    disk_read_bytes: int | None = None
-    disk_write_bytes: int | None = None
-    network_sent_bytes: int | None = None
-    network_received_bytes: int | None = None
-    thread_count: int | None = None
-    open_files: int | None = None
-    unknown: dict[str, str] = attrs.Factory(dict)
+NAME = "monitor"
+SAMPLE_TIMER, MISSING_TIMER, HEARTBEAT_TIMER = "sample", "sample_missing", "heartbeats"
+OVERDUE_INTERVALS, OVERDUE_AT_LEAST_S = 2.5, 5.0
+"""A sample is overdue when it was asked for this many intervals ago, and this many seconds."""
+MAX_COMPONENTS = 256
+"""Failed components remembered; the one that failed longest ago is forgotten first."""
 
 
 @attrs.frozen
 class MonitorState:
-    config: MonitorConfig = MonitorConfig()
-    mode: str = "normal"
+    config: MonitorConfig = attrs.Factory(MonitorConfig)
+    mode: str = NORMAL
     status: str = HEALTHY
     cause: str = ""
     last: Metrics | None = None
@@ -57,11 +55,18 @@ class MonitorState:
     last_good: dict[str, float] = attrs.Factory(dict)
     """The last known number of each metric."""
     samples: int = 0
+    sampled_at_s: float | None = None
+    """Monotonic time of the last sample."""
+    levels: dict[str, str] = attrs.Factory(dict)
+    """The rung each of ``cpu`` and ``memory`` stands on, ``unknown`` included; healthy ones are left out."""
     failed_at_s: dict[str, float] = attrs.Factory(dict)
     """Monotonic time of the last failure of each component still within the window."""
+    well_again: tuple[str, ...] = ()
+    """Those of ``failed_at_s`` that were restarted since."""
     down: dict[str, str] = attrs.Factory(dict)
     """Components observed down and not yet restarted, with the observation."""
     boot_id: str = ""
+    """Boot that the times of ``failed_at_s`` count from."""
 
 
 # Commands
@@ -74,7 +79,15 @@ class Configure(Command):
 
 @attrs.frozen
 class SampleDue(Command):
-    pass
+    waiting_since_s: float | None = None
+    """Monotonic time since which samples were asked for and none came."""
+
+
+@attrs.frozen
+class SampleMissing(Command):
+    """Samples are asked for, and none comes."""
+
+    waited_s: float
 
 
 @attrs.frozen
@@ -84,7 +97,8 @@ class RecordSample(Command):
 
 @attrs.frozen
 class HeartbeatCheckDue(Command):
-    pass
+    due_s: float | None = None
+    """Monotonic time at which it was meant to come; None: now."""
 
 
 @attrs.frozen
@@ -93,7 +107,7 @@ class Observation:
 
     component: str
     heartbeat_age_s: float | None
-    """None: it sends no heartbeats."""
+    """Seconds since its last heartbeat. None: it sends none."""
     heartbeat_timeout_s: float | None
     exited: bool = False
     exit_status: int | None = None
@@ -103,7 +117,7 @@ class Observation:
 class RecordObservations(Command):
     observations: tuple[Observation, ...]
     gap_s: float = 0.0
-    """How much later than due the check itself ran; past the timeout, ages say nothing about the component."""
+    """How much later than due the check itself ran; past half a timeout, ages say nothing about the component."""
 
 
 @attrs.frozen
@@ -136,6 +150,18 @@ class Configured:
 @event("monitor.sampled", 1)
 class Sampled:
     metrics: Metrics
+    at_s: float = 0.0
+    """Monotonic time."""
+    levels: dict[str, str] = attrs.Factory(dict)
+    """What was made of it: the rung of each metric that is not healthy."""
+
+
+@event("monitor.sample_overdue", 1)
+class SampleOverdue:
+    """An observation: samples were asked for and none came, so the metrics are not known any more."""
+
+    waited_s: float
+    levels: dict[str, str] = attrs.Factory(dict)
 
 
 @event("monitor.health_changed", 1)
@@ -163,6 +189,14 @@ class ComponentExited:
     exit_status: int | None
     description: str
     """``exit by signal 9`` or ``exit status 1``."""
+
+
+@event("monitor.component_resumed", 1)
+class ComponentResumed:
+    """An observation: a component seen down is well again, and nobody here restarted it."""
+
+    component: str
+    was: str
 
 
 @event("monitor.component_failure_noted", 1)
@@ -196,3 +230,211 @@ class CheckHeartbeats(Effect):
 
     due_s: float
     """Monotonic time at which the check was due."""
+
+
+# Decide
+
+
+def decide(state: MonitorState, command: Command, ctx: Context) -> Decision:
+    """What shall happen on one command."""
+    match command:
+        case SampleDue(waiting_since_s):
+            return _ask_for_sample(state, waiting_since_s, ctx)
+        case SampleMissing(waited_s):
+            unknown = judge(state.config, Metrics(), state.levels)
+            overdue = SampleOverdue(waited_s, unknown)
+            return NOTHING if unknown == state.levels else _with_health(state, overdue, ctx)
+        case RecordSample(metrics):
+            metrics = sane(metrics)
+            levels = judge(state.config, metrics, state.levels)
+            return _with_health(state, Sampled(metrics, ctx.now.monotonic_s, levels), ctx)
+        case HeartbeatCheckDue(due_s):
+            check = CheckHeartbeats(ctx.now.monotonic_s if due_s is None else due_s)
+            return then(effects=(check, _heartbeat_timer(state.config, ctx)))
+        case RecordObservations():
+            return _observe(state, command, ctx)
+        case NoteComponentFailed(component, at_s, boot_id):
+            last_s = state.failed_at_s.get(component, -math.inf) if boot_id == state.boot_id else -math.inf
+            if boot_id != ctx.now.boot_id or at_s <= last_s:
+                return NOTHING  # before the last reboot, or told already
+            return _with_health(state, ComponentFailureNoted(component, at_s, boot_id), ctx, only_worse=True)
+        case NoteComponentRestarted(component):
+            well = component not in state.failed_at_s or component in state.well_again
+            if well and component not in state.down:
+                return NOTHING
+            return _with_health(state, ComponentRestartNoted(component), ctx)
+        case NoteMode(mode):
+            if mode not in PROFILES:
+                raise CommandRefused(f"there is no mode {mode!r}", actor=NAME, hint=f"one of {', '.join(PROFILES)}")
+            if mode == state.mode:
+                return NOTHING
+            return then(ModeNoted(mode), effects=(_sample_timer(state.config, mode, ctx),))
+        case Configure(config):
+            if config == state.config:
+                return NOTHING
+            # A new threshold is judged by a fresh sample, and a new interval holds at once.
+            return then(Configured(config), effects=_start(config, state.mode, ctx))
+    raise CommandRefused(f"the monitor does not know {type(command).__name__}", actor=NAME)
+
+
+def _ask_for_sample(state: MonitorState, waiting_since_s: float | None, ctx: Context) -> Decision:
+    """Ask for the next sample; when the ones before never came, say so to ourselves, as a message of its own."""
+    now_s = ctx.now.monotonic_s
+    since_s = now_s if waiting_since_s is None else waiting_since_s
+    if state.sampled_at_s is not None and since_s <= state.sampled_at_s <= now_s:
+        since_s = now_s
+    timer = _sample_timer(state.config, state.mode, ctx, waiting_since_s=since_s)
+    limit_s = max(OVERDUE_INTERVALS * interval_s(state.config, state.mode), OVERDUE_AT_LEAST_S)
+    if now_s - since_s < limit_s:
+        return then(effects=(TakeSample(), timer))
+    return then(effects=(TakeSample(), timer, StartTimer(MISSING_TIMER, 0.0, SampleMissing(now_s - since_s))))
+
+
+def _observe(state: MonitorState, command: RecordObservations, ctx: Context) -> Decision:
+    """What is new about the components, at most one thing at a time.
+
+    Events of one decision name each other as their cause. So when several components fell together, each is sent back
+    alone, and has a root of its own.
+    """
+    gap_s = command.gap_s
+    news = [(one, fact) for one in command.observations if (fact := _news(state, one, gap_s)) is not None]
+    if len(news) > 1:
+        alone = ((one.component, RecordObservations((one,), gap_s)) for one, _ in news)
+        return then(effects=[StartTimer(f"observed/{name}", 0.0, again) for name, again in alone])
+    if not news:
+        return then(*_health(state, ctx))
+    fact = news[0][1]
+    return _with_health(state, fact, ctx) if isinstance(fact, ComponentResumed) else then(fact)
+
+
+def _news(state: MonitorState, one: Observation, gap_s: float) -> object | None:
+    was = state.down.get(one.component)
+    if one.exited:
+        return None if was else ComponentExited(one.component, one.exit_status, describe_exit(one.exit_status))
+    age_s, timeout_s = one.heartbeat_age_s, one.heartbeat_timeout_s
+    if age_s is None or timeout_s is None or age_s <= timeout_s:
+        return ComponentResumed(one.component, was) if was else None
+    # While this very process was suspended, heartbeats piled up unread: look again before anything is said of them.
+    if was or gap_s >= timeout_s / 2:
+        return None
+    return HeartbeatMissed(one.component, age_s, timeout_s)
+
+
+# Evolve
+
+
+def evolve(state: MonitorState, event: object) -> MonitorState:
+    """What one event changes."""
+    match event:
+        case Sampled(metrics, at_s, levels):
+            known = {name: value for name in METRICS if (value := getattr(metrics, name)) is not None}
+            return attrs.evolve(
+                state,
+                last=metrics,
+                last_good={**state.last_good, **known},
+                samples=state.samples + 1,
+                sampled_at_s=at_s,
+                levels=levels,
+            )
+        case SampleOverdue(waited_s, levels):
+            return attrs.evolve(state, last=nothing_known(f"no sample for {waited_s:.0f} s"), levels=levels)
+        case HealthChanged(_, status, cause):
+            return attrs.evolve(state, status=status, cause=cause)
+        case HeartbeatMissed(component):
+            return attrs.evolve(state, down={**state.down, component: "heartbeat_missed"})
+        case ComponentExited(component):
+            return attrs.evolve(state, down={**state.down, component: "component_exited"})
+        case ComponentFailureNoted():
+            return _with_failure(state, event)
+        case ComponentRestartNoted(component) | ComponentResumed(component):
+            down = {name: was for name, was in state.down.items() if name != component}
+            well = state.well_again
+            if component in state.failed_at_s and component not in well:
+                well = (*well, component)
+            return attrs.evolve(state, down=down, well_again=well)
+        case ModeNoted(mode):
+            return attrs.evolve(state, mode=mode)
+        case Configured(config):
+            return attrs.evolve(state, config=config)
+    return state
+
+
+def _with_failure(state: MonitorState, event: ComponentFailureNoted) -> MonitorState:
+    """Remember a failure, and forget those that its window has left behind."""
+    before = state.failed_at_s if state.boot_id == event.boot_id else {}
+    times = {name: at_s for name, at_s in before.items() if event.at_s - at_s <= state.config.failing_window_s}
+    times[event.component] = max(event.at_s, times.get(event.component, -math.inf))
+    newest = sorted(times, key=lambda name: times[name])[-MAX_COMPONENTS:]
+    well = tuple(name for name in state.well_again if name in newest and name != event.component)
+    return attrs.evolve(
+        state, failed_at_s={name: times[name] for name in newest}, well_again=well, boot_id=event.boot_id
+    )
+
+
+def recover(state: MonitorState, ctx: Context) -> Decision:
+    """Sample at once, and start both timers."""
+    return then(effects=_start(state.config, state.mode, ctx))
+
+
+def spec() -> Spec[MonitorState]:
+    """The monitor. Its configuration comes with ``Configure`` after the start, so that it stands in the log."""
+    return Spec(NAME, MonitorState(), decide, evolve, recover)
+
+
+# Helpers
+
+
+def interval_s(config: MonitorConfig, mode: str) -> float:
+    """Seconds between samples in a mode."""
+    return config.interval_s * PROFILES[mode].monitoring_factor
+
+
+def recent_failures(state: MonitorState, now: Instant) -> dict[str, bool]:
+    """Components that failed within the window, and whether each is well again."""
+    if state.boot_id != now.boot_id:
+        return {}
+    since_s = now.monotonic_s - state.config.failing_window_s
+    return {name: name in state.well_again for name, at_s in state.failed_at_s.items() if at_s >= since_s}
+
+
+def describe_exit(exit_status: int | None) -> str:
+    """``exit by signal 9``, ``exit status 1``."""
+    if exit_status is None:
+        return "exit, status unknown"
+    return f"exit by signal {-exit_status}" if exit_status < 0 else f"exit status {exit_status}"
+
+
+def _with_health(state: MonitorState, fact: object, ctx: Context, *, only_worse: bool = False) -> Decision:
+    """A fact, and after it, caused by it, what it makes of the health."""
+    changes = _health(evolve(state, fact), ctx)
+    return then(fact, *(change for change in changes if not only_worse or is_worse(change.status, change.previous)))
+
+
+def _health(state: MonitorState, ctx: Context) -> tuple[HealthChanged, ...]:
+    """The change of status that is due, if any."""
+    failures = recent_failures(state, ctx.now)
+    failing = len(failures) >= state.config.failing_components and not all(failures.values())
+    status = step_towards(state.status, FAILING if failing else worst(state.levels))
+    if status == state.status:
+        return ()
+    if FAILING in (status, state.status):
+        cause = cause_in_components(state.config, failures)
+    else:
+        cause = cause_in_metrics(state.config, state.last or Metrics(), state.levels, state.status, status)
+    return (HealthChanged(state.status, status, cause),)
+
+
+def _start(config: MonitorConfig, mode: str, ctx: Context) -> tuple[Effect, ...]:
+    return TakeSample(), _sample_timer(config, mode, ctx), _heartbeat_timer(config, ctx)
+
+
+def _sample_timer(
+    config: MonitorConfig, mode: str, ctx: Context, *, waiting_since_s: float | None = None
+) -> StartTimer:
+    since_s = ctx.now.monotonic_s if waiting_since_s is None else waiting_since_s
+    return StartTimer(SAMPLE_TIMER, interval_s(config, mode), SampleDue(since_s))
+
+
+def _heartbeat_timer(config: MonitorConfig, ctx: Context) -> StartTimer:
+    due_s = ctx.now.monotonic_s + config.heartbeat_check_s
+    return StartTimer(HEARTBEAT_TIMER, config.heartbeat_check_s, HeartbeatCheckDue(due_s))
