@@ -1,7 +1,7 @@
 """The agent's steps: durable when begun, durable with their result when they end, for asyncio and for threads alike.
 
-Talks to the journal actor and to the step boundary. What a step does is written once, as generators that yield what they
-wait for; the two scopes only differ in how they wait.
+Talks to the journal actor and to the step boundary. What a step does is written once, as generators that yield what
+they wait for; the two scopes only differ in how they wait.
 """
 
 from __future__ import annotations

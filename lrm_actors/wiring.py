@@ -39,7 +39,9 @@ def _exited(event: monitor.ComponentExited, _: Record) -> Command:
     return analyzer.RecordFailure(facts)
 
 
-def _opened(event: breaker.Opened, _: Record) -> Command:
+def _opened(event: breaker.Opened, _: Record) -> Command | None:
+    if event.reason.startswith("forced:"):  # somebody's order is nobody's failure
+        return None
     facts = analyzer.FailureFacts(event.service, message=event.reason, observation="breaker_opened")
     return analyzer.RecordFailure(facts)
 

@@ -48,6 +48,7 @@ ROWS: list[tuple[object, str, object]] = [
         "analyzer",
         facts("llm", "3 timeouts in a row", "breaker_opened"),
     ),
+    (breaker.Opened("llm", 1, "forced: maintenance", deadline(NOW, 60.0)), "analyzer", None),
     (
         checkpointer.CheckpointFailed("c1", "OSError", "no space left"),
         "analyzer",
