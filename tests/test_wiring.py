@@ -19,14 +19,17 @@ ACTORS = {"supervisor", "monitor", "analyzer", "checkpointer", "modes", "journal
 
 
 def facts(component: str, message: str, observation: str, **more: Any) -> analyzer.RecordFailure:
+    """The command that a failure becomes."""
     return analyzer.RecordFailure(analyzer.FailureFacts(component, message=message, observation=observation, **more))
 
 
 def chosen(strategy: str, component: str = "browser") -> analyzer.RecoveryChosen:
+    """A strategy that was chosen."""
     return analyzer.RecoveryChosen(component, "crash", strategy, "it crashed")
 
 
 def recorded(component: str) -> analyzer.FailureRecorded:
+    """A failure on record."""
     return analyzer.FailureRecorded(
         component, "crash", "abc", "it crashed", analyzer.FailureFacts(component), 9.5, "boot"
     )
