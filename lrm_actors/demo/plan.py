@@ -1,0 +1,93 @@
+"""Which harm is done when: a list that follows from the seed alone, told in steps of the agent, not in seconds."""
+
+from __future__ import annotations
+
+import enum
+import random
+from typing import Any
+
+import attrs
+
+
+class Kind(enum.Enum):
+    """What can be done to an agent, its browser and its site."""
+
+    KILL_AGENT = "kill agent"
+    """SIGKILL to the agent's process."""
+    KILL_WORKER = "kill worker"
+    """SIGKILL to the browser's process."""
+    FREEZE_WORKER = "freeze worker"
+    """SIGSTOP to the browser's process."""
+    SITE_HANGS = "site hangs"
+    """The site accepts and never answers."""
+    SITE_FAILS = "site fails"
+    """The site answers with status 500."""
+
+    @property
+    def of_site(self) -> bool:
+        """It is done to the site, and so only to our own."""
+        return self in {Kind.SITE_HANGS, Kind.SITE_FAILS}
+
+
+@attrs.frozen
+class Planned:
+    """One harm to be done."""
+
+    number: int
+    """From 1, in the order in which they are done."""
+    kind: Kind
+    step: int
+    """It is armed when the agent begins this step, and not before the last one is recovered from."""
+    offset_s: float
+    """How long after that it is done."""
+
+    def to_data(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"number": self.number, "kind": self.kind.value, "step": self.step, "offset_s": self.offset_s}
+
+
+FAULTS = (
+    Kind.KILL_AGENT,
+    Kind.KILL_AGENT,
+    Kind.KILL_AGENT,
+    Kind.KILL_WORKER,
+    Kind.FREEZE_WORKER,
+    Kind.SITE_HANGS,
+    Kind.SITE_FAILS,
+)
+INSIDE_S = (0.02, 0.08)
+"""Offsets that fall inside a step, while the site is thinking."""
+ANYWHERE_S = (0.0, 0.4)
+"""Offsets that fall inside a step, or between it and the next."""
+
+
+def make_plan(seed: int, steps: int, *, site_faults: bool = True) -> tuple[Planned, ...]:
+    """The plan of one seed; the same arguments give the same plan.
+
+    The faults come in random order, one in each of as many equal stretches of the run, so there is progress between any
+    two of them. The first kill falls inside a step, so that one step at least is in doubt and repeated.
+
+    Args:
+        seed: any integer.
+        steps: how many steps the agent will make at least.
+        site_faults: whether the site is ours to be harmed.
+
+    Raises:
+        ValueError: the steps do not suffice for a stretch for each fault.
+    """
+    kinds = [kind for kind in FAULTS if site_faults or not kind.of_site]
+    # The first step has no acknowledged one before it, and a fault in the last might come when the agent is done.
+    first, last = 2, steps - 1
+    if last - first + 1 < len(kinds):
+        msg = f"{len(kinds)} faults need at least {len(kinds) + 2} steps, got {steps}"
+        raise ValueError(msg)
+    draw = random.Random(seed)
+    draw.shuffle(kinds)
+    planned: list[Planned] = []
+    for index, kind in enumerate(kinds):
+        begin = first + (last - first + 1) * index // len(kinds)
+        end = first + (last - first + 1) * (index + 1) // len(kinds)
+        inside = kind is Kind.KILL_AGENT and all(one.kind is not Kind.KILL_AGENT for one in planned)
+        offset_s = round(draw.uniform(*(INSIDE_S if inside else ANYWHERE_S)), 3)
+        planned.append(Planned(index + 1, kind, draw.randrange(begin, end), offset_s))
+    return tuple(planned)
