@@ -1,0 +1,185 @@
+"""Everything a user can name stands in the reference, and the reference names nothing that is gone."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import click
+import pytest
+
+import eventstore.errors
+import lrm_actors.cli
+import lrm_actors.domain
+import lrm_actors.errors
+from eventstore.events import declared_types
+from lrm_actors.settings import LongRunningSettings
+from tests.docs.markdown import ROOT
+
+REFERENCE = ROOT / "docs/reference"
+
+
+def rows_of(page: Path) -> dict[str, list[str]]:
+    """The tables of a page: the code in a row's first cell, to the row's cells."""
+    rows = {}
+    for line in page.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if cells and (name := re.match(r"`([^`]+)`", cells[0])):
+            rows[name[1]] = cells
+    return rows
+
+
+def sections_of(page: Path) -> dict[str, str]:
+    """The second-level sections of a page by their heading, without its backquotes."""
+    parts = re.split(r"^## (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {heading.replace("`", ""): text for heading, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def differences(there: dict[str, list[str]], documented: dict[str, list[str]]) -> list[str]:
+    """What the reference lacks, what it says wrongly, and what it names that is not there.
+
+    Args:
+        there: each name, and the texts that its row must contain.
+        documented: each row's name, and its cells.
+    """
+    found = [f"{name} is not there" for name in sorted(documented.keys() - there.keys())]
+    for name, texts in there.items():
+        row = " | ".join(documented.get(name, []))
+        missing = [text for text in texts if text not in row]
+        if name not in documented:
+            found.append(f"{name} is not documented")
+        elif missing:
+            found.append(f"{name}: the row lacks {', '.join(missing)}")
+    return found
+
+
+def events() -> dict[str, list[str]]:
+    """Every event type of ours, with its version and fields."""
+    for module in pkgutil.iter_modules(lrm_actors.domain.__path__, "lrm_actors.domain."):
+        importlib.import_module(module.name)
+    return {
+        name: [f"| {kind.version} |", *(f"`{field.name}`" for field in attrs.fields(kind.cls))]
+        for name, kind in declared_types().items()
+        if kind.cls.__module__.startswith("lrm_actors.domain.")
+    }
+
+
+def error_codes() -> dict[str, list[str]]:
+    """The code of every error that is raised, with its class."""
+
+    def subclasses(cls: type) -> Iterator[type]:
+        for sub in cls.__subclasses__():
+            if sub.__module__ in {"lrm_actors.errors", "eventstore.errors"}:
+                yield sub
+                yield from subclasses(sub)
+
+    bases = (lrm_actors.errors.LrmError, eventstore.errors.EventStoreError)
+    every = [(str(vars(cls)["code"]), cls.__name__) for base in bases for cls in subclasses(base)]
+    assert len(every) == len({code for code, _ in every} | set()), "two errors share a code"
+    return {code: [f"`{name}`"] for code, name in every if not code.endswith("000")}
+
+
+def settings() -> dict[str, list[str]]:
+    """Every setting with its default as TOML writes it, and the variable it is read from."""
+    defaults = LongRunningSettings()
+    shown = {True: "true", False: "false", None: "not set"}
+    return {
+        name: [
+            f"`{shown[value] if value is None or isinstance(value, bool) else value}`" if value is not None else "not set",
+            f"`LRM_{name.upper()}`",
+        ]
+        for name, value in ((name, getattr(defaults, name)) for name in setting_names())
+    }
+
+
+def setting_names() -> list[str]:
+    """The names of all settings."""
+    return [field.name for field in attrs.fields(LongRunningSettings)]
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command with its full name, ``lrm`` itself included."""
+
+    def walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+        yield name, command
+        if isinstance(command, click.Group):
+            with click.Context(command) as context:
+                for sub in command.list_commands(context):
+                    found = command.get_command(context, sub)
+                    assert found is not None
+                    yield from walk(f"{name} {sub}", found)
+
+    (group,) = {id(value): value for value in vars(lrm_actors.cli).values() if isinstance(value, click.Group)}.values()
+    yield from walk("lrm", group)
+
+
+def undocumented_of_command(name: str, command: click.Command, sections: dict[str, str]) -> list[str]:
+    """The options and arguments of a command that its section does not show."""
+    if name not in sections:
+        return [f"{name} has no section"]
+    shown = sections[name]
+    words = []
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and not parameter.hidden:
+            words += [option for option in (*parameter.opts, *parameter.secondary_opts) if option.startswith("--")]
+        elif isinstance(parameter, click.Argument):
+            words.append(parameter.make_metavar(click.Context(command)).strip("[].").rstrip("."))
+    return [f"{name}: {word}" for word in words if not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", shown)]
+
+
+def test_every_event_type_is_in_the_reference() -> None:
+    """Whoever reads a log finds there what each event means, its version and its fields."""
+    assert differences(events(), rows_of(REFERENCE / "events.md")) == []
+
+
+def test_every_error_code_is_in_the_reference() -> None:
+    """Whoever meets a code finds there its class, what it means and what to try."""
+    assert differences(error_codes(), rows_of(REFERENCE / "errors.md")) == []
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    """With its default and the variable it is read from."""
+    assert differences(settings(), rows_of(REFERENCE / "settings.md")) == []
+
+
+def test_every_command_is_in_the_reference() -> None:
+    """Each has a section that shows its arguments and options."""
+    sections = sections_of(REFERENCE / "cli.md")
+    missing = [gap for name, command in commands() for gap in undocumented_of_command(name, command, sections)]
+    assert missing == []
+    gone = {section for section in sections if section.startswith("lrm")} - {name for name, _ in commands()}
+    assert gone == set()
+
+
+def test_planted_gaps_are_caught() -> None:
+    """A new name, a changed fact and a name that is gone are each reported."""
+    documented = {"kept": ["`kept`", "1"], "gone": ["`gone`", "1"]}
+    assert differences({"kept": ["2"], "new": []}, documented) == [
+        "gone is not there",
+        "kept: the row lacks 2",
+        "new is not documented",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "gaps"),
+    [
+        ("`lrm log PATH`, `--json`", []),
+        ("`lrm log PATH`, `--jsonl`", ["lrm log: --json"]),
+        ("`--json`", ["lrm log: PATH"]),
+    ],
+)
+def test_a_planted_option_is_caught(section: str, gaps: list[str]) -> None:
+    """An option counts as shown only by its whole name, in the section of its command."""
+
+    @click.command()
+    @click.argument("path")
+    @click.option("--json", "as_json")
+    def command(path: str, as_json: str) -> None: ...
+
+    assert undocumented_of_command("lrm log", command, {"lrm log": section}) == gaps
+    assert undocumented_of_command("lrm show", command, {"lrm log": section}) == ["lrm show has no section"]
