@@ -37,7 +37,7 @@ from lrm_actors.errors import CommandRefused
 __all__ = ["CRITICAL", "FAILING", "HEALTHY", "WARNING", "Metrics", "MonitorConfig"]  # spoken of with the monitor
 
 NAME = "monitor"
-SAMPLE_TIMER, MISSING_TIMER, HEARTBEAT_TIMER = "sample", "sample_missing", "heartbeats"
+SAMPLE_TIMER, HEARTBEAT_TIMER, MISSING_TIMER, FORGET_TIMER = "sample", "heartbeats", "sample_missing", "forget_down"
 OVERDUE_INTERVALS, OVERDUE_AT_LEAST_S = 2.5, 5.0
 """A sample is overdue when it was asked for this many intervals ago, and this many seconds."""
 MAX_COMPONENTS = 256
@@ -135,6 +135,11 @@ class NoteComponentRestarted(Command):
 
 
 @attrs.frozen
+class ForgetDown(Command):
+    """The monitor began anew: what was down is looked at afresh."""
+
+
+@attrs.frozen
 class NoteMode(Command):
     mode: str
 
@@ -197,6 +202,11 @@ class ComponentResumed:
 
     component: str
     was: str
+
+
+@event("monitor.down_forgotten", 1)
+class DownForgotten:
+    components: tuple[str, ...]
 
 
 @event("monitor.component_failure_noted", 1)
@@ -263,6 +273,8 @@ def decide(state: MonitorState, command: Command, ctx: Context) -> Decision:
             if well and component not in state.down:
                 return NOTHING
             return _with_health(state, ComponentRestartNoted(component), ctx)
+        case ForgetDown():
+            return then(DownForgotten(tuple(state.down))) if state.down else NOTHING
         case NoteMode(mode):
             if mode not in PROFILES:
                 raise CommandRefused(f"there is no mode {mode!r}", actor=NAME, hint=f"one of {', '.join(PROFILES)}")
@@ -352,6 +364,8 @@ def evolve(state: MonitorState, event: object) -> MonitorState:
             if component in state.failed_at_s and component not in well:
                 well = (*well, component)
             return attrs.evolve(state, down=down, well_again=well)
+        case DownForgotten():
+            return attrs.evolve(state, down={})
         case ModeNoted(mode):
             return attrs.evolve(state, mode=mode)
         case Configured(config):
@@ -372,8 +386,12 @@ def _with_failure(state: MonitorState, event: ComponentFailureNoted) -> MonitorS
 
 
 def recover(state: MonitorState, ctx: Context) -> Decision:
-    """Sample at once, and start both timers."""
-    return then(effects=_start(state.config, state.mode, ctx))
+    """Sample at once, and start both timers.
+
+    What was down when the last process ended is forgotten: in this one it may be well, or down for another reason.
+    """
+    forget = (StartTimer(FORGET_TIMER, 0.0, ForgetDown()),) if state.down else ()
+    return then(effects=(*forget, *_start(state.config, state.mode, ctx)))
 
 
 def spec() -> Spec[MonitorState]:
