@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import TypeAlias
 
 import msgspec
 
 HASH_SIZE = 16
+
+Header: TypeAlias = tuple[int, str, int, str, int, int, int, str, int | None, str | None, str, int]
+"""Position, stream, version, type, schema version, wall clock µs, monotonic clock µs, boot, cause, command id,
+correlation id, depth: all of a record but its data, with names in place of the file's internal numbers."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -16,40 +21,9 @@ def chain_anchor(log_id: str) -> bytes:
     return blake2b(log_id.encode(), digest_size=HASH_SIZE).digest()
 
 
-def chain_next(
-    previous: bytes,
-    position: int,
-    stream: str,
-    version: int,
-    type_name: str,
-    schema_version: int,
-    wall_us: int,
-    monotonic_us: int,
-    boot: str,
-    cause: int | None,
-    command_id: str | None,
-    correlation_id: str,
-    depth: int,
-    data: bytes,
-) -> bytes:
-    """BLAKE2b-128 of the chain so far, the record's fields as a JSON array, and its data. Each part ends itself."""
-    header = _encode(
-        (
-            position,
-            stream,
-            version,
-            type_name,
-            schema_version,
-            wall_us,
-            monotonic_us,
-            boot,
-            cause,
-            command_id,
-            correlation_id,
-            depth,
-        )
-    )
-    return blake2b(previous + header + data, digest_size=HASH_SIZE).digest()
+def chain_next(previous: bytes, header: Header, data: bytes) -> bytes:
+    """BLAKE2b-128 of the chain so far, the record's header as a JSON array, and its data. Each part ends itself."""
+    return blake2b(previous + _encode(header) + data, digest_size=HASH_SIZE).digest()
 
 
 def snapshot_checksum(stream: str, version: int, schema: str, data: bytes) -> bytes:

@@ -27,9 +27,9 @@ MAX_UPCASTS = 1000
 
 _encode = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
-_DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
+_TO_ZEROS = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
 _LONG_NUMBER = b"0" * 19  # the shortest run of digits that may exceed 64 bits
-_JSON_ERRORS = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
+_JSON_ERRORS = (msgspec.MsgspecError, AttributeError, TypeError, ValueError, OverflowError, RecursionError)
 
 _plans: dict[type, _Plan] = {}
 _state_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
@@ -56,7 +56,7 @@ def encode_event(event: object) -> tuple[EventType, bytes]:
         plan = _plan(cls)
     try:
         data = _encode(event)
-        faithful = plan.decode(data) == event and _LONG_NUMBER not in data.translate(_DIGITS)
+        faithful = plan.decode(data) == event and _LONG_NUMBER not in data.translate(_TO_ZEROS)
     except _JSON_ERRORS as error:
         raise _refusal(plan.kind.name, event, str(error)) from error
     if not faithful:
@@ -163,10 +163,10 @@ def _plan(cls: type) -> _Plan:
     kind = type_of(cls)
     _check_fields(kind.name, cls)
     try:
-        decode = msgspec.json.Decoder(cls).decode
+        decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(cls)
     except _JSON_ERRORS as error:
         raise EventRefused(kind.name, _undecodable_field(cls), str(error)) from error
-    plan = _plans[cls] = _Plan(kind, decode)
+    plan = _plans[cls] = _Plan(kind, decoder.decode)
     return plan
 
 
@@ -181,7 +181,7 @@ def _state_decoder(cls: type) -> msgspec.json.Decoder[Any]:
 def _check_fields(name: str, cls: type) -> None:
     """Refuse classes whose fields a round trip cannot vouch for, nested classes included."""
     for path, nested in _attrs_classes(cls):
-        if nested.__eq__ is object.__eq__:
+        if vars(nested).get("__eq__", object.__eq__) is object.__eq__:
             raise EventRefused(name, path or "*", f"{nested.__qualname__} does not compare by value")
         for field in attrs.fields(nested):
             where = f"{path}.{field.name}".lstrip(".")
@@ -249,7 +249,7 @@ def _refuse_unless_only_long_text(plan: _Plan, event: object, data: bytes) -> No
 
 
 def _refuse_long_ints(name: str, field: str, data: bytes) -> None:
-    if _LONG_NUMBER in data.translate(_DIGITS) and _has_long_int(_decode_any(data)):
+    if _LONG_NUMBER in data.translate(_TO_ZEROS) and _has_long_int(_decode_any(data)):
         raise EventRefused(name, field, "an integer beyond 64 bits")
 
 

@@ -8,9 +8,11 @@ import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeAlias
 
 from eventstore.errors import CorruptLog, EventStoreError, ReadFailed, StoreClosed
+from eventstore.forking import abandon_in_children, leak
 from eventstore.schema import configure_reader
 
 Connect: TypeAlias = Callable[..., sqlite3.Connection]
@@ -20,14 +22,14 @@ MAX_IDLE = 4
 """Connections kept open between reads. More exist only while more threads read at the same moment."""
 
 
-def open_writing(connect: Connect, path: str, *, busy_timeout_s: float) -> sqlite3.Connection:
+def open_writing(connect: Connect, path: Path, *, busy_timeout_s: float) -> sqlite3.Connection:
     """The connection that writes. Transactions are ours alone, hence ``isolation_level=None``."""
     return connect(
         file_uri(path, "mode=rw"), timeout=busy_timeout_s, isolation_level=None, check_same_thread=False, uri=True
     )
 
 
-def open_reading(connect: Connect, path: str, *, busy_timeout_s: float, immutable: bool = False) -> sqlite3.Connection:
+def open_reading(connect: Connect, path: Path, *, busy_timeout_s: float, immutable: bool = False) -> sqlite3.Connection:
     """A connection that can only read. ``immutable`` is for a file that nobody can be writing."""
     query = "mode=ro&immutable=1" if immutable else "mode=ro"
     connection = connect(
@@ -41,9 +43,9 @@ def open_reading(connect: Connect, path: str, *, busy_timeout_s: float, immutabl
     return connection
 
 
-def file_uri(path: str, query: str) -> str:
+def file_uri(path: Path, query: str) -> str:
     """The URI form of a path, which alone can ask for a read-only connection."""
-    return f"file:{urllib.parse.quote(os.path.abspath(path))}?{query}"
+    return f"file:{urllib.parse.quote(os.fsencode(path))}?{query}"
 
 
 def primary_code(error: sqlite3.Error) -> int:
@@ -58,6 +60,13 @@ def read_error(error: sqlite3.Error) -> EventStoreError:
     return ReadFailed(str(error))
 
 
+def closed_error(pid: int) -> StoreClosed:
+    """Why a handle that was opened by process ``pid`` cannot be used."""
+    if os.getpid() != pid:
+        return StoreClosed("this handle belongs to the parent process", hint="open the log again in the child")
+    return StoreClosed("this handle was closed")
+
+
 class ReaderPool:
     """Lends read-only connections. Each is used by one thread at a time, for one page."""
 
@@ -67,6 +76,7 @@ class ReaderPool:
         self._lock = threading.Lock()
         self._closed = False
         self._pid = os.getpid()
+        abandon_in_children(self)
 
     @contextmanager
     def lend(self) -> Iterator[sqlite3.Connection]:
@@ -90,20 +100,28 @@ class ReaderPool:
                 self._give_back(connection)
 
     def check_open(self) -> None:
-        """Refuse use after ``close`` and use in a forked child, whose copy of a connection must not be touched."""
-        if self._closed or os.getpid() != self._pid:
+        """Refuse use after ``close``, and use in a forked child.
+
+        Raises:
+            StoreClosed: it is either.
+        """
+        if self._closed:
             raise closed_error(self._pid)
 
     def close(self) -> None:
-        """Close what is idle now, and what is lent as it comes back. In a forked child only forget."""
-        if os.getpid() != self._pid:
-            self._closed = True
+        """Close what is idle now, and what is lent as it comes back."""
+        if self._closed:
             return
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+    def abandon(self) -> None:
+        """Never touch the parent's connections from a child. The lock may be held by a thread that is not here."""
+        self._closed = True
+        leak(self._idle)
 
     def _take(self) -> sqlite3.Connection:
         self.check_open()
@@ -114,16 +132,10 @@ class ReaderPool:
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         if os.getpid() != self._pid:
+            leak(connection)
             return
         with self._lock:
             if not self._closed and len(self._idle) < MAX_IDLE:
                 self._idle.append(connection)
                 return
         connection.close()
-
-
-def closed_error(pid: int) -> StoreClosed:
-    """Why a handle cannot be used: it was closed, or this process is a fork of its owner."""
-    if os.getpid() != pid:
-        return StoreClosed("this handle belongs to the parent process", hint="open the log again in the child")
-    return StoreClosed("this handle was closed")

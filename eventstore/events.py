@@ -41,8 +41,8 @@ _upcasters: dict[tuple[str, int], Callable[[Payload], Upcast]] = {}
 def event(name: str, version: int) -> Callable[[type[T]], type[T]]:
     """Declare a class as an event stored under ``name`` with schema ``version``.
 
-    The class becomes ``attrs.frozen`` if it is not an attrs class yet. Declaring the same name twice is refused unless it
-    is the same class declared again (a module that was reloaded).
+    The class becomes ``attrs.frozen`` if it is not an attrs class yet. Declaring the same name twice is refused, unless
+    it is the same class declared again (a module that was reloaded).
 
     Raises:
         DuplicateEventType: another class has this name.

@@ -28,8 +28,9 @@ _EVENTS = (
 
 
 def verify(pool: ReaderPool, *, unknown: OnUnknown) -> Verification:
-    """Check the file, every event, snapshot and attachment. Types not known here are problems unless placeholders are
-    wanted.
+    """Check the file, every event, snapshot and attachment.
+
+    Types not known here are problems unless placeholders are wanted.
     """
     return _Check(pool, unknown).run()
 
@@ -91,14 +92,14 @@ class _Check:
 
     def _check_event(self, row: Any) -> None:
         position, stream, version, type_name, schema_version = row[:5]
-        *fields, data, chain, stream_id = row
+        *header, data, chain, stream_id = row
         self.events += 1
         if position != self.position + 1:
             self._report("gap", self.position + 1, f"positions {self.position + 1} to {position - 1} are missing")
             self.chain = None
         if None in (stream, type_name, row[7]):
             self._report("file", position, "its stream, type or boot has no name")
-        elif self.chain is not None and chain_next(self.chain, *fields, data) != chain:
+        elif self.chain is not None and chain_next(self.chain, tuple(header), data) != chain:
             self._report("chain", position, "the record, or its hash, is not what was written")
         if version != self.versions.get(stream_id, 0) + 1:
             expected = self.versions.get(stream_id, 0) + 1
@@ -111,8 +112,8 @@ class _Check:
 
     def _check_snapshots(self) -> None:
         sql = (
-            "SELECT n.rowid, s.name, n.version, n.schema, n.data, n.checksum"
-            " FROM snapshots AS n LEFT JOIN streams AS s ON s.id = n.stream_id WHERE n.rowid > ? ORDER BY n.rowid LIMIT 1"
+            "SELECT n.rowid, s.name, n.version, n.schema, n.data, n.checksum FROM snapshots AS n"
+            " LEFT JOIN streams AS s ON s.id = n.stream_id WHERE n.rowid > ? ORDER BY n.rowid LIMIT 1"
         )
         for row in self._one_by_one(sql):
             _, stream, version, schema, data, checksum = row

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import weakref
+from pathlib import Path
 
 from eventstore.errors import LogLocked, LogNotWritable
+from eventstore.forking import abandon_in_children
 
 LOCK_NAME = "lrm.lock"
-
-_held: weakref.WeakSet[LogLock] = weakref.WeakSet()
 
 
 class LogLock:
@@ -21,24 +21,27 @@ class LogLock:
         LogNotWritable: the lock file cannot be made.
     """
 
-    def __init__(self, log_path: str) -> None:
-        import fcntl  # noqa: PLC0415 - POSIX only; importing the package must work everywhere
+    def __init__(self, log_path: Path) -> None:
+        import fcntl  # POSIX only, and importing the package must work everywhere
 
-        path = os.path.join(os.path.dirname(log_path), LOCK_NAME)
+        path = log_path.with_name(LOCK_NAME)
         try:
-            self._fd: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise LogNotWritable(log_path, f"{path} cannot be created: {error.strerror}") from error
+            raise LogNotWritable(str(log_path), f"{path} cannot be opened: {error.strerror}") from error
+        self._fd: int | None = fd
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.read(self._fd, 20).decode("ascii", "replace").strip()
+            holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
             self.release()
             if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise LogLocked(log_path, f"{log_path} is owned by process {holder or 'unknown'}") from None
-            raise LogNotWritable(log_path, f"{path} cannot be locked: {error.strerror}") from error
-        self._sign()
-        _held.add(self)
+                raise LogLocked(str(log_path), f"{log_path} is owned by process {holder or 'unknown'}") from None
+            raise LogNotWritable(str(log_path), f"{path} cannot be locked: {error.strerror}") from error
+        with contextlib.suppress(OSError):  # only for the message that others get; a full disk may refuse it
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        abandon_in_children(self)
 
     def release(self) -> None:
         """Let others own the log. Idempotent."""
@@ -46,23 +49,6 @@ class LogLock:
         if fd is not None:
             os.close(fd)
 
-    def _sign(self) -> None:
-        """Write who holds it, for the message that others get. A full disk may prevent it; the lock holds all the same."""
-        fd = self._fd
-        if fd is None:
-            return
-        try:
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        except OSError:
-            pass
-
-
-def _let_go_in_child() -> None:
-    """A forked child shares the lock's file description and would keep the lock alive after its parent."""
-    for lock in list(_held):
-        lock.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go_in_child)
+    def abandon(self) -> None:
+        """A child shares the lock itself, not a copy of it: holding on would keep the log locked after its parent."""
+        self.release()

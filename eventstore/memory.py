@@ -72,7 +72,7 @@ class MemoryStore:
 
     def __init__(self, clock: Callable[[], Instant] | None = None, *, unknown: OnUnknown = "raise") -> None:
         if clock is None:
-            from eventstore.opening import system_instant  # noqa: PLC0415 - it brings SQLite, which this needs not
+            from eventstore.opening import system_instant
 
             clock = system_instant
         self._clock = clock
@@ -141,7 +141,7 @@ class MemoryStore:
         streams: Iterable[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[Record]:
-        """Records in log order, positions in ``(after, up_to]``, optionally only of some types or some exact streams."""
+        """Records in log order, positions in ``(after, up_to]``, optionally only of some types or exact streams."""
         self._check_open()
         wanted_types = None if types is None else frozenset(types)
         wanted_streams = None if streams is None else frozenset(streams)

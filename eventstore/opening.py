@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
+import stat
 import time
 import uuid
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 
 from eventstore.codec import OnUnknown
 from eventstore.connections import Connect, ReaderPool, open_reading, open_writing, primary_code
 from eventstore.errors import (
-    EventStoreError,
     LogLocked,
     LogNotFound,
     LogNotReadable,
@@ -41,6 +41,8 @@ BUSY_TIMEOUT_S = 5.0
 """How long one statement waits for a lock of another process. Only strangers can hold one that long."""
 OPEN_TIMEOUT_S = 1.0
 """The same while a log is being opened."""
+SMALLEST_FILE = 512
+"""Bytes of the smallest SQLite database."""
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -48,8 +50,7 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 def boot_id() -> str:
     """Names the boot that the monotonic clock counts from; where the platform has no name, this process."""
     try:
-        with open(_BOOT_ID, encoding="ascii") as file:
-            return file.read().strip()
+        return Path(_BOOT_ID).read_text(encoding="ascii").strip()
     except OSError:
         return f"process-{uuid.uuid4()}"
 
@@ -74,166 +75,152 @@ def open_store(
     Raises:
         NotALog, LogTooNew, LogLocked, LogNotWritable, OpenError: see each; nothing in the file was changed.
     """
-    name = os.path.abspath(os.fspath(path))
-    found = _identify(name, connect, owning=True)
-    if found is None:
-        _make_directory(name)
-    lock = LogLock(name)
+    log = Path(path).resolve()
+    kind = _identify(log, connect, owning=True)
+    if kind is None:
+        _make_directory(log)
+    lock = LogLock(log)
     try:
-        if found is None:
-            _make_file(name)
-        return _own(name, lock, clock or system_instant, unknown, busy_timeout_s, connect)
-    except sqlite3.Error as error:
+        if kind is None:
+            _make_file(log)
+        open_connection = partial(open_writing, connect, log, busy_timeout_s=busy_timeout_s)
+        writer = _own(open_connection, clock or system_instant)
+    except BaseException as error:
         lock.release()
-        raise _open_error(name, error) from error
-    except EventStoreError as error:
-        lock.release()
-        if isinstance(error.__cause__, sqlite3.Error) and not isinstance(error, OpenError):
-            raise _open_error(name, error.__cause__) from error
+        cause = error if isinstance(error, sqlite3.Error) else error.__cause__
+        if isinstance(cause, sqlite3.Error) and not isinstance(error, OpenError):
+            raise _open_error(log, cause) from error
         raise
-    except BaseException:
-        lock.release()
-        raise
+    pool = ReaderPool(partial(open_reading, connect, log, busy_timeout_s=busy_timeout_s))
+    return SqliteStore(log, pool, writer, lock, unknown=unknown)
 
 
 def open_reader(
     path: str | os.PathLike[str], *, unknown: OnUnknown = "raise", connect: Connect = sqlite3.connect
 ) -> SqliteReader:
-    """Read a log, whether its owner is alive or not. With ``unknown="placeholder"``, events of types that this process
-    does not know come as ``UnknownEvent``.
+    """Read a log, whether its owner is alive or not.
+
+    With ``unknown="placeholder"``, events of types that this process does not know come as ``UnknownEvent``.
 
     Raises:
         LogNotFound, NotALog, LogTooNew, LogNotReadable, OpenError: see each.
     """
-    name = os.path.abspath(os.fspath(path))
-    found = _identify(name, connect, owning=False)
-    if found is None:
-        raise LogNotFound(name, f"there is no log at {name}")
-    immutable = found == "immutable"
-    pool = ReaderPool(lambda: open_reading(connect, name, busy_timeout_s=BUSY_TIMEOUT_S, immutable=immutable))
-    return SqliteReader(name, pool, unknown=unknown)
+    log = Path(path).resolve()
+    kind = _identify(log, connect, owning=False)
+    if kind is None:
+        raise LogNotFound(str(log), f"there is no log at {log}")
+    immutable = kind == "immutable"
+    pool = ReaderPool(partial(open_reading, connect, log, busy_timeout_s=BUSY_TIMEOUT_S, immutable=immutable))
+    return SqliteReader(log, pool, unknown=unknown)
 
 
-def _own(
-    name: str,
-    lock: LogLock,
-    clock: Callable[[], Instant],
-    unknown: OnUnknown,
-    busy_timeout_s: float,
-    connect: Connect,
-) -> SqliteStore:
-    first = open_writing(connect, name, busy_timeout_s=OPEN_TIMEOUT_S)
+def _own(open_connection: Callable[[], sqlite3.Connection], clock: Callable[[], Instant]) -> Writer:
+    connection = open_connection()
     try:
-        _, version, tables = identify(first)
+        timeout_ms = connection.execute("PRAGMA busy_timeout").fetchone()[0]
+        connection.execute(f"PRAGMA busy_timeout = {min(timeout_ms, round(OPEN_TIMEOUT_S * 1000))}")
+        _, version, tables = identify(connection)
         if not tables:
-            prepare_file(first)
+            prepare_file(connection)
         if version < SCHEMA_VERSION:
-            migrate(first)
-    finally:
-        first.close()
-    writer = Writer(lambda: open_writing(connect, name, busy_timeout_s=busy_timeout_s), clock, token=uuid.uuid4().hex)
-    try:
+            migrate(connection)
+        writer = Writer(connection, open_connection, clock)
         writer.take_ownership()
+        connection.execute(f"PRAGMA busy_timeout = {timeout_ms}")
     except BaseException:
-        writer.close()
+        connection.close()
         raise
-    pool = ReaderPool(lambda: open_reading(connect, name, busy_timeout_s=busy_timeout_s))
-    return SqliteStore(name, pool, writer, lock, unknown=unknown)
+    return writer
 
 
-def _identify(name: str, connect: Connect, *, owning: bool) -> str | None:
+def _identify(log: Path, connect: Connect, *, owning: bool) -> str | None:
     """What is at a path: None for nothing yet, ``log``, or ``immutable`` for a log that can only be read as it lies.
 
     Only reads: a file that is not ours must stay as it is.
     """
     try:
-        status = os.stat(name)
+        status = log.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise LogNotReadable(name, f"{name}: {error.strerror}") from error
-    if os.path.isdir(name):
-        raise NotALog(name, f"{name} is a directory")
-    if not os.path.isfile(name):
-        raise NotALog(name, f"{name} is not a file")
-    if status.st_size == 0:
+        raise LogNotReadable(str(log), f"{log}: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise NotALog(str(log), f"{log} is not a file")
+    if status.st_size == 0 and owning:
+        return None
+    if status.st_size < SMALLEST_FILE:  # SQLite would take some of these for empty databases
+        raise NotALog(str(log), f"{log} is too short to be a log")
+    try:
+        application_id, version, tables = _peek(log, connect, immutable=False)
+        kind = "log"
+    except sqlite3.Error as error:
+        application_id, version, tables = _peek_as_it_lies(log, connect, error)
+        kind = "immutable"
+    if application_id == 0 and tables == 0:  # its creation was interrupted
         if owning:
             return None
-        raise NotALog(name, f"{name} is empty")
-    try:
-        application_id, version, tables = _peek(name, connect, immutable=False)
-        how = "log"
-    except sqlite3.Error as error:
-        application_id, version, tables = _peek_as_it_lies(name, connect, error)
-        how = "immutable"
-    if application_id == 0 and tables == 0 and owning:
-        return None  # its creation was interrupted
+        raise NotALog(str(log), f"{log} is empty")
     if application_id != APPLICATION_ID:
-        raise NotALog(name, f"{name} is a database of another application")
+        raise NotALog(str(log), f"{log} is a database of another application")
     if version > SCHEMA_VERSION:
-        raise LogTooNew(name, version, SCHEMA_VERSION)
-    return how
+        raise LogTooNew(str(log), version, SCHEMA_VERSION)
+    return kind
 
 
-def _peek(name: str, connect: Connect, *, immutable: bool) -> tuple[int, int, int]:
-    connection = open_reading(connect, name, busy_timeout_s=OPEN_TIMEOUT_S, immutable=immutable)
+def _peek(log: Path, connect: Connect, *, immutable: bool) -> tuple[int, int, int]:
+    connection = open_reading(connect, log, busy_timeout_s=OPEN_TIMEOUT_S, immutable=immutable)
     try:
         return identify(connection)
     finally:
         connection.close()
 
 
-def _peek_as_it_lies(name: str, connect: Connect, error: sqlite3.Error) -> tuple[int, int, int]:
+def _peek_as_it_lies(log: Path, connect: Connect, error: sqlite3.Error) -> tuple[int, int, int]:
     """Where SQLite may create nothing beside the file, it can be read only if no WAL holds a part of the log."""
     if primary_code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR):
-        raise _open_error(name, error) from error
+        raise _open_error(log, error) from error
+    wal = log.with_name(log.name + "-wal")
+    if wal.exists() and wal.stat().st_size:
+        raise LogNotReadable(str(log), f"{log}: {error}, and a part of it is in {wal.name}") from error
     try:
-        wal_bytes = os.stat(name + "-wal").st_size
-    except OSError:
-        wal_bytes = 0
-    if wal_bytes:
-        raise LogNotReadable(name, f"{name}: {error}, and part of it is in its -wal file") from error
-    try:
-        return _peek(name, connect, immutable=True)
+        return _peek(log, connect, immutable=True)
     except sqlite3.Error as again:
-        raise _open_error(name, again) from again
+        if primary_code(again) == sqlite3.SQLITE_CANTOPEN:
+            raise LogNotReadable(str(log), f"{log}: {again}") from again
+        raise _open_error(log, again) from again
 
 
-def _make_directory(name: str) -> None:
-    """Create the directory of a log, and only what is missing, with nobody else's permissions."""
-    missing = []
-    directory = os.path.dirname(name)
-    while not os.path.isdir(directory):
-        missing.append(directory)
-        directory = os.path.dirname(directory)
+def _make_directory(log: Path) -> None:
+    """Create the directory of a log, and above it what is missing, with nobody else's permissions."""
+    missing = [directory for directory in log.parents if not directory.is_dir()]
     try:
-        for path in reversed(missing):
-            os.mkdir(path, DIRECTORY_MODE)
-    except FileExistsError:
-        if not os.path.isdir(os.path.dirname(name)):
-            raise LogNotWritable(name, f"{os.path.dirname(name)} is not a directory") from None
+        for directory in reversed(missing):
+            directory.mkdir(DIRECTORY_MODE)
+    except FileExistsError as error:
+        if not log.parent.is_dir():
+            raise LogNotWritable(str(log), f"{error.filename} is not a directory") from error
     except OSError as error:
-        raise LogNotWritable(name, f"{error.filename} cannot be created: {error.strerror}") from error
+        raise LogNotWritable(str(log), f"{error.filename} cannot be created: {error.strerror}") from error
 
 
-def _make_file(name: str) -> None:
+def _make_file(log: Path) -> None:
     """Create the file ourselves: SQLite would give it the umask's permissions, and the WAL takes the file's."""
     try:
-        os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+        log.touch(FILE_MODE, exist_ok=False)
     except FileExistsError:
-        os.chmod(name, FILE_MODE)
+        log.chmod(FILE_MODE)
     except OSError as error:
-        raise LogNotWritable(name, f"{name} cannot be created: {error.strerror}") from error
+        raise LogNotWritable(str(log), f"{log} cannot be created: {error.strerror}") from error
 
 
-def _open_error(name: str, error: sqlite3.Error) -> OpenError:
+def _open_error(log: Path, error: sqlite3.Error) -> OpenError:
     code = primary_code(error)
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-        return NotALog(name, f"{name}: {error}")
+        return NotALog(str(log), f"{log}: {error}")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LogLocked(name, f"{name}: another program keeps a lock on the file")
+        return LogLocked(str(log), f"{log}: another program keeps a lock on the file")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return LogNotWritable(name, f"{name}: {error}")
+        return LogNotWritable(str(log), f"{log}: {error}")
     if code == sqlite3.SQLITE_FULL:
-        return LogNotWritable(name, f"{name}: {error}", hint="free space on the disk of the log, then open it again")
-    return OpenError(name, f"{name}: {error}", hint=os.strerror(errno.EIO) if code == sqlite3.SQLITE_IOERR else None)
+        return LogNotWritable(str(log), f"{log}: {error}", hint="free space on the disk of the log, then open it again")
+    return OpenError(str(log), f"{log}: {error}", hint="check the disk; nothing in the log was changed")

@@ -1,8 +1,8 @@
 """What every store promises. SQLite and memory keep it today; the words are free of either.
 
 A store has one **owner** at a time: opening for writing takes ownership and bumps the owner's epoch. In it, each stream
-has at most one **acquirer**: ``acquire`` bumps the stream's epoch. An append is refused unless both are current, and the
-check is part of the append's own transaction.
+has at most one **acquirer**: ``acquire`` bumps the stream's epoch. An append is refused unless both are current, and
+the check is part of the append's own transaction.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from eventstore.records import (
     Attachment,
     Batch,
     Grant,
-    Record,
     Receipt,
+    Record,
     Snapshot,
     StoreStatistics,
     StreamInfo,
@@ -129,6 +129,7 @@ class EventStore(EventReader, Protocol):
             WrongVersion: a stream is not at the expected version; nothing was stored.
             Fenced: the stream's epoch or the owner's is no longer current; nothing was stored.
             EventRefused: a value would not come back as it went in; nothing was stored.
+            BadRequest: a name, a version or a position makes no sense; nothing was stored.
             AppendFailed: the storage refused; certainly nothing was stored.
             OutcomeUnknown: it may or may not be stored; call ``settle`` and look.
         """
@@ -140,8 +141,9 @@ class EventStore(EventReader, Protocol):
         """After ``OutcomeUnknown``: commit a new owner epoch, which decides what is in the log for every process alike.
 
         Until it has succeeded every append and acquire is refused with ``OutcomeUnknown``. Stream epochs stay valid.
+        When no outcome is unknown it does nothing.
 
-        Returns: the new owner epoch.
+        Returns: the owner epoch that holds now.
 
         Raises:
             AppendFailed, OutcomeUnknown: the storage still refuses; try again later.
@@ -151,5 +153,5 @@ class EventStore(EventReader, Protocol):
     def subscribe(self, listener: Callable[[int, frozenset[str]], None]) -> Callable[[], None]:
         """Call ``listener(head, type names)`` after each commit of events, on the committing thread.
 
-        It must be quick and must not raise. Returns what ends the subscription.
+        It must be quick; what it raises is logged. Returns what ends the subscription.
         """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,30 +20,41 @@ from eventstore.waking import Listeners, waking
 SCAN_POSITIONS = 20_000
 """Positions one filtered read looks through in one transaction, however few of them match."""
 
-_COLUMNS = (
-    "position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id, cause, command_id,"
-    " correlation_id, depth, data"
-)
 _FIRST = "SELECT value + 1 FROM meta WHERE key = 'removed_position'"
 _HEAD = "SELECT coalesce((SELECT max(position) FROM events), (SELECT value FROM meta WHERE key = 'removed_position'))"
-_VERSION = "coalesce((SELECT max(version) FROM events WHERE stream_id = streams.id), removed_version)"
-_PAGE = f"SELECT {_COLUMNS} FROM events WHERE position > ? AND position <= ?{{where}} ORDER BY position LIMIT ?"
-_STREAM_PAGE = (
-    f"SELECT {_COLUMNS} FROM events WHERE stream_id = (SELECT id FROM streams WHERE name = ?)"
-    " AND version > ? AND version <= ? ORDER BY version LIMIT ?"
+_STREAMS = (
+    "SELECT name, coalesce((SELECT max(version) FROM events WHERE stream_id = streams.id), removed_version), epoch"
+    " FROM streams"
 )
+_ONE_STREAM = _STREAMS + " WHERE name = ?"
+_STREAMS_FROM = _STREAMS + " WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1 ORDER BY name"
+_EVENTS = (
+    "SELECT position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id,"
+    " cause, command_id, correlation_id, depth, data FROM events"
+)
+_POSITIONS = " WHERE position > ? AND position <= ?"
 _OF_TYPES = " AND type_id IN (SELECT id FROM types WHERE name IN (SELECT value FROM json_each(?)))"
 _OF_STREAMS = " AND stream_id IN (SELECT id FROM streams WHERE name IN (SELECT value FROM json_each(?)))"
 _OF_CATEGORY = (
     " AND stream_id IN (SELECT id FROM streams WHERE name = ?3 OR substr(name, 1, length(?3) + 1) = ?3 || '/')"
 )
+_IN_ORDER = " ORDER BY position LIMIT ?"
+_OF_STREAM = (
+    " WHERE stream_id = (SELECT id FROM streams WHERE name = ?) AND version > ? AND version <= ?"
+    " ORDER BY version LIMIT ?"
+)
+_NAMES = {
+    "streams": "SELECT id, name FROM streams",
+    "types": "SELECT id, name FROM types",
+    "boots": "SELECT id, name FROM boots",
+}
 _FOREVER = 2**63 - 1
 
 
 class SqliteReader:
     """An ``EventReader`` on a log file."""
 
-    def __init__(self, path: str, pool: ReaderPool, *, unknown: OnUnknown, listeners: Listeners | None = None) -> None:
+    def __init__(self, path: Path, pool: ReaderPool, *, unknown: OnUnknown, listeners: Listeners | None = None) -> None:
         self.path = path
         self._pool = pool
         self._unknown: OnUnknown = unknown
@@ -63,17 +75,12 @@ class SqliteReader:
 
     def streams(self, prefix: str = "") -> Sequence[StreamInfo]:
         """The streams whose name starts with ``prefix``, by name."""
-        rows = self._all(
-            f"SELECT name, {_VERSION}, epoch FROM streams WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1"
-            " ORDER BY name",
-            (prefix,),
-        )
-        return tuple(StreamInfo(*row) for row in rows)
+        return tuple(StreamInfo(*row) for row in self._all(_STREAMS_FROM, (prefix,)))
 
     def version(self, stream: str) -> int:
         """Version of a stream, 0 when it does not exist."""
-        rows = self._all(f"SELECT {_VERSION} FROM streams WHERE name = ?", (stream,))
-        return int(rows[0][0]) if rows else 0
+        rows = self._all(_ONE_STREAM, (stream,))
+        return int(rows[0][1]) if rows else 0
 
     def get(self, position: int) -> Record:
         """One record.
@@ -82,7 +89,7 @@ class SqliteReader:
             PositionNotFound: no event has this position.
             UnknownEventType, CorruptEvent: it cannot be decoded.
         """
-        rows = self._all(_PAGE.format(where=""), (position - 1, position, 1))
+        rows = self._all(_EVENTS + " WHERE position = ?", (_clamp(position),))
         if not rows:
             raise PositionNotFound(position, self.first, self.head)
         return self._record(rows[0])
@@ -100,18 +107,19 @@ class SqliteReader:
 
         Reads in short pages, so that a slow reader never pins the log. Sees what is committed when each page is read.
         """
-        where, values = "", []
-        if types is not None:
-            where, values = where + _OF_TYPES, [encode_value(sorted(types)).decode()]
-        if streams is not None:
-            where, values = where + _OF_STREAMS, [*values, encode_value(sorted(streams)).decode()]
+        where = ""
+        values = []
+        for sql, names in ((_OF_TYPES, types), (_OF_STREAMS, streams)):
+            if names is not None:
+                where += sql
+                values.append(encode_value(sorted(names), what="filter", field="names").decode())
         self._pool.check_open()
         return self._read(after, up_to, where, values, limit)
 
     def read_stream(self, stream: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
         """Records of one stream in order, versions in ``(after, up_to]``. Empty for a stream that does not exist."""
         self._pool.check_open()
-        return self._read_stream(stream, after, _FOREVER if up_to is None else up_to)
+        return self._read_stream(stream, _clamp(after), _FOREVER if up_to is None else _clamp(up_to))
 
     def read_category(self, category: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
         """Records of ``category`` and of every ``category/…`` stream in log order, positions in ``(after, up_to]``."""
@@ -126,7 +134,7 @@ class SqliteReader:
     def position_at(self, wall_s: float) -> int:
         """The last position recorded at or before a wall-clock time, 0 when there is none."""
         sql = "SELECT position FROM events WHERE wall_us <= ? ORDER BY position DESC LIMIT 1"
-        rows = self._all(sql, (max(-(2**62), min(2**62, round(wall_s * 1e6))),))
+        rows = self._all(sql, (_clamp(wall_s * 1e6),))
         return int(rows[0][0]) if rows else 0
 
     # --- beside the events ----------------------------------------------------------------------------------------
@@ -206,12 +214,13 @@ class SqliteReader:
     def _read(
         self, after: int, up_to: int | None, where: str, values: Sequence[Any], limit: int | None
     ) -> Iterator[Record]:
-        sql = _PAGE.format(where=where)
-        bound = _FOREVER if up_to is None else up_to
+        sql = _EVENTS + _POSITIONS + where + _IN_ORDER
+        after = _clamp(after)
+        bound = _FOREVER if up_to is None else _clamp(up_to)
         left = _FOREVER if limit is None else limit
         while left > 0 and after < bound:
             rows_wanted = min(PAGE_ROWS, left)
-            window_end = min(bound, after + SCAN_POSITIONS) if where else bound
+            window_end = min(bound, _clamp(after + SCAN_POSITIONS)) if where else bound
             with self._pool.lend() as connection:
                 # The head before the page: what is committed between the two is then not skipped, only not seen yet.
                 head = connection.execute(_HEAD).fetchone()[0] if where else 0
@@ -228,7 +237,7 @@ class SqliteReader:
 
     def _read_stream(self, stream: str, after: int, up_to: int) -> Iterator[Record]:
         while after < up_to:
-            rows = self._all(_STREAM_PAGE, (stream, after, up_to, PAGE_ROWS))
+            rows = self._all(_EVENTS + _OF_STREAM, (stream, after, up_to, PAGE_ROWS))
             for row in rows:
                 yield self._record(row)
             if len(rows) < PAGE_ROWS:
@@ -265,7 +274,7 @@ class SqliteReader:
         """The name behind an id. Ids never change once committed, so they are remembered."""
         name = self._names[table].get(number)
         if name is None:
-            self._names[table] = dict(self._all(f"SELECT id, name FROM {table}"))
+            self._names[table] = dict(self._all(_NAMES[table]))
             name = self._names[table].get(number)
         if name is None:
             msg = f"no row {number} in {table}"
@@ -278,12 +287,15 @@ class SqliteReader:
 
     def _size_bytes(self) -> int:
         size = 0
-        for path in (self.path, self.path + "-wal"):
-            try:
-                size += os.stat(path).st_size  # never open(): closing it would drop SQLite's locks on the file
-            except FileNotFoundError:
-                continue
+        for path in (self.path, self.path.with_name(self.path.name + "-wal")):
+            with contextlib.suppress(FileNotFoundError):
+                size += path.stat().st_size  # never open it: closing it would drop SQLite's locks on the file
         return size
+
+
+def _clamp(number: float) -> int:
+    """The nearest number that SQLite has: positions beyond it hold nothing either."""
+    return round(max(-_FOREVER, min(_FOREVER, number)))
 
 
 def _never() -> bool:

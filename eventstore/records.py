@@ -55,7 +55,7 @@ class NewEvent:
 
 @attrs.frozen
 class StreamWrite:
-    """Events for one stream."""
+    """Events for one stream. With none, its version and epoch are checked all the same: a fence for the batch."""
 
     stream: str
     events: tuple[NewEvent, ...]
@@ -75,7 +75,10 @@ class Cursor:
 
 @attrs.frozen
 class Receipt:
-    """The remembered reply to a command, so that a retry gets the first answer."""
+    """The remembered reply to a command, so that a retry gets the first answer.
+
+    The first one of a command stays. A store keeps the newest 100,000, and each for 24 hours.
+    """
 
     command_id: str
     reply: Any
@@ -84,7 +87,7 @@ class Receipt:
 
 @attrs.frozen
 class Snapshot:
-    """A folded state at a version, kept to shorten recovery."""
+    """A folded state at a version, kept to shorten recovery. A store keeps the newest three of each stream."""
 
     stream: str
     version: int
@@ -183,7 +186,7 @@ class Problem:
     """One thing that ``verify`` found wrong."""
 
     what: str
-    """Stable code: ``gap``, ``checksum``, ``chain``, ``decode``, ``version``, ``snapshot``, ``attachment``, ``file``."""
+    """Stable code: ``gap``, ``chain``, ``decode``, ``version``, ``snapshot``, ``attachment``, ``file``."""
     position: int | None
     detail: str
 

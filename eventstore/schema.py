@@ -1,4 +1,4 @@
-"""The tables, views and pragmas of a log file. The file itself is an interface: its views may be read by any SQLite tool.
+"""The tables, views and pragmas of a log file. The file itself is an interface: any SQLite tool may read its views.
 
 Schema changes are sqlite-utils migrations. That library is imported only when there is something to migrate.
 """
@@ -144,11 +144,11 @@ def identify(connection: sqlite3.Connection) -> tuple[int, int, int]:
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the file to ``SCHEMA_VERSION``, in one transaction.
 
-    ``Migrations.apply`` reads what is pending before it takes a lock, and its own transactions are deferred ones; inside
-    an immediate transaction neither matters.
+    ``Migrations.apply`` reads what is pending before it takes a lock, and its own transactions are deferred ones;
+    inside an immediate transaction neither matters.
     """
-    from sqlite_utils import Database  # noqa: PLC0415 - heavy, and needed only here
-    from sqlite_utils.migrations import Migrations  # noqa: PLC0415
+    from sqlite_utils import Database  # heavy, and needed only here
+    from sqlite_utils.migrations import Migrations
 
     migrations = Migrations("eventstore")
 

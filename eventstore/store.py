@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from eventstore.codec import OnUnknown
 from eventstore.connections import ReaderPool
@@ -17,11 +18,11 @@ from eventstore.writer import Writer
 class SqliteStore(SqliteReader):
     """An ``EventStore`` in a log file."""
 
-    def __init__(self, path: str, pool: ReaderPool, writer: Writer, lock: LogLock, *, unknown: OnUnknown) -> None:
+    def __init__(self, path: Path, pool: ReaderPool, writer: Writer, lock: LogLock, *, unknown: OnUnknown) -> None:
         listeners = Listeners()
         super().__init__(path, pool, unknown=unknown, listeners=listeners)
         self._writer = writer
-        self._lock = lock
+        self._log_lock = lock
         self._commits = listeners
 
     @property
@@ -97,4 +98,4 @@ class SqliteStore(SqliteReader):
         """Close the log and let others own it. Idempotent. In a forked child, forget it without touching the file."""
         super().close()  # the writer last, so that SQLite checkpoints and removes the WAL
         self._writer.close()
-        self._lock.release()
+        self._log_lock.release()

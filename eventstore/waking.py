@@ -37,7 +37,7 @@ class Listeners:
         for _, listener in self._listeners:
             try:
                 listener(head, types)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a stranger's code
                 _log.exception("a listener of the event store failed", extra={"position": head})
 
 

@@ -6,14 +6,16 @@ next process, so from then on nothing is accepted until ``settle`` has committed
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
+import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
 from eventstore import attachments, snapshots
-from eventstore.checksums import chain_anchor, chain_next
+from eventstore.checksums import Header, chain_anchor, chain_next
 from eventstore.connections import closed_error, primary_code
 from eventstore.errors import (
     AppendFailed,
@@ -24,6 +26,7 @@ from eventstore.errors import (
     StorageFull,
     WrongVersion,
 )
+from eventstore.forking import abandon_in_children, leak
 from eventstore.prepare import RECEIPT_AGE_US, RECEIPTS_KEPT, PreparedBatch, PreparedWrite
 from eventstore.records import ANY_VERSION, Appended, Durability, Grant, Instant
 from eventstore.schema import configure_writer, set_synchronous
@@ -34,6 +37,8 @@ PRUNE_EVERY = 1000
 """Receipts written between two looks for old ones."""
 PRUNE_AT_ONCE = 4 * PRUNE_EVERY
 
+_BARRIER = "UPDATE meta SET value = value + 1 WHERE key = 'barrier'"
+"""A commit that waits for the disk takes every earlier one along, but only if it writes something itself."""
 _INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _LAST = "SELECT position, chain FROM events ORDER BY position DESC LIMIT 1"
 _STREAM = (
@@ -42,6 +47,10 @@ _STREAM = (
 )
 _CURSOR = "INSERT INTO cursors VALUES (?1, ?2) ON CONFLICT (consumer) DO UPDATE SET position = ?2"
 _RECEIPT = "INSERT INTO receipts (command_id, created_us, reply) VALUES (?, ?, ?) ON CONFLICT (command_id) DO NOTHING"
+_NUMBER = {
+    "boots": ("INSERT INTO boots (name) VALUES (?) ON CONFLICT DO NOTHING", "SELECT id FROM boots WHERE name = ?"),
+    "types": ("INSERT INTO types (name) VALUES (?) ON CONFLICT DO NOTHING", "SELECT id FROM types WHERE name = ?"),
+}
 _PRUNE = (
     "DELETE FROM receipts WHERE id IN (SELECT id FROM receipts ORDER BY id LIMIT ?)"
     " AND (created_us < ? OR id <= (SELECT max(id) FROM receipts) - ?)"
@@ -52,37 +61,42 @@ class Writer:
     """Owns the writing connection. ``open_connection`` is called again where a connection is beyond repair."""
 
     def __init__(
-        self, open_connection: Callable[[], sqlite3.Connection], clock: Callable[[], Instant], *, token: str
+        self,
+        connection: sqlite3.Connection,
+        open_connection: Callable[[], sqlite3.Connection],
+        clock: Callable[[], Instant],
     ) -> None:
+        self._connection = connection
         self._open = open_connection
         self._clock = clock
-        self._token = token
+        self._token = uuid.uuid4().hex
+        """Tells this ownership from every other, where epochs alone could be equal by chance after a failed commit."""
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._connection: sqlite3.Connection | None = open_connection()
+        self._closed = False
         self._full: bool | None = None
         """What the connection's ``synchronous`` is known to be."""
         self._doubt: str | None = None
-        """Why the outcome of something is unknown, if it is."""
+        """Why the outcome of something is unknown, while it is."""
         self._reopen = False
         self._relaxed_pending = False
-        self._closed = False
-        self._type_ids: dict[str, int] = {}
-        self._boot_ids: dict[str, int] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
+        """Ids of types and boots that are known to be committed, or belong to the transaction under way."""
         self._receipts_since_prune = PRUNE_EVERY  # the first receipt after opening looks at once
         self.owner_epoch = 0
         self.events_appended = 0
         self.batches_appended = 0
         self.failures = 0
+        abandon_in_children(self)
 
     # --- what a store offers --------------------------------------------------------------------------------------
 
     def take_ownership(self) -> None:
         """Commit a new owner epoch: whoever owned the log before is fenced from now on."""
         with self._lock:
-            configure_writer(self._usable())
+            configure_writer(self._connection)
             self._full = True
-            self.owner_epoch = self._transaction(self._bump_owner, Durability.STRICT, check_owner=False)
+            self.owner_epoch = self._transaction(self._bump_owner, check_owner=False)
 
     def acquire(self, stream: str) -> Grant:
         """Commit a new epoch of a stream, which may be new itself."""
@@ -93,13 +107,16 @@ class Writer:
             return Grant(stream, epoch + 1, version)
 
         with self._lock:
-            return self._transaction(bump, Durability.STRICT)
+            self._check_usable()
+            return self._transaction(bump)
 
     def append(self, batch: PreparedBatch) -> Appended:
         """Commit a batch."""
         with self._lock:
             try:
-                appended = self._transaction(lambda connection: self._write(connection, batch), batch.durability)
+                self._check_usable()
+                strict = batch.durability is Durability.STRICT
+                appended = self._transaction(lambda connection: self._write(connection, batch), strict=strict)
             except (AppendFailed, OutcomeUnknown):
                 self.failures += 1
                 raise
@@ -108,72 +125,69 @@ class Writer:
             return appended
 
     def barrier(self) -> None:
-        """A commit that waits for the disk takes everything written before it along; but it must write something."""
+        """Make relaxed appends durable."""
         with self._lock:
-            self._usable()
+            self._check_usable()
             if self._relaxed_pending:
-                self._transaction(self._write_barrier, Durability.STRICT)
+                self._transaction(lambda connection: None)
 
     def settle(self) -> int:
         """Commit a new owner epoch over whatever a failed commit left behind."""
         with self._lock:
             self._check_open()
-            if self._doubt is None:
-                return self.owner_epoch
-            if self._reopen or self._connection is None:
-                self._replace_connection()
-            doubt, self._doubt = self._doubt, None
-            self._reopen = True  # the next attempt, if this one fails
-            try:
-                self.owner_epoch = self._transaction(self._bump_owner, Durability.STRICT)
-            except BaseException:
-                self._doubt = self._doubt or doubt
-                raise
-            self._reopen = False
-            self._type_ids.clear()
-            self._boot_ids.clear()
+            if self._doubt is not None:
+                if self._reopen:
+                    self._replace_connection()
+                self._reopen = True  # the next attempt, if this one fails
+                self.owner_epoch = self._transaction(self._bump_owner)
+                self._reopen = False
             return self.owner_epoch
 
     def close(self) -> None:
         """Close the connection. What was appended relaxed is made durable first, where the disk lets us."""
         if os.getpid() != self._pid:
-            self._closed = True
             return
         with self._lock:
             if self._closed:
                 return
-            try:
+            with contextlib.suppress(EventStoreError):  # relaxed data may be lost: that is their class
                 if self._relaxed_pending and self._doubt is None:
-                    self._transaction(self._write_barrier, Durability.STRICT)
-            except EventStoreError:
-                pass  # relaxed data may be lost; that is their class
-            finally:
-                self._closed = True
-                connection, self._connection = self._connection, None
-                if connection is not None:
-                    connection.close()
+                    self._transaction(lambda connection: None)
+            self._closed = True
+            self._connection.close()
+
+    def abandon(self) -> None:
+        """Never touch the parent's connection from a child. The lock may be held by a thread that is not here."""
+        self._closed = True
+        leak(self._connection)
 
     # --- one transaction ------------------------------------------------------------------------------------------
 
     def _transaction(
-        self, work: Callable[[sqlite3.Connection], T], durability: Durability, *, check_owner: bool = True
+        self, work: Callable[[sqlite3.Connection], T], *, strict: bool = True, check_owner: bool = True
     ) -> T:
-        connection = self._usable()
+        """Commit what ``work`` does, or nothing. The caller holds the lock."""
+        connection = self._connection
         try:
             if connection.in_transaction:  # an asynchronous exception came between a failure and its rollback
-                connection.execute("ROLLBACK")
-            self._synchronise(connection, full=durability is Durability.STRICT)
+                self._roll_back(connection)
+            if self._full is not strict:
+                self._full = None
+                set_synchronous(connection, full=strict)
+                self._full = strict
             connection.execute("BEGIN IMMEDIATE")
             if check_owner:
                 self._check_owner(connection)
             result = work(connection)
+            if strict and self._relaxed_pending:
+                connection.execute(_BARRIER)
         except BaseException as error:
             self._roll_back(connection)
             if isinstance(error, (sqlite3.Error, OverflowError)):
                 raise _failure(error) from error
             raise
         self._commit(connection)
-        self._relaxed_pending = durability is Durability.RELAXED
+        self._relaxed_pending = not strict
         return result
 
     def _commit(self, connection: sqlite3.Connection) -> None:
@@ -188,8 +202,7 @@ class Writer:
         self._doubt = None
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
-        self._type_ids.clear()  # some may be of the transaction that is undone here
-        self._boot_ids.clear()
+        self._numbers.clear()  # some may be of the transaction that is undone here
         try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -197,35 +210,25 @@ class Writer:
             self._doubt = self._doubt or f"the rollback failed: {error}"
             self._reopen = True
 
-    def _usable(self) -> sqlite3.Connection:
+    def _check_usable(self) -> None:
         self._check_open()
-        if self._doubt is not None or self._connection is None:
-            raise OutcomeUnknown(self._doubt or "there is no connection to the log")
-        return self._connection
+        if self._doubt is not None:
+            raise OutcomeUnknown(self._doubt)
 
     def _check_open(self) -> None:
-        if self._closed or os.getpid() != self._pid:
+        if self._closed:
             raise closed_error(self._pid)
 
     def _replace_connection(self) -> None:
-        old, self._connection = self._connection, None
-        if old is not None:
-            try:
-                old.close()
-            except sqlite3.Error:
-                pass  # it is given up either way
+        self._numbers.clear()
         try:
             connection = self._open()
             configure_writer(connection)
         except sqlite3.Error as error:
             raise _failure(error) from error
-        self._connection, self._full = connection, True
-
-    def _synchronise(self, connection: sqlite3.Connection, *, full: bool) -> None:
-        if self._full is not full:
-            self._full = None
-            set_synchronous(connection, full=full)
-            self._full = full
+        old, self._connection, self._full = self._connection, connection, True
+        with contextlib.suppress(sqlite3.Error):  # it is given up either way
+            old.close()
 
     # --- what is written ------------------------------------------------------------------------------------------
 
@@ -237,9 +240,6 @@ class Writer:
     def _bump_owner(self, connection: sqlite3.Connection) -> int:
         connection.execute("UPDATE owner SET epoch = epoch + 1, token = ?", (self._token,))
         return int(connection.execute("SELECT epoch FROM owner").fetchone()[0])
-
-    def _write_barrier(self, connection: sqlite3.Connection) -> None:
-        connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'barrier'")
 
     def _write(self, connection: sqlite3.Connection, batch: PreparedBatch) -> Appended:
         position, chain = self._end(connection)
@@ -282,33 +282,30 @@ class Writer:
         if write.expected_version not in (ANY_VERSION, version):
             raise WrongVersion(stream, write.expected_version, version)
         wall_us, monotonic_us, boot = stamp
-        boot_id = self._number(connection, "boots", self._boot_ids, boot)
+        boot_id = self._number(connection, "boots", boot)
         rows = []
-        for type_name, schema_version, data, cause, after_previous, command_id, correlation_id, depth in write.events:
-            if after_previous:
-                cause = position
+        for event in write.events:
+            cause = position if event.after_previous else event.cause
             position += 1
             version += 1
             if cause is not None and cause >= position:
                 raise BadRequest("cause", cause, f"the event itself will be at position {position}")
-            chain = chain_next(
-                chain, position, stream, version, type_name, schema_version, wall_us, monotonic_us, boot, cause,
-                command_id, correlation_id, depth, data,
-            )  # fmt: skip
-            type_id = self._type_ids.get(type_name) or self._number(connection, "types", self._type_ids, type_name)
-            rows.append(
-                (position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id, cause,
-                 command_id, correlation_id, depth, data, chain)
-            )  # fmt: skip
+            type_name, schema_version, data, _, _, command_id, correlation_id, depth = event
+            why = (cause, command_id, correlation_id, depth)
+            header: Header = (position, stream, version, type_name, schema_version, wall_us, monotonic_us, boot, *why)
+            chain = chain_next(chain, header, data)
+            type_id = self._number(connection, "types", type_name)
+            ids = (position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id)
+            rows.append((*ids, *why, data, chain))
         connection.executemany(_INSERT, rows)
         return position, chain, version
 
     def _end(self, connection: sqlite3.Connection) -> tuple[int, bytes]:
         """Position and chain of the last event, or of the last one removed, or where a log begins."""
-        last = connection.execute(_LAST).fetchone()
+        last: tuple[int, bytes] | None = connection.execute(_LAST).fetchone()
         if last is None:
             meta = dict(connection.execute("SELECT key, value FROM meta"))
-            last = meta["removed_position"], meta["removed_chain"] or chain_anchor(meta["log_id"])
+            return meta["removed_position"], meta["removed_chain"] or chain_anchor(meta["log_id"])
         return last
 
     def _stream(self, connection: sqlite3.Connection, name: str) -> tuple[int, int, int]:
@@ -319,12 +316,14 @@ class Writer:
             return int(added.lastrowid or 0), 0, 0
         return row
 
-    def _number(self, connection: sqlite3.Connection, table: str, known: dict[str, int], name: str) -> int:
+    def _number(self, connection: sqlite3.Connection, table: str, name: str) -> int:
         """The id of a type or boot. One that this transaction adds is forgotten again with a rollback."""
-        if name not in known:
-            connection.execute(f"INSERT INTO {table} (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
-            known[name] = connection.execute(f"SELECT id FROM {table} WHERE name = ?", (name,)).fetchone()[0]
-        return known[name]
+        number = self._numbers.get((table, name))
+        if number is None:
+            insert, select = _NUMBER[table]
+            connection.execute(insert, (name,))
+            number = self._numbers[table, name] = int(connection.execute(select, (name,)).fetchone()[0])
+        return number
 
     def _prune_receipts(self, connection: sqlite3.Connection, added: int, wall_us: int) -> None:
         self._receipts_since_prune += added
