@@ -60,6 +60,17 @@ class NotRunning(LrmError, RuntimeError):
     hint = "use it inside 'async with mode:' or between start_monitoring() and stop_monitoring()"
 
 
+class AskInsideDecide(LrmError, RuntimeError):
+    """An actor's pure code tried to ask or tell another actor."""
+
+    code = "LRM-1005"
+    hint = "decide on an event, and wire that event to the other actor"
+
+    def __init__(self, to: str) -> None:
+        super().__init__(f"{to!r} was addressed from inside decide or evolve")
+        self.to = to
+
+
 # --- asking and telling -------------------------------------------------------------------------------------------
 
 

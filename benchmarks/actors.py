@@ -1,0 +1,77 @@
+"""Telling and asking one actor, against bare pykka in the same run.
+
+``tell_vs_pykka`` is a plain, undurable tell: messages per second from one producer thread until the last is handled, on
+our plain actor and on pykka's. ``ask_vs_pykka`` is a blocking ask of the same two, the time of a round trip turned into
+a speed. No log is involved on either side; durable appends are measured in ``append``.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pykka
+
+from benchmarks.harness import Figure, ratio_of_pairs
+from lrm_actors.runtime.actor import Actor
+
+PEERS = ("pykka",)
+
+
+class OurActor(Actor):
+    """Counts messages down and says when none is left."""
+
+    def __init__(self, messages: int, done: threading.Event) -> None:
+        super().__init__()
+        self.left = messages
+        self.done = done
+
+    def on_receive(self, message: Any) -> Any:
+        self.left -= 1
+        if not self.left:
+            self.done.set()
+        return message
+
+
+class PykkaActor(pykka.ThreadingActor):
+    """The same on pykka's own loop, mailbox and future."""
+
+    use_daemon_thread = True
+
+    def __init__(self, messages: int, done: threading.Event) -> None:
+        super().__init__()
+        self.left = messages
+        self.done = done
+
+    def on_receive(self, message: Any) -> Any:
+        self.left -= 1
+        if not self.left:
+            self.done.set()
+        return message
+
+
+def tells_per_s(actor: Any, messages: int) -> float:
+    """From the first tell until the last message is handled."""
+    done = threading.Event()
+    ref = actor.start(messages, done)
+    message = object()
+    began = time.perf_counter()
+    for _ in range(messages):
+        ref.tell(message)
+    done.wait()
+    took_s = time.perf_counter() - began
+    ref.stop()
+    return messages / took_s
+
+
+def asks_per_s(actor: Any, messages: int) -> float:
+    """One asker, one round trip after the other."""
+    ref = actor.start(messages, threading.Event())
+    message = object()
+    began = time.perf_counter()
+    for _ in range(messages):
+        ref.ask(message, timeout=60)
+    took_s = time.perf_counter() - began
+    ref.stop()
+    return messages / took_s

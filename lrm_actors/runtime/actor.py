@@ -1,0 +1,117 @@
+"""What every actor of ours changes about pykka's: daemon thread, our mailbox and reply, one funnel for every death.
+
+``Actor`` is the plain one, without a log; ``shell.Shell`` is the event-sourced one. Neither is entered in pykka's
+registry, because one ``SystemExit`` in any pykka actor of the process stops everything that stands there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, ClassVar, Self
+
+import pykka
+from pykka import messages
+
+from lrm_actors.errors import HandlerFailed
+from lrm_actors.runtime.mailbox import WAKE, Mailbox
+from lrm_actors.runtime.reply import Reply
+
+logger = logging.getLogger(__name__)
+
+MESSAGE_LIMIT = 500
+"""Characters of an error's text that are kept."""
+
+
+def describe(error: BaseException) -> tuple[str, str]:
+    """Class name and shortened text of an error; never raises, whatever its ``__str__`` does."""
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - the text of a failure must not be the next failure
+        text = "<no text: its __str__ failed>"
+    return type(error).__name__, text.encode("utf-8", "replace").decode()[:MESSAGE_LIMIT]
+
+
+class UnregisteredActor(pykka.ThreadingActor):
+    """The base of both kinds of actor."""
+
+    use_daemon_thread: ClassVar[bool] = True
+
+    @classmethod
+    def start(cls, *args: Any, **kwargs: Any) -> pykka.ActorRef[Self]:
+        """Start an actor. Unlike pykka's, it is not entered in the process-wide registry."""
+        actor = cls(*args, **kwargs)
+        actor.launch(cls.__name__)
+        return actor.actor_ref
+
+    def launch(self, thread_name: str) -> None:
+        """Begin the actor's life on a daemon thread of this name."""
+        threading.Thread(target=self._actor_loop, name=thread_name, daemon=self.use_daemon_thread).start()
+
+    @staticmethod
+    def _create_actor_inbox() -> Mailbox:
+        return Mailbox()
+
+    @staticmethod
+    def _create_future() -> Reply:
+        return Reply()
+
+    def _actor_loop(self) -> None:
+        death: BaseException | None = None
+        try:
+            self.run()
+        except BaseException as error:  # noqa: BLE001 - every kind of death ends here, and is told once
+            death = error
+        finally:
+            self.actor_stopped.set()
+            self.on_thread_end(death)
+
+    def run(self) -> None:
+        """The actor's life, on its own thread."""
+        raise NotImplementedError
+
+    def on_thread_end(self, death: BaseException | None) -> None:
+        """Called exactly once, last, on the actor's thread, with what ended it: None when it was asked to stop."""
+
+
+class Actor(UnregisteredActor):
+    """A plain actor: subclass it and write ``on_receive``. An error in a handler goes to the asker or to
+    ``on_error``, and the actor goes on; it has no state worth a restart.
+    """
+
+    def run(self) -> None:
+        """Handle messages until told to stop."""
+        mailbox: Any = self.actor_inbox
+        self.on_start()
+        while not self.actor_stopped.is_set():
+            envelope = mailbox.get()
+            if envelope is WAKE:
+                continue
+            if isinstance(envelope.message, messages._ActorStop):  # noqa: SLF001 - what ActorRef.stop() sends
+                self.actor_stopped.set()
+                if envelope.reply_to is not None:
+                    envelope.reply_to.set(None)
+            else:
+                self._receive(envelope)
+        mailbox.close("stopped")
+        self.on_stop()
+
+    def on_error(self, error: BaseException, message: Any) -> None:
+        """A told message failed. Logs it; override to do more."""
+        logger.error("%s failed on %s", type(self).__name__, type(message).__name__, exc_info=error)
+
+    def _receive(self, envelope: Any) -> None:
+        reply = envelope.reply_to
+        try:
+            answer = self.on_receive(envelope.message)
+        except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is this message's failure, no more
+            if reply is None:
+                self.on_error(error, envelope.message)
+                return
+            reply.set_exception((HandlerFailed, self._wrapped(error, envelope.message), None))
+        else:
+            if reply is not None:
+                reply.set(answer)
+
+    def _wrapped(self, error: BaseException, message: Any) -> HandlerFailed:
+        return HandlerFailed(type(self).__name__, type(message).__name__, *describe(error))

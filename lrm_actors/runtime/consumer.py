@@ -1,0 +1,102 @@
+"""The pulling end of the wiring: one actor's place in the log, and what it reads on from there.
+
+Reads the log, and nothing else. Where it stands is stored by the actor, in the transaction of the actor's own events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from eventstore.events import type_of
+from eventstore.protocol import EventReader
+from eventstore.records import Record
+from lrm_actors.domain.behavior import MAX_DEPTH, Wire
+from lrm_actors.runtime.mailbox import Envelope
+
+PAGE = 64
+"""Wired events handled in one turn, at most."""
+
+
+@attrs.frozen
+class Delivery:
+    """One wired event as this consumer gets it."""
+
+    record: Record
+    envelopes: tuple[Envelope, ...]
+    """Usually one; none when the wiring says it is not for this consumer."""
+    problem: BaseException | None = None
+    """The wiring's function failed on it."""
+
+    @property
+    def too_deep(self) -> bool:
+        """So far from the outside that there must be a loop in the wiring."""
+        return self.record.depth + 1 > MAX_DEPTH
+
+
+class Consumer:
+    """One actor's reading of the events that are wired to it.
+
+    Args:
+        reader: the log.
+        name: the actor.
+        wires: the rows of the wiring table that name it.
+    """
+
+    def __init__(self, reader: EventReader, name: str, wires: Sequence[Wire]) -> None:
+        self._reader = reader
+        self.name = name
+        self._wires: dict[type, list[Wire]] = {}
+        for wire in wires:
+            self._wires.setdefault(wire.event, []).append(wire)
+        self._start_at_end = bool(wires) and all(wire.start == "end" for wire in wires)
+        self.types = frozenset(type_of(cls).name for cls in self._wires)
+        self.position = 0
+        """Everything up to here is dealt with."""
+        self.stored = 0
+        """Where the log says it stands; behind ``position`` when nothing had to be appended."""
+        self.behind = bool(wires)
+        """There may be more to read."""
+
+    def load(self) -> None:
+        """Stand where the log says, or at the start that the wiring gives a new consumer."""
+        if not self._wires:
+            return
+        stored = self._reader.cursor(self.name)
+        self.stored = stored or 0
+        self.position = self.stored
+        if stored is None and self._start_at_end:
+            self.position = self._reader.head
+        self.behind = True
+
+    def pull(self) -> list[Delivery]:
+        """The next deliveries, oldest first."""
+        if not self.behind:
+            return []
+        head = self._reader.head  # before reading, so that it never runs ahead of what the reading saw
+        records = list(self._reader.read(after=self.position, types=self.types, limit=PAGE))
+        self.behind = len(records) == PAGE
+        if not records:
+            self.position = max(self.position, head)
+        return [self._deliver(record) for record in records]
+
+    def _deliver(self, record: Record) -> Delivery:
+        envelopes: list[Envelope] = []
+        try:
+            for fact in record.events:
+                for wire in self._wires.get(type(fact), ()):
+                    command = wire.make(fact, record)
+                    if command is not None:
+                        envelopes.append(
+                            Envelope(
+                                command,
+                                cause=record.position,
+                                correlation_id=record.correlation_id,
+                                depth=record.depth + 1,
+                                wired_at=record.position,
+                            )
+                        )
+        except Exception as error:  # the table is user code; whatever it raises counts as a failed delivery
+            return Delivery(record, (), error)
+        return Delivery(record, tuple(envelopes))

@@ -1,0 +1,75 @@
+"""What goes over an actor's control lane, what its shell works with, and where it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import attrs
+
+from eventstore.protocol import EventStore
+from lrm_actors.domain.behavior import Command, Effect
+from lrm_actors.runtime.clock import Clock
+from lrm_actors.runtime.reply import Reply
+from lrm_actors.runtime.workers import Workers
+
+STARTING, RUNNING, FAILED, NO_STORAGE, STOPPED = "starting", "running", "failed", "no_storage", "stopped"
+
+Handler = Callable[[Any], Command | None]
+"""Carries out one kind of effect, on a worker thread; what it returns goes back to the actor that decided it."""
+
+
+class Funnel(Protocol):
+    """Where a shell reports what it cannot deal with itself. The guardian is one. Calls are quick and never raise."""
+
+    def actor_failed(self, name: str, kind: str, error: BaseException, handling: str) -> None:
+        """An actor failed and waits to be restarted. ``kind``: start, told, asked, wired, effect, stream."""
+
+    def storage_failed(self, name: str, error: BaseException) -> None:
+        """An actor could not append and waits for the log."""
+
+    def fenced(self, name: str, error: BaseException) -> None:
+        """An actor's stream or log belongs to somebody newer; it has ended itself."""
+
+    def thread_ended(self, name: str, death: BaseException | None) -> None:
+        """An actor's thread is gone. ``death`` is None when it was stopped."""
+
+
+@attrs.frozen
+class Services:
+    """What a shell works with."""
+
+    store: EventStore
+    clock: Clock
+    workers: Workers
+    handlers: Mapping[type[Effect], Handler]
+    funnel: Funnel
+    new_id: Callable[[], str]
+    random: Callable[[], float]
+
+
+@attrs.frozen
+class Restart:
+    """Load the state again and go on with the mailbox. Answered with the seconds it took."""
+
+    reply: Reply | None = None
+
+
+@attrs.frozen
+class StorageBack:
+    """The log can be written again, and every outcome is settled."""
+
+
+@attrs.frozen
+class Stop:
+    """End in order. In the ordinary lane: after what waits there."""
+
+    reply: Reply | None = None
+
+
+@attrs.frozen
+class EffectEscaped:
+    """An effect's handler raised what it should have dealt with."""
+
+    effect: str
+    error: BaseException

@@ -1,0 +1,204 @@
+"""The root of the tree. It needs no log to decide: it brings the storage back, restarts the supervisor, and hands every
+other failure to the supervisor, whose decisions are events.
+
+Talks to the store, to the shells' control lanes and to the supervisor's mailbox. It is a plain actor: its mailbox
+serialises what the threads of all shells report.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+
+from eventstore.errors import EventStoreError, Fenced
+from eventstore.protocol import EventStore
+from lrm_actors.domain.supervisor import ReportFailure
+from lrm_actors.errors import LrmError
+from lrm_actors.runtime.actor import Actor, describe
+from lrm_actors.runtime.clock import Clock
+from lrm_actors.runtime.control import Restart, StorageBack
+
+logger = logging.getLogger(__name__)
+
+RESTART_FIRST_S, RESTART_MAX_S = 0.05, 5.0
+"""Backoff of the restarts that the guardian carries out itself: those of the supervisor."""
+SETTLE_FIRST_S, SETTLE_MAX_S = 0.05, 1.0
+"""Backoff of the attempts to bring the storage back."""
+SETTLE_CALM_S = 10.0
+"""Seconds without a storage failure after which that backoff begins anew."""
+PROBE = "guardian"
+"""The stream whose epoch is bumped to see whether the log can be written."""
+
+
+class Tree(Protocol):
+    """What the guardian may do to the actors of its system."""
+
+    supervisor: str | None
+    store: EventStore
+    clock: Clock
+
+    def command(self, name: str, control: Any) -> None:
+        """Put something on an actor's control lane."""
+
+    def report(self, failure: ReportFailure) -> None:
+        """Tell the supervisor."""
+
+    def respawn(self, name: str) -> None:
+        """Give a mailbox whose thread died a new shell, which waits to be restarted."""
+
+    def shells(self) -> tuple[str, ...]:
+        """Names of all actors."""
+
+    def give_up(self, reason: str) -> None:
+        """Close every mailbox: the log belongs to another process now."""
+
+
+@attrs.frozen
+class _Failed:
+    name: str
+    kind: str
+    error: BaseException
+    handling: str
+
+
+@attrs.frozen
+class _StorageLost:
+    name: str
+    error: BaseException
+
+
+@attrs.frozen
+class _TrySettling:
+    """Time to look whether the log can be written again."""
+
+
+@attrs.frozen
+class _Fenced:
+    name: str
+    error: BaseException
+
+
+@attrs.frozen
+class _ThreadEnded:
+    name: str
+    death: BaseException
+
+
+class Guardian(Actor):
+    """Receives every death and every storage failure of one system."""
+
+    def __init__(self, tree: Tree) -> None:
+        super().__init__()
+        self._tree = tree
+        self._settling = False
+        self._settle_attempt = 0
+        self._settled_at_s = -math.inf
+        self._restarts: dict[str, int] = {}
+        self._lost: set[str] = set()
+
+    def on_receive(self, message: Any) -> None:
+        """Deal with one report."""
+        match message:
+            case _Failed():
+                self._on_failed(message)
+            case _StorageLost(name=name, error=error):
+                self._on_storage_lost(name, error)
+            case _TrySettling():
+                self._try_settling()
+            case _ThreadEnded(name=name, death=death):
+                self._tree.respawn(name)
+                self._on_failed(_Failed(name, "thread", death, "loop"))
+            case _Fenced(name=name, error=error):
+                self._on_fenced(name, error)
+
+    def _on_failed(self, failed: _Failed) -> None:
+        error, text = describe(failed.error)
+        if self._tree.supervisor is None or failed.name == self._tree.supervisor:
+            self._restart_later(failed.name)
+            return
+        try:
+            self._tree.report(ReportFailure(f"actor:{failed.name}", error, text, failed.handling))
+        except LrmError as refused:
+            logger.error("the supervisor cannot be told that %s failed: %s", failed.name, refused)
+            self._restart_later(failed.name)
+
+    def _restart_later(self, name: str) -> None:
+        attempt = self._restarts.get(name, 0)
+        self._restarts[name] = attempt + 1
+        delay_s = min(RESTART_MAX_S, RESTART_FIRST_S * 2 ** min(attempt, 16)) if attempt else 0.0
+        self._tree.clock.call_later(delay_s, lambda: self._tree.command(name, Restart()))
+
+    def _on_storage_lost(self, name: str, error: BaseException) -> None:
+        self._lost.add(name)
+        if self._settling:
+            return
+        self._settling = True
+        logger.error("the log cannot be written: %s", error)
+        # A probe may succeed where the next append fails again (a nearly full disk), so the backoff goes on from there.
+        if self._tree.clock.monotonic() - self._settled_at_s > SETTLE_CALM_S:
+            self._settle_attempt = 0
+            self._try_settling()
+        else:
+            self._try_settling_later()
+
+    def _try_settling(self) -> None:
+        try:
+            self._tree.store.settle()
+            self._tree.store.acquire(PROBE)  # a real write: a definite failure leaves nothing to settle
+        except Fenced as error:
+            logger.error("%s", error)
+            self._tree.give_up("the log has a newer owner")
+            return
+        except (EventStoreError, OSError) as error:
+            logger.debug("the log still cannot be written: %s", error)
+            self._try_settling_later()
+            return
+        self._settling = False
+        self._settled_at_s = self._tree.clock.monotonic()
+        logger.warning("the log can be written again; waiting for it: %s", ", ".join(sorted(self._lost)))
+        self._lost.clear()
+        for name in self._tree.shells():
+            self._tree.command(name, StorageBack())
+
+    def _try_settling_later(self) -> None:
+        delay_s = min(SETTLE_MAX_S, SETTLE_FIRST_S * 2 ** min(self._settle_attempt, 16))
+        self._settle_attempt += 1
+        self._tree.clock.call_later(delay_s, lambda: self.actor_ref.tell(_TrySettling()))
+
+    def _on_fenced(self, name: str, error: BaseException) -> None:
+        # It has ended itself. It is never restarted: a zombie brought back would fight its successor.
+        logger.error("%s is fenced and stays down: %s", name, error)
+
+
+class GuardianFunnel:
+    """What the shells see of the guardian: reports that return at once and never raise."""
+
+    def __init__(self, tell: Callable[[Any], None]) -> None:
+        self._tell_guardian = tell
+
+    def actor_failed(self, name: str, kind: str, error: BaseException, handling: str) -> None:
+        """See ``Funnel``."""
+        self._tell(_Failed(name, kind, error, handling))
+
+    def storage_failed(self, name: str, error: BaseException) -> None:
+        """See ``Funnel``."""
+        self._tell(_StorageLost(name, error))
+
+    def fenced(self, name: str, error: BaseException) -> None:
+        """See ``Funnel``."""
+        self._tell(_Fenced(name, error))
+
+    def thread_ended(self, name: str, death: BaseException | None) -> None:
+        """See ``Funnel``."""
+        if death is not None:
+            self._tell(_ThreadEnded(name, death))
+
+    def _tell(self, report: Any) -> None:
+        try:
+            self._tell_guardian(report)
+        except Exception:
+            logger.exception("the guardian cannot be reached: %r is lost", report)

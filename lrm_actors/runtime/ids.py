@@ -1,0 +1,18 @@
+"""Fresh ids for commands and whatever else decisions name."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+
+class Ids:
+    """Ids that sort by time within a process and differ between processes."""
+
+    def __init__(self) -> None:
+        self._run = os.urandom(5).hex()
+        self._numbers = itertools.count(1)
+
+    def next(self) -> str:
+        """A fresh id."""
+        return f"{self._run}-{next(self._numbers):08x}"

@@ -1,0 +1,153 @@
+"""The answer to an ask: set once, by whoever comes first, and setting it can neither raise nor block.
+
+A thread waits on a ``Reply``; a coroutine awaits an ``AsyncReply``, whose loop is woken once for many answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import weakref
+from collections import deque
+from types import TracebackType
+from typing import Any
+
+import pykka
+
+from lrm_actors.errors import ActorStopped, AskTimeout, OutcomeUnknown
+
+logger = logging.getLogger(__name__)
+
+_ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+
+
+class Reply(pykka.Future[Any]):
+    """A pykka future that never raises when set twice, and that costs two locks instead of a condition."""
+
+    __slots__ = ("_claim", "_error", "_ready", "_value", "actor", "command_id", "unsettled")
+
+    def __init__(self, actor: str = "", command_id: str = "") -> None:
+        super().__init__()
+        self.actor = actor
+        self.command_id = command_id
+        self.unsettled = False
+        """The command was part of an append whose outcome is unknown; a timeout then says so."""
+        self._claim = threading.Lock()
+        self._ready = threading.Lock()
+        self._ready.acquire()
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    def set(self, value: Any = None) -> None:
+        """Answer. Does nothing when it was answered already."""
+        if self._claim.acquire(blocking=False):
+            self._value = value
+            self._finish()
+
+    def set_exception(self, exc_info: _ExcInfo | None = None) -> None:
+        """Answer with an error (pykka's form). Does nothing when it was answered already."""
+        error = (exc_info or sys.exc_info())[1]
+        self.fail(error if error is not None else ActorStopped("the actor gave no answer", actor=self.actor))
+
+    def fail(self, error: BaseException) -> None:
+        """Answer with an error. Does nothing when it was answered already."""
+        if self._claim.acquire(blocking=False):
+            self._error = error
+            self._finish()
+
+    def get(self, *, timeout: float | None = None) -> Any:
+        """Wait for the answer.
+
+        Args:
+            timeout: seconds; None waits for ever, which only pykka's own interface allows.
+
+        Raises:
+            AskTimeout: no answer in time.
+            OutcomeUnknown: no answer in time, and the command's append is not settled yet.
+        """
+        if self._get_hook is not None:  # pykka's way to derive one future from another
+            return super().get(timeout=timeout)
+        if not self._ready.acquire(timeout=-1 if timeout is None else timeout):
+            raise self.timed_out(timeout or 0.0)
+        self._ready.release()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def timed_out(self, timeout_s: float) -> AskTimeout | OutcomeUnknown:
+        """The error for an asker who waited long enough."""
+        about = f"{self.actor or 'the actor'} did not answer within {timeout_s:g} s"
+        if self.unsettled:
+            return OutcomeUnknown(f"{about}: the log cannot be written", actor=self.actor, command_id=self.command_id)
+        return AskTimeout(about, actor=self.actor, command_id=self.command_id)
+
+    def _finish(self) -> None:
+        self._ready.release()
+
+
+class AsyncReply(Reply):
+    """A reply that resolves a future of an event loop."""
+
+    __slots__ = ("_bridge", "future")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, actor: str = "", command_id: str = "") -> None:
+        super().__init__(actor, command_id)
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self._bridge = LoopBridge.of(loop)
+
+    def _finish(self) -> None:
+        self._ready.release()
+        self._bridge.post(self)
+
+    def resolve(self) -> None:
+        """On the loop's thread: hand the answer over, unless nobody waits any more."""
+        if self.future.done():
+            return
+        if self._error is not None:
+            self.future.set_exception(self._error)
+        else:
+            self.future.set_result(self._value)
+
+
+class LoopBridge:
+    """Carries answers from any thread to one event loop, one wake-up for all that wait."""
+
+    _bridges: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopBridge] = weakref.WeakKeyDictionary()
+    _guard = threading.Lock()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._answers: deque[AsyncReply] = deque()
+        self._scheduled = False
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> LoopBridge:
+        """The bridge of a loop."""
+        with cls._guard:
+            bridge = cls._bridges.get(loop)
+            if bridge is None:
+                bridge = cls._bridges[loop] = cls(loop)
+            return bridge
+
+    def post(self, reply: AsyncReply) -> None:
+        """From any thread: have ``reply`` resolved on the loop. A closed loop has nobody waiting."""
+        self._answers.append(reply)
+        if self._scheduled:
+            return  # the wake-up under way has not begun to drain, so it will see this one
+        self._scheduled = True
+        loop = self._loop()
+        try:
+            if loop is not None:
+                loop.call_soon_threadsafe(self._drain)
+                return
+        except RuntimeError:
+            logger.debug("an answer came after its event loop was closed")
+        self._answers.clear()
+        self._scheduled = False
+
+    def _drain(self) -> None:
+        self._scheduled = False
+        while self._answers:
+            self._answers.popleft().resolve()

@@ -1,0 +1,488 @@
+"""The shell around one actor's pure core: message in, decision, append, and only then state, reply and effects.
+
+Talks to its mailbox, to the store, to the clock, and to the guardian through ``Services``. It never decides anything
+itself, never answers before the commit, and never ends because a handler failed: it waits, with its mailbox, to be
+restarted in place.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import pykka
+from pykka import messages
+
+from eventstore.errors import AppendFailed, EventRefused, Fenced, OutcomeUnknown
+from lrm_actors.domain.behavior import Context, Spec, Wire
+from lrm_actors.errors import ActorStopped, AskError, CommandRefused, HandlerFailed, StorageUnavailable
+from lrm_actors.runtime.actor import UnregisteredActor, describe
+from lrm_actors.runtime.consumer import Consumer, Delivery
+from lrm_actors.runtime.control import (
+    FAILED,
+    NO_STORAGE,
+    RUNNING,
+    STARTING,
+    STOPPED,
+    EffectEscaped,
+    Restart,
+    Services,
+    Stop,
+    StorageBack,
+)
+from lrm_actors.runtime.effects import Effects
+from lrm_actors.runtime.mailbox import WAKE, Envelope, Mailbox, Wake
+from lrm_actors.runtime.recovery import recover_state
+from lrm_actors.runtime.reply import Reply
+from lrm_actors.runtime.turn import Outcome, Turn
+
+logger = logging.getLogger(__name__)
+
+TURN_MESSAGES = 128
+"""Messages decided in one turn, at most."""
+TURN_S = 0.005
+"""Seconds of deciding after which a turn is committed with what it has."""
+DELIVERY_ATTEMPTS = 3
+"""Failures of one wired event after which it is skipped."""
+CURSOR_LAG = 256
+"""Positions a stored cursor may lag behind while there is nothing else to append."""
+
+
+@attrs.frozen
+class Published:
+    """What others may read of an actor at any time: its committed state."""
+
+    state: Any
+    version: int
+
+
+@attrs.frozen
+class _Failure:
+    envelope: Envelope
+    error: BaseException
+    delivery: Delivery | None = None
+
+
+class Shell(UnregisteredActor):
+    """One event-sourced actor on its own thread.
+
+    Args:
+        spec: the actor's pure core.
+        mailbox: outlives this shell; a successor reads on from it.
+        services: the world.
+        wires: rows of the wiring table that name this actor.
+        after_death: it replaces a shell whose thread died, so it begins by waiting for its restart.
+    """
+
+    def __init__(
+        self,
+        spec: Spec[Any],
+        mailbox: Mailbox,
+        services: Services,
+        wires: Sequence[Wire] = (),
+        *,
+        after_death: bool = False,
+    ) -> None:
+        super().__init__()
+        self.actor_inbox = mailbox
+        self._actor_ref = pykka.ActorRef(self)  # pykka's ref copies the inbox when it is made
+        self.spec = spec
+        self.mailbox = mailbox
+        self.phase = STARTING
+        self.published = Published(spec.initial, 0)
+        self.settled_once = threading.Event()
+        """Set when the first start has succeeded or failed."""
+        self.busy_since_s: float | None = None
+        self.handled = 0
+        self.failures = 0
+        self._services = services
+        self._effects = Effects(mailbox, services)
+        self._consumer = Consumer(services.store, spec.name, wires)
+        self._epoch: int | None = None
+        self._attempts: dict[int, int] = {}
+        self._unsettled: Turn | None = None
+        self._after_death = after_death
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Recover, then handle messages until stopped; while failed or without storage, obey commands only."""
+        if self._after_death:
+            self.phase = FAILED
+        else:
+            self._start_first()
+        self.settled_once.set()
+        while self.phase != STOPPED:
+            if self.phase == RUNNING:
+                self._step()
+            else:
+                self._obey(self.mailbox.wait_command())
+
+    def on_thread_end(self, death: BaseException | None) -> None:
+        """Tell the guardian, once, whatever ended the thread; what was in hand and not stored goes back."""
+        self.settled_once.set()
+        self._effects.cancel_timers()
+        self._return_to_senders(self.mailbox.in_hand, death)
+        self.mailbox.in_hand = []
+        self._services.funnel.thread_ended(self.spec.name, death)
+
+    def consumes(self, types: frozenset[str]) -> bool:
+        """Whether any of these event types is wired to this actor."""
+        return not self._consumer.types.isdisjoint(types)
+
+    def _start_first(self) -> None:
+        try:
+            self._recover()
+        except (AppendFailed, OutcomeUnknown) as error:
+            self._lose_storage(error)
+        except Fenced as error:
+            self._end_fenced(error)
+        except BaseException as error:  # noqa: BLE001 - a failure in start-up is a failure like any other
+            self._fail("start", error, "start")
+
+    def _recover(self) -> None:
+        """Own the stream, load the state, then let the actor take up its timers and intents again."""
+        spec, store = self.spec, self._services.store
+        self._effects.cancel_timers()
+        if self._epoch is None:
+            self._epoch = store.acquire(spec.name).epoch
+        state, version = recover_state(store, spec)
+        self._consumer.load()
+        self.published = Published(state, version)
+        self._answer_unsettled(version)
+        if spec.recover is not None:
+            envelope = Envelope(None)
+            turn = self._new_turn()
+            context = Context(
+                now=turn.now,
+                command_id=self._services.new_id(),
+                correlation_id=self._services.new_id(),
+                random=self._services.random,
+                new_id=self._services.new_id,
+            )
+            turn.add(spec.recover(state, context), envelope, context)
+            self._append(turn)
+            self._adopt(turn)
+        self.phase = RUNNING
+        self._wake_if_behind()
+
+    def _step(self) -> None:
+        item = _from_pykka(self.mailbox.get())
+        self.mailbox.in_hand = [item] if isinstance(item, Envelope) else []
+        while (control := self.mailbox.next_command()) is not None:
+            self._obey(control)
+            if self.phase != RUNNING:
+                if item is not WAKE:
+                    self.mailbox.put_back([item])
+                self.mailbox.in_hand = []
+                return
+        batch: list[Envelope] = []
+        stop: Stop | None = None
+        while item is not None and len(batch) < TURN_MESSAGES:
+            if isinstance(item, Stop):
+                stop = item
+                break
+            if item is not WAKE:
+                batch.append(item)
+            item = _from_pykka(self.mailbox.get_more()) if len(batch) < TURN_MESSAGES else None
+        if self.mailbox.take_wake():
+            self._consumer.behind = True
+        self._turn(batch)
+        if stop is not None and self.phase == RUNNING:
+            self._stop_in_order(stop)
+
+    def _obey(self, control: Any) -> None:
+        match control:
+            case Restart(reply=reply):
+                self._restart(reply)
+            case StorageBack() if self.phase == NO_STORAGE:
+                self._start_first()
+            case Stop():
+                self._stop_in_order(control)
+            case EffectEscaped(effect=effect, error=error) if self.phase == RUNNING:
+                self._fail("effect", error, effect)
+
+    def _restart(self, reply: Reply | None) -> None:
+        if self.phase == NO_STORAGE:
+            if reply is not None:
+                reply.fail(StorageUnavailable("waits for the log", actor=self.spec.name))
+            return
+        started_s = self._services.clock.monotonic()
+        try:
+            self._recover()
+        except (AppendFailed, OutcomeUnknown) as error:
+            self._lose_storage(error)
+            failed: BaseException | None = error
+        except BaseException as error:  # noqa: BLE001 - reported to whoever restarts, who counts it
+            self.phase = FAILED
+            failed = error
+        else:
+            failed = None
+        if reply is None:
+            if failed is not None and self.phase == FAILED:
+                self._fail("start", failed, "start")
+        elif failed is not None:
+            reply.fail(HandlerFailed(self.spec.name, "start", *describe(failed)))
+        else:
+            reply.set(self._services.clock.monotonic() - started_s)
+
+    def _stop_in_order(self, stop: Stop) -> None:
+        try:
+            consumer = self._consumer
+            if self.phase == RUNNING and consumer.position > consumer.stored:
+                turn = self._new_turn()
+                turn.cursor = consumer.position
+                self._append(turn, flush_cursor_after=1)
+        except Exception:
+            # The cursor is behind by what had no effect; the next process reads those events again.
+            logger.exception("%s: its cursor could not be stored at stop", self.spec.name)
+        self.phase = STOPPED
+        self.mailbox.close("stopped")
+        if stop.reply is not None:
+            stop.reply.set(None)
+
+    # --- one turn -----------------------------------------------------------------------------------------------
+
+    def _new_turn(self) -> Turn:
+        services = self._services
+        return Turn(
+            self.spec,
+            self.published.state,
+            self.published.version,
+            now=services.clock.now(),
+            new_id=services.new_id,
+            random=services.random,
+        )
+
+    def _turn(self, batch: list[Envelope]) -> None:
+        clock = self._services.clock
+        self.busy_since_s = started_s = clock.monotonic()
+        self.mailbox.in_hand = batch
+        turn = self._new_turn()
+        failure: _Failure | None = None
+        decided = 0
+        for envelope in batch:
+            if decided and clock.monotonic() - started_s > TURN_S:
+                break
+            decided += 1
+            failure = self._decide(turn, envelope)
+            if failure is not None:
+                break
+        if failure is None and decided == len(batch):
+            failure = self._decide_wired(turn)
+        told_or_asked = failure is not None and failure.delivery is None
+        done = batch[: decided - 1] if told_or_asked else batch[:decided]
+        self.mailbox.put_back(batch[len(done) :])
+        if self._commit(turn, done) and failure is not None:
+            if told_or_asked:
+                self.mailbox.backlog.popleft()  # had the commit failed, it would be decided on again
+            self._fail_on(failure)
+        self.mailbox.in_hand = []
+        self.busy_since_s = None
+        if self.phase == RUNNING:
+            self._wake_if_behind()
+
+    def _wake_if_behind(self) -> None:
+        if self._consumer.behind:
+            self.mailbox.wake()
+
+    def _decide(self, turn: Turn, envelope: Envelope) -> _Failure | None:
+        try:
+            if envelope.given_id and envelope.command_id is not None:
+                receipt = turn.remembers(envelope.command_id) or self._services.store.receipt(envelope.command_id)
+                if receipt is not None:
+                    turn.answer(envelope, receipt.reply)
+                    return None
+            turn.decide(envelope)
+        except CommandRefused as error:
+            turn.refuse(envelope, error)
+        except BaseException as error:  # noqa: BLE001 - SystemExit and CancelledError are failures of this actor alone
+            return _Failure(envelope, error)
+        return None
+
+    def _decide_wired(self, turn: Turn) -> _Failure | None:
+        for delivery in self._consumer.pull():
+            record = delivery.record
+            failed_before = self._attempts.get(record.position, 0)
+            if delivery.too_deep or failed_before >= DELIVERY_ATTEMPTS:
+                reason = "too deep: the wiring loops" if delivery.too_deep else "failed again and again"
+                turn.skip(record.position, record.type, failed_before, reason, record.correlation_id)
+                self._attempts.pop(record.position, None)
+                logger.error("%s skips position %d (%s): %s", self.spec.name, record.position, record.type, reason)
+                continue
+            envelope = delivery.envelopes[0] if delivery.envelopes else Envelope(record)
+            try:
+                if delivery.problem is not None:
+                    raise delivery.problem
+                with turn.all_or_nothing():
+                    for envelope in delivery.envelopes:
+                        turn.decide(envelope)
+            except CommandRefused as error:
+                logger.warning("%s refuses wired position %d: %s", self.spec.name, record.position, error)
+            except BaseException as error:  # noqa: BLE001 - as in _decide
+                self._attempts[record.position] = failed_before + 1
+                return _Failure(envelope, error, delivery)
+            turn.cursor = record.position
+        turn.cursor = max(turn.cursor or 0, self._consumer.position) or None
+        return None
+
+    def _commit(self, turn: Turn, done: list[Envelope]) -> bool:
+        """Append the turn and let it take effect; False when it did not and the actor no longer runs."""
+        try:
+            self._append(turn)
+        except EventRefused as error:
+            return self._commit_singly(done, error)
+        except OutcomeUnknown as error:
+            self._hold(turn)
+            self._lose_storage(error)
+            return False
+        except AppendFailed as error:
+            self._return_to_senders(done, self._unavailable(error))
+            self._lose_storage(error)
+            return False
+        except Fenced as error:
+            self._return_to_senders(done, ActorStopped(f"{self.spec.name}: {error}", actor=self.spec.name))
+            self._end_fenced(error)
+            return False
+        except BaseException as error:  # noqa: BLE001 - WrongVersion, a closed store, a fault of the store itself
+            name, text = describe(error)
+            self._return_to_senders(done, StorageUnavailable(f"{name}: {text}", actor=self.spec.name))
+            self._fail("stream", error, "append")
+            return False
+        self._adopt(turn)
+        return True
+
+    def _append(self, turn: Turn, flush_cursor_after: int = CURSOR_LAG) -> None:
+        consumer = self._consumer
+        if turn.cursor is not None and turn.cursor <= consumer.stored:
+            turn.cursor = None
+        batch = turn.batch(self._epoch or 0, consumer.stored, flush_cursor_after)
+        if batch is None:
+            if turn.cursor is not None:
+                consumer.position = turn.cursor
+            turn.first_position = None
+            return
+        turn.first_position = self._services.store.append(batch).first_position
+        if turn.cursor is not None:
+            consumer.position = turn.cursor
+            consumer.stored = turn.cursor
+
+    def _adopt(self, turn: Turn) -> None:
+        """The turn is in the log: publish its state, then answer, then carry out."""
+        self.published = Published(turn.state, turn.version)
+        self.mailbox.in_hand = []
+        for outcome in turn.outcomes:
+            self._finish(outcome, turn.first_position)
+
+    def _finish(self, outcome: Outcome, first_position: int | None) -> None:
+        self.handled += 1
+        reply = outcome.envelope.reply_to
+        if reply is not None:
+            if outcome.refused is not None:
+                reply.fail(outcome.refused)
+            else:
+                reply.set(outcome.reply)
+        if outcome.effects:
+            cause = None
+            if outcome.last_event is not None and first_position is not None:
+                cause = first_position + outcome.last_event
+            for effect in outcome.effects:
+                self._effects.carry_out(
+                    effect, cause, outcome.correlation_id if cause else None, outcome.depth if cause else 0
+                )
+
+    def _commit_singly(self, done: list[Envelope], error: EventRefused) -> bool:
+        """An event among these cannot be stored: find whose, by committing one message at a time."""
+        if len(done) == 1:
+            self._fail_on(_Failure(done[0], error))
+            return False
+        if not done:  # the wired part alone
+            self._fail("wired", error, "wired event")
+            return False
+        for index, envelope in enumerate(done):
+            turn = self._new_turn()
+            failure = self._decide(turn, envelope)
+            committed = failure is None and self._commit(turn, [envelope])
+            if failure is not None:
+                self._fail_on(failure)
+            if not committed:
+                self.mailbox.put_back(done[index + 1 :])
+                return False
+        return True
+
+    # --- what goes wrong ----------------------------------------------------------------------------------------
+
+    def _fail_on(self, failure: _Failure) -> None:
+        envelope = failure.envelope
+        handling = type(envelope.message).__name__
+        kind = "wired" if failure.delivery is not None else "asked" if envelope.reply_to is not None else "told"
+        if envelope.reply_to is not None:
+            envelope.reply_to.fail(self._wrapped(failure.error, envelope))
+        self._fail(kind, failure.error, handling)
+
+    def _fail(self, kind: str, error: BaseException, handling: str) -> None:
+        self.failures += 1
+        self.phase = FAILED
+        self._effects.cancel_timers()
+        logger.warning("%s failed on %s", self.spec.name, handling, exc_info=error)
+        self._services.funnel.actor_failed(self.spec.name, kind, error, handling)
+
+    def _lose_storage(self, error: BaseException) -> None:
+        self.phase = NO_STORAGE
+        self._effects.cancel_timers()
+        self.mailbox.fail_waiting_asks(self._unavailable(error))
+        self._services.funnel.storage_failed(self.spec.name, error)
+
+    def _end_fenced(self, error: BaseException) -> None:
+        self.phase = STOPPED
+        self.mailbox.close("its log has a newer owner")
+        self._services.funnel.fenced(self.spec.name, error)
+
+    def _return_to_senders(self, envelopes: list[Envelope], error: BaseException | None) -> None:
+        """Nothing of these was stored: asks end with an error, what was told is handled again."""
+        for envelope in envelopes:
+            if envelope.reply_to is not None:
+                envelope.reply_to.fail(error if isinstance(error, AskError) else self._wrapped(error, envelope))
+        self.mailbox.put_back([envelope for envelope in envelopes if envelope.reply_to is None])
+
+    def _hold(self, turn: Turn) -> None:
+        """Nobody is answered before it is known whether the turn was stored."""
+        self._unsettled = turn
+        for outcome in turn.outcomes:
+            if outcome.envelope.reply_to is not None:
+                outcome.envelope.reply_to.unsettled = True
+
+    def _answer_unsettled(self, version: int) -> None:
+        """The log is settled: a held turn is in it wholly or not at all, and its stream's version says which."""
+        turn, self._unsettled = self._unsettled, None
+        if turn is None:
+            return
+        stored = version >= turn.version if turn.events else self._consumer.stored >= (turn.cursor or 0)
+        if not stored:
+            error = StorageUnavailable(f"{self.spec.name}: the append failed, nothing was stored", actor=self.spec.name)
+            self._return_to_senders([o.envelope for o in turn.outcomes if o.envelope.wired_at is None], error)
+            return
+        for outcome in turn.outcomes:
+            # Effects are left to ``recover``, which takes up every intent and timer that the log knows of.
+            self._finish(attrs.evolve(outcome, effects=()), None)
+
+    def _unavailable(self, error: BaseException) -> StorageUnavailable:
+        return StorageUnavailable(f"{self.spec.name}: {describe(error)[1]}", actor=self.spec.name)
+
+    def _wrapped(self, error: BaseException | None, envelope: Envelope) -> HandlerFailed:
+        name, text = describe(error if error is not None else ActorStopped("stopped"))
+        return HandlerFailed(
+            self.spec.name, type(envelope.message).__name__, name, text, command_id=envelope.command_id or ""
+        )
+
+
+def _from_pykka(envelope: Any) -> Any:
+    """Ours as it is; a message sent through pykka's own ``ActorRef`` in our form."""
+    if envelope is None or isinstance(envelope, (Envelope, Stop, Wake)):
+        return envelope
+    if isinstance(envelope.message, messages._ActorStop):  # noqa: SLF001 - what ActorRef.stop() sends
+        return Stop(envelope.reply_to)
+    return Envelope(envelope.message, envelope.reply_to)

@@ -1,0 +1,391 @@
+"""A system of actors over one log: start in order, tell, ask, stop in reverse order within a deadline.
+
+Talks to the store it is given, and to the shells through their mailboxes. Several systems in one process share nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from eventstore.protocol import EventStore
+from lrm_actors.domain.behavior import Command, Effect, Spec, Wire
+from lrm_actors.domain.supervisor import ReportFailure, RestartChild, RestartDone, RestartFailed, StopChild
+from lrm_actors.errors import (
+    ActorStopped,
+    AskError,
+    AskInsideDecide,
+    NoSuchActor,
+    NotRunning,
+    StorageUnavailable,
+    WiringError,
+)
+from lrm_actors.runtime.actor import describe
+from lrm_actors.runtime.clock import Clock, SystemClock
+from lrm_actors.runtime.control import NO_STORAGE, STOPPED, Handler, Restart, Services, Stop
+from lrm_actors.runtime.guardian import Guardian, GuardianFunnel
+from lrm_actors.runtime.ids import Ids
+from lrm_actors.runtime.mailbox import Envelope, Mailbox
+from lrm_actors.runtime.reply import AsyncReply, Reply
+from lrm_actors.runtime.reports import ActorStatistics, StopReport, SystemStatistics
+from lrm_actors.runtime.shell import Shell
+from lrm_actors.runtime.turn import is_deciding
+from lrm_actors.runtime.workers import Workers
+
+logger = logging.getLogger(__name__)
+
+RESTART_TIMEOUT_S = 30.0
+"""Seconds that a restart in place may take before it counts as failed."""
+START_TIMEOUT_S = 30.0
+
+
+class ActorSystem:
+    """Actors, their wiring, and the log they live on.
+
+    Args:
+        store: the log; the caller opened it and closes it after ``stop``.
+        specs: the actors, in the order they are started.
+        wires: the wiring table.
+        handlers: how effects are carried out, by effect type. Those of the supervisor on actors are built in.
+        clock: where time comes from; the machine's by default.
+        name: names the threads.
+        supervisor: name of the actor that is told of failures; without one in ``specs`` the guardian restarts by itself.
+
+    Raises:
+        WiringError: two actors of one name, two rows for one (event, consumer), or a row for an actor that is not there.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        specs: Sequence[Spec[Any]],
+        *,
+        wires: Sequence[Wire] = (),
+        handlers: Mapping[type[Effect], Handler] | None = None,
+        clock: Clock | None = None,
+        name: str = "lrm",
+        supervisor: str = "supervisor",
+    ) -> None:
+        self.store = store
+        self.name = name
+        self.clock: Clock = clock if clock is not None else SystemClock()
+        self.supervisor = supervisor if any(spec.name == supervisor for spec in specs) else None
+        _check(specs, wires)
+        self._specs = list(specs)
+        self._wires = tuple(wires)
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._shells: dict[str, Shell] = {}
+        self._lock = threading.RLock()
+        self._workers = Workers(f"{name}-effect")
+        self._guardian = Guardian.start(self)
+        self._ids = Ids()
+        self._services = Services(
+            store=store,
+            clock=self.clock,
+            workers=self._workers,
+            handlers={RestartChild: self._restart_child, StopChild: self._stop_child, **(handlers or {})},
+            funnel=GuardianFunnel(self._guardian.tell),
+            new_id=self._ids.next,
+            random=random.SystemRandom().random,
+        )
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._state = "new"
+        self._pid = os.getpid()
+
+    # --- starting and stopping ----------------------------------------------------------------------------------
+
+    def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Start the actors in order, each one recovered before the next begins.
+
+        An actor that fails in start-up is left to its supervisor; the others start all the same.
+        """
+        if self._state != "new":
+            msg = f"system {self.name!r} was started before"
+            raise NotRunning(msg, hint="make a new ActorSystem over the same store")
+        self._state = "running"
+        self._unsubscribe = self.store.subscribe(self._wake)
+        deadline_s = self.clock.monotonic() + timeout_s
+        for spec in self._specs:
+            shell = self._spawn(spec)
+            shell.settled_once.wait(max(0.0, deadline_s - self.clock.monotonic()))
+
+    def spawn(self, spec: Spec[Any]) -> None:
+        """Add an actor to the running system. Does nothing when it is there already."""
+        with self._lock:
+            self._check_running()
+            if spec.name in self._shells:
+                return
+            self._specs.append(spec)
+            self._spawn(spec)
+
+    def stop(self, deadline_s: float = 5.0) -> StopReport:
+        """Stop the actors in reverse order, each after what waits in its mailbox, all within ``deadline_s`` seconds.
+
+        Never raises and never takes longer. An actor still in a handler is left behind on its daemon thread; it can
+        hold up neither the store's other users nor the end of the process.
+        """
+        with self._lock:
+            if self._state != "running":
+                self._state = "stopped"
+                self._end_helpers()
+                return StopReport(clean=True, abandoned=())
+            self._state = "stopped"
+            shells = list(reversed(self._shells.values()))
+        end_s = self.clock.monotonic() + deadline_s
+        for shell in shells:
+            shell.mailbox.refuse_new("the system is stopping")
+        abandoned = []
+        for index, shell in enumerate(shells):
+            left_s = max(0.0, end_s - self.clock.monotonic())
+            if not self._stop_shell(shell, left_s / 2 if index < len(shells) - 1 else left_s * 0.9):
+                abandoned.append(shell.spec.name)
+        self._unsubscribe()
+        self._end_helpers()
+        if abandoned:
+            logger.error("left behind at stop: %s", ", ".join(abandoned))
+        return StopReport(clean=not abandoned, abandoned=tuple(abandoned))
+
+    def _stop_shell(self, shell: Shell, patience_s: float) -> bool:
+        """Ask it to stop after its messages, then before them; True when it has ended."""
+        reply = Reply(shell.spec.name)
+        shell.mailbox.put_anyway(Stop(reply))
+        if shell.phase not in {"running", "starting"}:
+            shell.mailbox.command(Stop(reply))
+        for share in (0.7, 0.3):
+            try:
+                reply.get(timeout=patience_s * share)
+            except AskError:
+                shell.mailbox.command(Stop(reply))
+            else:
+                return True
+        shell.mailbox.close("abandoned at stop")
+        return False
+
+    def _end_helpers(self) -> None:
+        self._workers.close()
+        self._guardian.stop(block=False)
+        self.clock.close()
+
+    # --- telling and asking -------------------------------------------------------------------------------------
+
+    def tell(
+        self,
+        to: str,
+        command: Command,
+        *,
+        command_id: str | None = None,
+        cause: int | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
+        """Send a command and do not wait.
+
+        Args:
+            to: name of the actor.
+            command: what it shall do.
+            command_id: the same id sent twice is carried out once.
+            cause: position of the event that led to it.
+            correlation_id: shared by everything that follows from one trigger; its own by default.
+
+        Raises:
+            NoSuchActor, ActorStopped, MailboxFull: it was not accepted.
+            NotRunning: the system is not running, or this is a process forked from the one it runs in.
+            AskInsideDecide: an actor reaches others through the wiring alone.
+        """
+        envelope = Envelope(command, command_id=command_id, cause=cause, correlation_id=correlation_id)
+        self._mailbox(to).put(envelope)
+
+    def ask_blocking(self, to: str, command: Command, *, timeout_s: float = 5.0, command_id: str | None = None) -> Any:
+        """Send a command and wait, on this thread, for its reply. See ``ask``."""
+        reply = Reply(to, command_id or self._ids.next())
+        self._send_ask(to, command, reply, timeout_s, retry=command_id is not None)
+        return reply.get(timeout=timeout_s)
+
+    async def ask(self, to: str, command: Command, *, timeout_s: float = 5.0, command_id: str | None = None) -> Any:
+        """Send a command and await its reply. The event loop is never blocked.
+
+        Args:
+            to: name of the actor.
+            command: what it shall do.
+            timeout_s: more than 0 and finite.
+            command_id: give the one of an earlier error to ask again safely: what was carried out is not done twice.
+
+        Raises:
+            AskTimeout: no reply in time; it may still be carried out.
+            OutcomeUnknown: no reply in time because the log cannot say yet whether it was stored.
+            HandlerFailed: the actor failed on it and is restarted; nothing was stored.
+            CommandRefused: the actor refused it.
+            StorageUnavailable: the log cannot be written; nothing was stored.
+            NoSuchActor, ActorStopped, MailboxFull, NotRunning, AskInsideDecide: as for ``tell``.
+        """
+        loop = asyncio.get_running_loop()
+        reply = AsyncReply(loop, to, command_id or self._ids.next())
+        self._send_ask(to, command, reply, timeout_s, retry=command_id is not None)
+        timer = loop.call_later(timeout_s, lambda: reply.fail(reply.timed_out(timeout_s)))
+        try:
+            return await reply.future
+        finally:
+            timer.cancel()
+
+    def _send_ask(self, to: str, command: Command, reply: Reply, timeout_s: float, *, retry: bool) -> None:
+        if not (0 < timeout_s < math.inf):
+            msg = f"timeout_s must be more than 0 and finite, got {timeout_s!r}"
+            raise ValueError(msg)
+        mailbox = self._mailbox(to)
+        shell = self._shells.get(to)
+        if shell is not None and shell.phase == NO_STORAGE:
+            msg = f"{to}: the log cannot be written at the moment"
+            raise StorageUnavailable(msg, actor=to, command_id=reply.command_id)
+        envelope = Envelope(command, reply, command_id=reply.command_id)
+        envelope.given_id = retry
+        mailbox.put(envelope)
+
+    def _mailbox(self, name: str) -> Mailbox:
+        if is_deciding():
+            raise AskInsideDecide(name)
+        self._check_running()
+        mailbox = self._mailboxes.get(name)
+        if mailbox is None:
+            msg = f"there is no actor {name!r} in {', '.join(sorted(self._mailboxes)) or 'this system'}"
+            raise NoSuchActor(msg, actor=name)
+        return mailbox
+
+    def _check_running(self) -> None:
+        if self._state != "running":
+            msg = f"system {self.name!r} is not running"
+            raise NotRunning(msg)
+        if os.getpid() != self._pid:
+            msg = f"system {self.name!r} runs in the process that this one was forked from"
+            raise NotRunning(msg, hint="start a system of its own after the fork, or spawn instead of forking")
+
+    # --- looking ------------------------------------------------------------------------------------------------
+
+    def state(self, name: str) -> Any:
+        """The committed state of an actor, at once and from any thread. It is immutable.
+
+        Raises:
+            NoSuchActor: there is none of this name.
+        """
+        return self._shell(name).published.state
+
+    def shells(self) -> tuple[str, ...]:
+        """Names of the actors, in start order."""
+        return tuple(self._shells)
+
+    def statistics(self) -> SystemStatistics:
+        """Every actor's phase, version, mailbox and counts at this moment."""
+        now_s = self.clock.monotonic()
+        actors = []
+        for name, shell in list(self._shells.items()):
+            busy_since_s = shell.busy_since_s
+            actors.append(
+                ActorStatistics(
+                    name=name,
+                    phase=shell.phase,
+                    version=shell.published.version,
+                    mailbox_depth=shell.mailbox.depth(),
+                    handled=shell.handled,
+                    failures=shell.failures,
+                    busy_s=0.0 if busy_since_s is None else now_s - busy_since_s,
+                    dead_letters=shell.mailbox.dead_letters,
+                )
+            )
+        return SystemStatistics(tuple(actors), self._workers.waiting)
+
+    # --- restarting ---------------------------------------------------------------------------------------------
+
+    def restart_actor(self, name: str, timeout_s: float = RESTART_TIMEOUT_S) -> float:
+        """Restart an actor in place, its mailbox kept, and wait until it runs. Returns the seconds it took.
+
+        Raises:
+            HandlerFailed, StorageUnavailable, ActorStopped, AskTimeout: it does not run.
+        """
+        shell = self._shell(name)
+        if shell.phase == STOPPED:
+            raise ActorStopped(f"{name} has stopped", actor=name)
+        reply = Reply(name)
+        shell.mailbox.command(Restart(reply))
+        return float(reply.get(timeout=timeout_s))
+
+    def stop_actor(self, name: str, reason: str) -> None:
+        """Give an actor up: close its mailbox, so that its asks end, and let its thread end."""
+        shell = self._shell(name)
+        shell.mailbox.close(reason)
+        shell.mailbox.command(Stop())
+
+    def _restart_child(self, effect: RestartChild) -> Command | None:
+        kind, _, name = effect.child.partition(":")
+        if kind != "actor":
+            return RestartFailed(effect.child, "LookupError", "no handler for components was given")
+        try:
+            return RestartDone(effect.child, self.restart_actor(name))
+        except AskError as error:
+            return RestartFailed(effect.child, *describe(error))
+
+    def _stop_child(self, effect: StopChild) -> None:
+        kind, _, name = effect.child.partition(":")
+        if kind == "actor":
+            self.stop_actor(name, effect.reason)
+
+    # --- the guardian's side of the tree --------------------------------------------------------------------------
+
+    def command(self, name: str, control: Any) -> None:
+        """Put something on an actor's control lane (for the guardian)."""
+        self._shells[name].mailbox.command(control)
+
+    def report(self, failure: ReportFailure) -> None:
+        """Tell the supervisor of a failure (for the guardian)."""
+        self._mailbox(self.supervisor or "").put_anyway(Envelope(failure))
+
+    def respawn(self, name: str) -> None:
+        """Give a mailbox whose thread died a new shell (for the guardian)."""
+        with self._lock:
+            if self._state == "running":
+                self._spawn(self._shells[name].spec, after_death=True)
+
+    def give_up(self, reason: str) -> None:
+        """Close every mailbox (for the guardian): this process does not own the log any more."""
+        for name in self.shells():
+            self.stop_actor(name, reason)
+
+    def _spawn(self, spec: Spec[Any], *, after_death: bool = False) -> Shell:
+        mailbox = self._mailboxes.get(spec.name)
+        if mailbox is None:
+            mailbox = self._mailboxes[spec.name] = Mailbox(spec.name, spec.mailbox_capacity)
+        wires = [wire for wire in self._wires if wire.to == spec.name]
+        shell = self._shells[spec.name] = Shell(spec, mailbox, self._services, wires, after_death=after_death)
+        shell.launch(f"{self.name}-{spec.name}")
+        return shell
+
+    def _wake(self, _head: int, types: frozenset[str]) -> None:
+        for shell in list(self._shells.values()):
+            if shell.consumes(types):
+                shell.mailbox.wake()
+
+    def _shell(self, name: str) -> Shell:
+        shell = self._shells.get(name)
+        if shell is None:
+            msg = f"there is no actor {name!r}"
+            raise NoSuchActor(msg, actor=name)
+        return shell
+
+
+def _check(specs: Sequence[Spec[Any]], wires: Sequence[Wire]) -> None:
+    names = [spec.name for spec in specs]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        msg = f"more than one actor is named {', '.join(sorted(twice))}"
+        raise WiringError(msg)
+    rows = [(wire.event, wire.to) for wire in wires]
+    for event, to in rows:
+        if rows.count((event, to)) > 1:
+            msg = f"more than one row wires {event.__name__} to {to}"
+            raise WiringError(msg)
+        if to not in names:
+            msg = f"{event.__name__} is wired to {to!r}, which is not among the actors"
+            raise WiringError(msg)

@@ -1,0 +1,216 @@
+"""One turn of an actor: decide on several messages in a row, then make all of it true in one append.
+
+``Turn`` is the tentative world between the log and the next commit. It decides and folds; it never writes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+
+from eventstore.codec import encode_state
+from eventstore.errors import EventRefused
+from eventstore.records import Batch, Cursor, Instant, NewEvent, Receipt, Snapshot, StreamWrite
+from lrm_actors.domain.behavior import Context, Decision, Effect, Spec
+from lrm_actors.domain.deliveries import DeliverySkipped
+from lrm_actors.runtime.mailbox import Envelope
+
+logger = logging.getLogger(__name__)
+
+DELIVERIES = "deliveries"
+"""The stream of wired events that were skipped. Nobody acquires it: each consumer writes its own skips."""
+
+_deciding = threading.local()
+
+
+def is_deciding() -> bool:
+    """Whether this thread is inside a ``decide`` or ``evolve``, where asking and telling are refused."""
+    return getattr(_deciding, "now", False)
+
+
+@contextmanager
+def deciding() -> Iterator[None]:
+    """Mark this thread as inside pure code."""
+    _deciding.now = True
+    try:
+        yield
+    finally:
+        _deciding.now = False
+
+
+@attrs.define
+class Outcome:
+    """What one message of the turn comes to, once the turn is committed."""
+
+    envelope: Envelope
+    reply: Any
+    effects: tuple[Effect, ...]
+    last_event: int | None
+    """Index in the turn of the decision's last event: what its effects will name as their cause."""
+    correlation_id: str
+    depth: int
+    refused: Exception | None = None
+    """The asker's error, when the command was refused."""
+
+
+class Turn:
+    """The tentative state of one actor and everything that is to be appended for it.
+
+    Args:
+        spec: the actor.
+        state: its committed state.
+        version: the version of that state.
+        now: the moment the whole turn is decided at.
+        new_id, random: what decisions may draw on.
+    """
+
+    def __init__(
+        self,
+        spec: Spec[Any],
+        state: Any,
+        version: int,
+        *,
+        now: Instant,
+        new_id: Callable[[], str],
+        random: Callable[[], float],
+    ) -> None:
+        self.spec = spec
+        self.state = state
+        self.base_version = version
+        self.now = now
+        self.events: list[NewEvent] = []
+        self.outcomes: list[Outcome] = []
+        self.cursor: int | None = None
+        self.first_position: int | None = None
+        """Where the events went, once appended."""
+        self._new_id = new_id
+        self._random = random
+        self._receipts: dict[str, Receipt] = {}
+        self._attachments: list[Any] = []
+        self._discard: list[str] = []
+        self._skips: list[NewEvent] = []
+
+    @property
+    def version(self) -> int:
+        """The version of the tentative state."""
+        return self.base_version + len(self.events)
+
+    def remembers(self, command_id: str) -> Receipt | None:
+        """The receipt of a command decided earlier in this very turn."""
+        return self._receipts.get(command_id)
+
+    def decide(self, envelope: Envelope) -> None:
+        """Decide on one message and fold its events. Whatever it raises, the turn is as it was before."""
+        command_id = envelope.command_id or self._new_id()
+        correlation_id = envelope.correlation_id or command_id
+        context = Context(
+            now=self.now,
+            command_id=command_id,
+            correlation_id=correlation_id,
+            cause=envelope.cause,
+            depth=envelope.depth,
+            random=self._random,
+            new_id=self._new_id,
+        )
+        with deciding():
+            self.add(self.spec.decide(self.state, envelope.message, context), envelope, context)
+
+    def add(self, decision: Decision, envelope: Envelope, context: Context) -> None:
+        """Fold a decision's events onto the tentative state, then keep everything it asks for."""
+        state = self.state
+        for fact in decision.events:
+            state = self.spec.evolve(state, fact)
+        receipt = None
+        if decision.events and (envelope.given_id or envelope.reply_to is not None):
+            receipt = Receipt(context.command_id, decision.reply)
+        # Nothing above has touched the turn, and nothing below can fail.
+        self.state = state
+        for index, fact in enumerate(decision.events):
+            self.events.append(
+                NewEvent(
+                    fact,
+                    cause=envelope.cause,
+                    after_previous=index > 0,
+                    command_id=context.command_id,
+                    correlation_id=context.correlation_id,
+                    depth=envelope.depth,
+                )
+            )
+        if receipt is not None:
+            self._receipts[receipt.command_id] = receipt
+        self._attachments.extend(decision.attachments)
+        self._discard.extend(decision.discard)
+        last = len(self.events) - 1 if decision.events else None
+        self.outcomes.append(
+            Outcome(envelope, decision.reply, decision.effects, last, context.correlation_id, envelope.depth)
+        )
+
+    def answer(self, envelope: Envelope, reply: Any) -> None:
+        """Give a reply that was decided before: the command is a retry."""
+        self.outcomes.append(Outcome(envelope, reply, (), None, "", envelope.depth))
+
+    def refuse(self, envelope: Envelope, error: Exception) -> None:
+        """Answer with an error that the actor meant: nothing changes and nothing is restarted."""
+        self.outcomes.append(Outcome(envelope, None, (), None, "", envelope.depth, refused=error))
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Take back everything decided inside when it raises: several commands that stand or fall together."""
+        mark = (self.state, len(self.events), len(self.outcomes), len(self._attachments), len(self._discard))
+        receipts = dict(self._receipts)
+        try:
+            yield
+        except BaseException:
+            self.state = mark[0]
+            del self.events[mark[1] :], self.outcomes[mark[2] :]
+            del self._attachments[mark[3] :], self._discard[mark[4] :]
+            self._receipts = receipts
+            raise
+
+    def skip(self, position: int, event_type: str, attempts: int, reason: str, correlation_id: str) -> None:
+        """Give up a wired event, on the record, so that the consumer can read on."""
+        fact = DeliverySkipped(self.spec.name, position, event_type, attempts, reason)
+        self._skips.append(NewEvent(fact, cause=position, correlation_id=correlation_id))
+        self.cursor = position
+
+    def batch(self, epoch: int, stored_cursor: int, flush_cursor_after: int) -> Batch | None:
+        """Everything to append, or None when there is nothing that must be durable yet.
+
+        Args:
+            epoch: the stream epoch of this actor.
+            stored_cursor: the cursor as the log has it.
+            flush_cursor_after: positions the stored cursor may lag behind when there is nothing else to append.
+        """
+        writes: list[StreamWrite] = []
+        if self.events:
+            writes.append(StreamWrite(self.spec.name, tuple(self.events), self.base_version, epoch))
+        if self._skips:
+            writes.append(StreamWrite(DELIVERIES, tuple(self._skips)))
+        lag = 0 if self.cursor is None else self.cursor - stored_cursor
+        if not writes and not self._attachments and not self._discard and lag < max(1, flush_cursor_after):
+            return None
+        return Batch(
+            writes=tuple(writes),
+            cursors=(Cursor(self.spec.name, self.cursor),) if self.cursor is not None and lag > 0 else (),
+            receipts=tuple(self._receipts.values()),
+            snapshots=self._snapshot(),
+            attachments=tuple(self._attachments),
+            discard=tuple(self._discard),
+        )
+
+    def _snapshot(self) -> tuple[Snapshot, ...]:
+        every = self.spec.snapshot_every
+        if not every or self.version // every == self.base_version // every:
+            return ()
+        try:
+            data = encode_state(self.state)
+        except (EventRefused, TypeError, ValueError):
+            # The log alone is enough to recover; losing the shortcut must not lose the turn.
+            logger.exception("%s: its state cannot be kept as a snapshot", self.spec.name)
+            return ()
+        return (Snapshot(self.spec.name, self.version, self.spec.state_schema, data),)

@@ -1,0 +1,66 @@
+"""Daemon threads for effects, so that a slow or hung one holds neither an actor nor the end of the process.
+
+``concurrent.futures`` is not used: its threads are joined when the interpreter exits, and a hung one would keep the
+process alive for ever.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+logger = logging.getLogger(__name__)
+
+
+class Workers:
+    """A pool that grows to ``limit`` threads as work waits, and never shrinks below what was once needed."""
+
+    def __init__(self, name: str, limit: int = 16) -> None:
+        self._name = name
+        self._limit = limit
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+        self._threads = 0
+        self._closed = False
+        self._numbers = itertools.count(1)
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Run ``job`` on some thread of the pool, soon. After ``close`` it is dropped."""
+        with self._lock:
+            if self._closed:
+                return
+            self._jobs.put(job)
+            if self._idle < self._jobs.qsize() and self._threads < self._limit:
+                self._threads += 1
+                threading.Thread(target=self._run, name=f"{self._name}-{next(self._numbers)}", daemon=True).start()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that no thread has taken yet."""
+        return self._jobs.qsize()
+
+    def close(self) -> None:
+        """Let idle threads end; busy ones end after their job, and nobody waits for them."""
+        with self._lock:
+            self._closed = True
+            for _ in range(self._threads):
+                self._jobs.put(None)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+            job = self._jobs.get()
+            with self._lock:
+                self._idle -= 1
+            if job is None:
+                return
+            try:
+                job()
+            except BaseException:
+                # Not even SystemExit may end a thread that the next effect counts on.
+                logger.exception("an effect escaped its handler")

@@ -1,0 +1,182 @@
+"""One funnel for every kind of death: each is told to the guardian exactly once, and the actor comes back."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import attrs
+import pytest
+
+from lrm_actors.domain import supervisor
+from lrm_actors.domain.behavior import Context, Decision, then
+from lrm_actors.runtime import shell as shells
+from lrm_actors.runtime.control import Funnel
+from lrm_actors.runtime.system import ActorSystem
+from tests.runtime.support import Add, Count, Look, Raise, Shout, ShoutLoud, Wait, counter, eventually, running
+
+
+class Escape:
+    """A control message that the shell's own loop trips over."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    @property
+    def __class__(self) -> type:  # looked at by every ``case``
+        raise self._error
+
+    @__class__.setter
+    def __class__(self, _value: type) -> None: ...
+
+
+@attrs.define
+class Witness:
+    """A funnel that remembers what it passes on."""
+
+    inner: Funnel
+    notices: list[tuple[str, str, str]] = attrs.Factory(list)
+
+    def actor_failed(self, name: str, kind: str, error: BaseException, handling: str) -> None:
+        self.notices.append((name, kind, type(error).__name__))
+        self.inner.actor_failed(name, kind, error, handling)
+
+    def storage_failed(self, name: str, error: BaseException) -> None:
+        self.inner.storage_failed(name, error)
+
+    def fenced(self, name: str, error: BaseException) -> None:
+        self.notices.append((name, "fenced", type(error).__name__))
+        self.inner.fenced(name, error)
+
+    def thread_ended(self, name: str, death: BaseException | None) -> None:
+        if death is not None:
+            self.notices.append((name, "thread", type(death).__name__))
+        self.inner.thread_ended(name, death)
+
+
+def watch(system: ActorSystem) -> Witness:
+    """See what the shells of a system report."""
+    witness = Witness(system._services.funnel)
+    for shell in system._shells.values():
+        shell._services = attrs.evolve(shell._services, funnel=witness)
+    system._services = attrs.evolve(system._services, funnel=witness)
+    return witness
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+def test_a_told_and_an_asked_failure_are_told_once_each(error: type[BaseException]) -> None:
+    """Each failing message makes one notice, of its kind."""
+    with running(counter()) as system:
+        witness = watch(system)
+        system.tell("counter", Raise(error))
+        assert 1 == system.ask_blocking("counter", Add(1))
+        with pytest.raises(Exception, match=error.__name__):
+            system.ask_blocking("counter", Raise(error))
+        assert 2 == system.ask_blocking("counter", Add(1))
+        assert [("counter", "told", error.__name__), ("counter", "asked", error.__name__)] == witness.notices
+
+
+def test_an_escape_from_the_loop_itself_is_told_once_and_the_mailbox_lives_on() -> None:
+    """Even when the thread dies, a new one takes the same mailbox: nothing that waited is lost."""
+    entered, release = threading.Event(), threading.Event()
+    with running(counter()) as system:
+        witness = watch(system)
+        system.ask_blocking("counter", Add(1))
+        system.tell("counter", Wait(entered, release))
+        entered.wait()
+        for _ in range(5):
+            system.tell("counter", Add(1))
+        system._mailboxes["counter"].command(Escape(SystemExit()))
+        release.set()
+        eventually(lambda: system.state("counter").total == 6)
+        assert [("counter", "thread", "SystemExit")] == witness.notices
+        assert 6 == system.ask_blocking("counter", Look())
+
+
+def test_a_failing_effect_is_a_failure_of_its_actor() -> None:
+    """What an effect's handler raises, SystemExit too, restarts the actor that decided it."""
+
+    def shout(_effect: Shout) -> None:
+        raise SystemExit
+
+    with running(counter(), handlers={Shout: shout}) as system:
+        witness = watch(system)
+        system.ask_blocking("counter", ShoutLoud("hey"))
+        eventually(lambda: witness.notices)
+        assert [("counter", "effect", "SystemExit")] == witness.notices
+        assert ("hey",) == eventually(lambda: system.state("counter").notes)
+        assert 1 == system.ask_blocking("counter", Add(1))
+
+
+def test_an_effect_without_a_handler_is_told() -> None:
+    """A missing handler is not silence."""
+    with running(counter()) as system:
+        witness = watch(system)
+        system.ask_blocking("counter", ShoutLoud("hey"))
+        eventually(lambda: witness.notices)
+        assert [("counter", "effect", "KeyError")] == witness.notices
+
+
+def test_a_fenced_actor_ends_itself_and_is_never_restarted() -> None:
+    """Somebody newer took the stream: the zombie stores nothing, its asks end, and it stays down."""
+    with running(counter(), counter("sibling")) as system:
+        witness = watch(system)
+        system.ask_blocking("counter", Add(1))
+        system.store.acquire("counter")
+        with pytest.raises(Exception, match="belongs to epoch"):
+            system.ask_blocking("counter", Add(1))
+        eventually(lambda: witness.notices)
+        assert [("counter", "fenced", "Fenced")] == witness.notices
+        assert ["stopped", "running"] == [actor.phase for actor in system.statistics().actors]
+        assert 1 == len(list(system.store.read_stream("counter")))
+        assert 1 == system.ask_blocking("sibling", Add(1))
+
+
+def test_a_restart_that_fails_is_tried_again() -> None:
+    """An actor whose recovery fails during its restart is restarted again until it comes up."""
+    failing = [0]
+
+    def recover(_state: Count, _ctx: Context) -> Decision:
+        if failing[0] > 0:
+            failing[0] -= 1
+            msg = "not yet"
+            raise RuntimeError(msg)
+        return then()
+
+    with running(counter(recover=recover)) as system:
+        failing[0] = 3
+        system.tell("counter", Raise(ValueError))
+        assert 1 == system.ask_blocking("counter", Add(1), timeout_s=10)
+        assert 0 == failing[0]
+
+
+def test_planted_bug_a_death_told_twice_is_caught() -> None:
+    """A shell that reports in two places shows up as two notices."""
+
+    class Chatty(shells.Shell):
+        def _fail(self, kind: str, error: BaseException, handling: str) -> None:
+            super()._fail(kind, error, handling)
+            self._services.funnel.actor_failed(self.spec.name, kind, error, handling)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lrm_actors.runtime.system.Shell", Chatty)
+        with running(counter()) as system:
+            witness = watch(system)
+            system.tell("counter", Raise(ValueError))
+            assert 1 == system.ask_blocking("counter", Add(1))
+            assert 2 == len(witness.notices), "the planted bug went unseen"
+
+
+def test_the_supervisor_decides_on_every_other_actor() -> None:
+    """With a supervisor in the system, a failing actor's restart goes through it and is in the log."""
+
+    def types() -> list[Any]:
+        return [record.type for record in system.store.read_stream("supervisor")]
+
+    with running(supervisor.spec(), counter()) as system:
+        system.ask_blocking("supervisor", supervisor.StartSupervising(("actor:counter",), 1))
+        system.tell("counter", Raise(ValueError))
+        assert 1 == system.ask_blocking("counter", Add(1), timeout_s=10)
+        eventually(lambda: "supervisor.child_restarted" in types())
+        expected = ["child_failed", "restart_scheduled", "restart_started", "child_restarted"]
+        assert [f"supervisor.{name}" for name in expected] == types()[-4:]

@@ -1,0 +1,138 @@
+"""When the log cannot be written: asks end, what was told is kept, nobody is answered early, and all comes back."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from eventstore.errors import OutcomeUnknown as StoreOutcomeUnknown
+from lrm_actors.errors import OutcomeUnknown, StorageUnavailable
+from lrm_actors.runtime import shell as shells
+from lrm_actors.runtime.turn import Turn
+from tests.runtime.support import PATIENCE_S, Add, FailingStore, Look, Wait, counter, eventually, running
+
+
+def test_a_full_disk_ends_asks_keeps_what_was_told_and_heals_by_itself() -> None:
+    """With no space: typed errors at once. With space again: the told commands are carried out, once each."""
+    store = FailingStore()
+    with running(counter(), counter("sibling"), store=store) as system:
+        assert 1 == system.ask_blocking("counter", Add(1))
+        store.full = True
+        with pytest.raises(StorageUnavailable, match="nothing was stored"):
+            system.ask_blocking("counter", Add(100))
+        with pytest.raises(StorageUnavailable):
+            system.ask_blocking("counter", Add(100))
+        for _ in range(3):
+            system.tell("counter", Add(1))
+        system.tell("sibling", Add(7))
+        store.full = False
+        eventually(lambda: system.state("counter").total == 4)
+        eventually(lambda: system.state("sibling").total == 7)
+        assert 5 == system.ask_blocking("counter", Add(1), timeout_s=PATIENCE_S)
+        assert (1, 1, 1, 1, 1) == system.state("counter").history
+
+
+def test_a_full_disk_at_start_up_heals_too() -> None:
+    """Actors that could not even take their streams come up when space returns."""
+    store = FailingStore()
+    store.full = True
+    with running(counter(), store=store) as system:
+        system.tell("counter", Add(2))
+        assert store.failed.wait(PATIENCE_S)
+        store.full = False
+        eventually(lambda: system.state("counter").total == 2)
+
+
+@pytest.mark.parametrize("kept", ["stored", "lost"])
+def test_an_unknown_outcome_is_settled_before_anyone_is_answered(kept: str) -> None:
+    """An ask in a turn of unknown outcome ends with the truth once it is known: its reply, or 'nothing was stored'."""
+    store = FailingStore()
+    with running(counter(), store=store) as system:
+        store.unknown = kept
+        if kept == "stored":
+            assert 3 == system.ask_blocking("counter", Add(3), timeout_s=PATIENCE_S)
+        else:
+            with pytest.raises(StorageUnavailable, match="nothing was stored"):
+                system.ask_blocking("counter", Add(3), timeout_s=PATIENCE_S)
+        expected = 3 if kept == "stored" else 0
+        assert expected == system.ask_blocking("counter", Look(), timeout_s=PATIENCE_S)
+        assert expected == sum(record.event.amount for record in store.read_stream("counter"))
+
+
+@pytest.mark.parametrize("kept", ["stored", "lost"])
+def test_told_commands_of_an_unknown_outcome_are_applied_exactly_once(kept: str) -> None:
+    """Whether the failed commit happened or not, each told command counts once."""
+    store = FailingStore()
+    with running(counter(), store=store) as system:
+        store.unknown = kept
+        for amount in (1, 2, 3):
+            system.tell("counter", Add(amount))
+        eventually(lambda: system.state("counter").total == 6)
+        assert (1, 2, 3) == system.state("counter").history
+
+
+class NeverSettles(FailingStore):
+    """The disk never comes back."""
+
+    def settle(self) -> int:
+        raise StoreOutcomeUnknown("still failing")
+
+
+def test_an_ask_that_waits_for_a_log_that_stays_away_ends_as_outcome_unknown() -> None:
+    """Its timeout says that the outcome is unknown, and with which id to ask again."""
+    store = NeverSettles()
+    with running(counter(), store=store) as system:
+        store.unknown = "lost"
+        with pytest.raises(OutcomeUnknown) as caught:
+            system.ask_blocking("counter", Add(1), timeout_s=0.2)
+        assert caught.value.command_id
+        with pytest.raises(StorageUnavailable):
+            system.ask_blocking("counter", Look(), timeout_s=0.2)
+
+
+def test_asks_waiting_behind_the_failed_turn_end_too() -> None:
+    """When the storage goes, asks that only wait in the mailbox get the typed error, at once."""
+    store = FailingStore()
+    entered, release = threading.Event(), threading.Event()
+    errors: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            system.ask_blocking("counter", Add(1), timeout_s=PATIENCE_S)
+        except StorageUnavailable as error:
+            errors.append(error)
+
+    with running(counter(), store=store) as system:
+        system.tell("counter", Wait(entered, release))
+        entered.wait()
+        threads = [threading.Thread(target=ask) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: system.statistics().actors[0].mailbox_depth >= 5)
+        store.full = True
+        release.set()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+        assert 5 == len(errors)
+
+
+def test_planted_bug_answering_before_the_append_is_caught() -> None:
+    """An actor shell that replies first shows an acknowledged command that the log does not have."""
+
+    class Eager(shells.Shell):
+        def _append(self, turn: Turn, flush_cursor_after: int = shells.CURSOR_LAG) -> None:
+            for outcome in turn.outcomes:
+                if outcome.envelope.reply_to is not None:
+                    outcome.envelope.reply_to.set(outcome.reply)
+            super()._append(turn, flush_cursor_after)
+
+    store = FailingStore()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lrm_actors.runtime.system.Shell", Eager)
+        with running(counter(), store=store) as system:
+            store.full = True
+            acknowledged = system.ask_blocking("counter", Add(3))  # the planted bug: no error
+            assert 3 == acknowledged
+            assert [] == list(store.read_stream("counter")), "the planted bug went unseen"
+            store.full = False
