@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 import click
 import pytest
+from lrm_actors.settings import LongRunningSettings
 
 import eventstore.errors
 import lrm_actors.cli
 import lrm_actors.domain
 import lrm_actors.errors
-from eventstore.events import declared_types
-from lrm_actors.settings import LongRunningSettings
+from eventstore import declared_types, open_store
+from lrm_actors.domain.analyzer import STRATEGIES, choose
+from lrm_actors.domain.classify import CATEGORIES, FailureFacts
+from lrm_actors.domain.health import METRICS
+from lrm_actors.domain.modes import PROFILES
+from lrm_actors.wiring import WIRES
 from tests.docs.markdown import ROOT
 
 REFERENCE = ROOT / "docs/reference"
@@ -89,7 +96,9 @@ def settings() -> dict[str, list[str]]:
     shown = {True: "true", False: "false", None: "not set"}
     return {
         name: [
-            f"`{shown[value] if value is None or isinstance(value, bool) else value}`" if value is not None else "not set",
+            f"`{shown[value] if value is None or isinstance(value, bool) else value}`"
+            if value is not None
+            else "not set",
             f"`LRM_{name.upper()}`",
         ]
         for name, value in ((name, getattr(defaults, name)) for name in setting_names())
@@ -153,6 +162,48 @@ def test_every_command_is_in_the_reference() -> None:
     assert missing == []
     gone = {section for section in sections if section.startswith("lrm")} - {name for name, _ in commands()}
     assert gone == set()
+
+
+def test_every_category_of_failure_is_in_the_reference() -> None:
+    """With the strategies that are chosen for it, at once and after several in a row, and every strategy there is."""
+    chosen = {category: {choose(category, FailureFacts(""), n)[0] for n in (1, 9)} for category in CATEGORIES}
+    there = {category: [f"`{strategy}`" for strategy in strategies] for category, strategies in chosen.items()}
+    there |= {strategy: [] for strategy in STRATEGIES}
+    assert differences(there, rows_of(REFERENCE / "failures.md")) == []
+
+
+def test_every_mode_is_in_the_reference() -> None:
+    """With what it does to the intervals and to less important work."""
+    rows = rows_of(REFERENCE / "health-report.md")
+    for mode, profile in PROFILES.items():
+        checkpoints = "emergency" if profile.checkpoint_factor is None else f"×{profile.checkpoint_factor:g}"
+        texts = [f"×{profile.monitoring_factor:g}", checkpoints, f"`{profile.least_criticality}`"]
+        assert differences({mode: texts}, {mode: rows[mode]}) == []
+
+
+def test_every_metric_is_in_the_reference() -> None:
+    """Each has a row or shares one."""
+    text = (REFERENCE / "health-report.md").read_text(encoding="utf-8")
+    assert [metric for metric in METRICS if f"`{metric}`" not in text] == []
+
+
+def test_every_row_of_the_wiring_is_in_the_architecture() -> None:
+    """The page shows the whole table of who hears of what, and no row besides."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| `(\w+\.\w+)` \| `(\w+)` \|", text, re.MULTILINE)
+    assert sorted((wire.event_name, wire.to) for wire in WIRES) == sorted(shown)
+
+
+def test_every_view_of_the_log_file_is_in_the_reference(tmp_path: Path) -> None:
+    """The columns of each view stand there, in their order."""
+    open_store(tmp_path / "lrm.db").close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "lrm.db")) as log:
+        views = [name for (name,) in log.execute("SELECT name FROM sqlite_schema WHERE type = 'view'")]
+        columns = {
+            view: ", ".join(f"`{row[1]}`" for row in log.execute(f"PRAGMA table_info({view})")) for view in views
+        }
+    rows = rows_of(REFERENCE / "log-file.md")
+    assert columns == {view: rows[view][1] for view in views}
 
 
 def test_planted_gaps_are_caught() -> None:
