@@ -75,8 +75,9 @@ class UnregisteredActor(pykka.ThreadingActor):
 
 
 class Actor(UnregisteredActor):
-    """A plain actor: subclass it and write ``on_receive``. An error in a handler goes to the asker or to
-    ``on_error``, and the actor goes on; it has no state worth a restart.
+    """A plain actor: subclass it and write ``on_receive``.
+
+    An error in a handler goes to the asker or to ``on_error``, and the actor goes on; it has no state worth a restart.
     """
 
     def run(self) -> None:

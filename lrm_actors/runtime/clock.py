@@ -30,8 +30,8 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds on the monotonic clock."""
 
-    def call_later(self, delay_s: float, function: Callable[[], None]) -> Cancel:
-        """Call ``function`` once after a delay, on a thread of the clock's; it must be quick. Returns what cancels it."""
+    def call_later(self, delay_s: float, function: Callable[[], object]) -> Cancel:
+        """Call ``function`` once after a delay, on the clock's thread; it must be quick. Returns what cancels it."""
 
     def close(self) -> None:
         """Drop what has not happened yet."""
@@ -42,10 +42,10 @@ class _Schedule:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int]] = []
-        self._calls: dict[int, Callable[[], None]] = {}
+        self._calls: dict[int, Callable[[], object]] = {}
         self._numbers = itertools.count()
 
-    def add(self, due_s: float, function: Callable[[], None]) -> int:
+    def add(self, due_s: float, function: Callable[[], object]) -> int:
         number = next(self._numbers)
         self._calls[number] = function
         heapq.heappush(self._heap, (due_s, number))
@@ -59,7 +59,7 @@ class _Schedule:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def pop_due(self, now_s: float) -> Callable[[], None] | None:
+    def pop_due(self, now_s: float) -> Callable[[], object] | None:
         due_s = self.next_due_s()
         if due_s is None or due_s > now_s:
             return None
@@ -70,7 +70,7 @@ class _Schedule:
         self._calls.clear()
 
 
-def _call(function: Callable[[], None]) -> None:
+def _call(function: Callable[[], object]) -> None:
     try:
         function()
     except Exception:
@@ -94,7 +94,7 @@ class SystemClock:
         """Seconds on the monotonic clock."""
         return time.monotonic()
 
-    def call_later(self, delay_s: float, function: Callable[[], None]) -> Cancel:
+    def call_later(self, delay_s: float, function: Callable[[], object]) -> Cancel:
         """Call ``function`` once after a delay, on the timer thread."""
         with self._changed:
             number = self._schedule.add(time.monotonic() + max(0.0, delay_s), function)
@@ -152,7 +152,7 @@ class ManualClock:
         """Where the monotonic clock stands."""
         return self._monotonic_s
 
-    def call_later(self, delay_s: float, function: Callable[[], None]) -> Cancel:
+    def call_later(self, delay_s: float, function: Callable[[], object]) -> Cancel:
         """Call ``function`` when time has been advanced this far, on the advancing thread."""
         with self._lock:
             number = self._schedule.add(self._monotonic_s + max(0.0, delay_s), function)

@@ -1,5 +1,7 @@
-"""The root of the tree. It needs no log to decide: it brings the storage back, restarts the supervisor, and hands every
-other failure to the supervisor, whose decisions are events.
+"""The root of the tree, which needs no log to decide.
+
+It brings the storage back, restarts the supervisor, and hands every other failure to the supervisor, whose decisions
+are events.
 
 Talks to the store, to the shells' control lanes and to the supervisor's mailbox. It is a plain actor: its mailbox
 serialises what the threads of all shells report.
@@ -122,8 +124,8 @@ class Guardian(Actor):
             return
         try:
             self._tree.report(ReportFailure(f"actor:{failed.name}", error, text, failed.handling))
-        except LrmError as refused:
-            logger.error("the supervisor cannot be told that %s failed: %s", failed.name, refused)
+        except LrmError:
+            logger.exception("the supervisor cannot be told that %s failed", failed.name)
             self._restart_later(failed.name)
 
     def _restart_later(self, name: str) -> None:
@@ -149,8 +151,8 @@ class Guardian(Actor):
         try:
             self._tree.store.settle()
             self._tree.store.acquire(PROBE)  # a real write: a definite failure leaves nothing to settle
-        except Fenced as error:
-            logger.error("%s", error)
+        except Fenced:
+            logger.exception("this process does not own the log any more")
             self._tree.give_up("the log has a newer owner")
             return
         except (EventStoreError, OSError) as error:

@@ -93,7 +93,7 @@ class Mailbox:
     def put_anyway(self, envelope: Any) -> None:
         """Add a message that must not be refused for want of room: a timer's, an effect's result."""
         self._ordinary.put(envelope)
-        # Closing drains after it has set the flag, so a message is seen by that drain or by this check, never by neither.
+        # Closing drains after it has set the flag, so that drain or this check sees the message, never neither.
         if self._deserted:
             self._drain()
 

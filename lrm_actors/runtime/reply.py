@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections import deque
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import pykka
 
@@ -114,8 +114,8 @@ class AsyncReply(Reply):
 class LoopBridge:
     """Carries answers from any thread to one event loop, one wake-up for all that wait."""
 
-    _bridges: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopBridge] = weakref.WeakKeyDictionary()
-    _guard = threading.Lock()
+    _bridges: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopBridge]] = weakref.WeakKeyDictionary()
+    _guard: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)

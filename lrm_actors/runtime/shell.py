@@ -18,9 +18,9 @@ from pykka import messages
 
 from eventstore.errors import AppendFailed, EventRefused, Fenced, OutcomeUnknown
 from lrm_actors.domain.behavior import Context, Spec, Wire
-from lrm_actors.errors import ActorStopped, AskError, CommandRefused, HandlerFailed, StorageUnavailable
+from lrm_actors.errors import ActorStopped, AskError, HandlerFailed, StorageUnavailable
 from lrm_actors.runtime.actor import UnregisteredActor, describe
-from lrm_actors.runtime.consumer import Consumer, Delivery
+from lrm_actors.runtime.consumer import Consumer
 from lrm_actors.runtime.control import (
     FAILED,
     NO_STORAGE,
@@ -33,6 +33,7 @@ from lrm_actors.runtime.control import (
     Stop,
     StorageBack,
 )
+from lrm_actors.runtime.deciding import Decider, Failure, unavailable, wrapped
 from lrm_actors.runtime.effects import Effects
 from lrm_actors.runtime.mailbox import WAKE, Envelope, Mailbox, Wake
 from lrm_actors.runtime.recovery import recover_state
@@ -45,8 +46,6 @@ TURN_MESSAGES = 128
 """Messages decided in one turn, at most."""
 TURN_S = 0.005
 """Seconds of deciding after which a turn is committed with what it has."""
-DELIVERY_ATTEMPTS = 3
-"""Failures of one wired event after which it is skipped."""
 CURSOR_LAG = 256
 """Positions a stored cursor may lag behind while there is nothing else to append."""
 
@@ -57,13 +56,6 @@ class Published:
 
     state: Any
     version: int
-
-
-@attrs.frozen
-class _Failure:
-    envelope: Envelope
-    error: BaseException
-    delivery: Delivery | None = None
 
 
 class Shell(UnregisteredActor):
@@ -102,7 +94,7 @@ class Shell(UnregisteredActor):
         self._effects = Effects(mailbox, services)
         self._consumer = Consumer(services.store, spec.name, wires)
         self._epoch: int | None = None
-        self._attempts: dict[int, int] = {}
+        self._decider = Decider(spec, services.store, self._consumer)
         self._unsettled: Turn | None = None
         self._after_death = after_death
 
@@ -262,18 +254,18 @@ class Shell(UnregisteredActor):
         self.busy_since_s = started_s = clock.monotonic()
         self.mailbox.in_hand = batch
         turn = self._new_turn()
-        failure: _Failure | None = None
+        failure: Failure | None = None
         decided = 0
         for envelope in batch:
             if decided and clock.monotonic() - started_s > TURN_S:
                 break
             decided += 1
-            failure = self._decide(turn, envelope)
+            failure = self._decider.decide(turn, envelope)
             if failure is not None:
                 break
         if failure is None and decided == len(batch):
-            failure = self._decide_wired(turn)
-        told_or_asked = failure is not None and failure.delivery is None
+            failure = self._decider.decide_wired(turn)
+        told_or_asked = failure is not None and not failure.wired
         done = batch[: decided - 1] if told_or_asked else batch[:decided]
         self.mailbox.put_back(batch[len(done) :])
         if self._commit(turn, done) and failure is not None:
@@ -289,46 +281,6 @@ class Shell(UnregisteredActor):
         if self._consumer.behind:
             self.mailbox.wake()
 
-    def _decide(self, turn: Turn, envelope: Envelope) -> _Failure | None:
-        try:
-            if envelope.given_id and envelope.command_id is not None:
-                receipt = turn.remembers(envelope.command_id) or self._services.store.receipt(envelope.command_id)
-                if receipt is not None:
-                    turn.answer(envelope, receipt.reply)
-                    return None
-            turn.decide(envelope)
-        except CommandRefused as error:
-            turn.refuse(envelope, error)
-        except BaseException as error:  # noqa: BLE001 - SystemExit and CancelledError are failures of this actor alone
-            return _Failure(envelope, error)
-        return None
-
-    def _decide_wired(self, turn: Turn) -> _Failure | None:
-        for delivery in self._consumer.pull():
-            record = delivery.record
-            failed_before = self._attempts.get(record.position, 0)
-            if delivery.too_deep or failed_before >= DELIVERY_ATTEMPTS:
-                reason = "too deep: the wiring loops" if delivery.too_deep else "failed again and again"
-                turn.skip(record.position, record.type, failed_before, reason, record.correlation_id)
-                self._attempts.pop(record.position, None)
-                logger.error("%s skips position %d (%s): %s", self.spec.name, record.position, record.type, reason)
-                continue
-            envelope = delivery.envelopes[0] if delivery.envelopes else Envelope(record)
-            try:
-                if delivery.problem is not None:
-                    raise delivery.problem
-                with turn.all_or_nothing():
-                    for envelope in delivery.envelopes:
-                        turn.decide(envelope)
-            except CommandRefused as error:
-                logger.warning("%s refuses wired position %d: %s", self.spec.name, record.position, error)
-            except BaseException as error:  # noqa: BLE001 - as in _decide
-                self._attempts[record.position] = failed_before + 1
-                return _Failure(envelope, error, delivery)
-            turn.cursor = record.position
-        turn.cursor = max(turn.cursor or 0, self._consumer.position) or None
-        return None
-
     def _commit(self, turn: Turn, done: list[Envelope]) -> bool:
         """Append the turn and let it take effect; False when it did not and the actor no longer runs."""
         try:
@@ -340,7 +292,7 @@ class Shell(UnregisteredActor):
             self._lose_storage(error)
             return False
         except AppendFailed as error:
-            self._return_to_senders(done, self._unavailable(error))
+            self._return_to_senders(done, unavailable(self.spec.name, error))
             self._lose_storage(error)
             return False
         except Fenced as error:
@@ -397,14 +349,14 @@ class Shell(UnregisteredActor):
     def _commit_singly(self, done: list[Envelope], error: EventRefused) -> bool:
         """An event among these cannot be stored: find whose, by committing one message at a time."""
         if len(done) == 1:
-            self._fail_on(_Failure(done[0], error))
+            self._fail_on(Failure(done[0], error))
             return False
         if not done:  # the wired part alone
             self._fail("wired", error, "wired event")
             return False
         for index, envelope in enumerate(done):
             turn = self._new_turn()
-            failure = self._decide(turn, envelope)
+            failure = self._decider.decide(turn, envelope)
             committed = failure is None and self._commit(turn, [envelope])
             if failure is not None:
                 self._fail_on(failure)
@@ -415,12 +367,12 @@ class Shell(UnregisteredActor):
 
     # --- what goes wrong ----------------------------------------------------------------------------------------
 
-    def _fail_on(self, failure: _Failure) -> None:
+    def _fail_on(self, failure: Failure) -> None:
         envelope = failure.envelope
         handling = type(envelope.message).__name__
-        kind = "wired" if failure.delivery is not None else "asked" if envelope.reply_to is not None else "told"
+        kind = "wired" if failure.wired else "asked" if envelope.reply_to is not None else "told"
         if envelope.reply_to is not None:
-            envelope.reply_to.fail(self._wrapped(failure.error, envelope))
+            envelope.reply_to.fail(wrapped(self.spec.name, failure.error, envelope))
         self._fail(kind, failure.error, handling)
 
     def _fail(self, kind: str, error: BaseException, handling: str) -> None:
@@ -433,7 +385,7 @@ class Shell(UnregisteredActor):
     def _lose_storage(self, error: BaseException) -> None:
         self.phase = NO_STORAGE
         self._effects.cancel_timers()
-        self.mailbox.fail_waiting_asks(self._unavailable(error))
+        self.mailbox.fail_waiting_asks(unavailable(self.spec.name, error))
         self._services.funnel.storage_failed(self.spec.name, error)
 
     def _end_fenced(self, error: BaseException) -> None:
@@ -445,7 +397,9 @@ class Shell(UnregisteredActor):
         """Nothing of these was stored: asks end with an error, what was told is handled again."""
         for envelope in envelopes:
             if envelope.reply_to is not None:
-                envelope.reply_to.fail(error if isinstance(error, AskError) else self._wrapped(error, envelope))
+                envelope.reply_to.fail(
+                    error if isinstance(error, AskError) else wrapped(self.spec.name, error, envelope)
+                )
         self.mailbox.put_back([envelope for envelope in envelopes if envelope.reply_to is None])
 
     def _hold(self, turn: Turn) -> None:
@@ -468,15 +422,6 @@ class Shell(UnregisteredActor):
         for outcome in turn.outcomes:
             # Effects are left to ``recover``, which takes up every intent and timer that the log knows of.
             self._finish(attrs.evolve(outcome, effects=()), None)
-
-    def _unavailable(self, error: BaseException) -> StorageUnavailable:
-        return StorageUnavailable(f"{self.spec.name}: {describe(error)[1]}", actor=self.spec.name)
-
-    def _wrapped(self, error: BaseException | None, envelope: Envelope) -> HandlerFailed:
-        name, text = describe(error if error is not None else ActorStopped("stopped"))
-        return HandlerFailed(
-            self.spec.name, type(envelope.message).__name__, name, text, command_id=envelope.command_id or ""
-        )
 
 
 def _from_pykka(envelope: Any) -> Any:

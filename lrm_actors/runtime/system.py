@@ -55,10 +55,10 @@ class ActorSystem:
         handlers: how effects are carried out, by effect type. Those of the supervisor on actors are built in.
         clock: where time comes from; the machine's by default.
         name: names the threads.
-        supervisor: name of the actor that is told of failures; without one in ``specs`` the guardian restarts by itself.
+        supervisor: name of the actor that is told of failures; without it in ``specs`` the guardian restarts by itself.
 
     Raises:
-        WiringError: two actors of one name, two rows for one (event, consumer), or a row for an actor that is not there.
+        WiringError: two actors of one name, two rows for one (event, consumer), or a row for an unknown actor.
     """
 
     def __init__(

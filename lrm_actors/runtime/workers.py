@@ -21,14 +21,14 @@ class Workers:
     def __init__(self, name: str, limit: int = 16) -> None:
         self._name = name
         self._limit = limit
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._idle = 0
         self._threads = 0
         self._closed = False
         self._numbers = itertools.count(1)
 
-    def submit(self, job: Callable[[], None]) -> None:
+    def submit(self, job: Callable[[], object]) -> None:
         """Run ``job`` on some thread of the pool, soon. After ``close`` it is dropped."""
         with self._lock:
             if self._closed:

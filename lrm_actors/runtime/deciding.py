@@ -1,0 +1,111 @@
+"""Trying messages against a turn: what fails, what is refused, and what a wired event comes to.
+
+Reads receipts and wired events from the log; decides through the turn; writes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import attrs
+
+from eventstore.protocol import EventReader
+from lrm_actors.domain.behavior import Spec
+from lrm_actors.errors import ActorStopped, CommandRefused, HandlerFailed, StorageUnavailable
+from lrm_actors.runtime.actor import describe
+from lrm_actors.runtime.consumer import Consumer, Delivery
+from lrm_actors.runtime.mailbox import Envelope
+from lrm_actors.runtime.turn import Turn
+
+logger = logging.getLogger(__name__)
+
+DELIVERY_ATTEMPTS = 3
+"""Failures of one wired event after which it is skipped."""
+
+
+@attrs.frozen
+class Failure:
+    """A message that the actor could not decide on."""
+
+    envelope: Envelope
+    error: BaseException
+    wired: bool = False
+
+
+class Decider:
+    """Decides on the messages of one actor.
+
+    Args:
+        spec: the actor.
+        reader: the log, for receipts of earlier commands.
+        consumer: the actor's place among the events wired to it.
+    """
+
+    def __init__(self, spec: Spec[Any], reader: EventReader, consumer: Consumer) -> None:
+        self._spec = spec
+        self._reader = reader
+        self._consumer = consumer
+        self._attempts: dict[int, int] = {}
+
+    def decide(self, turn: Turn, envelope: Envelope) -> Failure | None:
+        """Decide on one message; a retry of a command that was carried out gets its first reply."""
+        try:
+            if envelope.given_id and envelope.command_id is not None:
+                receipt = turn.remembers(envelope.command_id) or self._reader.receipt(envelope.command_id)
+                if receipt is not None:
+                    turn.answer(envelope, receipt.reply)
+                    return None
+            turn.decide(envelope)
+        except CommandRefused as error:
+            turn.refuse(envelope, error)
+        except BaseException as error:  # noqa: BLE001 - SystemExit and CancelledError are failures of this actor alone
+            return Failure(envelope, error)
+        return None
+
+    def decide_wired(self, turn: Turn) -> Failure | None:
+        """Decide on the next wired events, each wholly or not at all, and move the turn's cursor past them."""
+        for delivery in self._consumer.pull():
+            failed_before = self._attempts.get(delivery.record.position, 0)
+            if delivery.too_deep or failed_before >= DELIVERY_ATTEMPTS:
+                self._skip(turn, delivery, failed_before)
+                continue
+            failure = self._decide_delivery(turn, delivery)
+            if failure is not None:
+                self._attempts[delivery.record.position] = failed_before + 1
+                return failure
+            turn.cursor = delivery.record.position
+        turn.cursor = max(turn.cursor or 0, self._consumer.position) or None
+        return None
+
+    def _decide_delivery(self, turn: Turn, delivery: Delivery) -> Failure | None:
+        envelope = Envelope(delivery.record)
+        try:
+            if delivery.problem is not None:
+                raise delivery.problem
+            with turn.all_or_nothing():
+                for envelope in delivery.envelopes:
+                    turn.decide(envelope)
+        except CommandRefused as error:
+            logger.warning("%s refuses position %d: %s", self._spec.name, delivery.record.position, error)
+        except BaseException as error:  # noqa: BLE001 - as in ``decide``
+            return Failure(envelope, error, wired=True)
+        return None
+
+    def _skip(self, turn: Turn, delivery: Delivery, attempts: int) -> None:
+        record = delivery.record
+        reason = "too deep: the wiring loops" if delivery.too_deep else "failed again and again"
+        turn.skip(record.position, record.type, attempts, reason, record.correlation_id)
+        self._attempts.pop(record.position, None)
+        logger.error("%s skips position %d (%s): %s", self._spec.name, record.position, record.type, reason)
+
+
+def wrapped(actor: str, error: BaseException | None, envelope: Envelope) -> HandlerFailed:
+    """What an asker gets for an actor's failure: its text, never the error itself, which might end the asker's loop."""
+    name, text = describe(error if error is not None else ActorStopped("stopped"))
+    return HandlerFailed(actor, type(envelope.message).__name__, name, text, command_id=envelope.command_id or "")
+
+
+def unavailable(actor: str, error: BaseException) -> StorageUnavailable:
+    """What an asker gets when the log could not be written."""
+    return StorageUnavailable(f"{actor}: {describe(error)[1]}", actor=actor)
