@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from eventstore.records import Record
 
 ACTOR_PREFIX, COMPONENT_PREFIX = "actor:", "component:"
-CHECKPOINTER = "checkpointer"
-"""What the analyzer calls the component whose failures are failed checkpoints."""
+CHECKPOINTER = f"{ACTOR_PREFIX}checkpointer"
+"""What a failure is put down to that no component of the host had, but a checkpoint."""
 
 
 # --- to the analyzer: what failed, and how the recovery went ------------------------------------------------------
@@ -66,17 +66,22 @@ def _checkpoint_failed(event: checkpointer.CheckpointFailed, _: Record) -> Comma
 # --- from the analyzer to whoever acts ----------------------------------------------------------------------------
 
 
-def _restart(event: analyzer.RecoveryChosen, _: Record) -> Command | None:
-    if event.strategy != analyzer.RESTART_COMPONENT or _is_ours(event.component):
+def _bring_back(event: analyzer.RecoveryChosen, _: Record) -> Command | None:
+    if _is_ours(event.component):
         return None
-    return supervisor.RestartComponent(event.component, event.reason)
+    match event.strategy:
+        case analyzer.RESTART_COMPONENT:
+            return supervisor.RestartComponent(event.component, event.reason)
+        case analyzer.CLEAR_CACHES:
+            return supervisor.ClearCaches(event.component, event.reason)
+    return None
 
 
 def _save_or_clean_up(event: analyzer.RecoveryChosen, _: Record) -> Command | None:
     if event.strategy == analyzer.CLEAN_UP_CHECKPOINTS:
         return checkpointer.CleanUp()
     # A failed checkpoint never asks for another one: that would go round for ever.
-    if event.strategy in _SAVING and event.component != CHECKPOINTER:
+    if event.emergency_checkpoint and event.component != CHECKPOINTER:
         error = f"{event.component}: {event.category}" if event.component else event.category
         return checkpointer.TakeCheckpoint(checkpointer.EMERGENCY, event.reason, error=error)
     return None
@@ -84,10 +89,6 @@ def _save_or_clean_up(event: analyzer.RecoveryChosen, _: Record) -> Command | No
 
 def _reduce_load(event: analyzer.RecoveryChosen, _: Record) -> Command | None:
     return modes.ReduceLoad(event.reason) if event.strategy == analyzer.REDUCE_LOAD else None
-
-
-_SAVING = frozenset((analyzer.EMERGENCY_CHECKPOINT, analyzer.STOP_AND_REPORT))
-"""Strategies that first of all save the agent's state."""
 
 
 # --- health and mode ----------------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ def _component(child: str) -> str | None:
 
 def _is_ours(component: str) -> bool:
     """Whether what failed is a part of this system and not of the host."""
-    return component == CHECKPOINTER or component.startswith(ACTOR_PREFIX)
+    return component.startswith(ACTOR_PREFIX)
 
 
 def _wire(event: type, to: str, make: Callable[[Any, Record], Command | None]) -> Wire:
@@ -140,7 +141,7 @@ WIRES: tuple[Wire, ...] = (
     _wire(checkpointer.CheckpointFailed, "analyzer", _checkpoint_failed),
     _wire(supervisor.ChildRestarted, "analyzer", _restarted_for_analyzer),
     _wire(supervisor.ChildGivenUp, "analyzer", _given_up),
-    _wire(analyzer.RecoveryChosen, "supervisor", _restart),
+    _wire(analyzer.RecoveryChosen, "supervisor", _bring_back),
     _wire(analyzer.RecoveryChosen, "checkpointer", _save_or_clean_up),
     _wire(analyzer.RecoveryChosen, "modes", _reduce_load),
     _wire(analyzer.FailureRecorded, "monitor", _component_failed),

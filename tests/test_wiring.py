@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 import pytest
 
 from eventstore.events import name_of
 from eventstore.records import Instant, Record
-from lrm_actors.domain import analyzer, breaker, checkpointer, modes, monitor, supervisor
+from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
+from lrm_actors.domain.behavior import MAX_DEPTH, Command, Context, Effect, Spec, StartTimer, Wire
 from lrm_actors.domain.deadlines import deadline
 from lrm_actors.wiring import WIRES
 
 NOW = Instant(wall_s=1000.0, monotonic_s=10.0, boot_id="boot")
 RECORD = Record(7, "any", 1, "any.thing", 1, (), NOW, None, None, "", 0, b"{}")
-ACTORS = {"supervisor", "monitor", "analyzer", "checkpointer", "modes", "journal"}
+SAVED = {analyzer.EMERGENCY_CHECKPOINT, analyzer.STOP_AND_REPORT}
+"""Strategies that the analyzer always has the state saved for; nothing else is to be done for them here."""
+SPECS: list[Spec[Any]] = [module.spec() for module in (supervisor, monitor, analyzer, checkpointer, modes, journal)]
+ACTORS = {spec.name for spec in SPECS}
 
 
 def facts(component: str, message: str, observation: str, **more: Any) -> analyzer.RecordFailure:
@@ -23,9 +27,9 @@ def facts(component: str, message: str, observation: str, **more: Any) -> analyz
     return analyzer.RecordFailure(analyzer.FailureFacts(component, message=message, observation=observation, **more))
 
 
-def chosen(strategy: str, component: str = "browser") -> analyzer.RecoveryChosen:
+def chosen(strategy: str, component: str = "browser", *, saving: bool = False) -> analyzer.RecoveryChosen:
     """A strategy that was chosen."""
-    return analyzer.RecoveryChosen(component, "crash", strategy, "it crashed")
+    return analyzer.RecoveryChosen(component, "crash", strategy, "it crashed", emergency_checkpoint=saving)
 
 
 def recorded(component: str) -> analyzer.FailureRecorded:
@@ -55,7 +59,7 @@ ROWS: list[tuple[object, str, object]] = [
     (
         checkpointer.CheckpointFailed("c1", "OSError", "no space left"),
         "analyzer",
-        facts("checkpointer", "no space left", "checkpoint_failed", class_names=("OSError",)),
+        facts("actor:checkpointer", "no space left", "checkpoint_failed", class_names=("OSError",)),
     ),
     (supervisor.ChildRestarted("component:browser", 1, 0.5), "analyzer", analyzer.NoteRecovery("browser", ok=True)),
     (supervisor.ChildRestarted("actor:monitor", 1, 0.5), "analyzer", None),
@@ -66,27 +70,28 @@ ROWS: list[tuple[object, str, object]] = [
     ),
     (supervisor.ChildGivenUp("actor:monitor", 5, 60.0, "KeyError"), "analyzer", None),
     (chosen(analyzer.RESTART_COMPONENT), "supervisor", supervisor.RestartComponent("browser", "it crashed")),
-    (chosen(analyzer.RESTART_COMPONENT, "checkpointer"), "supervisor", None),
+    (chosen(analyzer.RESTART_COMPONENT, "actor:checkpointer"), "supervisor", None),
+    (chosen(analyzer.CLEAR_CACHES), "supervisor", supervisor.ClearCaches("browser", "it crashed")),
     (chosen(analyzer.RETRY_WITH_BACKOFF), "supervisor", None),
     (chosen(analyzer.WAIT_FOR_BREAKER), "supervisor", None),
     (
-        chosen(analyzer.EMERGENCY_CHECKPOINT),
+        chosen(analyzer.EMERGENCY_CHECKPOINT, saving=True),
         "checkpointer",
         checkpointer.TakeCheckpoint("emergency", "it crashed", error="browser: crash"),
     ),
     (
-        chosen(analyzer.STOP_AND_REPORT, ""),
+        chosen(analyzer.STOP_AND_REPORT, "", saving=True),
         "checkpointer",
         checkpointer.TakeCheckpoint("emergency", "it crashed", error="crash"),
     ),
-    (chosen(analyzer.EMERGENCY_CHECKPOINT, "checkpointer"), "checkpointer", None),
+    (chosen(analyzer.EMERGENCY_CHECKPOINT, "actor:checkpointer", saving=True), "checkpointer", None),
     (chosen(analyzer.CLEAN_UP_CHECKPOINTS), "checkpointer", checkpointer.CleanUp()),
-    (chosen(analyzer.CLEAN_UP_CHECKPOINTS, "checkpointer"), "checkpointer", checkpointer.CleanUp()),
+    (chosen(analyzer.CLEAN_UP_CHECKPOINTS, "actor:checkpointer"), "checkpointer", checkpointer.CleanUp()),
     (chosen(analyzer.RESTART_COMPONENT), "checkpointer", None),
     (chosen(analyzer.REDUCE_LOAD), "modes", modes.ReduceLoad("it crashed")),
     (chosen(analyzer.RESTART_COMPONENT), "modes", None),
     (recorded("browser"), "monitor", monitor.NoteComponentFailed("browser", 9.5, "boot")),
-    (recorded("checkpointer"), "monitor", None),
+    (recorded("actor:checkpointer"), "monitor", None),
     (recorded(""), "monitor", None),
     (
         supervisor.ChildRestarted("component:browser", 1, 0.5),
@@ -133,16 +138,78 @@ def test_every_consumer_is_an_actor_and_every_event_is_declared() -> None:
 
 
 def test_every_strategy_that_acts_is_wired_to_who_acts() -> None:
-    """What is left to the caller (retry, wait for the breaker, clear caches by effect) is the only exception."""
-    acted = {
-        strategy
-        for strategy in analyzer.STRATEGIES
-        for wire in WIRES
-        if wire.event is analyzer.RecoveryChosen and wire.make(chosen(strategy), RECORD) is not None
-    }
+    """What is left to the caller is the only exception, and a saved state comes with whatever else is done."""
 
-    assert acted == set(analyzer.STRATEGIES) - {
-        analyzer.RETRY_WITH_BACKOFF,
-        analyzer.WAIT_FOR_BREAKER,
-        analyzer.CLEAR_CACHES,
+    def acts(strategy: str, *, saving: bool) -> bool:
+        event = chosen(strategy, saving=saving)
+        return any(wire.make(event, RECORD) for wire in WIRES if wire.event is analyzer.RecoveryChosen)
+
+    assert {analyzer.RETRY_WITH_BACKOFF, analyzer.WAIT_FOR_BREAKER, analyzer.LEAVE_ALONE} | SAVED == {
+        strategy for strategy in analyzer.STRATEGIES if not acts(strategy, saving=False)
     }
+    assert all(acts(strategy, saving=True) for strategy in analyzer.STRATEGIES)
+
+
+def after_effect(effect: Effect) -> Command | None:
+    """What comes back from an effect on the worst of days: nothing works."""
+    match effect:
+        case StartTimer(command=supervisor.RestartDue() as due):
+            return due
+        case supervisor.RestartChild(child):
+            return supervisor.RestartFailed(child, "OSError", "cannot start")
+        case supervisor.ClearChildCaches(child):
+            return supervisor.CachesDone(child, "OSError", "cannot clear")
+        case checkpointer.CaptureState(checkpoint_id):
+            return checkpointer.CaptureFailed(checkpoint_id, "OSError", "no space left on device")
+    return None
+
+
+def settle(start: object, wires: tuple[Wire, ...] = WIRES, limit: int = 200) -> int:
+    """Hand an event to all who are wired to it, and what follows to whoever comes next, until nothing follows.
+
+    Returns how many wired hand-overs the longest chain had; more than ``limit`` decisions are a loop.
+    """
+    specs = {spec.name: spec for spec in SPECS}
+    states: dict[str, Any] = {name: spec.initial for name, spec in specs.items()}
+    listed = supervisor.StartSupervising(("component:browser", "component:llm"), pid=1)
+    commands: deque[tuple[str, Command, int]] = deque([("supervisor", listed, 0)])
+    longest = 0
+
+    def hear(event: object, depth: int) -> None:
+        for wire in wires:
+            if wire.event is type(event):
+                command = wire.make(event, RECORD)
+                if command is not None:
+                    commands.append((wire.to, command, depth + 1))
+
+    hear(start, 0)
+    for _ in range(limit):
+        if not commands:
+            return longest
+        name, command, depth = commands.popleft()
+        longest = max(longest, depth)
+        decision = specs[name].decide(states[name], command, Context(NOW, "id", "correlation"))
+        for event in decision.events:
+            states[name] = specs[name].evolve(states[name], event)
+            hear(event, depth)
+        commands.extend((name, back, depth) for effect in decision.effects if (back := after_effect(effect)))
+    msg = f"still going on after {limit} decisions: {commands}"
+    raise AssertionError(msg)
+
+
+@pytest.mark.parametrize("event", [event for event, _, _ in ROWS], ids=lambda event: type(event).__name__)
+def test_no_chain_of_rows_goes_round_for_ever(event: object) -> None:
+    """Even when no restart, capture or cleaning works, everything that follows from one event comes to an end."""
+    assert settle(event) < MAX_DEPTH / 2
+
+
+def test_the_check_sees_a_loop() -> None:
+    """A row that answers a failed checkpoint with another checkpoint is found."""
+
+    def again(event: checkpointer.CheckpointFailed, _: Record) -> Command:
+        return checkpointer.TakeCheckpoint("emergency", "again")
+
+    looping = (*WIRES, Wire(checkpointer.CheckpointFailed, to="checkpointer", make=again))
+
+    with pytest.raises(AssertionError, match="still going on"):
+        settle(checkpointer.CheckpointFailed("c1", "OSError", "no space left on device"), looping)
