@@ -59,6 +59,9 @@ INSIDE_S = (0.02, 0.08)
 """Offsets that fall inside a step, while the site is thinking."""
 ANYWHERE_S = (0.0, 0.4)
 """Offsets that fall inside a step, or between it and the next."""
+LAST_STEPS_SPARED = 4
+"""A fault needs steps after it: its offset reaches into the next, and a browser that nobody needs any more, or a site
+that nobody asks, is not missed."""
 
 
 def make_plan(seed: int, steps: int, *, site_faults: bool = True) -> tuple[Planned, ...]:
@@ -76,10 +79,9 @@ def make_plan(seed: int, steps: int, *, site_faults: bool = True) -> tuple[Plann
         ValueError: the steps do not suffice for a stretch for each fault.
     """
     kinds = [kind for kind in FAULTS if site_faults or not kind.of_site]
-    # The first step has no acknowledged one before it, and a fault in the last might come when the agent is done.
-    first, last = 2, steps - 1
+    first, last = 2, steps - LAST_STEPS_SPARED
     if last - first + 1 < len(kinds):
-        msg = f"{len(kinds)} faults need at least {len(kinds) + 2} steps, got {steps}"
+        msg = f"{len(kinds)} faults need at least {len(kinds) + 1 + LAST_STEPS_SPARED} steps, got {steps}"
         raise ValueError(msg)
     draw = random.Random(seed)
     draw.shuffle(kinds)

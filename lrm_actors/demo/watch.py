@@ -6,6 +6,8 @@ recomputes the report all use the same functions, so equal responses give equal 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -167,6 +169,12 @@ def recompute(rounds: int, front: str, results: Iterable[Mapping[str, Any]]) -> 
     for step, result in enumerate(results, start=1):
         watch = apply(watch, step, result)
     return report(watch)
+
+
+def digest(result: Any) -> str:
+    """Digest of a step's result, the same for whoever reads it from the log."""
+    canonical = json.dumps(result, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
 
 
 def to_data(watch: Watch) -> dict[str, Any]:

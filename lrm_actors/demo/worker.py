@@ -100,7 +100,7 @@ def fetch(url: str, timeout_s: float) -> dict[str, Any]:
                 return page
             url = urljoin(url, target)
     except TimeoutError:
-        return {"error": "timeout", "message": f"no answer within {timeout_s:g} s"}
+        return {"error": "timeout", "message": f"timed out: no answer within {timeout_s:g} s"}
     except http.client.InvalidURL as error:
         return {"error": "bad_url", "message": str(error)}
     except (OSError, http.client.HTTPException) as error:
