@@ -169,7 +169,7 @@ def _reader_environment() -> Iterator[tuple[Path, dict[str, str]]]:
             (commands / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
             (commands / name).chmod(0o755)
         env = {name: value for name, value in os.environ.items() if not name.startswith("LRM_")}
-        path = os.pathsep.join([str(ROOT), *filter(None, [env.get("PYTHONPATH")])])
+        path = os.pathsep.join([str(ROOT), str(ROOT / "docs/examples"), *filter(None, [env.get("PYTHONPATH")])])
         env |= {
             "PYTHONPATH": path,
             "PATH": f"{commands}{os.pathsep}{env['PATH']}",

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.markdown import ROOT
+from tests.docs.snippets import matches
+
+EXAMPLES = ROOT / "docs/examples"
+SAYS = {
+    "reading_list.py": (
+        "Middlemarch is book 1 on the shelf, because of position 3\nto read: Walden",
+        "Middlemarch is book 2 on the shelf, because of position 6\nto read: Walden",
+    ),
+}
+"""What each example prints, run for the first and for the second time in one directory."""
+
+
+def run(example: Path, directory: Path) -> str:
+    """Run an example as a reader would; what it printed."""
+    done = subprocess.run(
+        [sys.executable, str(example)], cwd=directory, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_an_example_does_what_it_says_and_goes_on_when_run_again(name: str, tmp_path: Path) -> None:
+    """The second run finds what the first one left in the log."""
+    first, second = SAYS[name]
+    assert matches(first, run(EXAMPLES / name, tmp_path))
+    assert matches(second, run(EXAMPLES / name, tmp_path))
+
+
+def test_every_example_is_run() -> None:
+    """An example that nobody runs rots."""
+    assert sorted(SAYS) == sorted(path.name for path in EXAMPLES.glob("*.py"))
