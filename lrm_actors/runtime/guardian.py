@@ -22,7 +22,7 @@ from lrm_actors.domain.supervisor import ReportFailure
 from lrm_actors.errors import LrmError
 from lrm_actors.runtime.actor import Actor, describe
 from lrm_actors.runtime.clock import Clock
-from lrm_actors.runtime.control import Restart, StorageBack
+from lrm_actors.runtime.control import FAILED, Restart, StorageBack
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ SETTLE_FIRST_S, SETTLE_MAX_S = 0.05, 1.0
 """Backoff of the attempts to bring the storage back."""
 SETTLE_CALM_S = 10.0
 """Seconds without a storage failure after which that backoff begins anew."""
+LOOK_AGAIN_S = 2.0
+"""Seconds until an actor that failed is reported again, if it was not restarted."""
 PROBE = "guardian"
 """The stream whose epoch is bumped to see whether the log can be written."""
 
@@ -54,6 +56,9 @@ class Tree(Protocol):
 
     def shells(self) -> tuple[str, ...]:
         """Names of all actors."""
+
+    def phase(self, name: str) -> str:
+        """What an actor is doing."""
 
     def give_up(self, reason: str) -> None:
         """Close every mailbox: the log belongs to another process now."""
@@ -79,6 +84,11 @@ class _TrySettling:
 
 
 @attrs.frozen
+class _LookAgain:
+    """Time to see whether every actor that failed has been restarted."""
+
+
+@attrs.frozen
 class _Fenced:
     name: str
     error: BaseException
@@ -101,6 +111,8 @@ class Guardian(Actor):
         self._settled_at_s = -math.inf
         self._restarts: dict[str, int] = {}
         self._lost: set[str] = set()
+        self._failed: dict[str, ReportFailure] = {}
+        self._looking = False
 
     def on_receive(self, message: Any) -> None:
         """Deal with one report."""
@@ -109,6 +121,8 @@ class Guardian(Actor):
                 self._on_failed(message)
             case _StorageLost(name=name, error=error):
                 self._on_storage_lost(name, error)
+            case _LookAgain():
+                self._look_again()
             case _TrySettling():
                 self._try_settling()
             case _ThreadEnded(name=name, death=death):
@@ -122,11 +136,28 @@ class Guardian(Actor):
         if self._tree.supervisor is None or failed.name == self._tree.supervisor:
             self._restart_later(failed.name)
             return
+        failure = ReportFailure(f"actor:{failed.name}", error, text, failed.handling)
+        self._failed[failed.name] = failure
+        self._report(failed.name, failure)
+        if not self._looking:
+            self._looking = True
+            self._later(LOOK_AGAIN_S, _LookAgain())
+
+    def _report(self, name: str, failure: ReportFailure) -> None:
         try:
-            self._tree.report(ReportFailure(f"actor:{failed.name}", error, text, failed.handling))
+            self._tree.report(failure)
         except LrmError:
-            logger.exception("the supervisor cannot be told that %s failed", failed.name)
-            self._restart_later(failed.name)
+            logger.exception("the supervisor cannot be told that %s failed", name)
+            self._restart_later(name)
+
+    def _look_again(self) -> None:
+        """Report again who still waits: the supervisor forgets what was reported before its process was announced."""
+        self._failed = {name: told for name, told in self._failed.items() if self._tree.phase(name) == FAILED}
+        for name, failure in self._failed.items():
+            self._report(name, failure)
+        self._looking = bool(self._failed)
+        if self._looking:
+            self._later(LOOK_AGAIN_S, _LookAgain())
 
     def _restart_later(self, name: str) -> None:
         attempt = self._restarts.get(name, 0)
@@ -169,11 +200,14 @@ class Guardian(Actor):
     def _try_settling_later(self) -> None:
         delay_s = min(SETTLE_MAX_S, SETTLE_FIRST_S * 2 ** min(self._settle_attempt, 16))
         self._settle_attempt += 1
-        self._tree.clock.call_later(delay_s, lambda: self.actor_ref.tell(_TrySettling()))
+        self._later(delay_s, _TrySettling())
 
     def _on_fenced(self, name: str, error: BaseException) -> None:
         # It has ended itself. It is never restarted: a zombie brought back would fight its successor.
         logger.error("%s is fenced and stays down: %s", name, error)
+
+    def _later(self, delay_s: float, message: Any) -> None:
+        self._tree.clock.call_later(delay_s, lambda: self.actor_ref.tell(message))
 
 
 class GuardianFunnel:

@@ -277,6 +277,10 @@ class ActorSystem:
         """Names of the actors, in start order."""
         return tuple(self._shells)
 
+    def phase(self, name: str) -> str:
+        """What an actor is doing: ``starting``, ``running``, ``failed``, ``no_storage``, ``stopped``."""
+        return self._shell(name).phase
+
     def statistics(self) -> SystemStatistics:
         """Every actor's phase, version, mailbox and counts at this moment."""
         now_s = self.clock.monotonic()

@@ -8,9 +8,11 @@ from typing import Any
 import attrs
 import pytest
 
+from eventstore.memory import MemoryStore
 from lrm_actors.domain import supervisor
 from lrm_actors.domain.behavior import Context, Decision, then
 from lrm_actors.runtime import shell as shells
+from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.control import Funnel
 from lrm_actors.runtime.system import ActorSystem
 from tests.runtime.support import Add, Count, Look, Raise, Shout, ShoutLoud, Wait, counter, eventually, running
@@ -180,3 +182,31 @@ def test_the_supervisor_decides_on_every_other_actor() -> None:
         eventually(lambda: "supervisor.child_restarted" in types())
         expected = ["child_failed", "restart_scheduled", "restart_started", "child_restarted"]
         assert [f"supervisor.{name}" for name in expected] == types()[-4:]
+
+
+def test_a_failure_reported_before_the_process_was_announced_is_not_forgotten() -> None:
+    """An actor that fails in start-up, before the supervisor knows of this process, is restarted all the same."""
+    store = MemoryStore()
+    clock = ManualClock()
+    tries: list[int] = []
+
+    def recover(_state: Count, _ctx: Context) -> Decision:
+        tries.append(1)
+        if len(tries) == 1:
+            msg = "not yet"
+            raise RuntimeError(msg)
+        return then()
+
+    with running(supervisor.spec(), store=store) as first:
+        first.ask_blocking("supervisor", supervisor.StartSupervising((), 1))
+        first.ask_blocking("supervisor", supervisor.StopSupervising(clean=True))
+    with running(supervisor.spec(), counter(recover=recover), store=store, clock=clock) as system:
+        eventually(lambda: system.state("supervisor").children.get("actor:counter"))
+        system.ask_blocking("supervisor", supervisor.StartSupervising(("actor:counter",), 2))
+
+        def runs_as_time_goes_by() -> bool:
+            clock.advance(1.0)
+            return system.phase("counter") == "running"
+
+        eventually(runs_as_time_goes_by)
+        assert 1 == system.ask_blocking("counter", Add(1))
