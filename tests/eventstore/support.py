@@ -1,0 +1,127 @@
+"""Events, clocks and faulty connections that the tests of the store share."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from eventstore.events import event, upcast
+from eventstore.opening import open_store
+from eventstore.protocol import EventStore
+from eventstore.records import ANY_VERSION, Appended, Batch, Instant, NewEvent, StreamWrite
+from eventstore.store import SqliteStore
+
+
+@event("sample.counted", 1)
+class Counted:
+    n: int
+    note: str = ""
+
+
+@event("sample.measured", 1)
+class Measured:
+    values: dict[str, float]
+    labels: tuple[str, ...] = ()
+    extra: Any = None
+
+
+@event("sample.renamed", 3)
+class Renamed:
+    """Current form; two older ones are upcast."""
+
+    title: str
+    size: int
+
+
+@upcast("sample.renamed", 1)
+def _name_became_title(payload: dict[str, Any]) -> dict[str, Any]:
+    return {"title": payload["name"]}
+
+
+@upcast("sample.renamed", 2)
+def _size_was_added(payload: dict[str, Any]) -> dict[str, Any]:
+    return {**payload, "size": len(payload["title"])}
+
+
+class FakeClock:
+    """Both clocks under the test's control."""
+
+    def __init__(self) -> None:
+        self.wall_s = 1_000.0
+        self.monotonic_s = 10.0
+        self.boot_id = "boot-1"
+
+    def __call__(self) -> Instant:
+        return Instant(self.wall_s, self.monotonic_s, self.boot_id)
+
+
+class FaultyConnection(sqlite3.Connection):
+    """A connection whose statements can be made to fail, before or after they take effect."""
+
+    faults: list[Fault]
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        for fault in self.faults:
+            if sql.startswith(fault.statement) and fault.left > 0:
+                fault.left -= 1
+                if fault.carried_out:
+                    super().execute(sql, parameters)
+                raise fault.error
+        return super().execute(sql, parameters)
+
+
+@attrs.define
+class Fault:
+    """The next ``left`` statements that start with ``statement`` fail."""
+
+    statement: str
+    error: BaseException
+    carried_out: bool = False
+    """Whether they take effect all the same."""
+    left: int = 1
+
+
+def faulty(faults: list[Fault]) -> Callable[..., sqlite3.Connection]:
+    """A ``connect`` whose connections have these faults; the list may be changed later."""
+
+    def connect(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = sqlite3.connect(*args, factory=FaultyConnection, **options)
+        connection.faults = faults
+        return connection
+
+    return connect
+
+
+def io_error() -> sqlite3.OperationalError:
+    """What SQLite raises when the disk fails."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    return error
+
+
+def append(
+    store: EventStore,
+    stream: str,
+    *events: object,
+    expected_version: int = ANY_VERSION,
+    epoch: int | None = None,
+    **batch: Any,
+) -> Appended:
+    """Append plain events to one stream."""
+    write = StreamWrite(stream, tuple(NewEvent(one) for one in events), expected_version, epoch)
+    return store.append(Batch((write,), **batch))
+
+
+def counts(store: Any, stream: str) -> list[int]:
+    """The numbers counted in a stream."""
+    return [record.event.n for record in store.read_stream(stream)]
+
+
+def owned(path: Path, **options: Any) -> Iterator[SqliteStore]:
+    """A store that is closed at the end of the test."""
+    with open_store(path, **options) as store:
+        yield store

@@ -1,0 +1,538 @@
+"""What every store promises, whatever it is kept in."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventstore.errors import (
+    AttachmentNotFound,
+    BadRequest,
+    EventRefused,
+    EventStoreError,
+    Fenced,
+    NotAnEvent,
+    PositionNotFound,
+    StoreClosed,
+    WrongVersion,
+)
+from eventstore.memory import MemoryStore
+from eventstore.opening import open_store
+from eventstore.protocol import EventStore
+from eventstore.records import (
+    ANY_VERSION,
+    Appended,
+    Attachment,
+    Batch,
+    Cursor,
+    Durability,
+    Grant,
+    Instant,
+    NewEvent,
+    Receipt,
+    Snapshot,
+    StreamInfo,
+    StreamWrite,
+)
+from eventstore.store import SqliteStore
+from tests.eventstore.support import Counted, FakeClock, Measured, append, counts
+
+# --- appending ----------------------------------------------------------------------------------------------------
+
+
+def test_a_new_store_is_empty(store: EventStore) -> None:
+    """Nothing is there, and asking for it is no error."""
+    assert (0, 1) == (store.head, store.first)
+    assert [] == list(store.read())
+    assert [] == list(store.read_stream("nobody"))
+    assert 0 == store.version("nobody")
+    assert () == store.streams()
+    assert store.snapshot("nobody") is None
+    assert store.cursor("nobody") is None
+    assert store.receipt("none") is None
+    assert () == store.attachment_keys()
+    assert 0 == store.position_at(1e12)
+    assert store.verify().ok
+
+
+def test_positions_and_versions_count_without_gaps(store: EventStore) -> None:
+    """Positions count through the log, versions through each stream, both from 1."""
+    assert Appended(1, 2, {"a": 2}) == append(store, "a", Counted(1), Counted(2))
+    assert Appended(3, 3, {"b": 1}) == append(store, "b", Counted(3))
+    assert Appended(4, 4, {"a": 3}) == append(store, "a", Counted(4))
+    assert [(1, "a", 1), (2, "a", 2), (3, "b", 1), (4, "a", 3)] == [
+        (record.position, record.stream, record.version) for record in store.read()
+    ]
+    assert 4 == store.head
+    assert 3 == store.version("a")
+
+
+def test_a_record_tells_everything_that_was_said_of_the_event(store: EventStore, clock: FakeClock) -> None:
+    """What, when by both clocks, why, and the stored bytes."""
+    append(store, "a", Counted(0))
+    new = NewEvent(Counted(1, "x"), cause=1, command_id="c-1", correlation_id="trace", depth=3)
+    store.append(Batch((StreamWrite("a", (new,)),)))
+    record = store.get(2)
+    assert Counted(1, "x") == record.event
+    assert ("sample.counted", 1) == (record.type, record.schema_version)
+    assert Instant(clock.wall_s, clock.monotonic_s, clock.boot_id) == record.recorded_at
+    assert (1, "c-1", "trace", 3) == (record.cause, record.command_id, record.correlation_id, record.depth)
+    assert b'{"n":1,"note":"x"}' == record.data
+
+
+def test_after_previous_is_caused_by_the_event_before_it(store: EventStore) -> None:
+    """Within a stream write a cause need not know its position beforehand."""
+    append(store, "a", Counted(0))
+    chained = tuple(NewEvent(Counted(n), cause=1, after_previous=n > 1) for n in (1, 2, 3))
+    store.append(Batch((StreamWrite("b", chained), StreamWrite("c", (NewEvent(Counted(4)),)))))
+    assert [None, 1, 2, 3, None] == [record.cause for record in store.read()]
+
+
+def test_a_batch_is_stored_whole(store: EventStore) -> None:
+    """Events of several streams, cursors, receipts, snapshots, attachments: one append, one truth."""
+    store.append(Batch(attachments=(Attachment("old", b"1"),)))
+    store.append(
+        Batch(
+            (StreamWrite("a", (NewEvent(Counted(1)),)), StreamWrite("b", (NewEvent(Counted(2)),))),
+            cursors=(Cursor("reader", 7),),
+            receipts=(Receipt("command", {"ok": [1, None, "x"]}),),
+            snapshots=(Snapshot("a", 1, "a/1", b"{}"),),
+            attachments=(Attachment("new", b"\0\xff"),),
+            discard=("old", "never was"),
+        )
+    )
+    assert 2 == store.head
+    assert 7 == store.cursor("reader")
+    assert Receipt("command", {"ok": [1, None, "x"]}) == store.receipt("command")
+    assert Snapshot("a", 1, "a/1", b"{}") == store.snapshot("a")
+    assert Attachment("new", b"\0\xff") == store.attachment("new")
+    assert ("new",) == store.attachment_keys()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        StreamWrite("b", (NewEvent(Counted(2)),), expected_version=5),
+        StreamWrite("b", (NewEvent(Counted(2)),), epoch=3),
+        StreamWrite("b", (NewEvent(Counted(2)), NewEvent(Measured({"x": float("nan")})))),
+        StreamWrite("b", (NewEvent(Counted(2), cause=99),)),
+        StreamWrite("b", (NewEvent("no event"),)),
+    ],
+    ids=["version", "epoch", "value", "cause", "class"],
+)
+def test_a_refused_batch_leaves_nothing(store: EventStore, bad: StreamWrite) -> None:
+    """Whatever of it is refused, nothing of it is stored, cursors and attachments included."""
+    append(store, "a", Counted(1))
+    before = store.streams(), store.head
+    with pytest.raises(EventStoreError):
+        store.append(
+            Batch(
+                (StreamWrite("a", (NewEvent(Counted(2)),)), bad),
+                cursors=(Cursor("reader", 1),),
+                receipts=(Receipt("command", 1),),
+                snapshots=(Snapshot("a", 1, "a/1", b"{}"),),
+                attachments=(Attachment("key", b""),),
+            )
+        )
+    assert before == (store.streams(), store.head)
+    assert store.cursor("reader") is None
+    assert store.receipt("command") is None
+    assert store.snapshot("a") is None
+    assert () == store.attachment_keys()
+
+
+def test_wrong_version_says_what_is_there(store: EventStore) -> None:
+    """The error carries stream, expected and actual version."""
+    append(store, "a", Counted(1), expected_version=0)
+    with pytest.raises(WrongVersion) as caught:
+        append(store, "a", Counted(2), expected_version=0)
+    assert ("a", 0, 1) == (caught.value.stream, caught.value.expected, caught.value.actual)
+    append(store, "a", Counted(2), expected_version=1)
+    append(store, "a", Counted(3), expected_version=ANY_VERSION)
+    assert [1, 2, 3] == counts(store, "a")
+
+
+def test_one_stream_twice_in_a_batch(store: EventStore) -> None:
+    """The second write starts where the first one ends."""
+    writes = (
+        StreamWrite("a", (NewEvent(Counted(1)),), expected_version=0),
+        StreamWrite("a", (NewEvent(Counted(2)),), expected_version=1),
+    )
+    assert Appended(1, 2, {"a": 2}) == store.append(Batch(writes))
+
+
+def test_an_empty_batch_is_nothing(store: EventStore) -> None:
+    """It stores nothing and answers with the head."""
+    assert Appended(0, 0, {}) == store.append(Batch())
+    append(store, "a", Counted(1))
+    assert Appended(1, 1, {}) == store.append(Batch(durability=Durability.RELAXED))
+
+
+def test_every_durability_is_read_back_at_once(store: EventStore) -> None:
+    """Relaxed appends are visible like strict ones; a barrier changes nothing to see."""
+    append(store, "a", Counted(1), durability=Durability.RELAXED)
+    append(store, "a", Counted(2))
+    append(store, "a", Counted(3), durability=Durability.RELAXED)
+    store.barrier()
+    store.barrier()
+    assert [1, 2, 3] == counts(store, "a")
+
+
+@pytest.mark.parametrize("name", ["", "nul\0", "\ud800", 5])
+def test_names_that_cannot_be_stored_are_refused(store: EventStore, name: str) -> None:
+    """Streams, consumers, commands and attachments have text for names."""
+    for batch in (
+        Batch((StreamWrite(name, ()),)),
+        Batch(cursors=(Cursor(name, 1),)),
+        Batch(receipts=(Receipt(name, 1),)),
+        Batch(snapshots=(Snapshot(name, 0, "s/1", b""),)),
+        Batch(snapshots=(Snapshot("a", 0, name, b""),)),
+        Batch(attachments=(Attachment(name, b""),)),
+    ):
+        with pytest.raises(BadRequest):
+            store.append(batch)
+    with pytest.raises(BadRequest):
+        store.acquire(name)
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        NewEvent(Counted(1), cause=-1),
+        NewEvent(Counted(1), cause=2**63),
+        NewEvent(Counted(1), depth=-1),
+        NewEvent(Counted(1), correlation_id="\ud800"),
+        NewEvent(Counted(1), command_id="\ud800"),
+        NewEvent(Counted(1), after_previous=True),
+        NewEvent(Counted(1), cause=1),
+    ],
+)
+def test_an_event_cannot_be_caused_by_nonsense(store: EventStore, new: NewEvent) -> None:
+    """A cause comes before its effect, and ids are text."""
+    with pytest.raises(BadRequest):
+        store.append(Batch((StreamWrite("a", (new,)),)))
+
+
+def test_a_snapshot_cannot_be_ahead_of_its_stream(store: EventStore) -> None:
+    """What it claims to be the fold of must be there, or come with it."""
+    with pytest.raises(BadRequest):
+        store.append(Batch(snapshots=(Snapshot("a", 1, "a/1", b"{}"),)))
+    append(store, "a", Counted(1), snapshots=(Snapshot("a", 1, "a/1", b"{}"),))
+    assert store.snapshot("a") is not None
+
+
+def test_only_declared_events_are_stored(store: EventStore) -> None:
+    """Anything else is a programming error with a type of its own."""
+    with pytest.raises(NotAnEvent):
+        append(store, "a", {"n": 1})
+
+
+def test_a_refused_value_is_named(store: EventStore) -> None:
+    """The error says which field of which event."""
+    with pytest.raises(EventRefused) as caught:
+        append(store, "a", Measured({"x": float("inf")}))
+    assert ("sample.measured", "values") == (caught.value.type_name, caught.value.field)
+
+
+@pytest.mark.parametrize("reply", [float("nan"), (1, 2), {1: 2}, object(), 2**64, "\ud800"])
+def test_a_receipt_must_be_json(store: EventStore, reply: object) -> None:
+    """A retry must get the very answer that the first call got."""
+    with pytest.raises(EventRefused):
+        store.append(Batch(receipts=(Receipt("command", reply),)))
+
+
+# --- fencing ------------------------------------------------------------------------------------------------------
+
+
+def test_acquiring_a_stream_fences_who_had_it(store: EventStore) -> None:
+    """Only the newest epoch may append; the fenced one is told which is current."""
+    first = store.acquire("a")
+    assert Grant("a", 1, 0) == first
+    append(store, "a", Counted(1), epoch=first.epoch)
+    second = store.acquire("a")
+    assert Grant("a", 2, 1) == second
+    with pytest.raises(Fenced) as caught:
+        append(store, "a", Counted(2), epoch=first.epoch)
+    assert (1, 2) == (caught.value.epoch, caught.value.current)
+    append(store, "a", Counted(3), epoch=second.epoch)
+    assert [1, 3] == counts(store, "a")
+
+
+def test_an_acquired_stream_refuses_writers_without_an_epoch(store: EventStore) -> None:
+    """Forgetting the epoch is no way around the fence; nor is inventing one."""
+    append(store, "a", Counted(1))
+    store.acquire("a")
+    with pytest.raises(Fenced):
+        append(store, "a", Counted(2))
+    with pytest.raises(Fenced):
+        append(store, "b", Counted(2), epoch=1)
+
+
+def test_a_write_without_events_still_checks(store: EventStore) -> None:
+    """A snapshot or an attachment can be fenced by an empty write of its stream."""
+    grant = store.acquire("a")
+    store.append(Batch((StreamWrite("a", (), 0, grant.epoch),), attachments=(Attachment("k", b"1"),)))
+    store.acquire("a")
+    with pytest.raises(Fenced):
+        store.append(Batch((StreamWrite("a", (), 0, grant.epoch),), attachments=(Attachment("k", b"2"),)))
+    assert b"1" == store.attachment("k").data
+
+
+def test_streams_are_listed_with_version_and_epoch(store: EventStore) -> None:
+    """By name, optionally by prefix; acquired streams exist before their first event."""
+    append(store, "breaker/b", Counted(1))
+    store.acquire("breaker/a")
+    append(store, "break", Counted(1))
+    assert (StreamInfo("break", 1, 0), StreamInfo("breaker/a", 0, 1), StreamInfo("breaker/b", 1, 0)) == store.streams()
+    assert (StreamInfo("breaker/a", 0, 1), StreamInfo("breaker/b", 1, 0)) == store.streams("breaker/")
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filled(store: EventStore) -> EventStore:
+    """Six events: a, a/x, ab, a, a/x, ab, alternately counted and measured."""
+    for n, stream in enumerate(["a", "a/x", "ab"] * 2, 1):
+        append(store, stream, Counted(n) if n % 2 else Measured({"n": float(n)}))
+    return store
+
+
+def test_reading_a_range(filled: EventStore) -> None:
+    """After is exclusive, up_to inclusive, limit counts records."""
+    assert [3, 4, 5] == [record.position for record in filled.read(after=2, up_to=5)]
+    assert [3, 4] == [record.position for record in filled.read(after=2, limit=2)]
+    assert [] == list(filled.read(limit=0))
+    assert [] == list(filled.read(after=6))
+    assert [] == list(filled.read(after=4, up_to=3))
+    assert 6 == len(list(filled.read(after=-5, up_to=2**70)))
+
+
+def test_reading_by_type_and_stream(filled: EventStore) -> None:
+    """Only records of those types, and of exactly those streams."""
+    assert [1, 3, 5] == [record.position for record in filled.read(types=["sample.counted"])]
+    assert [1, 4] == [record.position for record in filled.read(streams=["a"])]
+    assert [1] == [record.position for record in filled.read(types=["sample.counted"], streams=iter(["a", "none"]))]
+    assert [3, 5] == [record.position for record in filled.read(types=["sample.counted"], after=1, limit=2)]
+    assert [] == list(filled.read(types=[]))
+    assert [] == list(filled.read(types=["un.known"]))
+
+
+def test_reading_a_stream_or_a_category(filled: EventStore) -> None:
+    """A category is its own stream and those below its slash, in log order."""
+    assert [1, 2] == [record.version for record in filled.read_stream("a")]
+    assert [4] == [record.position for record in filled.read_stream("a", after=1)]
+    assert [1] == [record.position for record in filled.read_stream("a", up_to=1)]
+    assert [1, 2, 4, 5] == [record.position for record in filled.read_category("a")]
+    assert [2, 4] == [record.position for record in filled.read_category("a", after=1, up_to=4)]
+    assert [] == list(filled.read_category("a/"))
+
+
+def test_a_position_that_is_not_there(filled: EventStore) -> None:
+    """The error says what the log holds."""
+    for position in (0, -1, 7, 2**70):
+        with pytest.raises(PositionNotFound) as caught:
+            filled.get(position)
+        assert (1, 6) == (caught.value.first, caught.value.head)
+
+
+def test_position_at_a_time(store: EventStore, clock: FakeClock) -> None:
+    """The last one recorded at or before that time."""
+    for _ in range(3):
+        append(store, "a", Counted(1), Counted(2))
+        clock.wall_s += 10
+    assert [0, 2, 2, 4, 6] == [store.position_at(s) for s in (999.0, 1000.0, 1009.9, 1010.0, 1e300)]
+
+
+def test_tail_goes_on_with_what_is_appended_later(store: EventStore) -> None:
+    """A commit in the same process wakes it without waiting for the poll."""
+    append(store, "a", Counted(1))
+    seen: list[int] = []
+    first_seen, done = threading.Event(), threading.Event()
+
+    def follow() -> None:
+        for record in store.tail(poll_s=60, stop=lambda: len(seen) >= 3):
+            seen.append(record.event.n)
+            first_seen.set()
+        done.set()
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    assert first_seen.wait(30)
+    append(store, "a", Counted(2))
+    append(store, "a", Counted(3))
+    assert done.wait(30)
+    thread.join()
+    assert [1, 2, 3] == seen
+
+
+def test_many_pages_read_like_one(store: EventStore) -> None:
+    """More than one page, with and without filters, forwards through streams too."""
+    for start in range(0, 2500, 500):
+        append(store, "a", *(Counted(n) for n in range(start, start + 499)))
+        append(store, "b", Measured({}))
+    assert list(range(1, 2501)) == [record.position for record in store.read()]
+    assert [500, 1000, 1500, 2000, 2500] == [record.position for record in store.read(types=["sample.measured"])]
+    assert list(range(1, 2496)) == [record.version for record in store.read_stream("a")]
+    assert 2400 == sum(1 for _ in store.read(after=50, up_to=2450))
+
+
+# --- beside the events --------------------------------------------------------------------------------------------
+
+
+def test_the_newest_fitting_snapshot_is_found(store: EventStore) -> None:
+    """By version and schema; only the newest three are kept."""
+    append(store, "a", *(Counted(n) for n in range(5)))
+    for version in (1, 2, 3, 4):
+        store.append(Batch(snapshots=(Snapshot("a", version, f"a/{version % 2}", b"%d" % version),)))
+    assert Snapshot("a", 4, "a/0", b"4") == store.snapshot("a")
+    assert Snapshot("a", 3, "a/1", b"3") == store.snapshot("a", schema="a/1")
+    assert Snapshot("a", 2, "a/0", b"2") == store.snapshot("a", up_to=2)
+    assert store.snapshot("a", up_to=1) is None
+    assert store.snapshot("a", schema="other") is None
+    store.append(Batch(snapshots=(Snapshot("a", 4, "a/9", b"again"),)))
+    assert Snapshot("a", 4, "a/9", b"again") == store.snapshot("a")
+
+
+def test_the_first_receipt_of_a_command_stays(store: EventStore) -> None:
+    """A retry that slipped through does not change what was answered."""
+    store.append(Batch(receipts=(Receipt("command", "first"),)))
+    store.append(Batch(receipts=(Receipt("command", "second"),)))
+    assert Receipt("command", "first") == store.receipt("command")
+
+
+def test_receipts_are_forgotten_after_a_day(store: EventStore, clock: FakeClock) -> None:
+    """An old one is gone once a thousand newer ones were stored."""
+    store.append(Batch(receipts=(Receipt("old", 1),)))
+    clock.wall_s += 24 * 3600 + 1
+    store.append(Batch(receipts=tuple(Receipt(f"new-{n}", n) for n in range(1000))))
+    assert store.receipt("old") is None
+    assert Receipt("new-0", 0) == store.receipt("new-0")
+
+
+def test_an_attachment_is_replaced_and_discarded(store: EventStore) -> None:
+    """Keys are listed in order; a discarded one is an error of its own."""
+    store.append(Batch(attachments=(Attachment("b/2", b"1"), Attachment("b/1", b"2"), Attachment("c", b""))))
+    store.append(Batch(attachments=(Attachment("b/2", b"3" * 100_000),)))
+    assert b"3" * 100_000 == store.attachment("b/2").data
+    assert b"" == store.attachment("c").data
+    assert ("b/1", "b/2") == store.attachment_keys("b/")
+    store.append(Batch(discard=("b/2",)))
+    with pytest.raises(AttachmentNotFound) as caught:
+        store.attachment("b/2")
+    assert "b/2" == caught.value.key
+
+
+def test_listeners_hear_of_each_commit_of_events(store: EventStore) -> None:
+    """With the head and the types; one that raises harms neither the append nor the others."""
+    heard: list[tuple[int, frozenset[str]]] = []
+
+    def broken(head: int, types: frozenset[str]) -> None:
+        raise RuntimeError
+
+    store.subscribe(broken)
+    end = store.subscribe(lambda head, types: heard.append((head, types)))
+    append(store, "a", Counted(1), Measured({}))
+    store.append(Batch(cursors=(Cursor("reader", 1),)))
+    with pytest.raises(WrongVersion):
+        append(store, "a", Counted(1), expected_version=9)
+    end()
+    append(store, "a", Counted(2))
+    assert [(2, frozenset({"sample.counted", "sample.measured"}))] == heard
+
+
+def test_statistics_count(store: EventStore) -> None:
+    """Head, streams, and what this handle did."""
+    append(store, "a", Counted(1), Counted(2))
+    append(store, "b", Counted(1))
+    counted = store.statistics()
+    assert (3, 2, 3, 2, 0, 1) == (
+        counted.head,
+        counted.streams,
+        counted.events_appended,
+        counted.batches_appended,
+        counted.failures,
+        counted.owner_epoch,
+    )
+
+
+def test_settling_when_nothing_is_unknown_changes_nothing(store: EventStore) -> None:
+    """It answers with the epoch that holds."""
+    assert store.owner_epoch == store.settle() == store.owner_epoch
+
+
+def test_a_closed_store_says_so(store: EventStore) -> None:
+    """Every use after close is StoreClosed; closing again is fine."""
+    append(store, "a", Counted(1))
+    store.close()
+    store.close()
+    for use in (
+        lambda: store.head,
+        lambda: store.get(1),
+        store.read,
+        lambda: store.read_stream("a"),
+        lambda: store.read_category("a"),
+        store.tail,
+        lambda: store.cursor("x"),
+        lambda: store.append(Batch()),
+        lambda: store.acquire("a"),
+        store.verify,
+        store.barrier,
+        store.settle,
+        store.statistics,
+    ):
+        with pytest.raises(StoreClosed):
+            use()
+
+
+def test_concurrent_appends_are_all_there_in_some_order(store: EventStore) -> None:
+    """From many threads: no gap, no double, each thread's own order kept."""
+
+    def work(name: int) -> None:
+        for n in range(25):
+            append(store, f"s/{name % 3}", Counted(name * 1000 + n))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = [record.event.n for record in store.read()]
+    assert 150 == len(set(found)) == len(found) == store.head
+    for name in range(6):
+        own = [n for n in found if n // 1000 == name]
+        assert sorted(own) == own
+    assert store.verify().ok
+
+
+names = st.sampled_from(["a", "a/1", "a/2", "b"])
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "memory"])
+@given(batches=st.lists(st.lists(st.tuples(names, st.integers(0, 3)), max_size=4), max_size=8))
+def test_reading_back_equals_a_plain_list(kind: str, batches: list[list[tuple[str, int]]]) -> None:
+    """For any sequence of batches, each way of reading equals filtering the list of what was appended."""
+    with tempfile.TemporaryDirectory() as directory, new_store(kind, directory) as store:
+        written: list[tuple[str, int]] = []
+        for batch in batches:
+            writes = tuple(
+                StreamWrite(stream, tuple(NewEvent(Counted(n)) for n in range(many))) for stream, many in batch
+            )
+            store.append(Batch(writes))
+            written += [(stream, n) for stream, many in batch for n in range(many)]
+        assert written == [(record.stream, record.event.n) for record in store.read()]
+        for stream in ("a", "a/1", "b"):
+            assert [n for name, n in written if name == stream] == counts(store, stream)
+        assert [one for one in written if one[0] != "b"] == [
+            (record.stream, record.event.n) for record in store.read_category("a")
+        ]
+        assert store.verify().ok
+
+
+def new_store(kind: str, directory: str) -> SqliteStore | MemoryStore:
+    """A store of one kind."""
+    return MemoryStore() if kind == "memory" else open_store(f"{directory}/lrm.db")
