@@ -22,6 +22,8 @@ PEERS = ("pykka",)
 class OurActor(Actor):
     """Counts messages down and says when none is left."""
 
+    mailbox_capacity = 10_000_000  # pykka's has no bound, and the producer shall not be refused here
+
     def __init__(self, messages: int, done: threading.Event) -> None:
         super().__init__()
         self.left = messages

@@ -66,6 +66,11 @@ class UnregisteredActor(pykka.ThreadingActor):
             self.actor_stopped.set()
             self.on_thread_end(death)
 
+    def use_mailbox(self, mailbox: Mailbox) -> None:
+        """Read from this mailbox. Pykka's ref copied the one before when it was made, so it is made anew."""
+        self.actor_inbox = mailbox
+        self._actor_ref = pykka.ActorRef(self)
+
     def run(self) -> None:
         """The actor's life, on its own thread."""
         raise NotImplementedError
@@ -79,6 +84,13 @@ class Actor(UnregisteredActor):
 
     An error in a handler goes to the asker or to ``on_error``, and the actor goes on; it has no state worth a restart.
     """
+
+    mailbox_capacity: ClassVar[int] = 10_000
+    """Messages that may wait; one more is refused with ``MailboxFull``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.use_mailbox(Mailbox(type(self).__name__, self.mailbox_capacity))
 
     def run(self) -> None:
         """Handle messages until told to stop."""

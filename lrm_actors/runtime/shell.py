@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
-import pykka
 from pykka import messages
 
 from eventstore.errors import AppendFailed, EventRefused, Fenced, OutcomeUnknown
@@ -79,8 +78,7 @@ class Shell(UnregisteredActor):
         after_death: bool = False,
     ) -> None:
         super().__init__()
-        self.actor_inbox = mailbox
-        self._actor_ref = pykka.ActorRef(self)  # pykka's ref copies the inbox when it is made
+        self.use_mailbox(mailbox)
         self.spec = spec
         self.mailbox = mailbox
         self.phase = STARTING
