@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 
 from eventstore.events import event, upcast
-from eventstore.opening import open_store
 from eventstore.protocol import EventStore
 from eventstore.records import ANY_VERSION, Appended, Batch, Instant, NewEvent, StreamWrite
-from eventstore.store import SqliteStore
 
 
 @event("sample.counted", 1)
@@ -96,10 +93,10 @@ def faulty(faults: list[Fault]) -> Callable[..., sqlite3.Connection]:
     return connect
 
 
-def io_error() -> sqlite3.OperationalError:
-    """What SQLite raises when the disk fails."""
-    error = sqlite3.OperationalError("disk I/O error")
-    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+def io_error(code: int = sqlite3.SQLITE_IOERR) -> sqlite3.OperationalError:
+    """What SQLite raises when the disk fails, or with another result code."""
+    error = sqlite3.OperationalError("the disk failed")
+    error.sqlite_errorcode = code
     return error
 
 
@@ -119,9 +116,3 @@ def append(
 def counts(store: Any, stream: str) -> list[int]:
     """The numbers counted in a stream."""
     return [record.event.n for record in store.read_stream(stream)]
-
-
-def owned(path: Path, **options: Any) -> Iterator[SqliteStore]:
-    """A store that is closed at the end of the test."""
-    with open_store(path, **options) as store:
-        yield store
