@@ -37,6 +37,8 @@ MAX_DEPTH = 100
 MAX_STATE_BYTES = 512 * 1024 * 1024
 """Size of a packed state; SQLite keeps no attachment of more than 1 GB."""
 COMPRESSION_LEVEL = 1
+MAX_PATH = 300
+"""Characters of a path that a message shows."""
 YIELD_EVERY = 2_000
 """Values looked at before other threads are let in: the host's loop must not wait for the whole walk."""
 
@@ -144,7 +146,8 @@ def _items(value: Any, path: list[Any]) -> Iterator[tuple[Any, Any]]:
             or (kind is str and not _encodable(key))
             or (kind is int and not _SMALLEST <= key <= _LARGEST)
         ):
-            raise NotCapturable(f"key {key!a:.80} ({kind.__qualname__}) at {_shown(path)} cannot be stored")
+            what = "more than 64 bits" if kind is int else kind.__qualname__
+            raise NotCapturable(f"a key at {_shown(path)} cannot be stored: {what}")
     return iter(tuple(value.items()))
 
 
@@ -159,7 +162,8 @@ def _encodable(text: str) -> bool:
 
 
 def _shown(path: list[Any]) -> str:
-    return "state" + "".join(f"[{key!a:.80}]" for key in path[1:])
+    shown = "state" + "".join(f"[{key!a:.80}]" for key in path[1:])
+    return shown if len(shown) <= MAX_PATH else f"{shown[:MAX_PATH]}…"
 
 
 def _with_big_integers(value: Any) -> Any:

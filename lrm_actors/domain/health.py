@@ -47,13 +47,17 @@ class Metrics:
     cpu_percent: float | None = None
     process_cpu_percent: float | None = None
     memory_percent: float | None = None
+    """Of what would run out first: the machine's memory, a control group's limit, the budget."""
     memory_rss_bytes: int | None = None
+    """Of this process and its children, as the figures below; pages that they share are not counted."""
     memory_virtual_bytes: int | None = None
     disk_free_bytes: int | None = None
+    """Where the checkpoints are."""
     disk_read_bytes: int | None = None
     disk_write_bytes: int | None = None
     network_sent_bytes: int | None = None
     network_received_bytes: int | None = None
+    """Like the three before, of the whole machine since it started."""
     thread_count: int | None = None
     open_files: int | None = None
     unknown: dict[str, str] = attrs.Factory(dict)
