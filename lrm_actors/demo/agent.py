@@ -62,8 +62,7 @@ class Agent:
         self._options = options
         parts = urlsplit(options.url)
         self._origin = (parts.scheme, parts.netloc)
-        front = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._watch = watch.begin(options.rounds, front)
+        self._watch = watch.begin(options.rounds, watch.front_of(options.url))
         self._mode = LongRunningMode(settings(options), predecessor_exit=options.predecessor_exit)
         self._browser = Browser(timeout_s=options.timeout_s, heartbeat=lambda: self._mode.heartbeat(BROWSER))
 
@@ -173,7 +172,7 @@ class Agent:
         parts = urlsplit(link)
         if (parts.scheme, parts.netloc) != self._origin:
             return None
-        return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return watch.front_of(link)
 
     def _restore(self, state: Any) -> None:
         self._watch = watch.from_data(state)

@@ -142,9 +142,9 @@ def injected_kind(observation: Record) -> Kind | None:
 
 
 def _site_kind(failures: Sequence[str]) -> Kind | None:
-    if failures and all("timeout" in failure.lower() for failure in failures):
+    if failures and all(failure.startswith("timeout:") for failure in failures):
         return Kind.SITE_HANGS
-    if failures and all("500" in failure for failure in failures):
+    if failures and all(failure.startswith("status 500:") for failure in failures):
         return Kind.SITE_FAILS
     return None
 

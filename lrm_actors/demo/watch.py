@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -72,6 +73,12 @@ class Finish:
 
     name: str
     result: dict[str, Any]
+
+
+def front_of(url: str) -> str:
+    """The path at which a watch over this address begins."""
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def begin(rounds: int, front: str) -> Watch:

@@ -1,0 +1,101 @@
+"""``lrm demo``: watch an agent live through faults and ``kill -9``, and see whether anything was lost."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from lrm_actors.demo.run import Demo
+    from lrm_actors.demo.verdict import Verdict
+
+OK, NOT_OK, INTERRUPTED = 0, 1, 130
+
+
+@click.command(
+    epilog="Exit codes: 0 nothing acknowledged was lost and the report is right, 1 not so, 2 wrong usage, 130 Ctrl-C."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Fixes which harm is done when.")
+@click.option("--calm", is_flag=True, help="Do no harm.")
+@click.option("--rounds", type=click.IntRange(1, 20), help="How often the site is visited.  [default: 4, with --url 6]")
+@click.option(
+    "--url", help="Watch this site of yours; harm is done to the demo's own processes only, never to the site."
+)
+@click.option("--interval", type=click.FloatRange(0.1, 3600), default=3.0, help="With --url: seconds between rounds.")
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep the logs in this directory.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, the live lines on stderr.")
+def command(
+    *, seed: int, calm: bool, rounds: int | None, url: str | None, interval: float, keep: Path | None, as_json: bool
+) -> None:
+    """Show an agent that survives.
+
+    A real agent watches a web site for changes. Its process is killed, its browser is killed and frozen, its site hangs
+    and fails; each time the system brings it back, and the log says why. At the end its report is compared with that of
+    an undisturbed run.
+    """
+    from lrm_actors.demo.run import Demo, run
+
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise click.BadParameter("must begin with http:// or https://", param_hint="--url")
+    if keep is not None and keep.exists() and any(keep.iterdir()):
+        raise click.BadParameter(f"{keep} is not empty", param_hint="--keep")
+    demo = Demo(
+        seed=seed, rounds=rounds or (4 if url is None else 6), calm=calm, url=url, interval_s=interval, directory=keep
+    )
+    try:
+        demo.plan()
+    except ValueError as error:
+        raise click.BadParameter(f"{error}. Try: more rounds, or --calm", param_hint="--rounds") from error
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal without these characters shows '?' rather than fails
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        _announce(demo, as_json=as_json)
+        verdict = run(demo, lambda line: click.echo(line, err=as_json))
+    except KeyboardInterrupt:
+        click.echo("interrupted; the demo's processes are gone", err=True)
+        sys.exit(INTERRUPTED)
+    if as_json:
+        click.echo(json.dumps(verdict.to_data(), indent=2))
+    else:
+        _show(verdict, keep)
+    sys.exit(OK if verdict.ok else NOT_OK)
+
+
+def _announce(demo: Demo, *, as_json: bool) -> None:
+    harm = "nothing happens to it" if demo.calm else f"seed {demo.seed}"
+    site = "a site of its own on this machine" if demo.url is None else demo.url
+    click.echo(f"An agent watches {site} for changes, {demo.rounds} rounds; {harm}.", err=as_json)
+    for planned in demo.plan():
+        when = f"from step {planned.step}, after {planned.offset_s:.3f} s"
+        click.echo(f"  planned {planned.number}: {planned.kind.value}, {when}", err=as_json)
+
+
+def _show(verdict: Verdict, keep: Path | None) -> None:
+    from lrm_actors.demo.table import render
+
+    click.echo()
+    for line in render(verdict.table) if verdict.table else ["no faults were injected"]:
+        click.echo(line)
+    click.echo()
+    ledger, comparison = verdict.ledger, verdict.comparison
+    click.echo(f"{ledger.acknowledged} steps acknowledged, {len(ledger.missing)} of them missing from the log")
+    click.echo(f"{len(ledger.repeated)} steps repeated, {len(ledger.unreported)} of them without a word in the log")
+    click.echo(f"{comparison.explained} restarts and breaker openings explained, {len(comparison.problems)} wrongly")
+    other = "the undisturbed run's" if verdict.own_site else "the one recomputed from the responses in the log"
+    click.echo(f"the report {'equals' if verdict.same_report else 'DIFFERS from'} {other}")
+    for problem in comparison.problems:
+        click.echo(f"problem: {problem.what}: {problem.detail}")
+    for trouble in verdict.troubles:
+        click.echo(f"trouble: {trouble}")
+    if verdict.watched.not_injected:
+        click.echo(f"{verdict.watched.not_injected} planned faults were not reached")
+    if keep is not None or not verdict.ok:
+        log = verdict.watched.log
+        click.echo(f"\nThe log is kept: {log}")
+        click.echo(f"try: lrm why restart --log {log}")
+        click.echo(f"try: lrm why breaker site --log {log}")
+    click.echo(f"\n{'OK' if verdict.ok else 'NOT OK'} after {verdict.duration_s:.1f} s")
