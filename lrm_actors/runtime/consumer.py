@@ -70,13 +70,13 @@ class Consumer:
             self.position = self._reader.head
         self.behind = True
 
-    def pull(self) -> list[Delivery]:
+    def pull(self, limit: int = PAGE) -> list[Delivery]:
         """The next deliveries, oldest first."""
         if not self.behind:
             return []
         head = self._reader.head  # before reading, so that it never runs ahead of what the reading saw
-        records = list(self._reader.read(after=self.position, types=self.types, limit=PAGE))
-        self.behind = len(records) == PAGE
+        records = list(self._reader.read(after=self.position, types=self.types, limit=limit))
+        self.behind = len(records) == limit
         if not records:
             self.position = max(self.position, head)
         return [self._deliver(record) for record in records]

@@ -10,11 +10,12 @@ from typing import Any
 
 import attrs
 
+from eventstore.errors import EventRefused
 from eventstore.protocol import EventReader
 from lrm_actors.domain.behavior import Spec
 from lrm_actors.errors import ActorStopped, CommandRefused, HandlerFailed, StorageUnavailable
 from lrm_actors.runtime.actor import describe
-from lrm_actors.runtime.consumer import Consumer, Delivery
+from lrm_actors.runtime.consumer import PAGE, Consumer, Delivery
 from lrm_actors.runtime.mailbox import Envelope
 from lrm_actors.runtime.turn import Turn
 
@@ -63,9 +64,9 @@ class Decider:
             return Failure(envelope, error)
         return None
 
-    def decide_wired(self, turn: Turn) -> Failure | None:
+    def decide_wired(self, turn: Turn, limit: int = PAGE) -> Failure | None:
         """Decide on the next wired events, each wholly or not at all, and move the turn's cursor past them."""
-        for delivery in self._consumer.pull():
+        for delivery in self._consumer.pull(limit):
             failed_before = self._attempts.get(delivery.record.position, 0)
             if delivery.too_deep or failed_before >= DELIVERY_ATTEMPTS:
                 self._skip(turn, delivery, failed_before)
@@ -77,6 +78,12 @@ class Decider:
             turn.cursor = delivery.record.position
         turn.cursor = max(turn.cursor or 0, self._consumer.position) or None
         return None
+
+    def refused(self, turn: Turn, error: EventRefused) -> Failure:
+        """The one wired event of this turn made something that cannot be stored: count it as a failed try."""
+        position = turn.cursor or 0
+        self._attempts[position] = self._attempts.get(position, 0) + 1
+        return Failure(turn.outcomes[0].envelope if turn.outcomes else Envelope(None), error, wired=True)
 
     def _decide_delivery(self, turn: Turn, delivery: Delivery) -> Failure | None:
         envelope = Envelope(delivery.record)

@@ -32,6 +32,8 @@ SETTLE_FIRST_S, SETTLE_MAX_S = 0.05, 1.0
 """Backoff of the attempts to bring the storage back."""
 SETTLE_CALM_S = 10.0
 """Seconds without a storage failure after which that backoff begins anew."""
+RESPAWN_AGAIN_S = 1.0
+"""Seconds until a thread is asked for again, when the machine had none to give."""
 LOOK_AGAIN_S = 2.0
 """Seconds until an actor that failed is reported again, if it was not restarted."""
 PROBE = "guardian"
@@ -125,9 +127,8 @@ class Guardian(Actor):
                 self._look_again()
             case _TrySettling():
                 self._try_settling()
-            case _ThreadEnded(name=name, death=death):
-                self._tree.respawn(name)
-                self._on_failed(_Failed(name, "thread", death, "loop"))
+            case _ThreadEnded():
+                self._on_thread_ended(message)
             case _Fenced(name=name, error=error):
                 self._on_fenced(name, error)
 
@@ -142,6 +143,15 @@ class Guardian(Actor):
         if not self._looking:
             self._looking = True
             self._later(LOOK_AGAIN_S, _LookAgain())
+
+    def _on_thread_ended(self, ended: _ThreadEnded) -> None:
+        try:
+            self._tree.respawn(ended.name)
+        except (RuntimeError, MemoryError) as error:  # no thread to be had just now
+            logger.warning("%s cannot have a new thread yet: %s", ended.name, error)
+            self._later(RESPAWN_AGAIN_S, ended)
+            return
+        self._on_failed(_Failed(ended.name, "thread", ended.death, "loop"))
 
     def _report(self, name: str, failure: ReportFailure) -> None:
         try:

@@ -180,9 +180,10 @@ class Shell(UnregisteredActor):
             item = _from_pykka(self.mailbox.get_more()) if len(batch) < TURN_MESSAGES else None
         if self.mailbox.take_wake():
             self._consumer.behind = True
-        self._turn(batch)
-        if stop is not None and self.phase == RUNNING:
-            self._stop_in_order(stop)
+        if batch or self._consumer.behind:
+            self._turn(batch)
+        if stop is not None:
+            self._obey(stop)
 
     def _obey(self, control: Any) -> None:
         match control:
@@ -206,6 +207,9 @@ class Shell(UnregisteredActor):
         except (AppendFailed, OutcomeUnknown) as error:
             self._lose_storage(error)
             failed: BaseException | None = error
+        except Fenced as error:
+            self._end_fenced(error)
+            failed = error
         except BaseException as error:  # noqa: BLE001 - reported to whoever restarts, who counts it
             self.phase = FAILED
             failed = error
@@ -325,33 +329,36 @@ class Shell(UnregisteredActor):
         self.published = Published(turn.state, turn.version)
         self.mailbox.in_hand = []
         for outcome in turn.outcomes:
-            self._finish(outcome, turn.first_position)
+            self._answer(outcome)
+        for outcome in turn.outcomes:
+            self._carry_out(outcome, turn.first_position)
 
-    def _finish(self, outcome: Outcome, first_position: int | None) -> None:
+    def _answer(self, outcome: Outcome) -> None:
         self.handled += 1
         reply = outcome.envelope.reply_to
-        if reply is not None:
-            if outcome.refused is not None:
-                reply.fail(outcome.refused)
-            else:
-                reply.set(outcome.reply)
-        if outcome.effects:
-            cause = None
-            if outcome.last_event is not None and first_position is not None:
-                cause = first_position + outcome.last_event
-            for effect in outcome.effects:
-                self._effects.carry_out(
-                    effect, cause, outcome.correlation_id if cause else None, outcome.depth if cause else 0
-                )
+        if reply is None:
+            return
+        if outcome.refused is not None:
+            reply.fail(outcome.refused)
+        else:
+            reply.set(outcome.reply)
+
+    def _carry_out(self, outcome: Outcome, first_position: int | None) -> None:
+        cause = None
+        if outcome.last_event is not None and first_position is not None:
+            cause = first_position + outcome.last_event
+        correlation_id, depth = (outcome.correlation_id, outcome.depth) if cause is not None else (None, 0)
+        for effect in outcome.effects:
+            self._effects.carry_out(effect, cause, correlation_id, depth)
 
     def _commit_singly(self, done: list[Envelope], error: EventRefused) -> bool:
-        """An event among these cannot be stored: find whose, by committing one message at a time."""
+        """An event of this turn cannot be stored: find whose, by committing one message at a time."""
+        self._consumer.behind = True  # what was wired to this turn is read again
         if len(done) == 1:
             self._fail_on(Failure(done[0], error))
             return False
-        if not done:  # the wired part alone
-            self._fail("wired", error, "wired event")
-            return False
+        if not done:
+            return self._commit_one_delivery()
         for index, envelope in enumerate(done):
             turn = self._new_turn()
             failure = self._decider.decide(turn, envelope)
@@ -361,6 +368,20 @@ class Shell(UnregisteredActor):
             if not committed:
                 self.mailbox.put_back(done[index + 1 :])
                 return False
+        return True
+
+    def _commit_one_delivery(self) -> bool:
+        turn = self._new_turn()
+        failure = self._decider.decide_wired(turn, limit=1)
+        if failure is None:
+            try:
+                self._append(turn)
+            except EventRefused as error:
+                failure = self._decider.refused(turn, error)
+        if failure is not None:
+            self._fail_on(failure)
+            return False
+        self._adopt(turn)
         return True
 
     # --- what goes wrong ----------------------------------------------------------------------------------------
@@ -419,7 +440,7 @@ class Shell(UnregisteredActor):
             return
         for outcome in turn.outcomes:
             # Effects are left to ``recover``, which takes up every intent and timer that the log knows of.
-            self._finish(attrs.evolve(outcome, effects=()), None)
+            self._answer(outcome)
 
 
 def _from_pykka(envelope: Any) -> Any:

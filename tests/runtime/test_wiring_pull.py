@@ -23,6 +23,7 @@ from tests.runtime.support import (
     FailingStore,
     Note,
     Noted,
+    Wait,
     counter,
     decide,
     eventually,
@@ -151,6 +152,25 @@ def test_a_wiring_function_that_fails_counts_as_a_failed_delivery() -> None:
     with running(counter("a"), noter(), wires=[Wire(Added, to="noter", make=broken)]) as system:
         system.ask_blocking("a", Add(1))
         eventually(lambda: list(system.store.read_stream(DELIVERIES)))
+
+
+def test_a_wired_event_that_makes_something_unstorable_is_skipped_and_the_rest_delivered() -> None:
+    """What the codec refuses counts as a failed try of that one event; its neighbours are delivered."""
+
+    def surrogate(fact: Any, record: Record) -> Command:
+        return Note("\ud800" if fact.amount == 13 else str(record.position))
+
+    entered, release = threading.Event(), threading.Event()
+    with running(counter("a"), noter(), wires=[Wire(Added, to="noter", make=surrogate)]) as system:
+        system.tell("noter", Wait(entered, release))
+        entered.wait()
+        for amount in (1, 13, 2):
+            system.ask_blocking("a", Add(amount))
+        release.set()
+        eventually(lambda: len(notes(system)) == 2)
+        at = {record.event.amount: record.position for record in system.store.read_stream("a")}
+        assert [str(at[1]), str(at[2])] == notes(system)
+        assert [at[13]] == [skip.event.position for skip in system.store.read_stream(DELIVERIES)]
 
 
 def test_a_loop_in_the_wiring_ends_at_the_depth_limit() -> None:
