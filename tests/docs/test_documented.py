@@ -13,17 +13,17 @@ from pathlib import Path
 import attrs
 import click
 import pytest
-from lrm_actors.settings import LongRunningSettings
 
 import eventstore.errors
 import lrm_actors.cli
 import lrm_actors.domain
 import lrm_actors.errors
 from eventstore import declared_types, open_store
+from lrm_actors import report
 from lrm_actors.domain.analyzer import STRATEGIES, choose
 from lrm_actors.domain.classify import CATEGORIES, FailureFacts
-from lrm_actors.domain.health import METRICS
 from lrm_actors.domain.modes import PROFILES
+from lrm_actors.settings import FIELDS
 from lrm_actors.wiring import WIRES
 from tests.docs.markdown import ROOT
 
@@ -91,23 +91,15 @@ def error_codes() -> dict[str, list[str]]:
 
 
 def settings() -> dict[str, list[str]]:
-    """Every setting with its default as TOML writes it, and the variable it is read from."""
-    defaults = LongRunningSettings()
-    shown = {True: "true", False: "false", None: "not set"}
+    """Every setting with its default as TOML writes it, its range, and the variable it is read from."""
     return {
-        name: [
-            f"`{shown[value] if value is None or isinstance(value, bool) else value}`"
-            if value is not None
-            else "not set",
-            f"`LRM_{name.upper()}`",
+        setting.name: [
+            "not set" if setting.default is None else f"`{str(setting.default).lower()}`",
+            setting.allowed.replace("'", "`"),
+            f"`{setting.variable}`",
         ]
-        for name, value in ((name, getattr(defaults, name)) for name in setting_names())
+        for setting in FIELDS
     }
-
-
-def setting_names() -> list[str]:
-    """The names of all settings."""
-    return [field.name for field in attrs.fields(LongRunningSettings)]
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -181,10 +173,15 @@ def test_every_mode_is_in_the_reference() -> None:
         assert differences({mode: texts}, {mode: rows[mode]}) == []
 
 
-def test_every_metric_is_in_the_reference() -> None:
-    """Each has a row or shares one."""
-    text = (REFERENCE / "health-report.md").read_text(encoding="utf-8")
-    assert [metric for metric in METRICS if f"`{metric}`" not in text] == []
+def test_every_key_of_the_health_report_is_in_the_reference() -> None:
+    """With the keys of its value; metrics have rows of their own, or share one."""
+    page = REFERENCE / "health-report.md"
+    rows = rows_of(page)
+    inner = {**report.SECTIONS, **report.TABLES}
+    for key in report.KEYS:
+        assert differences({key: [f"`{name}`" for name in inner.get(key, ())]}, {key: rows.get(key, [])}) == []
+    text = page.read_text(encoding="utf-8")
+    assert [metric for metric in report.METRICS if f"`{metric}`" not in text] == []
 
 
 def test_every_row_of_the_wiring_is_in_the_architecture() -> None:
