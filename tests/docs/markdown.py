@@ -8,7 +8,9 @@ from pathlib import Path
 import attrs
 
 ROOT = Path(__file__).parents[2]
-_FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})\s*(?P<language>[\w+-]*)")
+_FENCE = re.compile(
+    r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})\s*(?P<language>[\w+-]*)(?:.*?\btitle=\"(?P<title>[^\"]+)\")?"
+)
 _NOT_RUN = re.compile(r"^\s*<!--\s*not run:\s*(?P<reason>.*?)\s*-->\s*$")
 _HEADING = re.compile(r"^#{1,6}\s+(?P<text>.+?)\s*#*$")
 _LINK = re.compile(r"(?<!!)\[(?:[^\[\]]|\[[^\]]*\])*\]\((?P<target>[^()\s]+)\)")
@@ -23,6 +25,8 @@ class Block:
     """Line of its first line of code, from 1."""
     language: str
     text: str
+    title: str = ""
+    """Name given as ``title="agent.py"``: the reader saves the block under it."""
     not_run: str | None = None
     """Reason given in a ``<!-- not run: reason -->`` on the line above."""
 
@@ -58,7 +62,8 @@ def blocks_of(text: str, page: str) -> list[Block]:
             raise ValueError(f"{page}:{first}: the code block is never closed")
         marked = _NOT_RUN.match(lines[first - 2]) if first >= 2 else None
         code = "".join(f"{line[indent:] if line[:indent].isspace() else line}\n" for line in lines[first:number])
-        found.append(Block(page, first + 1, opening["language"], code, marked["reason"] if marked else None))
+        reason = marked["reason"] if marked else None
+        found.append(Block(page, first + 1, opening["language"], code, opening["title"] or "", reason))
         number += 1
     return found
 

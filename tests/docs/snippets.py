@@ -3,8 +3,8 @@
 The Python blocks of a page share one interpreter and one namespace, ``await`` at top level included; ``console`` and
 ``bash`` blocks run in the same temporary directory. A ``console`` block holds ``$ command`` lines, each followed by
 what it prints, and an ``output`` block after a Python block what that prints. In both, ``…`` stands for any text within
-a line, and alone on a line for any lines. ``json`` and ``toml`` blocks are parsed. A block is left out only where
-``<!-- not run: reason -->`` stands on the line above it.
+a line, and alone on a line for any lines. ``json`` and ``toml`` blocks are parsed. A block with a ``title="agent.py"`` is
+saved under that name. A block is left out only where ``<!-- not run: reason -->`` stands on the line above it.
 
 A document written for other packages runs against stand-ins with an import map, ``{"its.module": "our.module"}``, and a
 prelude that defines the names it takes for granted.
@@ -210,7 +210,9 @@ def run_page(
                     return PageReport(tuple(ran), left_out, (Failure(block, "is not run, and no reason is given"),))
                 continue
             try:
-                if block.language == "python":
+                if block.title:
+                    (directory / block.title).write_text(block.text, encoding="utf-8")
+                elif block.language == "python":
                     printed = interpreter.run(block.text, block.place, timeout_s)
                 elif block.language == "output":
                     _check(block.text, printed)

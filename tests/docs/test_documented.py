@@ -14,7 +14,9 @@ import attrs
 import click
 import pytest
 
+import eventstore
 import eventstore.errors
+import lrm_actors
 import lrm_actors.cli
 import lrm_actors.domain
 import lrm_actors.errors
@@ -77,17 +79,23 @@ def events() -> dict[str, list[str]]:
 
 def error_codes() -> dict[str, list[str]]:
     """The code of every error that is raised, with its class."""
+    for package in (eventstore, lrm_actors):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
 
     def subclasses(cls: type) -> Iterator[type]:
         for sub in cls.__subclasses__():
-            if sub.__module__ in {"lrm_actors.errors", "eventstore.errors"}:
+            if sub.__module__.startswith(("lrm_actors.", "eventstore.")):
                 yield sub
                 yield from subclasses(sub)
 
-    bases = (lrm_actors.errors.LrmError, eventstore.errors.EventStoreError)
-    every = [(str(vars(cls)["code"]), cls.__name__) for base in bases for cls in subclasses(base)]
-    assert len(every) == len({code for code, _ in every} | set()), "two errors share a code"
-    return {code: [f"`{name}`"] for code, name in every if not code.endswith("000")}
+    every = [
+        cls for base in (lrm_actors.errors.LrmError, eventstore.errors.EventStoreError) for cls in subclasses(base)
+    ]
+    coded = [(str(vars(cls)["code"]), cls.__name__) for cls in every if "code" in vars(cls)]
+    assert len(coded) == len(dict(coded)), "two errors share a code"
+    return {code: [f"`{name}`"] for code, name in coded if not code.endswith("000")}
 
 
 def settings() -> dict[str, list[str]]:

@@ -55,6 +55,12 @@ def test_blocks_of_a_page_share_one_namespace_and_directory() -> None:
     assert len(report.ran) == 4
 
 
+def test_a_block_with_a_title_is_saved_and_not_run() -> None:
+    """The reader is told to save it, and a later block runs it."""
+    report = run(fence('python title="agent.py"', "print('here'); 1 / 0"), fence("console", "$ cat agent.py\n…1 / 0"))
+    assert reasons(report) == []
+
+
 def test_a_block_may_await_and_another_run_a_loop_of_its_own() -> None:
     """Documents show both styles."""
     report = run(
