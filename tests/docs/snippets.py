@@ -3,8 +3,9 @@
 The Python blocks of a page share one interpreter and one namespace, ``await`` at top level included; ``console`` and
 ``bash`` blocks run in the same temporary directory. A ``console`` block holds ``$ command`` lines, each followed by
 what it prints, and an ``output`` block after a Python block what that prints. In both, ``…`` stands for any text within
-a line, and alone on a line for any lines. ``json`` and ``toml`` blocks are parsed. A block with a ``title="agent.py"`` is
-saved under that name. A block is left out only where ``<!-- not run: reason -->`` stands on the line above it.
+a line, and alone on a line for any lines. ``json`` and ``toml`` blocks are parsed. A block that has a title, as in
+``title="agent.py"``, is saved under it. A block is left out only where ``<!-- not run: reason -->`` stands on the line
+above it.
 
 A document written for other packages runs against stand-ins with an import map, ``{"its.module": "our.module"}``, and a
 prelude that defines the names it takes for granted.
