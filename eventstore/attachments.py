@@ -26,9 +26,14 @@ def fetch(connection: sqlite3.Connection, key: str) -> Attachment:
     if row is None:
         raise AttachmentNotFound(key)
     checksum, data = row
-    if attachment_checksum(key, data) != checksum:
+    if not is_intact(key, data, checksum):
         raise CorruptAttachment(key, "its checksum is wrong")
     return Attachment(key, data)
+
+
+def is_intact(key: str, data: object, checksum: bytes) -> bool:
+    """Whether the stored bytes are what was written."""
+    return isinstance(data, bytes) and attachment_checksum(key, data) == checksum
 
 
 def keys(connection: sqlite3.Connection, prefix: str) -> Sequence[str]:

@@ -122,7 +122,10 @@ def decode_value(data: bytes) -> Any:
     Raises:
         ValueError: they are not JSON.
     """
-    return _decode_any(data)
+    try:
+        return _decode_any(data)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise ValueError(str(error)) from error
 
 
 def encode_state(state: object) -> bytes:

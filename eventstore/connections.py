@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from eventstore.errors import CorruptLog, EventStoreError, ReadFailed, StoreClosed
+from eventstore.errors import BadRequest, CorruptLog, EventStoreError, ReadFailed, StoreClosed
 from eventstore.forking import abandon_in_children, leak
 from eventstore.schema import configure_reader
 
@@ -53,8 +53,12 @@ def primary_code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def read_error(error: sqlite3.Error) -> EventStoreError:
+def read_error(error: sqlite3.Error | UnicodeError) -> EventStoreError:
     """The typed form of an error met while reading."""
+    if isinstance(error, UnicodeEncodeError):
+        return BadRequest("name", error.object, error.reason)
+    if isinstance(error, UnicodeError):
+        return CorruptLog(f"text that is none: {error}")
     if primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return CorruptLog(str(error))
     return ReadFailed(str(error))
@@ -85,12 +89,13 @@ class ReaderPool:
         Raises:
             StoreClosed: the pool is closed, or belongs to the process that this one was forked from.
             ReadFailed, CorruptLog: for SQLite's errors inside the block.
+            BadRequest: for text that SQLite cannot hold.
         """
         connection: sqlite3.Connection | None = None
         try:
             connection = self._take()
             yield connection
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:
             if connection is not None:
                 connection.close()
                 connection = None

@@ -11,7 +11,7 @@ from typing import Any, Self
 from eventstore import attachments, snapshots
 from eventstore.codec import OnUnknown, decode_events, decode_value, encode_value
 from eventstore.connections import ReaderPool
-from eventstore.errors import CorruptLog, PositionNotFound
+from eventstore.errors import CorruptEvent, CorruptLog, PositionNotFound
 from eventstore.integrity import verify
 from eventstore.records import Attachment, Instant, Receipt, Record, Snapshot, StoreStatistics, StreamInfo, Verification
 from eventstore.schema import PAGE_ROWS
@@ -155,7 +155,13 @@ class SqliteReader:
     def receipt(self, command_id: str) -> Receipt | None:
         """The remembered reply to a command, if it is still kept."""
         rows = self._all("SELECT reply FROM receipts WHERE command_id = ?", (command_id,))
-        return Receipt(command_id, decode_value(rows[0][0])) if rows else None
+        if not rows:
+            return None
+        try:
+            return Receipt(command_id, decode_value(rows[0][0]))
+        except ValueError as error:
+            msg = f"the receipt of command {command_id!r}: {error}"
+            raise CorruptLog(msg) from error
 
     def attachment(self, key: str) -> Attachment:
         """The bytes kept under a key.
@@ -259,6 +265,10 @@ class SqliteReader:
         """A row with its ids turned into names and its data into events."""
         position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id = row[:8]
         type_name = self._name("types", type_id)
+        try:
+            recorded_at = Instant(wall_us / 1e6, monotonic_us / 1e6, self._name("boots", boot_id))
+        except TypeError as error:
+            raise CorruptEvent(position, f"its time: {error}") from error
         return Record(
             position,
             self._name("streams", stream_id),
@@ -266,7 +276,7 @@ class SqliteReader:
             type_name,
             schema_version,
             decode_events(position, type_name, schema_version, row[12], self._unknown),
-            Instant(wall_us / 1e6, monotonic_us / 1e6, self._name("boots", boot_id)),
+            recorded_at,
             *row[8:13],
         )
 

@@ -137,7 +137,12 @@ def identify(connection: sqlite3.Connection) -> tuple[int, int, int]:
     """Application id, schema version and number of tables of an open database."""
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    try:
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    except UnicodeDecodeError as error:  # SQLite's complaint quotes the damaged schema
+        damaged = sqlite3.DatabaseError(str(error))
+        damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damaged from error
     return application_id, version, tables
 
 

@@ -29,9 +29,9 @@ def newest(connection: sqlite3.Connection, stream: str, *, schema: str | None, u
     return None
 
 
-def is_intact(stream: str, version: int, schema: str, data: bytes, checksum: bytes) -> bool:
+def is_intact(stream: str, version: int, schema: str, data: object, checksum: bytes) -> bool:
     """Whether the stored bytes are what was written."""
-    return snapshot_checksum(stream, version, schema, data) == checksum
+    return isinstance(data, bytes) and snapshot_checksum(stream, version, schema, data) == checksum
 
 
 def write(connection: sqlite3.Connection, stream_id: int, snapshot: Snapshot) -> None:
