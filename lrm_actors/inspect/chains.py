@@ -1,0 +1,217 @@
+"""Why something happened: from a record to what caused it, and on, to the observation or the call it began with.
+
+Every record names its cause by position, and a cause comes before its effect. So a chain always ends: at a record
+without a cause, or at a link that is wrong, which is said and never passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from eventstore.errors import CorruptEvent, PositionNotFound
+from eventstore.events import UnknownEvent
+from eventstore.protocol import EventReader
+from eventstore.records import Record
+from lrm_actors.domain.breaker import summary
+from lrm_actors.inspect.errors import BadTarget, TargetNotFound
+from lrm_actors.inspect.sentences import sample, sentence, short
+
+MAX_LINKS = 10_000
+"""Links followed before a chain is cut: one this long is no explanation."""
+
+CHILD_RESTARTED = "supervisor.child_restarted"
+RESTART_STARTED = "supervisor.restart_started"
+PROCESS_STARTED = "supervisor.process_started"
+
+OBSERVATIONS: dict[str, Callable[[Any], str]] = {
+    "supervisor.process_exit_observed": lambda event: str(event.description),
+    "supervisor.child_failed": lambda event: f"{event.error}: {short(event.message)}" if event.message else event.error,
+    "monitor.component_exited": lambda event: str(event.description),
+    "monitor.heartbeat_missed": lambda event: f"heartbeat missed for {event.age_s:.1f} s",
+    "monitor.component_resumed": lambda event: f"{event.component} is well again",
+    "monitor.sampled": lambda event: sample(event.metrics),
+    "monitor.sample_overdue": lambda event: f"no sample for {event.waited_s:.0f} s",
+    "analyzer.failure_recorded": lambda event: f"{event.category}: {short(event.message)}",
+    "checkpointer.failed": lambda event: f"{event.error}: {short(event.message)}",
+    "checkpointer.damage_found": lambda event: f"damaged: {short(event.reason)}",
+    "breaker.failures_observed": lambda event: summary(event.failures),
+    "breaker.probe_failed": lambda event: f"probe failed: {short(event.failure)}",
+    "breaker.probe_succeeded": lambda event: "probe succeeded",
+}
+"""The events that say what was seen of the outside world, and what they saw, in a few words."""
+
+
+@attrs.frozen
+class Link:
+    """One record of a chain, and what it says."""
+
+    record: Record
+    sentence: str
+
+
+@attrs.frozen
+class Chain:
+    """How something came about, the newest record first."""
+
+    links: tuple[Link, ...]
+    observation: str
+    """What was seen that it all began with, ``exit by signal 9 (SIGKILL)``; empty when it began otherwise."""
+    problem: str = ""
+    """What is wrong with the last link; empty for a sound chain."""
+
+    @property
+    def root(self) -> Record:
+        """The last record that can be reached."""
+        return self.links[-1].record
+
+    @property
+    def ends_at_observation(self) -> bool:
+        """The chain is sound, and begins with something that was seen."""
+        return bool(self.observation) and not self.problem
+
+    @property
+    def began(self) -> str:
+        """How it began: ``observation``, ``call`` from outside without one, or ``broken`` where that cannot be told."""
+        if self.problem:
+            return "broken"
+        return "observation" if self.observation else "call"
+
+
+def why(reader: EventReader, target: str | int) -> Chain:
+    """The chain of causes of a position, or of what ``resolve`` makes of a word.
+
+    Raises:
+        BadTarget: the word means nothing.
+        TargetNotFound: the log holds no such thing.
+    """
+    record = resolve(reader, target)
+    links = [Link(record, sentence(record))]
+    while record.cause is not None:
+        problem = ""
+        if record.cause >= record.position:
+            problem = f"#{record.position} names #{record.cause} as its cause, which is not before it"
+        elif record.cause < reader.first:
+            problem = f"the cause of #{record.position}, #{record.cause}, is not kept any more"
+        elif len(links) >= MAX_LINKS:
+            problem = f"longer than {MAX_LINKS} links"
+        if problem:
+            return Chain(tuple(links), "", problem)
+        try:
+            cause = reader.get(record.cause)
+        except (PositionNotFound, CorruptEvent) as error:
+            return Chain(tuple(links), "", f"the cause of #{record.position} cannot be read: {error}")
+        record = cause
+        links.append(Link(record, sentence(record)))
+    return Chain(tuple(links), observation_of(record))
+
+
+def observation_of(record: Record) -> str:
+    """What a record saw of the outside world, in a few words; empty for one that is no observation."""
+    teller = OBSERVATIONS.get(record.type)
+    if teller is None or not record.events or isinstance(record.events[0], UnknownEvent):
+        return ""
+    return teller(record.events[0]) or record.type
+
+
+# --- what can be asked about --------------------------------------------------------------------------------------
+
+
+def _restart_of(name: str) -> Callable[[Record], bool]:
+    def matches(record: Record) -> bool:
+        event: Any = record.events[0]
+        if record.type == PROCESS_STARTED:
+            return bool(event.restarted) and name in {"", "process"}
+        return name in {"", event.child, event.child.partition(":")[2]}
+
+    return matches
+
+
+def _field_is(field: str) -> Callable[[str], Callable[[Record], bool]]:
+    return lambda name: lambda record: not name or getattr(record.events[0], field) == name
+
+
+def _failure_of(name: str) -> Callable[[Record], bool]:
+    def matches(record: Record) -> bool:
+        event: Any = record.events[0]
+        failed = event.child if record.type == "supervisor.child_failed" else event.component
+        return name in {"", failed, failed.partition(":")[2]}
+
+    return matches
+
+
+def _checkpoint_of(name: str) -> Callable[[Record], bool]:
+    def matches(record: Record) -> bool:
+        event: Any = record.events[0]
+        info = getattr(event, "checkpoint", event)
+        return not name or info.checkpoint_id == name
+
+    return matches
+
+
+WORDS: dict[str, tuple[str, tuple[str, ...], Callable[[str], Callable[[Record], bool]]]] = {
+    "restart": ("the last restart", (CHILD_RESTARTED, RESTART_STARTED, PROCESS_STARTED), _restart_of),
+    "mode": ("the last change of the operation mode", ("modes.changed",), _field_is("mode")),
+    "health": ("the last change of the health", ("monitor.health_changed",), _field_is("status")),
+    "breaker": ("the last opening of a breaker", ("breaker.opened",), _field_is("service")),
+    "failure": ("the last failure", ("analyzer.failure_recorded", "supervisor.child_failed"), _failure_of),
+    "checkpoint": ("the last checkpoint", ("checkpointer.taken", "checkpointer.failed"), _checkpoint_of),
+}
+"""Each word: what it means, the event types it is looked for among, and what ``word:NAME`` picks of them."""
+
+ALLOWED = f"a position (123 or #123), one of {', '.join(WORDS)}, such a word with a name (restart:browser), or a type"
+
+
+def resolve(reader: EventReader, target: str | int) -> Record:
+    """The record that a target means: a position, a word of ``WORDS`` with or without a name, or an event type.
+
+    Raises:
+        BadTarget: the word means nothing.
+        TargetNotFound: the log holds no such thing.
+    """
+    text = str(target).strip()
+    digits = text.removeprefix("#")
+    if digits.isascii() and digits.isdigit():
+        try:
+            return reader.get(int(digits))
+        except PositionNotFound as error:
+            raise TargetNotFound(text, str(error)) from error
+    word, _, name = text.partition(":")
+    if word in WORDS:
+        what, types, picking = WORDS[word]
+        found = last_of(reader, types, picking(name))
+        if found is None:
+            raise TargetNotFound(text, f"the log has no such thing: {what}" + (f" of {name}" if name else ""))
+        return found
+    if "." in text and ":" not in text:
+        found = last_of(reader, (text,))
+        if found is None:
+            raise TargetNotFound(text, "the log has no event of this type")
+        return found
+    raise BadTarget(text, ALLOWED)
+
+
+def last_of(
+    reader: EventReader, types: tuple[str, ...], matches: Callable[[Record], bool] = lambda record: True
+) -> Record | None:
+    """The newest record of some types that matches, looked for backwards in growing stretches."""
+    up_to, stretch = reader.head, 1_000
+    while up_to > 0:
+        found = None
+        for record in reader.read(after=max(0, up_to - stretch), up_to=up_to, types=types):
+            if _known(record) and matches(record):
+                found = record
+        if found is not None:
+            return found
+        up_to, stretch = up_to - stretch, stretch * 4
+    return None
+
+
+def _known(record: Record) -> bool:
+    """Whether it can be looked into; of another type than ours any will do."""
+    return bool(record.events) and not (isinstance(record.events[0], UnknownEvent) and record.type in _LOOKED_INTO)
+
+
+_LOOKED_INTO = frozenset(name for _, types, _ in WORDS.values() for name in types)

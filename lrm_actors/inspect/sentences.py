@@ -1,0 +1,295 @@
+"""What each event says, in one plain sentence; events nobody here knows are told by their fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from eventstore.events import UnknownEvent
+from eventstore.records import Record
+
+MAX_TEXT = 120
+"""Characters of a text that a sentence repeats."""
+
+_Teller = Callable[[Any], str]
+_tellers: dict[str, _Teller] = {}
+
+
+def sentence(record: Record) -> str:
+    """What a record says."""
+    if not record.events:
+        return "nothing any more: this form of the event was dropped"
+    return "; ".join(_tell(record, event) for event in record.events)
+
+
+def fields(record: Record) -> dict[str, Any]:
+    """A record's payload exactly as it is stored."""
+    payload = json.loads(record.data)
+    return payload if isinstance(payload, dict) else {"": payload}
+
+
+def child_name(child: str) -> str:
+    """``component:browser`` as ``the component browser``."""
+    kind, colon, name = child.partition(":")
+    return f"the {kind} {name}" if colon else child
+
+
+def short(text: str, length: int = MAX_TEXT) -> str:
+    """A text on one line, cut where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def _tell(record: Record, event: Any) -> str:
+    teller = _tellers.get(record.type)
+    if isinstance(event, UnknownEvent) or teller is None:
+        return _by_fields(fields(record))
+    try:
+        return teller(event)
+    except (AttributeError, TypeError, ValueError):  # a form of the event that is not the one we know
+        return _by_fields(fields(record))
+
+
+def _by_fields(payload: dict[str, Any]) -> str:
+    told = (f"{name} {short(json.dumps(value, ensure_ascii=False), 40)}" for name, value in payload.items())
+    return short(", ".join(told)) or "no fields"
+
+
+def _tells(name: str) -> Callable[[_Teller], _Teller]:
+    def declare(teller: _Teller) -> _Teller:
+        _tellers[name] = teller
+        return teller
+
+    return declare
+
+
+def _plain(name: str, text: str) -> None:
+    """A sentence whose holes are filled from the event's fields; texts are cut where they are long."""
+    _tellers[name] = lambda event: text.format_map(_Shortened(event))
+
+
+class _Shortened(dict[str, Any]):
+    """The fields of an event, by name."""
+
+    def __init__(self, event: Any) -> None:
+        super().__init__()
+        self._event = event
+
+    def __missing__(self, name: str) -> Any:
+        value = getattr(self._event, name)
+        if name == "child":
+            return child_name(value)
+        return short(value) if isinstance(value, str) else value
+
+
+def _with(text: str, reason: str) -> str:
+    return f"{text}: {short(reason)}" if reason else text
+
+
+# --- supervisor ---------------------------------------------------------------------------------------------------
+
+_plain("supervisor.process_exit_observed", "the process before this one ended: {description}")
+_plain("supervisor.child_added", "{child} is looked after from now on")
+_plain("supervisor.child_removed", "{child} is looked after no more")
+_plain("supervisor.restart_scheduled", "{child} will be restarted in {delay_s:.2f} s, attempt {attempt}")
+_plain("supervisor.restart_started", "the restart of {child} began, attempt {attempt}")
+_plain("supervisor.child_restarted", "{child} was restarted in {duration_s:.2f} s, attempt {attempt}")
+_plain("supervisor.child_given_up", "{child} was given up after {restarts} restarts within {period_s:g} s: {error}")
+_plain("supervisor.caches_clearing_started", "{child} was asked to give memory back: {reason}")
+_plain("supervisor.caches_cleared", "{child} gave memory back")
+
+
+@_tells("supervisor.configured")
+def _(event: Any) -> str:
+    policy = event.policy
+    return (
+        f"children may be restarted {policy.intensity} times within {policy.period_s:g} s,"
+        f" after {policy.backoff_initial_s:g} to {policy.backoff_max_s:g} s"
+    )
+
+
+@_tells("supervisor.process_started")
+def _(event: Any) -> str:
+    why = ", because the one before did not end in order" if event.restarted else ""
+    return f"process {event.start} of this log started (pid {event.pid}){why}"
+
+
+@_tells("supervisor.process_stopped")
+def _(event: Any) -> str:
+    return _with(
+        "the process stopped in order" if event.clean else "the process stopped, not all in order", event.reason
+    )
+
+
+@_tells("supervisor.child_failed")
+def _(event: Any) -> str:
+    while_doing = f" while handling {event.handling}" if event.handling else ""
+    return _with(f"{child_name(event.child)} failed{while_doing}: {short(event.error)}", event.message)
+
+
+# --- monitor ------------------------------------------------------------------------------------------------------
+
+_plain(
+    "monitor.heartbeat_missed", "no heartbeat of the component {component} for {age_s:.1f} s, {timeout_s:g} s allowed"
+)
+_plain("monitor.component_exited", "the process of the component {component} is gone: {description}")
+_plain("monitor.component_resumed", "the component {component} is well again by itself")
+_plain("monitor.component_failure_noted", "the failure of the component {component} counts towards failing")
+_plain("monitor.component_restart_noted", "the component {component} runs again")
+_plain("monitor.mode_noted", "resources are looked at as in mode {mode}")
+_plain("monitor.sample_overdue", "no sample of the resources came for {waited_s:.0f} s")
+
+
+@_tells("monitor.configured")
+def _(event: Any) -> str:
+    config = event.config
+    return (
+        f"resources are looked at every {config.interval_s:g} s;"
+        f" cpu warns at {config.cpu_warning:g} %, is critical at {config.cpu_critical:g} %;"
+        f" memory at {config.memory_warning:g} % and {config.memory_critical:g} %"
+    )
+
+
+@_tells("monitor.sampled")
+def _(event: Any) -> str:
+    return "resources: " + sample(event.metrics)
+
+
+@_tells("monitor.health_changed")
+def _(event: Any) -> str:
+    return _with(f"health went from {event.previous} to {event.status}", event.cause)
+
+
+@_tells("monitor.down_forgotten")
+def _(event: Any) -> str:
+    return f"what was seen down before this process is looked at afresh: {', '.join(event.components)}"
+
+
+def sample(metrics: Any) -> str:
+    """The judged metrics of a sample: ``cpu 41.0 %, memory 83.2 %``."""
+    told = []
+    for name in ("cpu", "memory"):
+        value = getattr(metrics, f"{name}_percent")
+        told.append(f"{name} {'unknown' if value is None else f'{value:.1f} %'}")
+    return ", ".join(told)
+
+
+# --- analyzer -----------------------------------------------------------------------------------------------------
+
+_plain("analyzer.recovery_chosen", "for {component} the recovery {strategy} was chosen: {reason}")
+_plain("analyzer.recovery_withheld", "for {component} {strategy} would have been chosen, but recovery is off: {reason}")
+
+
+@_tells("analyzer.configured")
+def _(event: Any) -> str:
+    return "failures are acted on" if event.auto_recovery else "failures are recorded and not acted on"
+
+
+@_tells("analyzer.failure_recorded")
+def _(event: Any) -> str:
+    return _with(f"{event.component or 'the agent'} failed: {event.category}", event.message)
+
+
+@_tells("analyzer.recovery_finished")
+def _(event: Any) -> str:
+    return f"{event.component} {'came back' if event.ok else 'did not come back'}"
+
+
+# --- checkpointer -------------------------------------------------------------------------------------------------
+
+_plain("checkpointer.damage_found", "checkpoint {checkpoint_id} is damaged: {reason}")
+_plain("checkpointer.mode_noted", "checkpoints are taken as in mode {mode}")
+_plain("checkpointer.failed", "checkpoint {checkpoint_id} failed: {error}: {message}")
+
+
+@_tells("checkpointer.configured")
+def _(event: Any) -> str:
+    config = event.config
+    return f"a checkpoint is taken every {config.interval_s:g} s, the newest {config.max_checkpoints} are kept"
+
+
+@_tells("checkpointer.requested")
+def _(event: Any) -> str:
+    return _with(f"{_a(event.kind)} checkpoint was asked for ({event.reason})", event.error)
+
+
+@_tells("checkpointer.taken")
+def _(event: Any) -> str:
+    info = event.checkpoint
+    return f"{_a(info.kind)} checkpoint {info.checkpoint_id} was stored, {info.size_bytes} bytes as of #{info.position}"
+
+
+@_tells("checkpointer.pruned")
+def _(event: Any) -> str:
+    count = len(event.checkpoint_ids)
+    return _with(f"{count} checkpoint{'' if count == 1 else 's'} deleted", event.reason)
+
+
+@_tells("checkpointer.restored")
+def _(event: Any) -> str:
+    passed = f", {len(event.passed_over)} newer ones were damaged" if event.passed_over else ""
+    return f"the agent goes on from checkpoint {event.checkpoint_id}{passed}"
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"
+
+
+# --- breakers -----------------------------------------------------------------------------------------------------
+
+_plain("breaker.opened", "the breaker of {service} opened: {reason}")
+_plain("breaker.half_opened", "the breaker of {service} lets a probe through")
+_plain("breaker.probe_failed", "a probe of {service} failed: {failure}")
+_plain("breaker.probe_succeeded", "a probe of {service} succeeded")
+_plain("breaker.closed", "the breaker of {service} closed: {reason}")
+
+
+@_tells("breaker.configured")
+def _(event: Any) -> str:
+    config = event.config
+    return f"opens after {config.failure_threshold} failures in a row, for {config.recovery_timeout_s:g} s at first"
+
+
+@_tells("breaker.failures_observed")
+def _(event: Any) -> str:
+    return f"{len(event.failures)} calls of {event.service} failed in a row: {short('; '.join(event.failures))}"
+
+
+# --- modes --------------------------------------------------------------------------------------------------------
+
+_plain("modes.load_reduced", "the load is to be reduced: {reason}")
+
+
+@_tells("modes.configured")
+def _(event: Any) -> str:
+    return "the mode follows the health" if event.enabled else "the mode stays normal"
+
+
+@_tells("modes.health_considered")
+def _(event: Any) -> str:
+    return _with(f"the mode is chosen for health {event.status}", event.cause)
+
+
+@_tells("modes.pinned")
+def _(event: Any) -> str:
+    return _with("the mode is let go" if event.mode is None else f"the mode is held at {event.mode}", event.reason)
+
+
+@_tells("modes.changed")
+def _(event: Any) -> str:
+    return _with(f"the mode went from {event.previous} to {event.mode}", event.cause)
+
+
+# --- journal ------------------------------------------------------------------------------------------------------
+
+_plain("journal.opened", "process {start} took the journal up")
+_plain("journal.step_begun", "step {step} began: {name}, attempt {attempt}")
+_plain("journal.step_committed", "step {step} is done: {name}")
+_plain("journal.step_abandoned", "step {step} failed: {name}: {error}")
+_plain("journal.step_in_doubt", "step {step} was begun by an earlier process and may have happened: {name}")
+_plain("journal.step_repeated", "step {step} begins again, and may happen twice: {name}, attempt {attempt}")
+
+# --- deliveries ---------------------------------------------------------------------------------------------------
+
+_plain("deliveries.skipped", "{consumer} read on without {type} #{position} after {attempts} attempts: {reason}")
