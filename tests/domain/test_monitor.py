@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore.codec import decode_events, decode_state, encode_event, encode_state
-from lrm_actors.domain import monitor
-from lrm_actors.domain.behavior import StartTimer
+from lrm_actors.domain import health, monitor
+from lrm_actors.domain.behavior import Command, StartTimer
 from lrm_actors.domain.monitor import (
     CheckHeartbeats,
     ComponentExited,
@@ -32,8 +32,8 @@ from lrm_actors.domain.monitor import (
     Observation,
     RecordObservations,
     RecordSample,
-    SampleDue,
     Sampled,
+    SampleDue,
     SampleMissing,
     SampleOverdue,
     TakeSample,
@@ -80,7 +80,7 @@ def tick(run: Run[MonitorState]) -> tuple[object, ...]:
 
 
 def test_enters_at_the_threshold_and_leaves_below_it(run: Run[MonitorState]) -> None:
-    """Warning begins at 80 and ends below 75; critical begins at 95 and ends below 90, to warning and not to healthy."""
+    """Warning begins at 80 and ends below 75; critical begins at 95 and ends below 90, and then it is a warning."""
     assert ["healthy", "warning", "warning", "warning", "healthy"] == statuses(
         run, cpu(79.9), cpu(80.0), cpu(76.0), cpu(75.0), cpu(74.9)
     )
@@ -373,7 +373,7 @@ commands = st.one_of(
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 60.0), commands), max_size=30))
-def test_state_is_the_fold_of_what_is_stored(steps: list[tuple[float, monitor.Command]]) -> None:
+def test_state_is_the_fold_of_what_is_stored(steps: list[tuple[float, Command]]) -> None:
     """After every event, the state is the fold of the events as they come back from storage; snapshots too."""
     run = Run.of(monitor.spec())
     stored = run.spec.initial
@@ -424,7 +424,7 @@ def test_health_does_not_flap_within_the_margin(values: list[float], leave_below
 
 def test_the_checker_sees_a_margin_that_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug: leaving at the enter threshold. The checker finds the first sample at which it shows."""
-    honest = monitor.judge
+    honest = health.judge
 
     def ignores_margin(config: MonitorConfig, metrics: Metrics, before: dict[str, str]) -> dict[str, str]:
         return honest(attrs.evolve(config, leave_below=0.0), metrics, before)
@@ -462,4 +462,4 @@ def test_the_checker_sees_unknown_read_as_zero(monkeypatch: pytest.MonkeyPatch) 
 def test_commands_of_others_are_refused() -> None:
     """A command that is none of the monitor's is refused, and nothing is restarted for it."""
     with pytest.raises(CommandRefused):
-        monitor.decide(MonitorState(), monitor.Command(), at(0.0))
+        monitor.decide(MonitorState(), Command(), at(0.0))
