@@ -11,38 +11,24 @@ from functools import partial
 import attrs
 
 from eventstore.events import event
-from lrm_actors.domain import backoff
+from lrm_actors.domain import backoff, children, process
 from lrm_actors.domain.behavior import NOTHING, CancelTimer, Command, Context, Decision, Effect, Spec, StartTimer, then
-from lrm_actors.domain.children import (
-    ABSENT,
-    ACTOR,
-    BACKOFF,
-    COMPONENT,
-    GIVEN_UP,
-    LEAVING,
-    RESTARTING,
-    RUNNING,
-    ChildState,
-    RestartPolicy,
-    add,
-    begin,
-    carry_over,
-    fail,
-    finish,
-    give_up,
-    leave,
-    new_child,
-    next_attempt,
-    restarts_lately,
-    schedule,
-)
+from lrm_actors.domain.children import ABSENT, ACTOR, BACKOFF, COMPONENT, GIVEN_UP, LEAVING, RESTARTING, RUNNING
 from lrm_actors.domain.deadlines import Deadline, deadline
-from lrm_actors.domain.exits import describe_exit
 
 NAME = "supervisor"
 RECOVERY_GRACE_S = 1.0
 """Least delay of what recovery takes up again. ``StartSupervising`` of a new process comes within it and voids what the
 dead process had pending; and a restart that is under way may come to its end."""
+
+
+ChildState = children.ChildState
+RestartPolicy = children.RestartPolicy
+ProcessExitObserved = process.ProcessExitObserved
+ProcessStarted = process.ProcessStarted
+ProcessStopped = process.ProcessStopped
+StartSupervising = process.StartSupervising
+StopSupervising = process.StopSupervising
 
 
 @attrs.frozen
@@ -67,16 +53,6 @@ class Configure(Command):
     """Take another policy. It holds from the next failure on."""
 
     policy: RestartPolicy
-
-
-@attrs.frozen
-class StartSupervising(Command):
-    """The process is up: these children run now. Sent once after each start of the process."""
-
-    children: tuple[str, ...]
-    pid: int
-    predecessor_exit: int | None = None
-    """Exit status of the process before this one, as its parent saw it; negative: ended by that signal."""
 
 
 @attrs.frozen
@@ -164,14 +140,6 @@ class RestartFailed(Command):
     message: str
 
 
-@attrs.frozen
-class StopSupervising(Command):
-    """The process is going down in order."""
-
-    clean: bool
-    reason: str = "stop"
-
-
 # Events
 
 
@@ -180,31 +148,6 @@ class Configured:
     """The policy from here on."""
 
     policy: RestartPolicy
-
-
-@event("supervisor.process_exit_observed", 1)
-class ProcessExitObserved:
-    """The predecessor of this process ended, and how. An observation: the root of what follows."""
-
-    exit_status: int | None
-    """As the parent saw it; negative: that signal; None: nobody saw it, but it did not stop in order."""
-    description: str
-    """``exit by signal 9 (SIGKILL)`` or ``exit status 1`` or ``no orderly stop``."""
-
-
-@event("supervisor.process_started", 1)
-class ProcessStarted:
-    """A process took the log up. Every child of it runs anew; what the one before had pending is void."""
-
-    start: int
-    """1 for the first process of this log."""
-    pid: int
-    restarted: bool
-    """The one before did not end in order."""
-    children: tuple[str, ...] = ()
-    at_s: float = 0.0
-    """Monotonic time of the start."""
-    boot_id: str = ""
 
 
 @event("supervisor.child_added", 1)
@@ -291,14 +234,6 @@ class CachesCleared:
     child: str
 
 
-@event("supervisor.process_stopped", 1)
-class ProcessStopped:
-    """The process went down in order."""
-
-    clean: bool
-    reason: str
-
-
 # Effects
 
 
@@ -373,20 +308,20 @@ def evolve(state: SupervisorState, event: object) -> SupervisorState:
         case ProcessStopped(clean):
             return attrs.evolve(state, stopped="clean" if clean else "unclean")
         case ChildAdded(name, at_s, boot_id):
-            return _with(state, name, add(state.children.get(name), name, at_s, boot_id))
+            return _with(state, name, children.add(state.children.get(name), name, at_s, boot_id))
         case ChildRemoved(name) if name in state.children:
-            return _with(state, name, leave(state.children[name]))
+            return _with(state, name, children.leave(state.children[name]))
         case ChildFailed(name, error, _, handling, at_s, boot_id):
-            before = state.children.get(name) or new_child(name, at_s, boot_id)
-            return _with(state, name, fail(before, at_s, boot_id, error, handling))
+            before = state.children.get(name) or children.new_child(name, at_s, boot_id)
+            return _with(state, name, children.fail(before, at_s, boot_id, error, handling))
         case RestartScheduled(name, attempt, _, due):
-            return _with(state, name, schedule(state.children[name], attempt, due, state.policy.intensity))
+            return _with(state, name, children.schedule(state.children[name], attempt, due, state.policy.intensity))
         case RestartStarted(name):
-            return _with(state, name, begin(state.children[name]))
+            return _with(state, name, children.begin(state.children[name]))
         case ChildRestarted(name, _, _, at_s):
-            return _with(state, name, finish(state.children[name], at_s))
+            return _with(state, name, children.finish(state.children[name], at_s))
         case ChildGivenUp(name):
-            return _with(state, name, give_up(state.children[name]))
+            return _with(state, name, children.give_up(state.children[name]))
     return state
 
 
@@ -410,7 +345,7 @@ def spec(policy: RestartPolicy | None = None) -> Spec[SupervisorState]:
 
 
 def _start(state: SupervisorState, command: StartSupervising, ctx: Context) -> Decision:
-    observed = _predecessor(state, command.predecessor_exit)
+    observed = process.predecessor(state.starts, state.stopped, command.predecessor_exit)
     start = state.starts + 1
     now = ctx.now
     restarted = observed is not None
@@ -420,14 +355,6 @@ def _start(state: SupervisorState, command: StartSupervising, ctx: Context) -> D
     effects += [timer for name, child in after.children.items() if (timer := _timer(name, child, ctx)) is not None]
     events = (started,) if observed is None else (observed, started)
     return then(*events, effects=effects, reply={"start": start, "restarted": restarted})
-
-
-def _predecessor(state: SupervisorState, status: int | None) -> ProcessExitObserved | None:
-    """What is to be said about the end of the process before; None when there was none, or it ended in order."""
-    if not status and (state.starts == 0 or state.stopped == "clean"):
-        return None
-    description = describe_exit(status) if status else "no orderly stop"
-    return ProcessExitObserved(status, description)
 
 
 def _report(state: SupervisorState, failed: ChildFailed, ctx: Context) -> Decision:
@@ -466,12 +393,12 @@ def _restarted(state: SupervisorState, name: str, duration_s: float, ctx: Contex
 def _consequence(state: SupervisorState, name: str, ctx: Context) -> tuple[object, Effect]:
     """Another restart after a backoff; or none, when there were too many."""
     child, policy = state.children[name], state.policy
-    restarts = restarts_lately(child, policy, ctx.now)
+    restarts = children.restarts_lately(child, policy, ctx.now)
     if restarts >= policy.intensity:
         given_up = ChildGivenUp(name, restarts, policy.period_s, child.last_error)
         reason = f"gave up after {restarts} restarts within {policy.period_s:g} s: {child.last_error}"
         return given_up, StopChild(name, reason)
-    attempt = next_attempt(child, policy, ctx.now.monotonic_s)
+    attempt = children.next_attempt(child, policy, ctx.now.monotonic_s)
     delay_s = backoff.delay_s(attempt, policy.backoff_initial_s, policy.backoff_max_s, policy.jitter, ctx.random)
     scheduled = RestartScheduled(name, attempt, delay_s, deadline(ctx.now, delay_s))
     return scheduled, StartTimer(_key(name), delay_s, RestartDue(name))
@@ -497,12 +424,12 @@ def _timer(name: str, child: ChildState, ctx: Context) -> StartTimer | None:
 
 def _fold_start(state: SupervisorState, started: ProcessStarted) -> SupervisorState:
     at_s, boot_id = started.at_s, started.boot_id
-    children = {name: new_child(name, at_s, boot_id) for name in started.children}
+    now = {name: children.new_child(name, at_s, boot_id) for name in started.children}
     for name, child in state.children.items():
-        kept = carry_over(child, state.policy, at_s, boot_id, listed=name in children)
+        kept = children.carry_over(child, state.policy, at_s, boot_id, listed=name in now)
         if kept is not None:
-            children[name] = kept
-    return attrs.evolve(state, children=children, starts=started.start, stopped="")
+            now[name] = kept
+    return attrs.evolve(state, children=now, starts=started.start, stopped="")
 
 
 def _failure(child: str, error: str, message: str, handling: str, ctx: Context) -> ChildFailed:
@@ -519,10 +446,8 @@ def _runs(state: SupervisorState, name: str) -> bool:
 
 
 def _with(state: SupervisorState, name: str, child: ChildState | None) -> SupervisorState:
-    children = {**state.children, name: child} if child is not None else {**state.children}
-    if child is None:
-        children.pop(name, None)
-    return attrs.evolve(state, children=children)
+    others = {key: value for key, value in state.children.items() if key != name}
+    return attrs.evolve(state, children=others if child is None else {**others, name: child})
 
 
 def _key(name: str) -> str:
