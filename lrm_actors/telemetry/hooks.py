@@ -1,0 +1,125 @@
+"""Hooks: whoever wants to see each committed record. Ours writes them to the log of ``logging``.
+
+A hook runs on a thread of its own, after the commit, so it can hold up nobody; and what it raises goes no further.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from eventstore.events import UnknownEvent
+from eventstore.protocol import EventReader
+from eventstore.records import Record
+from lrm_actors.inspect.sentences import fields, sentence
+from lrm_actors.telemetry.logging import LOGGER, LogContext
+
+EVENTS_LOGGER = f"{LOGGER}.events"
+"""Logger of the lines that stand for events."""
+
+LEVELS = {
+    # What the health and the mode are
+    "monitor.health_changed": logging.INFO,
+    "modes.changed": logging.INFO,
+    "supervisor.process_started": logging.INFO,
+    "supervisor.process_stopped": logging.INFO,
+    # Failures, and what is done about them
+    "supervisor.child_failed": logging.WARNING,
+    "supervisor.restart_scheduled": logging.WARNING,
+    "supervisor.child_restarted": logging.WARNING,
+    "supervisor.caches_clearing_started": logging.WARNING,
+    "supervisor.caches_cleared": logging.WARNING,
+    "monitor.heartbeat_missed": logging.WARNING,
+    "monitor.component_exited": logging.WARNING,
+    "monitor.component_resumed": logging.WARNING,
+    "monitor.sample_overdue": logging.WARNING,
+    "analyzer.failure_recorded": logging.WARNING,
+    "analyzer.recovery_chosen": logging.WARNING,
+    "analyzer.recovery_withheld": logging.WARNING,
+    "analyzer.recovery_finished": logging.WARNING,
+    "breaker.failures_observed": logging.WARNING,
+    "breaker.opened": logging.WARNING,
+    "breaker.probe_failed": logging.WARNING,
+    "breaker.closed": logging.WARNING,
+    "checkpointer.failed": logging.WARNING,
+    "checkpointer.restored": logging.WARNING,
+    "journal.step_in_doubt": logging.WARNING,
+    "journal.step_repeated": logging.WARNING,
+    "journal.step_abandoned": logging.WARNING,
+    # What was lost
+    "supervisor.process_exit_observed": logging.ERROR,
+    "supervisor.child_given_up": logging.ERROR,
+    "checkpointer.damage_found": logging.ERROR,
+    "deliveries.skipped": logging.ERROR,
+}
+"""The level of each event that is not of level DEBUG."""
+
+_events = logging.getLogger(EVENTS_LOGGER)
+logger = logging.getLogger(f"{LOGGER}.telemetry")
+
+
+class Hook(Protocol):
+    """Sees each record once, in log order, after it was committed."""
+
+    def committed(self, record: Record) -> None:
+        """Called with one record."""
+
+
+class LogHook:
+    """Writes a line for each record: what happened as a sentence, and the event's fields.
+
+    Args:
+        context: of the mode whose log it is; kept up to date with each record.
+        logger: where the lines go.
+    """
+
+    def __init__(self, context: LogContext, logger: logging.Logger = _events) -> None:
+        self._context = context
+        self._logger = logger
+
+    def committed(self, record: Record) -> None:
+        """Write a line, if anybody wants it."""
+        self._context.note(record)
+        level = level_of(record)
+        if not self._logger.isEnabledFor(level):
+            return
+        extra = self._context.extra(event=record.type, fields=fields(record))
+        extra["position"] = record.position
+        self._logger.log(level, "%s: %s", record.stream, sentence(record), extra=extra)
+
+
+def level_of(record: Record) -> int:
+    """The logging level that a record is worth."""
+    level = LEVELS.get(record.type, logging.DEBUG)
+    event = record.events[0] if record.events else None
+    if isinstance(event, UnknownEvent):
+        return level
+    if record.type == "analyzer.recovery_finished" and not getattr(event, "ok", True):
+        return logging.ERROR
+    return level
+
+
+def dispatch(hooks: Iterable[Hook], record: Record) -> None:
+    """Show a record to each hook. What one raises is logged, and keeps it from no other."""
+    for hook in hooks:
+        try:
+            hook.committed(record)
+        except Exception:
+            logger.exception("a hook failed on #%d %s", record.position, record.type)
+
+
+def follow(
+    reader: EventReader, hooks: Iterable[Hook], *, after: int, stop: Callable[[], bool], poll_s: float = 0.1
+) -> None:
+    """Show every record after a position to the hooks, until ``stop()`` is true. Blocks; give it a thread.
+
+    When the log cannot be read any more it says so once and returns; nothing is raised.
+    """
+    every = tuple(hooks)
+    try:
+        for record in reader.tail(after=after, poll_s=poll_s, stop=stop):
+            dispatch(every, record)
+    except Exception:
+        if not stop():
+            logger.exception("hooks see no more records: the log cannot be read")
