@@ -11,7 +11,7 @@ from typing import Any, Self
 from eventstore import attachments, snapshots
 from eventstore.codec import OnUnknown, decode_events, decode_value, encode_value
 from eventstore.connections import ReaderPool
-from eventstore.errors import CorruptEvent, CorruptLog, PositionNotFound
+from eventstore.errors import BadRequest, CorruptEvent, CorruptLog, EventRefused, PositionNotFound
 from eventstore.integrity import verify
 from eventstore.records import Attachment, Instant, Receipt, Record, Snapshot, StoreStatistics, StreamInfo, Verification
 from eventstore.schema import PAGE_ROWS
@@ -112,7 +112,7 @@ class SqliteReader:
         for sql, names in ((_OF_TYPES, types), (_OF_STREAMS, streams)):
             if names is not None:
                 where += sql
-                values.append(encode_value(sorted(names), what="filter", field="names").decode())
+                values.append(_json(names))
         self._pool.check_open()
         return self._read(after, up_to, where, values, limit)
 
@@ -306,6 +306,14 @@ class SqliteReader:
 def _clamp(number: float) -> int:
     """The nearest number that SQLite has: positions beyond it hold nothing either."""
     return round(max(-_FOREVER, min(_FOREVER, number)))
+
+
+def _json(names: Iterable[str]) -> str:
+    wanted = list(names)
+    try:
+        return encode_value(wanted).decode()
+    except EventRefused as error:
+        raise BadRequest("names", wanted, error.reason) from error
 
 
 def _never() -> bool:

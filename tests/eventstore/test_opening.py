@@ -35,6 +35,9 @@ from eventstore.store import SqliteStore
 from tests.eventstore.support import Counted, Fault, append, counts, faulty, io_error
 
 OPENERS = [open_store, open_reader]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:This process .* is multi-threaded:DeprecationWarning"
+)  # other tests' threads
 
 
 def mode(path: Path) -> int:
