@@ -1,0 +1,103 @@
+"""The sections of a health report, from our own actors' states: folded from a log, or published by a live system."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from eventstore.records import Instant
+from lrm_actors.domain.analyzer import AnalyzerState
+from lrm_actors.domain.breaker import OPEN, BreakerState
+from lrm_actors.domain.checkpointer import CheckpointerState
+from lrm_actors.domain.children import ABSENT, COMPONENT, LEAVING
+from lrm_actors.domain.health import METRICS
+from lrm_actors.domain.journal import JournalState, OpenStep
+from lrm_actors.domain.monitor import MonitorState
+from lrm_actors.domain.supervisor import SupervisorState
+
+RECENT = 10
+"""Failures told one by one."""
+
+
+def metrics(state: MonitorState) -> dict[str, Any]:
+    """``metrics``, ``last_good`` and ``unknown``, as ``report.build`` takes them."""
+    if state.last is None:
+        return {"metrics": None, "last_good": state.last_good}
+    now = {name: getattr(state.last, name) for name in METRICS}
+    return {"metrics": now, "last_good": state.last_good, "unknown": state.last.unknown}
+
+
+def breaker(state: BreakerState, now: Instant) -> dict[str, Any]:
+    """One entry of ``circuit_breakers``."""
+    remaining_s = state.open_until.remaining_s(now) if state.status == OPEN and state.open_until is not None else 0.0
+    return {
+        "state": state.status,
+        "failure_count": len(state.last_failures),
+        "generation": state.generation,
+        "retry_after_s": remaining_s,
+        "last_failures": list(state.last_failures),
+    }
+
+
+def components(
+    supervisor: SupervisorState,
+    monitor: MonitorState,
+    *,
+    restarts: Mapping[str, int],
+    heartbeat_ages_s: Mapping[str, float | None] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """``components``.
+
+    Args:
+        supervisor: knows which there are.
+        monitor: knows which were seen down.
+        restarts: completed restarts of each child.
+        heartbeat_ages_s: seconds since each component's last heartbeat, which only the living process knows.
+    """
+    ages_s = heartbeat_ages_s or {}
+    return {
+        name: {
+            "status": child.status,
+            "restarts": restarts.get(full, 0),
+            "heartbeat_age_s": ages_s.get(name),
+            "last_error": child.last_error,
+            "down": monitor.down.get(name, ""),
+        }
+        for full, child in supervisor.children.items()
+        if child.kind == COMPONENT and child.status not in {ABSENT, LEAVING}
+        for name in [full.partition(":")[2]]
+    }
+
+
+def failures(state: AnalyzerState) -> dict[str, Any]:
+    """``failures``; the newest of ``recent`` first."""
+    recent = [
+        {"component": one.component, "category": one.category, "message": one.message, "fingerprint": one.fingerprint}
+        for one in reversed(state.recent[-RECENT:])
+    ]
+    return {"total": sum(state.counts.values()), "by_category": dict(sorted(state.counts.items())), "recent": recent}
+
+
+def checkpoints(state: CheckpointerState) -> dict[str, Any]:
+    """``checkpoints``."""
+    newest = state.kept[-1] if state.kept else None
+    return {
+        "count": len(state.kept),
+        "latest": newest.checkpoint_id if newest is not None else None,
+        "last_taken_at": newest.taken_at_s if newest is not None else None,
+        "failures": state.failures,
+    }
+
+
+def steps(state: JournalState) -> dict[str, Any]:
+    """``steps``."""
+    return {
+        "committed": state.committed,
+        "in_doubt": None if state.in_doubt is None else step(state.in_doubt),
+        "repeated": state.repeated,
+    }
+
+
+def step(one: OpenStep) -> dict[str, Any]:
+    """A step that is open or in doubt."""
+    return {"step": one.step, "name": one.name, "attempt": one.attempt}
