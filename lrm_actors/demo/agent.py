@@ -21,7 +21,7 @@ from urllib.parse import urljoin, urlsplit
 
 import attrs
 
-from lrm_actors import CircuitOpen, LongRunningMode, LongRunningSettings
+from lrm_actors import CircuitBreaker, CircuitOpen, LongRunningMode, LongRunningSettings
 from lrm_actors.demo import watch
 from lrm_actors.demo.browser import Browser, BrowserLost, SiteError, SiteTimeout, SiteUnreachable
 
@@ -87,12 +87,18 @@ class Agent:
 
     async def _resume(self) -> None:
         """Take up the state of the newest checkpoint, and every step committed after it."""
+        fresh = self._watch
         restored = await self._mode.recover_from_checkpoint()
         recovery = self._mode.last_recovery
-        steps = recovery.steps if recovery is not None else ()
-        for step in steps:
-            self._watch = watch.apply(self._watch, step.step, step.result)
+        steps = [(step.step, step.result) for step in recovery.steps] if recovery is not None else []
         doubt = recovery.in_doubt if recovery is not None else None
+        if doubt is not None and self._watch.applied >= doubt.step:
+            # An emergency caught it inside this very step, which was never committed: fold from the first step instead.
+            reader = self._mode.reader()
+            steps = [(one.event.step, one.event.result) for one in reader.read(types=["journal.step_committed"])]
+            self._watch, restored = fresh, False
+        for step, result in steps:
+            self._watch = watch.apply(self._watch, step, result)
         tell(
             say="up",
             log=str(self._mode.settings.log_path),
@@ -140,8 +146,7 @@ class Agent:
         while failures < MAX_ATTEMPTS:
             await self._browser.ready()
             try:
-                async with guard:
-                    return await self._browser.fetch(url)
+                return await self._fetch_guarded(guard, url)
             except BrowserLost:
                 continue
             except CircuitOpen as rejected:
@@ -153,6 +158,20 @@ class Agent:
             except ValueError:  # a link that leads nowhere a browser can go
                 return None
         return None
+
+    async def _fetch_guarded(self, guard: CircuitBreaker, url: str) -> dict[str, Any]:
+        """``async with guard: …``, but for a lost browser: the guard hears of it as of a call that was called off."""
+        ticket = guard.admit()
+        try:
+            page = await self._browser.fetch(url)
+        except BrowserLost:
+            guard.came_back(ticket, asyncio.CancelledError())
+            raise
+        except BaseException as error:
+            guard.came_back(ticket, error)
+            raise
+        guard.came_back(ticket, None)
+        return page
 
     def _result(self, path: str, page: dict[str, Any] | None) -> dict[str, Any]:
         """What a visit to a page is remembered by: all that the report needs, and nothing of this machine."""
