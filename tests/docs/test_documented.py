@@ -22,10 +22,12 @@ import lrm_actors.domain
 import lrm_actors.errors
 from eventstore import declared_types, open_store
 from lrm_actors import report
+from lrm_actors.cli import exits
 from lrm_actors.domain.analyzer import STRATEGIES, choose
 from lrm_actors.domain.classify import CATEGORIES, FailureFacts
 from lrm_actors.domain.modes import PROFILES
 from lrm_actors.settings import FIELDS
+from lrm_actors.telemetry.logging import KEYS
 from lrm_actors.wiring import WIRES
 from tests.docs.markdown import ROOT
 
@@ -190,6 +192,20 @@ def test_every_key_of_the_health_report_is_in_the_reference() -> None:
         assert differences({key: [f"`{name}`" for name in inner.get(key, ())]}, {key: rows.get(key, [])}) == []
     text = page.read_text(encoding="utf-8")
     assert [metric for metric in report.METRICS if f"`{metric}`" not in text] == []
+
+
+def test_every_key_of_a_log_line_is_in_the_reference() -> None:
+    """Whoever parses the lines finds each key there."""
+    rows = rows_of(REFERENCE / "logging.md")
+    assert differences({key: [] for key in KEYS}, rows) == []
+
+
+def test_every_exit_code_is_in_the_reference() -> None:
+    """With the words that the code itself has for it."""
+    section = sections_of(REFERENCE / "cli.md")["Exit codes"]
+    assert re.findall(r"^\| (\d+) \| (.+) \|$", section, re.MULTILINE) == [
+        (str(code), meaning) for code, meaning in exits.MEANINGS.items()
+    ]
 
 
 def test_every_row_of_the_wiring_is_in_the_architecture() -> None:
