@@ -64,8 +64,10 @@ def prepare(batch: Batch) -> PreparedBatch:
         check_name("stream", snapshot.stream)
         check_name("schema", snapshot.schema)
         _check_number("version", snapshot.version)
+        _check_bytes("snapshot data", snapshot.data)
     for attachment in batch.attachments:
         check_name("key", attachment.key)
+        _check_bytes("attachment data", attachment.data)
     writes = [_prepare_write(write) for write in batch.writes]
     receipts = []
     for receipt in batch.receipts:
@@ -122,6 +124,11 @@ def _prepare_event(new: NewEvent) -> PreparedEvent:
 def _check_number(field: str, value: object) -> None:
     if type(value) is not int or not 0 <= value <= INT_MAX:
         raise BadRequest(field, value, "it must be a whole number, at least 0, within 64 bits")
+
+
+def _check_bytes(field: str, data: object) -> None:
+    if not isinstance(data, bytes):
+        raise BadRequest(field, type(data).__name__, "it must be bytes")
 
 
 def _check_text(field: str, text: object) -> None:

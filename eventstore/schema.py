@@ -113,13 +113,17 @@ def configure_writer(connection: sqlite3.Connection) -> None:
         raise sqlite3.OperationalError(msg)
     set_synchronous(connection, full=True)
     connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT}")
 
 
 def set_synchronous(connection: sqlite3.Connection, *, full: bool) -> None:
-    """Choose whether the next commit waits for the disk, and read back that it was accepted: builds differ."""
+    """Choose whether the next commit waits for the disk, and read back that it was accepted: builds differ.
+
+    Only commits that wait may checkpoint. A checkpoint swallows the error of a failed fsync, and if frames were waiting
+    for just that fsync, a later checkpoint would copy what the disk never got.
+    """
     wanted = 2 if full else 1
+    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES if full else 0}")
     connection.execute(f"PRAGMA synchronous = {wanted}")
     if connection.execute("PRAGMA synchronous").fetchone()[0] != wanted:
         msg = "this SQLite does not accept PRAGMA synchronous"

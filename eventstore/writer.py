@@ -33,6 +33,8 @@ from eventstore.schema import configure_writer, set_synchronous
 
 T = TypeVar("T")
 
+MAX_RELAXED = 1000
+"""Relaxed commits in a row before one waits for the disk all the same: until then the WAL only grows."""
 PRUNE_EVERY = 1000
 """Receipts written between two looks for old ones."""
 PRUNE_AT_ONCE = 4 * PRUNE_EVERY
@@ -79,7 +81,8 @@ class Writer:
         self._doubt: str | None = None
         """Why the outcome of something is unknown, while it is."""
         self._reopen = False
-        self._relaxed_pending = False
+        self._relaxed = 0
+        """Commits that the disk may not have yet."""
         self._numbers: dict[tuple[str, str], int] = {}
         """Ids of types and boots that are known to be committed, or belong to the transaction under way."""
         self._receipts_since_prune = PRUNE_EVERY  # the first receipt after opening looks at once
@@ -128,7 +131,7 @@ class Writer:
         """Make relaxed appends durable."""
         with self._lock:
             self._check_usable()
-            if self._relaxed_pending:
+            if self._relaxed:
                 self._transaction(lambda connection: None)
 
     def settle(self) -> int:
@@ -139,6 +142,8 @@ class Writer:
                 if self._reopen:
                     self._replace_connection()
                 self._reopen = True  # the next attempt, if this one fails
+                if self._relaxed:
+                    self._rescue_relaxed()
                 self.owner_epoch = self._transaction(self._bump_owner)
                 self._reopen = False
             return self.owner_epoch
@@ -151,7 +156,7 @@ class Writer:
             if self._closed:
                 return
             with contextlib.suppress(EventStoreError):  # relaxed data may be lost: that is their class
-                if self._relaxed_pending and self._doubt is None:
+                if self._relaxed and self._doubt is None:
                     self._transaction(lambda connection: None)
             self._closed = True
             self._connection.close()
@@ -168,6 +173,7 @@ class Writer:
     ) -> T:
         """Commit what ``work`` does, or nothing. The caller holds the lock."""
         connection = self._connection
+        strict = strict or self._relaxed >= MAX_RELAXED
         try:
             if connection.in_transaction:  # an asynchronous exception came between a failure and its rollback
                 self._roll_back(connection)
@@ -179,7 +185,7 @@ class Writer:
             if check_owner:
                 self._check_owner(connection)
             result = work(connection)
-            if strict and self._relaxed_pending:
+            if strict and self._relaxed:
                 connection.execute(_BARRIER)
         except BaseException as error:
             self._roll_back(connection)
@@ -187,7 +193,7 @@ class Writer:
                 raise _failure(error) from error
             raise
         self._commit(connection)
-        self._relaxed_pending = not strict
+        self._relaxed = 0 if strict else self._relaxed + 1
         return result
 
     def _commit(self, connection: sqlite3.Connection) -> None:
@@ -210,6 +216,20 @@ class Writer:
             self._doubt = self._doubt or f"the rollback failed: {error}"
             self._reopen = True
 
+    def _rescue_relaxed(self) -> None:
+        """Copy the WAL into the file before anything is built on it.
+
+        After a failed fsync the kernel may call lost pages clean. Relaxed commits among them would never reach the
+        disk, and recovery would stop there: before every later commit, however durable.
+        """
+        try:
+            busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            raise _failure(error) from error
+        if busy:
+            raise AppendFailed("somebody reads the log for so long that it cannot be settled")
+        self._relaxed = 0
+
     def _check_usable(self) -> None:
         self._check_open()
         if self._doubt is not None:
@@ -223,7 +243,11 @@ class Writer:
         self._numbers.clear()
         try:
             connection = self._open()
-            configure_writer(connection)
+            try:
+                configure_writer(connection)
+            except BaseException:
+                connection.close()
+                raise
         except sqlite3.Error as error:
             raise _failure(error) from error
         old, self._connection, self._full = self._connection, connection, True

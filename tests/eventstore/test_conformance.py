@@ -217,6 +217,14 @@ def test_an_event_cannot_be_caused_by_nonsense(store: EventStore, new: NewEvent)
         store.append(Batch((StreamWrite("a", (new,)),)))
 
 
+@pytest.mark.parametrize("data", ["text", bytearray(b"may change"), None])
+def test_only_bytes_are_kept_as_bytes(store: EventStore, data: bytes) -> None:
+    """Refused as what it is, not as a failure of the storage."""
+    for batch in (Batch(attachments=(Attachment("k", data),)), Batch(snapshots=(Snapshot("a", 0, "a/1", data),))):
+        with pytest.raises(BadRequest):
+            store.append(batch)
+
+
 def test_a_snapshot_cannot_be_ahead_of_its_stream(store: EventStore) -> None:
     """What it claims to be the fold of must be there, or come with it."""
     with pytest.raises(BadRequest):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from eventstore import writer as writer_module
 from eventstore.errors import CorruptAttachment, CorruptEvent, CorruptLog, EventStoreError
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Attachment, Batch, Cursor, Durability, NewEvent, Receipt, Snapshot, StreamWrite
@@ -17,6 +18,7 @@ from eventstore.schema import SCHEMA_VERSION
 from eventstore.store import SqliteStore
 from tests.eventstore.support import Counted, FakeClock, Measured, append, counts
 
+PRAGMAS = ("synchronous", "wal_autocheckpoint")
 FLIPS, FLIPS_FOR_RELEASE = 150, 5000
 
 
@@ -99,6 +101,17 @@ def test_a_relaxed_append_does_not_wait_and_a_strict_one_does(sqlite_store: Sqli
     sqlite_store.append(Batch(discard=("nothing there",)))  # changes no page itself
     assert 2 == synchronous()
     assert any("barrier" in statement for statement in statements)
+
+
+def test_only_commits_that_wait_checkpoint(sqlite_store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And among many relaxed ones some wait all the same, or the WAL would grow without bound."""
+    monkeypatch.setattr(writer_module, "MAX_RELAXED", 3)
+    connection = sqlite_store._writer._connection
+    found = []
+    for n in range(8):
+        append(sqlite_store, "a", Counted(n), durability=Durability.RELAXED)
+        found.append(tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in PRAGMAS))
+    assert [(1, 0), (1, 0), (1, 0), (2, 1000)] * 2 == found
 
 
 def test_closing_makes_relaxed_appends_durable(path: Path) -> None:

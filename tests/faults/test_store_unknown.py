@@ -165,6 +165,33 @@ def test_settling_can_itself_fail_and_be_tried_again(store: SqliteStore, faults:
         assert [1, 3] == counts(reader, "a") == counts(store, "a")
 
 
+def test_relaxed_commits_are_rescued_before_anything_is_built_on_them(
+    store: SqliteStore, faults: list[Fault], path: Path
+) -> None:
+    """The failed fsync may have been theirs: settling copies them into the file first, or does not settle."""
+    append(store, "a", Counted(2), durability=Durability.RELAXED)
+    before = path.stat().st_size
+    faults.append(Fault("COMMIT", io_error()))
+    with pytest.raises(OutcomeUnknown):
+        append(store, "a", Counted(3, "x" * 50_000))
+    faults.append(Fault("PRAGMA wal_checkpoint", io_error()))
+    with pytest.raises(AppendFailed):
+        store.settle()
+    with open_reader(path) as reader, reader._pool.lend() as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT * FROM events").fetchone()
+        store._writer._connection.execute("PRAGMA busy_timeout = 0")
+        store._writer._reopen = False
+        with pytest.raises(AppendFailed, match="reads"):
+            store.settle()
+        connection.execute("COMMIT")
+    store.settle()
+    assert before < path.stat().st_size
+    append(store, "a", Counted(4))
+    with open_reader(path) as reader:
+        assert [1, 2, 4] == counts(reader, "a")
+
+
 def test_a_commit_whose_rollback_fails_too(store: SqliteStore, faults: list[Fault], path: Path) -> None:
     """The connection is replaced before it is settled."""
     faults.append(Fault("COMMIT", io_error()))
