@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import CoroutineType, TracebackType
-from typing import Any, ParamSpec, Protocol, Self, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 import attrs
 
@@ -134,15 +134,19 @@ class CircuitBreaker:
 
     # --- guarding -----------------------------------------------------------------------------------------------
 
-    async def call(self, function: Callable[P, Awaitable[T]] | Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    @overload
+    async def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
+    async def call(self, function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Any:
         """Call a function and await what it gives if that can be awaited.
 
         Raises:
             CircuitOpen: the service is failing; nothing was called.
         """
         with Entry(self):
-            result: Any = function(*args, **kwargs)
-            return cast("T", await result if inspect.isawaitable(result) else result)
+            result = function(*args, **kwargs)
+            return await result if inspect.isawaitable(result) else result
 
     def call_blocking(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a plain function.
