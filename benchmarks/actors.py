@@ -30,6 +30,7 @@ class OurActor(Actor):
         self.done = done
 
     def on_receive(self, message: Any) -> Any:
+        """Count one message."""
         self.left -= 1
         if not self.left:
             self.done.set()
@@ -47,6 +48,7 @@ class PykkaActor(pykka.ThreadingActor):
         self.done = done
 
     def on_receive(self, message: Any) -> Any:
+        """Count one message."""
         self.left -= 1
         if not self.left:
             self.done.set()
