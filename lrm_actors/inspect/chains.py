@@ -153,6 +153,7 @@ def _checkpoint_of(name: str) -> Callable[[Record], bool]:
 
 WORDS: dict[str, tuple[str, tuple[str, ...], Callable[[str], Callable[[Record], bool]]]] = {
     "restart": ("the last restart", (CHILD_RESTARTED, RESTART_STARTED, PROCESS_STARTED), _restart_of),
+    "process": ("the last start of the process", (PROCESS_STARTED,), lambda name: lambda record: not name),
     "mode": ("the last change of the operation mode", ("modes.changed",), _field_is("mode")),
     "health": ("the last change of the health", ("monitor.health_changed",), _field_is("status")),
     "breaker": ("the last opening of a breaker", ("breaker.opened",), _field_is("service")),

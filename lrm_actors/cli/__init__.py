@@ -1,0 +1,5 @@
+"""The command ``lrm``."""
+
+from lrm_actors.cli.app import cli, main
+
+__all__ = ["cli", "main"]

@@ -1,0 +1,121 @@
+"""The command ``lrm`` itself: its commands by name, each loaded when it is run, and what becomes of errors."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import attrs
+import click
+
+from eventstore.errors import EventStoreError
+from lrm_actors import __version__
+from lrm_actors.cli import exits
+from lrm_actors.errors import LrmError
+
+COMMANDS = {
+    "log": "Print what happened, event by event; follow it live.",
+    "show": "Show one event whole, with what led to it and what it led to.",
+    "why": "Explain a restart, a mode, a breaker or any event by what caused it.",
+    "replay": "Show what each actor knew at any position.",
+    "health": "Tell how an agent is, alive or dead.",
+    "checkpoints": "List checkpoints, or look into one.",
+    "verify": "Check that a log is as it was written.",
+    "demo": "Show an agent that survives.",
+}
+"""Every command, and what it is for. Its module is loaded when it is run."""
+
+
+@attrs.frozen
+class Common:
+    """Options given before the command's name."""
+
+    log: str | None
+    json: bool
+
+
+class LazyGroup(click.Group):
+    """Loads a command when it is run, and turns errors into two lines and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"lrm_actors.cli.{cmd_name}").command
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List them without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> NoReturn:
+        """Run and exit. Nothing ends with a traceback but an error of this program itself."""
+        words = list(sys.argv[1:] if args is None else args)
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="replace")  # a terminal without these characters shows '?'
+        try:
+            options = {**options, "standalone_mode": False}
+            code = super().main(words, *rest, **options)
+            sys.stdout.flush()
+        except click.UsageError as error:
+            error.show()
+            code = exits.USAGE
+        except (LrmError, EventStoreError) as error:
+            code = _report(error, as_json="--json" in words)
+        except click.ClickException as error:
+            error.show()
+            code = error.exit_code
+        except (KeyboardInterrupt, click.Abort):
+            code = exits.INTERRUPTED
+        except BrokenPipeError:
+            # Whoever read us has seen enough; what is still in the buffer must not fail at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = exits.OK
+        sys.exit(code if isinstance(code, int) else exits.OK)
+
+
+def _report(error: LrmError | EventStoreError, *, as_json: bool) -> int:
+    """Say what was wrong and what to try; with ``--json`` a document on stdout besides."""
+    code = exits.code_of(error)
+    click.echo(f"error {error.code}: {error}", err=True)
+    if error.hint:
+        click.echo(f"try: {error.hint}", err=True)
+    if as_json:
+        told = {"code": error.code, "message": str(error), "hint": error.hint, "exit_code": code}
+        click.echo(json.dumps({"schema": "lrm.error/1", "error": told}, ensure_ascii=False))
+    return code
+
+
+@click.group(
+    cls=LazyGroup,
+    name="lrm",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="A log is found by --log, LRM_LOG, the settings, or as the one written last below .lrm. "
+    "Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 broken, 5 locked, 6 too new, 7 no access; "
+    "health: 10 warning, 11 critical, 12 failing, 13 stale.",
+)
+@click.option("--log", metavar="PATH", help="The log: lrm.db, its directory, or one above it.")
+@click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
+@click.version_option(__version__, prog_name="lrm", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, *, log: str | None, as_json: bool) -> None:
+    """Look into the log of a long-running agent: what happened, why, and how it is.
+
+    Reading never disturbs a running agent, and needs none.
+    """
+    ctx.obj = Common(log, as_json)
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    cli.main(prog_name="lrm")

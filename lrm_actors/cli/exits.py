@@ -1,0 +1,48 @@
+"""What the exit codes of ``lrm`` mean, and which error ends with which: the one table."""
+
+from __future__ import annotations
+
+from eventstore import errors as store
+from lrm_actors import errors as ours
+
+OK, FAILURE, USAGE, NOT_FOUND, BROKEN, LOCKED, TOO_NEW, NO_ACCESS = range(8)
+WARNING, CRITICAL, FAILING, STALE = 10, 11, 12, 13
+INTERRUPTED = 130
+
+MEANINGS = {
+    OK: "ok; with `health`: healthy",
+    FAILURE: "something else went wrong",
+    USAGE: "wrong usage, or a setting or a module that cannot be used",
+    NOT_FOUND: "there is no such log, position, actor, checkpoint, or anything that was asked about",
+    BROKEN: "it is not a log, or not as it was written; with `why`: a link of the chain is wrong",
+    LOCKED: "another process has locked it",
+    TOO_NEW: "the log was written by a later release",
+    NO_ACCESS: "the file or its directory cannot be read or written",
+    WARNING: "`health`: warning",
+    CRITICAL: "`health`: critical",
+    FAILING: "`health`: failing",
+    STALE: "`health`: no process is alive, or it says nothing any more",
+    INTERRUPTED: "interrupted by Ctrl-C",
+}
+"""Every exit code, and what it means."""
+
+OF_HEALTH = {"healthy": OK, "warning": WARNING, "critical": CRITICAL, "failing": FAILING}
+
+_OF_ERRORS: tuple[tuple[int, tuple[type[Exception], ...]], ...] = (
+    (USAGE, (ours.SettingsError, ours.UnknownSetting)),
+    (NOT_FOUND, (store.LogNotFound, store.PositionNotFound, store.AttachmentNotFound, ours.CheckpointNotFound)),
+    (BROKEN, (store.NotALog, store.CorruptEvent, store.CorruptAttachment, store.CorruptLog, ours.CheckpointDamaged)),
+    (LOCKED, (store.LogLocked,)),
+    (TOO_NEW, (store.LogTooNew,)),
+    (NO_ACCESS, (store.LogNotWritable, store.LogNotReadable, store.ReadFailed)),
+)
+_OF_CODES = {"LRM-4001": NOT_FOUND, "LRM-4002": USAGE, "LRM-4003": USAGE}
+"""Errors of ``lrm_actors.inspect``, which is not imported for a message."""
+
+
+def code_of(error: Exception) -> int:
+    """The exit code for an error of ours."""
+    for code, classes in _OF_ERRORS:
+        if isinstance(error, classes):
+            return code
+    return _OF_CODES.get(getattr(error, "code", ""), FAILURE)

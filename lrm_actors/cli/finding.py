@@ -1,0 +1,70 @@
+"""Which log a command is about: the one that was named, or the one that is most likely meant, and then it is said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from eventstore.errors import LogNotFound
+from lrm_actors.settings import DEFAULT_DIRECTORY, LOG_NAME, LongRunningSettings
+
+VARIABLE = "LRM_LOG"
+
+
+def find_log(given: str | None) -> tuple[Path, str]:
+    """The log, and how it was chosen; the second is empty when it was named.
+
+    Args:
+        given: a log, the directory of one, or a directory of agents' directories.
+
+    Raises:
+        LogNotFound: there is none.
+        SettingsError, UnknownSetting: no log was named, and the settings that would name it are wrong.
+    """
+    if given is not None:
+        return _at(Path(given)), ""
+    named = os.environ.get(VARIABLE)
+    if named:
+        return _at(Path(named)), f"from {VARIABLE}"
+    wanted = LongRunningSettings.load().log_path
+    if wanted.is_file():
+        return wanted, "from the settings"
+    newest = _newest_below({wanted.parent.parent, Path(DEFAULT_DIRECTORY)})
+    if newest is None:
+        raise LogNotFound(
+            str(wanted),
+            f"there is no log at {wanted}, and none below {wanted.parent.parent}",
+            hint=f"name one with --log PATH or {VARIABLE}; a log is <checkpoint_dir>/<agent_id>/{LOG_NAME}",
+        )
+    return newest, "the one written last"
+
+
+def looks_like_log(text: str) -> bool:
+    """Whether a word on the command line names a log rather than anything else."""
+    return os.sep in text or text.endswith(".db") or Path(text, LOG_NAME).is_file()
+
+
+def _at(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    if (path / LOG_NAME).exists():
+        return path / LOG_NAME
+    newest = _newest_below({path})
+    if newest is None:
+        raise LogNotFound(str(path), f"there is no {LOG_NAME} in {path}")
+    return newest
+
+
+def _newest_below(directories: Iterable[Path]) -> Path | None:
+    """The log written last, of those one or two directories further down."""
+    found = {
+        log for directory in directories for deeper in ("*", "*/*") for log in directory.glob(f"{deeper}/{LOG_NAME}")
+    }
+    return max(found, key=_written_at, default=None)
+
+
+def _written_at(log: Path) -> float:
+    """When a log was last written; while it is open, its newest events are beside it."""
+    times = [path.stat().st_mtime for path in (log, log.with_name(log.name + "-wal")) if path.exists()]
+    return max(times, default=0.0)

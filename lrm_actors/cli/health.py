@@ -1,0 +1,148 @@
+"""``lrm health``: how an agent is, alive or dead."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lrm_actors.cli import exits
+from lrm_actors.cli.common import Request, on_a_log
+from lrm_actors.cli.output import count, document, duration, iso_time, paint, say, size, table
+
+if TYPE_CHECKING:
+    from lrm_actors.inspect.health import LogHealth
+
+STYLE_OF = {"healthy": "good", "warning": "warn", "critical": "bad", "failing": "bad"}
+
+
+@click.command(epilog="Exit codes: 0 healthy, 10 warning, 11 critical, 12 failing, 13 no process says how it is now.")
+@on_a_log
+@click.pass_context
+def command(ctx: click.Context, *, request: Request) -> None:
+    """Tell how an agent is, alive or dead.
+
+    Reads the log and asks nothing of the agent. Of a dead one, it tells how it was at the end.
+    """
+    from eventstore.opening import system_instant
+    from lrm_actors.inspect.folds import open_log
+    from lrm_actors.inspect.health import health_of, owner_of
+
+    path = request.path().absolute()
+    with open_log(path) as reader:
+        found = health_of(reader, now=system_instant(), owner=owner_of(path), agent_id=path.parent.name, path=str(path))
+    if request.json:
+        data = {key: value for key, value in found.report.items() if key != "schema"}
+        document("health", data | {"process": _process(found)})
+    else:
+        _print(found)
+    ctx.exit(code_of(found))
+
+
+def code_of(found: LogHealth) -> int:
+    """The exit code for what was found. Unknown is never healthy."""
+    if found.stale:
+        return exits.STALE
+    code = exits.OF_HEALTH[found.report["health_status"]]
+    judged = {"cpu_percent", "memory_percent"} & found.report["unknown"].keys()
+    return exits.WARNING if code == exits.OK and judged else code
+
+
+def _process(found: LogHealth) -> dict[str, Any]:
+    last = found.last
+    return {
+        "alive": found.owner.alive,
+        "pid": found.owner.pid,
+        "stale": found.stale,
+        "last_event_at": None if last is None else iso_time(last.recorded_at.wall_s),
+        "last_event_age_s": found.silent_s,
+    }
+
+
+def _print(found: LogHealth) -> None:
+    report = found.report
+    status = report["health_status"]
+    was = "was " if found.stale else ""
+    state = paint(f"{was}{status}, mode {report['operation_mode']}", "warn" if found.stale else STYLE_OF[status])
+    cause = f" ({report['health_cause']})" if report["health_cause"] else ""
+    alive = f"process {found.owner.pid} is alive" if found.owner.alive else "no process is alive"
+    say(f"{paint(report['agent_id'], 'name')}  {alive}, up {duration(report['uptime_s'])}  {state}{cause}")
+    if found.stale:
+        say(paint(f"  {found.stale}", "warn"))
+    table(((name, text) for name, text in _rows(found) if text), indent="  ")
+    if status != "healthy":
+        say("  try: lrm why health")
+
+
+def _rows(found: LogHealth) -> Iterator[tuple[str, str]]:
+    report = found.report
+    yield "resources", _resources(report["resource_metrics"])
+    if not found.stale:
+        yield "unknown", "; ".join(f"{name}: {reason}" for name, reason in report["unknown"].items())
+    yield "breakers", "; ".join(f"{name} {_breaker(one)}" for name, one in report["circuit_breakers"].items())
+    yield "components", "; ".join(f"{name} {_child(one)}" for name, one in report["components"].items())
+    yield "actors", _actors(report["actors"])
+    yield "failures", _failures(report["failures"])
+    yield "checkpoints", _checkpoints(report["checkpoints"])
+    yield "steps", _steps(report["steps"])
+    ago = "" if found.silent_s is None else f", the newest {duration(found.silent_s)} ago"
+    yield "log", f"{count(report['log']['head'], 'event')}, {size(report['log']['size_bytes'])}{ago}"
+
+
+def _resources(metrics: dict[str, float]) -> str:
+    return ", ".join(
+        (
+            f"cpu {metrics['cpu_percent']:.1f} %",
+            f"memory {metrics['memory_percent']:.1f} %",
+            f"{size(metrics['memory_rss_bytes'])} resident",
+            f"{size(metrics['disk_free_bytes'])} of disk free",
+            count(int(metrics["thread_count"]), "thread"),
+            count(int(metrics["open_files"]), "open file"),
+        )
+    )
+
+
+def _breaker(one: dict[str, Any]) -> str:
+    match one["state"]:
+        case "closed":
+            return paint("closed", "good")
+        case "open":
+            told = f"open, {count(one['failure_count'], 'failure')}, probed in {duration(one['retry_after_s'])}"
+            return paint(told, "bad")
+    return paint(one["state"].replace("_", " "), "warn")
+
+
+def _child(one: dict[str, Any]) -> str:
+    down = f", {one['down'].replace('_', ' ')}" if one["down"] else ""
+    return f"{one['status'].replace('_', ' ')}{down}, {count(one['restarts'], 'restart')}"
+
+
+def _actors(actors: dict[str, dict[str, Any]]) -> str:
+    running = sum(one["status"] == "running" for one in actors.values())
+    others = [f"{name} {one['status'].replace('_', ' ')}" for name, one in actors.items() if one["status"] != "running"]
+    restarts = sum(one["restarts"] for one in actors.values())
+    return ", ".join((f"{running} running", *others, count(restarts, "restart"))) if actors else ""
+
+
+def _failures(failures: dict[str, Any]) -> str:
+    if not failures["total"]:
+        return "none"
+    newest = failures["recent"][0]
+    last = f"{newest['component'] or 'the agent'}: {newest['message'] or newest['category']}"
+    kinds = ", ".join(f"{number} {kind}" for kind, number in failures["by_category"].items())
+    return f"{failures['total']}: {kinds}; the last one {last}"
+
+
+def _checkpoints(checkpoints: dict[str, Any]) -> str:
+    if not checkpoints["count"]:
+        return "none"
+    ago = duration(max(0.0, time.time() - checkpoints["last_taken_at"]))
+    failed = f", {checkpoints['failures']} failed since" if checkpoints["failures"] else ""
+    return f"{checkpoints['count']} kept, the newest {checkpoints['latest']} {ago} ago{failed}"
+
+
+def _steps(steps: dict[str, Any]) -> str:
+    doubt = f"step {steps['in_doubt']['step']} in doubt" if steps["in_doubt"] else "none in doubt"
+    return f"{steps['committed']} done, {doubt}, {steps['repeated']} repeated"

@@ -1,0 +1,58 @@
+"""``lrm verify``: whether a log is as it was written."""
+
+from __future__ import annotations
+
+import sys
+
+import attrs
+import click
+
+from lrm_actors.cli import exits
+from lrm_actors.cli.common import Request, on_a_log
+from lrm_actors.cli.output import count, document, paint, say
+
+
+@click.command(epilog="Exit code 4 when something is wrong.")
+@click.option(
+    "--load", "modules", multiple=True, metavar="MODULE", help="A module that holds the Specs of your own actors."
+)
+@on_a_log
+@click.pass_context
+def command(ctx: click.Context, *, modules: tuple[str, ...], request: Request) -> None:
+    """Check that a log is as it was written.
+
+    Reads the file, every event, snapshot and checkpoint: hashes and checksums, gaps, causes, that each snapshot is what
+    its events add up to, and that each checkpoint can be restored.
+    """
+    from lrm_actors.actors.checkpointer import read_envelope
+    from lrm_actors.inspect.folds import Folds
+    from lrm_actors.inspect.verify import verify_log
+
+    if modules and "" not in sys.path:
+        sys.path.insert(0, "")
+    folds = Folds().with_modules(modules)
+    with request.reader() as reader:
+        result = verify_log(reader, folds=folds, check_checkpoint=read_envelope)
+        head = reader.head
+    counts = {
+        "head": head,
+        "events": result.store.events,
+        "streams": result.store.streams,
+        "snapshots": result.store.snapshots,
+        "snapshots_folded": result.snapshots_folded,
+        "checkpoints": result.checkpoints,
+        "attachments": result.store.attachments,
+    }
+    if request.json:
+        problems = [attrs.asdict(problem) for problem in result.problems]
+        document("verify", {"ok": result.ok, **counts, "problems": problems})
+    else:
+        say(f"{count(result.store.events, 'event')} in {count(result.store.streams, 'stream')}, up to #{head}")
+        folded = f"{result.snapshots_folded} of {count(result.store.snapshots, 'snapshot')} folded again"
+        say(f"{folded}, {count(result.checkpoints, 'checkpoint')} read")
+        for problem in result.problems:
+            where = "" if problem.position is None else f" at #{problem.position}"
+            say(paint(f"{problem.what}{where}: {problem.detail}", "bad"))
+        found = count(len(result.problems), "problem")
+        say(paint("ok: all is as it was written", "good") if result.ok else paint(found, "bad"))
+    ctx.exit(exits.OK if result.ok else exits.BROKEN)

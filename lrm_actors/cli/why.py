@@ -1,0 +1,69 @@
+"""``lrm why``: the chain of causes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+import click
+
+from lrm_actors.cli import exits
+from lrm_actors.cli.common import Request, on_a_log, record_data, record_line
+from lrm_actors.cli.finding import looks_like_log
+from lrm_actors.cli.output import document, paint, say
+
+if TYPE_CHECKING:
+    from lrm_actors.inspect.chains import Chain
+
+
+@click.command(epilog="Exit code 4 when a link of the chain is wrong; 3 when the log holds no such thing.")
+@click.argument("target")
+@click.argument("name", required=False, metavar="[NAME]")
+@on_a_log
+@click.pass_context
+def command(ctx: click.Context, *, target: str, name: str | None, request: Request) -> None:
+    """Explain something by what caused it.
+
+    TARGET is a position (123 or #123), an event's type, or one of: restart, mode, health, breaker, failure,
+    checkpoint. The last one of its kind is explained; NAME picks that of one component, service, mode or status:
+    'lrm why restart browser' or 'lrm why restart:browser'.
+    """
+    if name is not None and request.given is None and looks_like_log(name):
+        request, name = attrs.evolve(request, given=name), None
+    if name is not None:
+        target = f"{target}:{name}"
+    from lrm_actors.inspect.chains import why
+
+    with request.reader() as reader:
+        chain = why(reader, target)
+    if request.json:
+        document("why", chain_data(target, chain))
+    else:
+        _print(chain)
+    ctx.exit(exits.BROKEN if chain.problem else exits.OK)
+
+
+def chain_data(target: str, chain: Chain) -> dict[str, object]:
+    """A chain as JSON data."""
+    return {
+        "target": target,
+        "links": [record_data(link.record) for link in chain.links],
+        "root": chain.root.position,
+        "began": chain.began,
+        "ends_at_observation": chain.ends_at_observation,
+        "observation": chain.observation,
+        "problem": chain.problem,
+    }
+
+
+def _print(chain: Chain) -> None:
+    for depth, link in enumerate(chain.links):
+        line = record_line(link.record)
+        say(f"{'  ' * (depth - 1)}└ because {line}" if depth else paint(line, "name"))
+    match chain.began:
+        case "observation":
+            say(f"It began with what was seen: {paint(chain.observation, 'name')}")
+        case "call":
+            say("It began with a call from outside.")
+        case _:
+            say(paint(f"The chain is broken: {chain.problem}", "bad"))
