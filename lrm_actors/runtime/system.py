@@ -28,7 +28,7 @@ from lrm_actors.errors import (
 )
 from lrm_actors.runtime.actor import describe
 from lrm_actors.runtime.clock import Clock, SystemClock
-from lrm_actors.runtime.control import NO_STORAGE, STOPPED, Handler, Restart, Services, Stop
+from lrm_actors.runtime.control import NO_STORAGE, RUNNING, STARTING, STOPPED, Handler, Restart, Services, Stop
 from lrm_actors.runtime.guardian import Guardian, GuardianFunnel
 from lrm_actors.runtime.ids import Ids
 from lrm_actors.runtime.mailbox import Envelope, Mailbox
@@ -153,9 +153,11 @@ class ActorSystem:
 
     def _stop_shell(self, shell: Shell, patience_s: float) -> bool:
         """Ask it to stop after its messages, then before them; True when it has ended."""
+        if shell.phase == STOPPED:
+            return True
         reply = Reply(shell.spec.name)
         shell.mailbox.put_anyway(Stop(reply))
-        if shell.phase not in {"running", "starting"}:
+        if shell.phase not in {RUNNING, STARTING}:
             shell.mailbox.command(Stop(reply))
         for share in (0.7, 0.3):
             try:
