@@ -95,7 +95,7 @@ def build(
 ) -> dict[str, Any]:
     """Put a report together. What is not given gets its empty form; a key that no report has is refused.
 
-    ``metrics`` is the last sample; None: there was none yet. ``last_good`` has the last known number of each metric, told
+    ``metrics`` is the last sample; None: there was none yet. ``last_good`` has the last known number of each metric,
     for those not known now, and ``unknown`` why they are not. A metric that is None without a reason is one that the
     platform does not have.
 

@@ -7,9 +7,8 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
-import attrs
 import click
 
 from eventstore.errors import EventStoreError
@@ -30,9 +29,8 @@ COMMANDS = {
 """Every command, and what it is for. Its module is loaded when it is run."""
 
 
-@attrs.frozen
-class Common:
-    """Options given before the command's name."""
+class Common(NamedTuple):
+    """Options given before the command's name. No attrs class: ``lrm --help`` need not wait for that import."""
 
     log: str | None
     json: bool
