@@ -1,4 +1,4 @@
-"""What the tests of pure actors share: contexts at a chosen moment, and a run that checks the fold as it goes."""
+"""What the tests of pure actors share: contexts at a chosen moment, and a run that checks fold and codec as it goes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
+from eventstore.codec import encode_event, encode_state
 from eventstore.records import Instant
 from lrm_actors.domain.behavior import Command, Context, Decision, Spec
 
@@ -67,8 +68,10 @@ class Run(Generic[S]):
 
     def _adopt(self, decision: Decision) -> tuple[object, ...]:
         for fact in decision.events:
+            encode_event(fact)  # which raises unless it comes back as it went in; so does the next one
             self.log.append(fact)
             self.state = self.spec.evolve(self.state, fact)
+            encode_state(self.state)
             assert self.state == self.fold()
         self.last = decision
         return decision.events
