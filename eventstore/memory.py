@@ -302,6 +302,8 @@ class MemoryStore:
         for snapshot in batch.snapshots:
             stream = self._streams.get(snapshot.stream, _Stream())
             version = versions.get(snapshot.stream, len(stream.events))
+            if stream.epoch and snapshot.stream not in versions:  # only a write of the stream proves its epoch
+                raise Fenced(f"stream {snapshot.stream!r}", 0, stream.epoch)
             if snapshot.version > version:
                 raise BadRequest("snapshot version", snapshot.version, f"the stream is at {version}")
         for stored in added:

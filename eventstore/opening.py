@@ -75,7 +75,7 @@ def open_store(
     Raises:
         NotALog, LogTooNew, LogLocked, LogNotWritable, OpenError: see each; nothing in the file was changed.
     """
-    log = Path(path).resolve()
+    log = _resolve(path)
     kind = _identify(log, connect, owning=True)
     if kind is None:
         _make_directory(log)
@@ -105,13 +105,21 @@ def open_reader(
     Raises:
         LogNotFound, NotALog, LogTooNew, LogNotReadable, OpenError: see each.
     """
-    log = Path(path).resolve()
+    log = _resolve(path)
     kind = _identify(log, connect, owning=False)
     if kind is None:
         raise LogNotFound(str(log), f"there is no log at {log}")
     immutable = kind == "immutable"
     pool = ReaderPool(partial(open_reading, connect, log, busy_timeout_s=BUSY_TIMEOUT_S, immutable=immutable))
     return SqliteReader(log, pool, unknown=unknown)
+
+
+def _resolve(path: str | os.PathLike[str]) -> Path:
+    """The file that a path leads to, links followed: the lock must lie beside it and nowhere else."""
+    try:
+        return Path(path).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, NUL
+        raise LogNotFound(os.fspath(path), f"{os.fspath(path)!r} is no path: {error}") from error
 
 
 def _own(open_connection: Callable[[], sqlite3.Connection], clock: Callable[[], Instant]) -> Writer:

@@ -87,7 +87,10 @@ class Receipt:
 
 @attrs.frozen
 class Snapshot:
-    """A folded state at a version, kept to shorten recovery. A store keeps the newest three of each stream."""
+    """A folded state at a version, kept to shorten recovery. A store keeps the newest three of each stream.
+
+    One of an acquired stream comes in a batch that also writes to the stream, were it no events: that proves the epoch.
+    """
 
     stream: str
     version: int

@@ -284,7 +284,9 @@ class Writer:
         for attachment in batch.attachments:
             attachments.write(connection, attachment, wall_us)
         for snapshot in batch.snapshots:
-            stream_id, _, version = self._stream(connection, snapshot.stream)
+            stream_id, epoch, version = self._stream(connection, snapshot.stream)
+            if epoch and snapshot.stream not in versions:  # only a write of the stream proves its epoch
+                raise Fenced(f"stream {snapshot.stream!r}", 0, epoch)
             if snapshot.version > version:
                 raise BadRequest("snapshot version", snapshot.version, f"the stream is at {version}")
             snapshots.write(connection, stream_id, snapshot)

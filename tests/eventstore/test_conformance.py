@@ -290,6 +290,21 @@ def test_a_write_without_events_still_checks(store: EventStore) -> None:
     assert b"1" == store.attachment("k").data
 
 
+def test_a_snapshot_of_an_acquired_stream_must_prove_its_epoch(store: EventStore) -> None:
+    """Else a fenced actor could still leave its state as the newest."""
+    old = store.acquire("a")
+    append(store, "a", Counted(1), epoch=old.epoch)
+    snapshot = Snapshot("a", 1, "a/1", b"{}")
+    with pytest.raises(Fenced):
+        store.append(Batch(snapshots=(snapshot,)))
+    new = store.acquire("a")
+    with pytest.raises(Fenced):
+        store.append(Batch((StreamWrite("a", (), 1, old.epoch),), snapshots=(snapshot,)))
+    assert store.snapshot("a") is None
+    store.append(Batch((StreamWrite("a", (), 1, new.epoch),), snapshots=(snapshot,)))
+    assert snapshot == store.snapshot("a")
+
+
 def test_streams_are_listed_with_version_and_epoch(store: EventStore) -> None:
     """By name, optionally by prefix; acquired streams exist before their first event."""
     append(store, "breaker/b", Counted(1))

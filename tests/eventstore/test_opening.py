@@ -225,6 +225,16 @@ def test_a_log_that_is_not_there(path: Path) -> None:
     assert not path.parent.exists()
 
 
+def test_a_path_that_is_none(path: Path) -> None:
+    """Links in a circle, NUL, names too long for any file system."""
+    path.parent.mkdir()
+    path.symlink_to(path)
+    for odd in (str(path), "nul\0", str(path.parent / ("x" * 5000) / "lrm.db")):
+        for opener in OPENERS:
+            with pytest.raises(OpenError):
+                opener(odd)
+
+
 @pytest.mark.parametrize("opener", OPENERS)
 def test_a_log_of_a_later_release(path: Path, opener: Callable[[Path], Any]) -> None:
     """It is told which version it has and which is known."""
