@@ -19,8 +19,8 @@ class Deadline:
     def remaining_s(self, now: Instant) -> float:
         """Seconds until the deadline, between 0 and ``delay_s``.
 
-        On the boot it was set on, the monotonic clock decides. After a reboot only the wall clock is left, which may have
-        jumped; the clamp keeps a jump from making the wait longer than it ever was.
+        On the boot it was set on, the monotonic clock decides. After a reboot only the wall clock is left, which may
+        have jumped; the clamp keeps a jump from making the wait longer than it ever was.
         """
         left = self.monotonic_s - now.monotonic_s if now.boot_id == self.boot_id else self.wall_s - now.wall_s
         return min(max(left, 0.0), self.delay_s)
