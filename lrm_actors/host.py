@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
-T = TypeVar("T")
-
 CALL_TIMEOUT_S = 30.0
 """How long a function of the host may take before the system goes on without it."""
-
-_log = logging.getLogger("lrm_actors.host")
+RUN_TIMEOUT_S = 120.0
+"""The same for a coroutine whose caller bounds it already: this one only ends the wait for a loop that hangs."""
 
 
 @attrs.frozen
@@ -28,7 +25,8 @@ class Component:
 
     name: str
     restart: Callable[[], Any]
-    """Brings it back, from whatever state it is in. Plain or async; raises when it could not."""
+    """Brings it back, from whatever state it is in; raises when it could not. A plain function runs on a thread of its
+    own, where it may block; a coroutine function on the host's loop."""
     clear_caches: Callable[[], Any] | None = None
     """Gives memory back. Plain or async."""
     heartbeat_timeout_s: float | None = None
@@ -39,7 +37,7 @@ class Component:
 
 @runtime_checkable
 class Host(Protocol):
-    """What the system serves: any agent with these four methods, each plain or ``async``."""
+    """What the system serves: any agent with these four methods, each plain or ``async`` but for ``components``."""
 
     def capture(self) -> Any:
         """The agent's state as plain data: dicts, lists, strings, numbers, booleans, None. Called between two steps."""
@@ -57,8 +55,8 @@ class Host(Protocol):
 class HostBridge:
     """Calls the host's functions where they belong, and waits for them with a bound.
 
-    With a loop, coroutine functions and whatever needs a consistent cut of the host's state run on it, between two of
-    its callbacks. Without one, everything runs on the calling thread.
+    With a loop they run on it, between two of its callbacks, so that they find the host's state whole. Without one they
+    run on the calling thread.
     """
 
     def __init__(self, timeout_s: float = CALL_TIMEOUT_S) -> None:
@@ -66,39 +64,36 @@ class HostBridge:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread: int | None = None
 
-    def bind(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        """Serve a host on this loop, called from its thread; None: a host without one."""
+    def bind(self, loop: asyncio.AbstractEventLoop | None, thread: int | None = None) -> None:
+        """Serve a host on this loop, which runs on ``thread``, this one by default; None: a host without a loop."""
         self._loop = loop
-        self._loop_thread = None if loop is None else threading.get_ident()
+        self._loop_thread = threading.get_ident() if thread is None else thread
 
-    def call_at_rest(self, function: Callable[..., Any], *args: object, timeout_s: float | None = None) -> Any:
-        """Call a function that must see the host's state whole: on the loop's thread if there is a loop.
+    def call(self, function: Callable[..., Any], *args: object, timeout_s: float | None = None) -> Any:
+        """Call a function of the host, plain or async, where its state can be trusted.
 
         Raises:
-            TimeoutError: the host did not answer in time; its function is cancelled if it was a coroutine.
+            TimeoutError: the host did not answer in time; its coroutine is cancelled.
         """
         loop = self._usable_loop()
         if loop is None:
-            return _finish(function(*args))
-        return self._on_loop(loop, function, args, self.timeout_s if timeout_s is None else timeout_s)
+            result = function(*args)
+            return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
 
-    def call(self, function: Callable[..., Any], *args: object) -> Any:
-        """Call a function of the host: a coroutine function on its loop, a plain one here, where it may block.
+        async def on_loop() -> Any:
+            result = function(*args)
+            return await result if inspect.isawaitable(result) else result
+
+        return _bounded(loop, on_loop(), self.timeout_s if timeout_s is None else timeout_s, _name_of(function))
+
+    def run_async(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine of the host to its end and wait. Whoever made it bounds it, too.
 
         Raises:
-            TimeoutError: the coroutine did not end in time.
+            TimeoutError: the host's loop does not run.
         """
         loop = self._usable_loop()
-        if loop is not None and inspect.iscoroutinefunction(function):
-            return self._on_loop(loop, function, args, self.timeout_s)
-        result = function(*args)
-        if loop is not None and inspect.isawaitable(result):
-            return self._on_loop(loop, lambda: result, (), self.timeout_s)
-        return _finish(result)
-
-    def plain(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function as a plain one, for whoever calls it from a thread of ours."""
-        return lambda *args: self.call(function, *args)
+        return asyncio.run(coroutine) if loop is None else _bounded(loop, coroutine, RUN_TIMEOUT_S, "a coroutine")
 
     def _usable_loop(self) -> asyncio.AbstractEventLoop | None:
         """The host's loop, unless it is gone, or waiting for us on this very thread."""
@@ -107,31 +102,22 @@ class HostBridge:
             return None
         return loop
 
-    def _on_loop(
-        self, loop: asyncio.AbstractEventLoop, function: Callable[..., Any], args: tuple[object, ...], timeout_s: float
-    ) -> Any:
-        async def run() -> Any:
-            result = function(*args)
-            return await result if inspect.isawaitable(result) else result
 
-        called = asyncio.run_coroutine_threadsafe(run(), loop)
-        try:
-            return called.result(timeout_s)
-        except TimeoutError:
-            if called.done():  # the host's own TimeoutError, not ours
-                raise
-            called.cancel()
-            name = getattr(function, "__qualname__", repr(function))
-            msg = f"{name} of the host did not answer within {timeout_s:g} s"
-            raise TimeoutError(msg) from None
+def _bounded(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], timeout_s: float, name: str) -> Any:
+    called = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    try:
+        return called.result(timeout_s)
+    except TimeoutError:
+        if called.done():  # the host's own TimeoutError, not ours
+            raise
+        called.cancel()
+        msg = f"{name} of the host did not answer within {timeout_s:g} s"
+        raise TimeoutError(msg) from None
 
 
-def _finish(result: Any) -> Any:
-    """Run an awaitable to its end on a loop of its own: a host without a loop may still have coroutine functions."""
-    if not inspect.isawaitable(result):
-        return result
+async def _awaited(result: Any) -> Any:
+    return await result
 
-    async def run() -> Any:
-        return await result
 
-    return asyncio.run(run())
+def _name_of(function: Callable[..., Any]) -> str:
+    return str(getattr(function, "__qualname__", repr(function)))

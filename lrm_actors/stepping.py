@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import ContextVar
@@ -71,12 +71,16 @@ class Stepping:
 
     Args:
         boundary: lets a capture in between two steps.
+        on_begin: called when a step is about to begin.
         timeout_s: how long the journal may take to store the begin or the end of a step.
     """
 
-    def __init__(self, boundary: StepBoundary, *, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, boundary: StepBoundary, *, on_begin: Callable[[], object] = lambda: None, timeout_s: float = 30.0
+    ) -> None:
         self.boundary = boundary
         self.timeout_s = timeout_s
+        self._on_begin = on_begin
         self._lock = threading.Lock()
         self._inside = 0
 
@@ -87,6 +91,7 @@ class Stepping:
         scope is gone, so nobody will ever end it.
         """
         try:
+            self._on_begin()
             journal = asking.state(JOURNAL)
             left = journal.open if journal.open is not None and journal.open.begun_in_start == journal.start else None
             if left is not None and not self._inside:

@@ -19,6 +19,9 @@ ACTOR_PREFIX, COMPONENT_PREFIX = "actor:", "component:"
 CHECKPOINTER = f"{ACTOR_PREFIX}checkpointer"
 """What a failure is put down to that no component of the host had, but a checkpoint."""
 
+NOT_TAKEN = frozenset(("NoCapture", checkpointer.INTERRUPTED))
+"""Errors of checkpoints that nothing is wrong with: the host gives no state, or its process ended."""
+
 
 # --- to the analyzer: what failed, and how the recovery went ------------------------------------------------------
 
@@ -56,7 +59,9 @@ def _given_up(event: supervisor.ChildGivenUp, _: Record) -> Command | None:
     return analyzer.NoteRecovery(component, ok=False) if component else None
 
 
-def _checkpoint_failed(event: checkpointer.CheckpointFailed, _: Record) -> Command:
+def _checkpoint_failed(event: checkpointer.CheckpointFailed, _: Record) -> Command | None:
+    if event.error in NOT_TAKEN:
+        return None
     facts = analyzer.FailureFacts(
         CHECKPOINTER, class_names=(event.error,), message=event.message, observation="checkpoint_failed"
     )

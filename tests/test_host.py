@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import threading
 from collections.abc import Iterable
 
 import pytest
 
 from lrm_actors.host import Component, Host, HostBridge
-from lrm_actors.offload import off_loop
+from lrm_actors.offload import off_loop, start_thread
 
 
 class ExampleHost:
@@ -35,7 +34,7 @@ def test_any_object_with_the_four_methods_is_a_host() -> None:
     assert not isinstance(object(), Host)
 
 
-def test_what_must_see_the_state_whole_runs_on_the_loops_thread() -> None:
+def test_functions_of_the_host_run_on_its_loop() -> None:
     """Plain and async functions alike: a cut through the host's state falls between two of its callbacks."""
 
     async def main() -> None:
@@ -47,26 +46,9 @@ def test_what_must_see_the_state_whole_runs_on_the_loops_thread() -> None:
             await asyncio.sleep(0)
             return threading.get_ident()
 
-        assert mine == await off_loop(lambda: bridge.call_at_rest(threading.get_ident))
-        assert mine == await off_loop(lambda: bridge.call_at_rest(later))
-
-    asyncio.run(main())
-
-
-def test_a_plain_restart_runs_beside_the_loop_and_an_async_one_on_it() -> None:
-    """A restart that blocks, as starting a process does, must not stall the agent."""
-
-    async def main() -> None:
-        bridge = HostBridge()
-        bridge.bind(asyncio.get_running_loop())
-        mine = threading.get_ident()
-
-        async def restart() -> int:
-            return threading.get_ident()
-
-        assert mine != await off_loop(lambda: bridge.call(threading.get_ident))
-        assert mine == await off_loop(lambda: bridge.call(restart))
-        assert mine == await off_loop(bridge.plain(functools.partial(restart)))
+        assert mine == await off_loop(lambda: bridge.call(threading.get_ident))
+        assert mine == await off_loop(lambda: bridge.call(later))
+        assert mine == await off_loop(lambda: bridge.run_async(later()))
 
     asyncio.run(main())
 
@@ -85,7 +67,7 @@ def test_a_host_that_does_not_answer_ends_in_a_timeout_and_its_coroutine_is_canc
         bridge = HostBridge()
         bridge.bind(asyncio.get_running_loop())
         with pytest.raises(TimeoutError, match="did not answer"):
-            await off_loop(lambda: bridge.call_at_rest(never, timeout_s=0.01))
+            await off_loop(lambda: bridge.call(never, timeout_s=0.01))
         await off_loop(lambda: cancelled.wait(30))
 
     asyncio.run(main())
@@ -102,7 +84,7 @@ def test_the_hosts_own_timeout_is_told_as_it_is() -> None:
         bridge = HostBridge()
         bridge.bind(asyncio.get_running_loop())
         with pytest.raises(TimeoutError, match=r"^the site$"):
-            await off_loop(lambda: bridge.call_at_rest(fail))
+            await off_loop(lambda: bridge.call(fail))
 
     asyncio.run(main())
 
@@ -114,5 +96,17 @@ def test_without_a_loop_plain_and_async_functions_run_on_the_calling_thread() ->
     async def capture() -> int:
         return threading.get_ident()
 
-    assert threading.get_ident() == bridge.call_at_rest(capture)
+    assert threading.get_ident() == bridge.call(capture)
     assert threading.get_ident() == bridge.call(threading.get_ident)
+    assert threading.get_ident() == bridge.run_async(capture())
+
+
+def test_a_loop_that_is_gone_is_not_waited_for() -> None:
+    """After the host's loop has ended, its functions are called without it."""
+    bridge = HostBridge()
+
+    async def bind() -> None:
+        bridge.bind(asyncio.get_running_loop())
+
+    asyncio.run(bind())
+    assert start_thread(lambda: bridge.call(lambda: "called")).result(30) == "called"

@@ -1,0 +1,69 @@
+"""The mode for hosts without an event loop: the same words, as plain calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from lrm_actors import operations
+from lrm_actors.domain.checkpointer import MANUAL
+from lrm_actors.engine import STOP_DEADLINE_S, Engine
+from lrm_actors.stepping import BlockingStepScope
+from lrm_actors.words import Words
+
+
+class BlockingCheckpoints:
+    """The checkpoints there are."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def list_checkpoints(self) -> list[str]:
+        """Ids of those that can be recovered from, newest first."""
+        return operations.list_checkpoints(self._engine)
+
+
+class BlockingMode(Words):
+    """What ``with mode as blocking:`` gives. Each word means what it means in ``LongRunningMode``."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.checkpointer = BlockingCheckpoints(engine)
+
+    def __enter__(self) -> Self:
+        self.start_monitoring()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._engine.stop(reason="stop" if kind is None else f"stop after {kind.__name__}")
+
+    def start_monitoring(self) -> None:
+        """See ``LongRunningMode.start_monitoring``."""
+        self._engine.start()
+
+    def stop_monitoring(self, deadline_s: float = STOP_DEADLINE_S) -> None:
+        """See ``LongRunningMode.stop_monitoring``."""
+        self._engine.stop(deadline_s)
+
+    def handle_failure(self, error: BaseException, context: Mapping[str, Any] | None = None) -> str:
+        """See ``LongRunningMode.handle_failure``."""
+        return operations.handle_failure(self._engine, error, context)
+
+    def recover_from_checkpoint(self, checkpoint_id: str | None = None) -> bool:
+        """See ``LongRunningMode.recover_from_checkpoint``."""
+        return operations.recover(self._engine, checkpoint_id)
+
+    def take_checkpoint(self, reason: str = "by hand", *, kind: str = MANUAL) -> str:
+        """See ``LongRunningMode.take_checkpoint``."""
+        return operations.take_checkpoint(self._engine, reason, kind=kind)
+
+    def get_health_report(self) -> dict[str, Any]:
+        """See ``LongRunningMode.get_health_report``."""
+        return operations.health_report(self._engine)
+
+    def step(self, name: str) -> BlockingStepScope:
+        """See ``LongRunningMode.step``."""
+        return BlockingStepScope(self._engine, self._engine.stepping, name)

@@ -1,0 +1,170 @@
+"""The long-running mode of one agent: what a host starts, asks and stops.
+
+Talks to the engine, and through threads beside the loop only: no call of it holds the host's event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from lrm_actors import operations
+from lrm_actors.blocking import BlockingMode
+from lrm_actors.domain.checkpointer import MANUAL
+from lrm_actors.engine import STOP_DEADLINE_S, Engine
+from lrm_actors.host import Host
+from lrm_actors.offload import off_loop
+from lrm_actors.settings import LongRunningSettings
+from lrm_actors.stepping import AsyncStepScope
+from lrm_actors.words import CommittedStep, Component, OpenStep, Recovery, Words
+
+__all__ = ["CommittedStep", "Component", "LongRunningMode", "OpenStep", "Recovery"]
+
+
+T = TypeVar("T")
+
+
+class Checkpoints:
+    """The checkpoints there are."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def list_checkpoints(self) -> list[str]:
+        """Ids of those that can be recovered from, newest first."""
+        return operations.list_checkpoints(self._engine)
+
+
+class LongRunningMode(Words):
+    """Keeps one agent alive: supervises its components, watches its health, remembers its steps and its state.
+
+    Use it as ``async with LongRunningMode(settings) as mode:``, or without an event loop as
+    ``with LongRunningMode(settings) as mode:``, where the same words are plain calls. It can be started again after it
+    was stopped. Switched off (``enable_long_running_mode=False``, the default), it does nothing: no file, no thread,
+    every guard lets everything through, and the health report still has every key.
+
+    Args:
+        settings: the defaults when not given; the mode follows every assignment to them.
+        host: an object with ``capture``, ``restore``, ``components`` and ``gate``. What it would give can also be given
+            piece by piece, with ``capture_with``, ``restore_with`` and ``register_component``.
+        predecessor_exit: exit status of the process before this one, if its parent knows; negative: ended by that
+            signal.
+    """
+
+    def __init__(
+        self,
+        settings: LongRunningSettings | None = None,
+        host: Host | None = None,
+        *,
+        predecessor_exit: int | None = None,
+    ) -> None:
+        super().__init__(Engine(settings if settings is not None else LongRunningSettings(), host, predecessor_exit))
+        self.checkpointer = Checkpoints(self._engine)
+        self.blocking = BlockingMode(self._engine)
+        """The same mode as plain calls."""
+
+    async def __aenter__(self) -> Self:
+        await self.start_monitoring()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stop(STOP_DEADLINE_S, "stop" if kind is None else f"stop after {kind.__name__}")
+
+    def __enter__(self) -> BlockingMode:
+        return self.blocking.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.blocking.__exit__(kind, error, trace)
+
+    async def start_monitoring(self) -> None:
+        """Own the log and start the actors. Nothing happens if they run already.
+
+        Raises:
+            OpenError: the log cannot be owned; its leaves say why and what to do.
+            AskError: the actors did not come up.
+        """
+        loop = asyncio.get_running_loop()
+        thread = threading.get_ident()
+        await self._beside(lambda: self._engine.start(loop, thread), abandoned=self._engine.stop)
+
+    async def stop_monitoring(self, deadline_s: float = STOP_DEADLINE_S) -> None:
+        """Take a last checkpoint if there is time, stop the actors and let go of the log.
+
+        Idempotent. Afterwards ``exit_code`` says whether everything ended in order; what hangs is left behind.
+
+        Args:
+            deadline_s: seconds for all of it.
+        """
+        await self._stop(deadline_s, "stop")
+
+    async def _stop(self, deadline_s: float, reason: str) -> None:
+        await self._beside(lambda: self._engine.stop(deadline_s, reason=reason))
+
+    async def _beside(self, function: Callable[[], T], *, abandoned: Callable[[], object] | None = None) -> T:
+        """Run a blocking call beside the loop. Switched off, there is nothing to wait for, and no thread to start."""
+        if self._engine.is_off:
+            return function()
+        return await off_loop(function, abandoned=abandoned)
+
+    async def handle_failure(self, error: BaseException, context: Mapping[str, Any] | None = None) -> str:
+        """Put a failure on record, and have it recovered from, unless ``enable_auto_recovery`` is off.
+
+        Args:
+            error: what was raised.
+            context: ``component``: what of the host failed; ``step``: in which step, the open one by default.
+
+        Returns: the strategy that suits it, one of ``lrm_actors.domain.analyzer.STRATEGIES``.
+        """
+        return await self._beside(lambda: operations.handle_failure(self._engine, error, context))
+
+    async def recover_from_checkpoint(self, checkpoint_id: str | None = None) -> bool:
+        """Give the host the state of a checkpoint back; ``last_recovery`` says what it was and which steps follow.
+
+        Call it after the start and before the first step. With False and ``last_recovery``, there is no checkpoint but
+        there may be steps from the beginning; with False and no ``last_recovery``, nothing could be restored, and the
+        log says why.
+
+        Args:
+            checkpoint_id: this one and no other; None: the best there is, past damaged ones.
+
+        Raises:
+            NotRunning: the mode was not started.
+            StepOrder: called inside a step.
+        """
+        return await self._beside(lambda: operations.recover(self._engine, checkpoint_id))
+
+    async def take_checkpoint(self, reason: str = "by hand", *, kind: str = MANUAL) -> str:
+        """Take a checkpoint now and wait until it is in the log.
+
+        Args:
+            reason: kept with it.
+            kind: ``manual``, or ``emergency``, which may be taken inside a step.
+
+        Returns: its id; "" while the mode is switched off.
+
+        Raises:
+            NotCapturable: the host's state could not be captured.
+            StepOrder: called inside a step.
+            TimeoutError: the host did not come to the end of a step, or its function to an end, in time.
+            NotRunning, AskError: the log cannot be written now.
+        """
+        return await self._beside(lambda: operations.take_checkpoint(self._engine, reason, kind=kind))
+
+    async def get_health_report(self) -> dict[str, Any]:
+        """How the agent is, as JSON data with every key always present. Reading it changes nothing."""
+        return await self._beside(lambda: operations.health_report(self._engine))
+
+    def step(self, name: str) -> AsyncStepScope:
+        """One step of the agent: ``async with mode.step("fetch") as step: ...; step.result = {...}``.
+
+        Its begin is in the log before the body runs, its result before the block is left. An exception abandons it.
+        Change the host's state inside the body: a checkpoint is taken between two steps.
+        """
+        return AsyncStepScope(self._engine, self._engine.stepping, name)

@@ -1,0 +1,133 @@
+"""What the asynchronous and the blocking mode say alike: every word that answers at once.
+
+Talks to the engine. None of these waits for an actor, a file or the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lrm_actors.domain import modes
+from lrm_actors.domain.journal import OpenStep
+from lrm_actors.engine import Engine
+from lrm_actors.host import Component
+from lrm_actors.recovery import CommittedStep, Recovery
+
+if TYPE_CHECKING:
+    from eventstore.protocol import EventReader
+    from lrm_actors.actors.breaker import CircuitBreaker
+    from lrm_actors.settings import LongRunningSettings
+
+__all__ = ["CommittedStep", "Component", "OpenStep", "Recovery", "Words"]
+
+
+class Words:
+    """The part of a mode's interface that is the same in both of its forms."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def settings(self) -> LongRunningSettings:
+        """Assign to its fields at any time; the change holds at once."""
+        return self._engine.settings
+
+    @property
+    def running(self) -> bool:
+        """Whether the log is owned and the actors are up."""
+        return self._engine.running is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """After the stop: 0 if everything ended in order, 70 if something had to be left behind. None before."""
+        return self._engine.exit_code
+
+    @property
+    def last_recovery(self) -> Recovery | None:
+        """What the last recovery found: the state, and the steps that come after it. None before the first."""
+        return self._engine.last_recovery
+
+    @property
+    def operation_mode(self) -> str:
+        """``normal``, ``degraded``, ``minimal`` or ``recovery``."""
+        running = self._engine.running
+        return str(running.system.state(modes.NAME).mode) if running is not None else modes.NORMAL
+
+    def should_run(self, name: str, criticality: str = "critical") -> bool:
+        """Whether a piece of work is to be done now, or shed to preserve resources.
+
+        Args:
+            name: of the work, for whoever reads the code.
+            criticality: ``sheddable``, ``sheddable_plus``, ``critical`` or ``critical_plus``.
+
+        Raises:
+            CommandRefused: there is no such criticality.
+        """
+        running = self._engine.running
+        state = running.system.state(modes.NAME) if running is not None else modes.ModesState()
+        return modes.should_run(state, criticality)
+
+    def register_component(
+        self,
+        name: str,
+        *,
+        restart: Callable[[], Any],
+        clear_caches: Callable[[], Any] | None = None,
+        heartbeat_timeout_s: float | None = None,
+        exit_status: Callable[[], int | None] | None = None,
+    ) -> None:
+        """Have a part of the host looked after: it is restarted when it exits, or falls silent.
+
+        Args:
+            name: as ``heartbeat`` and ``handle_failure`` name it; the same name again replaces it.
+            restart: brings it back from whatever state it is in, or raises. A plain function runs on a thread of its
+                own, where it may block; what a coroutine function returns is awaited on the host's loop.
+            clear_caches: gives memory back. As ``restart``.
+            heartbeat_timeout_s: how long it may say nothing; None: it sends no heartbeats.
+            exit_status: None while it lives, then its exit status, negative for a signal. Must answer at once.
+
+        Raises:
+            SettingsError: the name is empty, or the timeout is not above 0.
+        """
+        self._engine.register(Component(name, restart, clear_caches, heartbeat_timeout_s, exit_status))
+
+    def heartbeat(self, name: str) -> None:
+        """The component is alive. Costs next to nothing; call it from any thread, as often as you like.
+
+        Raises:
+            NoSuchActor: no component of this name was registered.
+        """
+        self._engine.registry.heartbeat(name)
+
+    def capture_with(self, function: Callable[[], Any]) -> None:
+        """Take the host's state with this function, plain or async, which returns plain data.
+
+        It is called between two steps, on the host's loop if there is one; in a host without a loop on a thread of
+        ours, while no step can begin. Change the state inside steps only, and it is always whole.
+        """
+        self._engine.capturing.capture_with(function)
+
+    def restore_with(self, function: Callable[[Any], Any]) -> None:
+        """Give a state back to the host with this function, plain or async. See ``capture_with``."""
+        self._engine.capturing.restore_with(function)
+
+    def get_circuit_breaker(self, service: str) -> CircuitBreaker:
+        """The guard of a service, the same one each time. It remembers failures across restarts of the process."""
+        return self._engine.guards.get(service)
+
+    @property
+    def circuit_breakers(self) -> dict[str, CircuitBreaker]:
+        """The guards there are, by service."""
+        return self._engine.guards.all()
+
+    def reader(self) -> EventReader:
+        """Read the log, also while it is written. Close it after use.
+
+        Raises:
+            LogNotFound: there is none yet.
+        """
+        from eventstore.opening import open_reader
+
+        running = self._engine.running
+        return open_reader(running.path if running is not None else self._engine.settings.log_path)
