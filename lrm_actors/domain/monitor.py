@@ -14,6 +14,7 @@ import attrs
 from eventstore.events import event
 from eventstore.records import Instant
 from lrm_actors.domain.behavior import NOTHING, Command, Context, Decision, Effect, Spec, StartTimer, then
+from lrm_actors.domain.exits import describe_exit
 from lrm_actors.domain.health import (
     CRITICAL,
     FAILING,
@@ -193,7 +194,7 @@ class ComponentExited:
     component: str
     exit_status: int | None
     description: str
-    """``exit by signal 9`` or ``exit status 1``."""
+    """``exit by signal 9 (SIGKILL)`` or ``exit status 1``."""
 
 
 @event("monitor.component_resumed", 1)
@@ -413,13 +414,6 @@ def recent_failures(state: MonitorState, now: Instant) -> dict[str, bool]:
         return {}
     since_s = now.monotonic_s - state.config.failing_window_s
     return {name: name in state.well_again for name, at_s in state.failed_at_s.items() if at_s >= since_s}
-
-
-def describe_exit(exit_status: int | None) -> str:
-    """``exit by signal 9``, ``exit status 1``."""
-    if exit_status is None:
-        return "exit, status unknown"
-    return f"exit by signal {-exit_status}" if exit_status < 0 else f"exit status {exit_status}"
 
 
 def _with_health(state: MonitorState, fact: object, ctx: Context, *, only_worse: bool = False) -> Decision:

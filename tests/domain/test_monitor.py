@@ -257,7 +257,7 @@ def test_heartbeats_are_not_judged_after_a_hold_up(run: Run[MonitorState]) -> No
     """When the check itself came late by half a timeout, this process was suspended, and only exits are believed."""
     gone = Observation("worker", 11.0, 10.0, exited=True, exit_status=-9)
     assert () == run.tell(RecordObservations((late("browser"),), gap_s=5.0))
-    assert (ComponentExited("worker", -9, "exit by signal 9"),) == run.tell(
+    assert (ComponentExited("worker", -9, "exit by signal 9 (SIGKILL)"),) == run.tell(
         RecordObservations((late("browser"), gone), gap_s=5.0)
     )
     assert 1 == len(run.tell(RecordObservations((late("browser"),), gap_s=4.9)))
@@ -265,7 +265,7 @@ def test_heartbeats_are_not_judged_after_a_hold_up(run: Run[MonitorState]) -> No
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(0, "exit status 0"), (1, "exit status 1"), (-9, "exit by signal 9"), (None, "exit, status unknown")],
+    [(0, "exit status 0"), (1, "exit status 1"), (-9, "exit by signal 9 (SIGKILL)"), (None, "exit status unknown")],
 )
 def test_every_exit_is_told(run: Run[MonitorState], status: int | None, words: str) -> None:
     """Also one with status 0: the component is gone."""
