@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from eventstore import events as registry
 from eventstore.memory import MemoryStore
 from eventstore.opening import open_store
 from eventstore.protocol import EventStore
@@ -40,3 +42,14 @@ def sqlite_store(path: Path, clock: FakeClock) -> Iterator[SqliteStore]:
     """A new, empty store in a file."""
     with open_store(path, clock=clock) as made:
         yield made
+
+
+@pytest.fixture
+def registered() -> Iterator[None]:
+    """Event types and upcasters that a test declares are forgotten again."""
+    tables: list[dict[Any, Any]] = [registry._by_class, registry._by_name, registry._upcasters]
+    kept = [dict(table) for table in tables]
+    yield
+    for table, before in zip(tables, kept, strict=True):
+        table.clear()
+        table.update(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from typing import Any
@@ -98,6 +99,23 @@ def io_error(code: int = sqlite3.SQLITE_IOERR) -> sqlite3.OperationalError:
     error = sqlite3.OperationalError("the disk failed")
     error.sqlite_errorcode = code
     return error
+
+
+def in_child(work: Callable[[], object]) -> str:
+    """What a forked child got from ``work``: its result, or the name of what it raised. It ends without closing."""
+    receiving, sending = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            answer = repr(work())
+        except BaseException as error:
+            answer = type(error).__name__
+        os.write(sending, answer.encode())
+        os._exit(0)
+    os.close(sending)
+    os.waitpid(child, 0)
+    with os.fdopen(receiving) as pipe:
+        return pipe.read()
 
 
 def append(

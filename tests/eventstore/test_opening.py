@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,17 +26,15 @@ from eventstore.errors import (
     LogTooNew,
     NotALog,
     OpenError,
-    StoreClosed,
 )
 from eventstore.opening import open_reader, open_store, system_instant
 from eventstore.schema import APPLICATION_ID, SCHEMA_VERSION
 from eventstore.store import SqliteStore
-from tests.eventstore.support import Counted, Fault, append, counts, faulty, io_error
+from tests.eventstore.support import Counted, Fault, append, counts, faulty, in_child, io_error
 
 OPENERS = [open_store, open_reader]
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:This process .* is multi-threaded:DeprecationWarning"
-)  # other tests' threads
+# Threads that other tests left behind
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
 def mode(path: Path) -> int:
@@ -49,23 +46,6 @@ def fill(path: Path, *numbers: int) -> None:
     """Make a log that was closed well."""
     with open_store(path) as store:
         append(store, "a", *(Counted(n) for n in numbers))
-
-
-def in_child(work: Callable[[], object]) -> str:
-    """What a forked child got from ``work``: its result, or the name of what it raised. It ends without closing."""
-    receiving, sending = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            answer = repr(work())
-        except BaseException as error:
-            answer = type(error).__name__
-        os.write(sending, answer.encode())
-        os._exit(0)
-    os.close(sending)
-    os.waitpid(child, 0)
-    with os.fdopen(receiving) as pipe:
-        return pipe.read()
 
 
 # --- making and taking --------------------------------------------------------------------------------------------
@@ -377,91 +357,6 @@ def test_a_directory_that_may_not_be_looked_into(locked_away: Path) -> None:
     for opener in OPENERS:
         with pytest.raises(OpenError):
             opener(locked_away)
-
-
-# --- other processes and threads ----------------------------------------------------------------------------------
-
-
-def test_a_reader_sees_what_the_owner_commits(sqlite_store: SqliteStore, path: Path) -> None:
-    """At once, without locking the owner out, and after the owner has gone."""
-    with open_reader(path) as reader:
-        records = reader.tail(poll_s=0.001)
-        for n in range(3):
-            append(sqlite_store, "a", Counted(n))
-            assert n == next(records).event.n
-            assert n + 1 == reader.head
-        sqlite_store.close()
-        assert [0, 1, 2] == counts(reader, "a")
-        assert 0 == reader.statistics().owner_epoch
-        assert reader.statistics().size_bytes > 0
-
-
-def test_a_reader_can_read_a_killed_log(path: Path) -> None:
-    """Its WAL is read as it lies, with and without the shared memory file."""
-    in_child(lambda: append(open_store(path), "a", Counted(1)))
-    for file in ("none", "lrm.db-shm"):
-        path.with_name(file).unlink(missing_ok=True)
-        assert path.with_name("lrm.db-wal").stat().st_size > 0
-        with open_reader(path) as reader:
-            assert [1] == counts(reader, "a")
-            assert reader.verify().ok
-
-
-def test_a_forked_child_cannot_use_the_handles(sqlite_store: SqliteStore, path: Path) -> None:
-    """Not to read, not to write, not even after closing; the parent notices nothing."""
-    append(sqlite_store, "a", Counted(1))
-    with open_reader(path) as reader:
-        assert 1 == reader.head == sqlite_store.head
-        for use in (
-            lambda: sqlite_store.head,
-            lambda: reader.head,
-            lambda: append(sqlite_store, "a", Counted(2)),
-            lambda: sqlite_store.acquire("a"),
-            sqlite_store.settle,
-        ):
-            assert "StoreClosed" == in_child(use)
-        assert "None" == in_child(sqlite_store.close) == in_child(reader.close)
-        assert "LogLocked" == in_child(lambda: open_store(path))
-        assert "1" == in_child(lambda: open_reader(path).head)
-        assert 1 == reader.head
-    append(sqlite_store, "a", Counted(2))
-    assert [1, 2] == counts(sqlite_store, "a")
-
-
-def test_a_forked_child_does_not_keep_the_log_locked(path: Path) -> None:
-    """It outlives its parent's ownership without holding the lock."""
-    store = open_store(path)
-    receiving, sending = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(sending)
-        os.read(receiving, 1)  # until the parent lets go
-        os._exit(0)
-    store.close()
-    with open_store(path) as again:
-        assert 2 == again.owner_epoch
-    os.close(sending)
-    os.close(receiving)
-    os.waitpid(child, 0)
-
-
-def test_readers_on_many_threads_share_few_connections(sqlite_store: SqliteStore) -> None:
-    """Each read is short, so that more threads than connections come along; closing closes them all."""
-    append(sqlite_store, "a", *(Counted(n) for n in range(3000)))
-    found: list[int] = []
-    threads = [threading.Thread(target=lambda: found.append(len(counts(sqlite_store, "a")))) for _ in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [3000] * 12 == found
-    assert len(sqlite_store._pool._idle) <= 4
-    half_read = sqlite_store.read()
-    next(half_read)
-    sqlite_store.close()
-    assert [] == sqlite_store._pool._idle
-    with pytest.raises(StoreClosed):
-        list(half_read)
 
 
 def test_the_moment_is_told_by_both_clocks() -> None:
