@@ -86,7 +86,7 @@ def error_codes() -> dict[str, list[str]]:
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
 
-    def subclasses(cls: type) -> Iterator[type]:
+    def subclasses(cls: type[Exception]) -> Iterator[type[Exception]]:
         for sub in cls.__subclasses__():
             if sub.__module__.startswith(("lrm_actors.", "eventstore.")):
                 yield sub

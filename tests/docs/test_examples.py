@@ -11,7 +11,14 @@ from tests.docs.markdown import ROOT
 from tests.docs.snippets import matches
 
 EXAMPLES = ROOT / "docs/examples"
+CHAIN = (
+    "supervisor.child_restarted\nsupervisor.restart_started\nsupervisor.restart_scheduled\nsupervisor.child_failed\n"
+    "analyzer.recovery_chosen\nanalyzer.failure_recorded\nmonitor.component_exited"
+)
 SAYS = {
+    "count_lines.py": ("knew 0 modules, counted …, … lines in all", "knew …, counted 0, … lines in all"),
+    "count_lines_blocking.py": ("knew 0 modules, counted …, … lines in all", "knew …, counted 0, … lines in all"),
+    "killed_worker.py": (CHAIN, CHAIN),
     "reading_list.py": (
         "Middlemarch is book 1 on the shelf, because of position 3\nto read: Walden",
         "Middlemarch is book 2 on the shelf, because of position 6\nto read: Walden",
