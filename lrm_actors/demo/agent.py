@@ -65,20 +65,20 @@ class Agent:
         self._watch = watch.begin(options.rounds, watch.front_of(options.url))
         self._mode = LongRunningMode(settings(options), predecessor_exit=options.predecessor_exit)
         self._browser = Browser(timeout_s=options.timeout_s, heartbeat=lambda: self._mode.heartbeat(BROWSER))
+        self._mode.register_component(
+            BROWSER,
+            restart=self._browser.restart,
+            heartbeat_timeout_s=HEARTBEAT_TIMEOUT_S,
+            exit_status=self._browser.exit_status,
+        )
+        self._mode.capture_with(lambda: watch.to_data(self._watch))
+        self._mode.restore_with(self._restore)
 
     async def run(self) -> int:
         """Watch until all rounds are made and the report is told; returns the exit code."""
-        self._mode.capture_with(lambda: watch.to_data(self._watch))
-        self._mode.restore_with(self._restore)
         try:
+            await self._browser.restart()
             async with self._mode:
-                await self._browser.restart()
-                self._mode.register_component(
-                    BROWSER,
-                    restart=self._browser.restart,
-                    heartbeat_timeout_s=HEARTBEAT_TIMEOUT_S,
-                    exit_status=self._browser.exit_status,
-                )
                 await self._resume()
                 await self._watch_site()
         finally:
@@ -113,7 +113,8 @@ class Agent:
             if self._watch.round > 1 and not self._watch.seen:
                 await self._wait_for_change()
             async with self._mode.step(todo.name) as step:
-                tell(say="begun", step=step.number, name=todo.name, repeated=step.repeated)
+                visit = isinstance(todo, watch.Visit)
+                tell(say="begun", step=step.number, name=todo.name, visit=visit, repeated=step.repeated)
                 if isinstance(todo, watch.Visit):
                     step.result = self._result(todo.path, await self._fetch(todo.path, step.number))
                 else:

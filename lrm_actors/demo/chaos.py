@@ -61,10 +61,12 @@ class Chaos:
         """How many faults are still to be done."""
         return len(self._left)
 
-    def heard_begun(self, step: int) -> None:
-        """The agent has begun a step."""
+    def heard_begun(self, step: int, *, visit: bool) -> None:
+        """The agent has begun a step, which is the visit of a page or not."""
         self._step = step
-        if self._recovering is None and self._due_s is None and self._left and step >= self._left[0].step:
+        if self._recovering is not None or self._due_s is not None or not visit:
+            return
+        if self._left and step >= self._left[0].step:
             self._due_s = time.monotonic() + self._left[0].offset_s
 
     def heard_acknowledged(self, step: int) -> None:

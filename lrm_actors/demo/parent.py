@@ -17,7 +17,7 @@ from typing import IO, Any
 import attrs
 import psutil
 
-from eventstore import Record, open_reader
+from eventstore import Record
 from eventstore.opening import system_instant
 from lrm_actors.demo import telling
 from lrm_actors.demo.agent_process import AgentProcess, Exited, Said
@@ -26,6 +26,7 @@ from lrm_actors.demo.injected import Injected
 from lrm_actors.demo.ledger import STEP_COMMITTED, Acknowledged, Begun
 from lrm_actors.demo.plan import Planned
 from lrm_actors.demo.site import Site
+from lrm_actors.inspect import open_log
 
 TAIL_POLL_S = 0.05
 UNPLANNED_EXITS = 3
@@ -154,7 +155,7 @@ class Parent:
                 self._follow(message["log"])
             case "begun":
                 self._watched.begun.append(Begun(message["step"], start))
-                self._chaos.heard_begun(message["step"])
+                self._chaos.heard_begun(message["step"], visit=message["visit"])
             case "acked":
                 self._watched.acknowledged.append(Acknowledged(message["step"], message["digest"], start))
                 self._chaos.heard_acknowledged(message["step"])
@@ -205,7 +206,7 @@ class Parent:
             self._tail.start()
 
     def _tail_log(self, log: str) -> None:
-        reader = open_reader(log, unknown="placeholder")
+        reader = open_log(log)
         try:
             for record in reader.tail(poll_s=TAIL_POLL_S, stop=self._over.is_set):
                 self._inbox.put(record)

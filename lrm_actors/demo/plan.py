@@ -37,7 +37,8 @@ class Planned:
     """From 1, in the order in which they are done."""
     kind: Kind
     step: int
-    """It is armed when the agent begins this step, and not before the last one is recovered from."""
+    """It is armed when the agent begins to fetch a page in this step or one after it, and not before the last fault is
+    recovered from."""
     offset_s: float
     """How long after that it is done."""
 
@@ -50,13 +51,16 @@ FAULTS = (
     Kind.KILL_AGENT,
     Kind.KILL_AGENT,
     Kind.KILL_AGENT,
+    Kind.KILL_AGENT,
     Kind.KILL_WORKER,
     Kind.FREEZE_WORKER,
     Kind.SITE_HANGS,
     Kind.SITE_FAILS,
 )
-INSIDE_S = (0.02, 0.08)
+INSIDE_S = (0.02, 0.1)
 """Offsets that fall inside a step, while the site is thinking."""
+KILLS_INSIDE = 2
+"""So many kills of the agent fall inside a step, so that it is in doubt and repeated."""
 ANYWHERE_S = (0.0, 0.4)
 """Offsets that fall inside a step, or between it and the next."""
 LAST_STEPS_SPARED = 4
@@ -68,7 +72,7 @@ def make_plan(seed: int, steps: int, *, site_faults: bool = True) -> tuple[Plann
     """The plan of one seed; the same arguments give the same plan.
 
     The faults come in random order, one in each of as many equal stretches of the run, so there is progress between any
-    two of them. The first kill falls inside a step, so that one step at least is in doubt and repeated.
+    two of them. The first kills of the agent fall inside a step.
 
     Args:
         seed: any integer.
@@ -89,7 +93,8 @@ def make_plan(seed: int, steps: int, *, site_faults: bool = True) -> tuple[Plann
     for index, kind in enumerate(kinds):
         begin = first + (last - first + 1) * index // len(kinds)
         end = first + (last - first + 1) * (index + 1) // len(kinds)
-        inside = kind is Kind.KILL_AGENT and all(one.kind is not Kind.KILL_AGENT for one in planned)
+        kills = sum(one.kind is Kind.KILL_AGENT for one in planned)
+        inside = kind is Kind.KILL_AGENT and kills < KILLS_INSIDE
         offset_s = round(draw.uniform(*(INSIDE_S if inside else ANYWHERE_S)), 3)
         planned.append(Planned(index + 1, kind, draw.randrange(begin, end), offset_s))
     return tuple(planned)

@@ -21,7 +21,7 @@ from lrm_actors.demo.plan import Planned, make_plan
 from lrm_actors.demo.site import Site
 from lrm_actors.demo.verdict import Evidence, Verdict, judge
 
-SITE_LATENCY_S = 0.1
+SITE_LATENCY_S = 0.15
 PACE_S = 0.25
 OWN_TIMEOUT_S = 0.6
 """For our own site, which answers at once or never."""

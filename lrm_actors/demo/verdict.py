@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from eventstore import EventReader, Instant, open_reader
+from eventstore import EventReader, Instant
 from eventstore.opening import system_instant
 from lrm_actors.demo import table, watch
 from lrm_actors.demo.compare import (
@@ -23,7 +23,7 @@ from lrm_actors.demo.compare import (
 from lrm_actors.demo.ledger import STEP_COMMITTED, STEP_REPEATED, Ledger, keep
 from lrm_actors.demo.parent import Watched, Watching
 from lrm_actors.demo.plan import Planned
-from lrm_actors.inspect import why
+from lrm_actors.inspect import open_log, why
 
 SCHEMA = "lrm.demo/1"
 ERRORS_SHOWN = 2000
@@ -131,7 +131,7 @@ def _read_log(evidence: Evidence) -> tuple[Comparison, Ledger, dict[str, Any] | 
     if not watched.log:
         comparison = compare(watched.injected, (), own_site=evidence.own_site)
         return comparison, keep(watched.acknowledged, watched.begun, (), ()), None
-    reader = open_reader(watched.log, unknown="placeholder")
+    reader = open_log(watched.log)
     try:
         closings = list(reader.read(types=[CLOSED]))
         comparison = compare(watched.injected, explain(reader), closings, own_site=evidence.own_site)

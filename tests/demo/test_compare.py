@@ -17,7 +17,7 @@ from lrm_actors.domain.deadlines import Deadline
 
 UNTIL = Deadline(1.0, 0.0, 0.0, "boot")
 TIMEOUTS = ("timeout: SiteTimeout",) * 3
-ERRORS = ("SiteError: status 500",) * 3
+ERRORS = ("status 500: SiteError",) * 3
 
 
 def at(seconds: float) -> Instant:
