@@ -186,14 +186,14 @@ class Turn:
             stored_cursor: the cursor as the log has it.
             flush_cursor_after: positions the stored cursor may lag behind when there is nothing else to append.
         """
-        writes: list[StreamWrite] = []
-        if self.events:
-            writes.append(StreamWrite(self.spec.name, tuple(self.events), self.base_version, epoch))
+        lag = 0 if self.cursor is None else self.cursor - stored_cursor
+        urgent = self.events or self._skips or self._attachments or self._discard
+        if not urgent and lag < max(1, flush_cursor_after):
+            return None
+        # Also without events: only a write to the stream lets the store check that this actor still owns it.
+        writes = [StreamWrite(self.spec.name, tuple(self.events), self.base_version, epoch)]
         if self._skips:
             writes.append(StreamWrite(DELIVERIES, tuple(self._skips)))
-        lag = 0 if self.cursor is None else self.cursor - stored_cursor
-        if not writes and not self._attachments and not self._discard and lag < max(1, flush_cursor_after):
-            return None
         return Batch(
             writes=tuple(writes),
             cursors=(Cursor(self.spec.name, self.cursor),) if self.cursor is not None and lag > 0 else (),

@@ -10,12 +10,13 @@ import pytest
 
 from eventstore.memory import MemoryStore
 from lrm_actors.domain import supervisor
-from lrm_actors.domain.behavior import Context, Decision, then
+from lrm_actors.domain.behavior import Context, Decision, Spec, Wire, then
 from lrm_actors.runtime import shell as shells
 from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.control import Funnel
+from lrm_actors.runtime.shell import CURSOR_LAG
 from lrm_actors.runtime.system import ActorSystem
-from tests.runtime.support import Add, Count, Look, Raise, Shout, ShoutLoud, Wait, counter, eventually, running
+from tests.runtime.support import Add, Added, Count, Look, Raise, Shout, ShoutLoud, Wait, counter, eventually, running
 
 
 class Escape:
@@ -210,3 +211,20 @@ def test_a_failure_reported_before_the_process_was_announced_is_not_forgotten() 
 
         eventually(runs_as_time_goes_by)
         assert 1 == system.ask_blocking("counter", Add(1))
+
+
+def test_a_fenced_consumer_cannot_even_move_its_cursor() -> None:
+    """A zombie that has nothing but a cursor to store is refused like one with events."""
+
+    def silent(_state: Count, _command: Any, _ctx: Context) -> Decision:
+        return then()
+
+    store = MemoryStore()
+    consumer = Spec("silent", Count(), silent, lambda state, _fact: state)
+    wire = Wire(Added, to="silent", make=lambda _fact, _record: Look())
+    with running(counter(), consumer, store=store, wires=[wire]) as system:
+        store.acquire("silent")
+        for _ in range(CURSOR_LAG + 1):
+            system.tell("counter", Add(1))
+        eventually(lambda: system.phase("silent") == "stopped")
+    assert store.cursor("silent") is None
