@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import pytest
+
+from eventstore.errors import CorruptEvent
+from eventstore.events import event, find_type
+from eventstore.reader import SqliteReader
+from eventstore.records import Record
+from lrm_actors.domain import analyzer, breaker, modes, monitor, supervisor
+from lrm_actors.domain.analyzer import FailureFacts
+from lrm_actors.domain.deadlines import Deadline
+from lrm_actors.domain.health import Metrics
+from lrm_actors.inspect import BadTarget, TargetNotFound, resolve, why
+from lrm_actors.inspect.chains import OBSERVATIONS, WORDS
+from tests.inspect.conftest import Lived
+from tests.inspect.logs import BOOT, LogWriter
+
+chains = importlib.import_module("lrm_actors.inspect.chains")
+NEVER = Deadline(0.0, 0.0, 0.0, BOOT)
+
+
+@event("strange.happened", 1)
+class Strange:
+    what: str
+
+
+class Tampered:
+    """A reader in which some records name another cause, or cannot be read. What is planted must be found."""
+
+    def __init__(self, reader: SqliteReader, causes: dict[int, int | None], unreadable: int | None = None) -> None:
+        self._reader = reader
+        self._causes = causes
+        self._unreadable = unreadable
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    def _changed(self, record: Record) -> Record:
+        return attrs.evolve(record, cause=self._causes.get(record.position, record.cause))
+
+    def get(self, position: int) -> Record:
+        if position == self._unreadable:
+            raise CorruptEvent(position, "planted")
+        return self._changed(self._reader.get(position))
+
+    def read(self, **how: Any) -> Iterator[Record]:
+        return map(self._changed, self._reader.read(**how))
+
+
+@pytest.mark.parametrize(
+    ("target", "observation", "way", "links"),
+    [
+        ("restart", "exit by signal 9", ("restart", "browser_exit"), 7),
+        ("restart:browser", "exit by signal 9", ("restart", "browser_exit"), 7),
+        ("restart:component:browser", "exit by signal 9", ("restart", "browser_exit"), 7),
+        ("restart:process", "exit by signal 9 (SIGKILL)", ("second_start", "exit"), 2),
+        ("process", "exit by signal 9 (SIGKILL)", ("second_start", "exit"), 2),
+        ("breaker", "3 timeouts in a row", ("breaker", "timeouts"), 2),
+        ("breaker:site", "3 timeouts in a row", ("breaker", "timeouts"), 2),
+        ("mode", "cpu 41.0 %, memory 83.2 %", ("mode", "sample"), 4),
+        ("mode:degraded", "cpu 41.0 %, memory 83.2 %", ("mode", "sample"), 4),
+        ("health", "cpu 41.0 %, memory 83.2 %", ("health", "sample"), 2),
+        ("failure:browser", "exit by signal 9", (None, "browser_exit"), 4),
+        ("analyzer.failure_recorded", "exit by signal 9", ("failure", "browser_exit"), 2),
+    ],
+)
+def test_each_thing_is_explained_by_what_was_seen(
+    life: Lived, target: str, observation: str, way: tuple[str | None, str], links: int
+) -> None:
+    """From the last of its kind, along the causes, to the observation it began with."""
+    chain = why(life.reader, target)
+    begins, ends = way
+    if begins is not None:
+        assert life.at[begins] == chain.links[0].record.position
+    assert (life.at[ends], observation, links) == (chain.root.position, chain.observation, len(chain.links))
+    assert (True, "observation", "") == (chain.ends_at_observation, chain.began, chain.problem)
+
+
+@pytest.mark.parametrize("form", ["17", "#17", 17, " 17 "])
+def test_a_position_is_explained(life: Lived, form: str | int) -> None:
+    """With or without its sign, and each link is told in a sentence."""
+    chain = why(life.reader, form)
+    assert life.at["restart"] == chain.links[0].record.position
+    assert "the component browser was restarted in 0.08 s, attempt 1" == chain.links[0].sentence
+    assert all(link.sentence for link in chain.links)
+
+
+def test_what_nobody_saw_begins_with_a_call(life: Lived) -> None:
+    """A chain without an observation is sound, and says that it is none."""
+    chain = why(life.reader, life.at["commit"])
+    assert (False, "call", "", "") == (chain.ends_at_observation, chain.began, chain.observation, chain.problem)
+
+
+@pytest.mark.parametrize(
+    ("causes", "problem"),
+    [
+        ({17: 19}, "#17 names #19 as its cause, which is not before it"),
+        ({17: 17}, "#17 names #17 as its cause, which is not before it"),
+        ({15: 16}, "#15 names #16 as its cause, which is not before it"),
+        ({17: 999}, "#17 names #999 as its cause, which is not before it"),
+        ({14: 0}, "the cause of #14, #0, is not kept any more"),
+    ],
+)
+def test_a_planted_wrong_link_is_reported(life: Lived, causes: dict[int, int | None], problem: str) -> None:
+    """A cause that is later, itself, or nowhere: the chain ends there, says so, and explains nothing."""
+    chain = why(Tampered(life.reader, causes), "restart")
+    assert (problem, "broken", False, "") == (
+        chain.problem,
+        chain.began,
+        chain.ends_at_observation,
+        chain.observation,
+    )
+
+
+def test_a_planted_damage_on_the_way_is_reported(life: Lived) -> None:
+    """A cause that cannot be read breaks the chain."""
+    tampered = Tampered(life.reader, {}, unreadable=life.at["failure"])
+    chain = why(tampered, "restart")
+    assert f"cannot be read: position {life.at['failure']}: planted" in chain.problem
+
+
+def test_a_planted_link_to_another_observation_is_followed(life: Lived) -> None:
+    """A link that is wrong but possible leads to a wrong observation: who compares it with the facts finds out."""
+    tampered = Tampered(life.reader, {12: life.at["exit"]})
+    chain = why(tampered, "restart")
+    assert (life.at["exit"], True) == (chain.root.position, chain.ends_at_observation)
+
+
+def test_a_chain_that_is_too_long_is_cut(life: Lived, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so, and does not end at an observation."""
+    monkeypatch.setattr(chains, "MAX_LINKS", 3)
+    chain = why(life.reader, "restart")
+    assert (3, "longer than 3 links") == (len(chain.links), chain.problem)
+
+
+@pytest.mark.parametrize("target", ["nothing", "", "restart!", "-1", "1.", "١٢"])
+def test_a_word_without_a_meaning_is_refused(life: Lived, target: str) -> None:
+    """With what can be asked about instead."""
+    with pytest.raises((BadTarget, TargetNotFound)) as refused:
+        why(life.reader, target)
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "target", ["#999", "0", "restart:llm", "breaker:llm", "mode:minimal", "health:failing", "failure:llm", "no.such"]
+)
+def test_what_did_not_happen_is_not_found(life: Lived, target: str) -> None:
+    """Nothing else is explained in its place."""
+    with pytest.raises(TargetNotFound) as missing:
+        why(life.reader, target)
+    assert target == missing.value.target
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_an_empty_log_has_nothing_to_explain(writer: LogWriter, word: str) -> None:
+    """Every word is answered with what is missing."""
+    with pytest.raises(TargetNotFound):
+        resolve(writer.store, word)
+
+
+def test_the_newest_of_many_is_found(writer: LogWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However far back it stands, and however much of the same came before."""
+    first = writer.add("modes", modes.ModeChanged("normal", "minimal", "x"))
+    for _ in range(40):
+        writer.add("modes", modes.HealthConsidered("warning", "x"))
+    last = writer.add("modes", modes.ModeChanged("minimal", "degraded", "x"))
+    for _ in range(2_500):
+        writer.add("notes", Strange("padding"))
+    assert last == resolve(writer.store, "mode").position
+    assert first == resolve(writer.store, "mode:minimal").position
+
+
+def test_a_first_start_is_no_restart(writer: LogWriter) -> None:
+    """Only a process whose predecessor did not end in order was restarted."""
+    writer.add("supervisor", supervisor.ProcessStarted(1, 41, restarted=False))
+    with pytest.raises(TargetNotFound):
+        why(writer.store, "restart")
+    assert 1 == resolve(writer.store, "process").position
+
+
+def test_a_failure_that_the_host_reported_is_an_observation_itself(writer: LogWriter) -> None:
+    """Nothing came before it in the log."""
+    facts = FailureFacts("llm", message="read timed out")
+    writer.add("analyzer", analyzer.FailureRecorded("llm", "llm_timeout", "f", "read timed out", facts, 1.0, BOOT))
+    chain = why(writer.store, "failure")
+    assert (True, "llm_timeout: read timed out") == (chain.ends_at_observation, chain.observation)
+
+
+def test_a_forced_opening_begins_with_a_call(writer: LogWriter) -> None:
+    """Somebody's order is no observation."""
+    writer.add("breaker/llm", breaker.Opened("llm", 1, "forced: by hand", NEVER))
+    assert "call" == why(writer.store, "breaker").began
+
+
+EXAMPLES = [
+    (supervisor.ProcessExitObserved(1, "exit status 1"), "exit status 1"),
+    (supervisor.ChildFailed("actor:x", "KeyError", "'a'", "Do", 1.0, BOOT), "KeyError: 'a'"),
+    (supervisor.ChildFailed("actor:x", "KeyError", "", "Do", 1.0, BOOT), "KeyError"),
+    (monitor.HeartbeatMissed("browser", 3.21, 1.0), "heartbeat missed for 3.2 s"),
+    (monitor.ComponentExited("browser", -9, "exit by signal 9"), "exit by signal 9"),
+    (monitor.Sampled(Metrics(memory_percent=96.0)), "cpu unknown, memory 96.0 %"),
+    (breaker.FailuresObserved("s", ("status 500: x", "status 500: y")), "2 failures in a row: 2 status 500"),
+    (breaker.ProbeFailed("s", 2, "timeout: z"), "probe failed: timeout: z"),
+]
+
+
+@pytest.mark.parametrize(("seen", "told"), EXAMPLES, ids=lambda one: type(one).__name__)
+def test_what_was_seen_is_told_in_a_few_words(writer: LogWriter, seen: object, told: str) -> None:
+    """The words that a comparison with the injected fault goes by."""
+    position = writer.add("any", seen)
+    assert told == why(writer.store, position).observation
+
+
+def test_every_observation_is_an_event_of_ours() -> None:
+    """None is named that no actor stores."""
+    assert [] == [name for name in OBSERVATIONS if find_type(name) is None]
+    assert [] == [name for _, types, _ in WORDS.values() for name in types if find_type(name) is None]
