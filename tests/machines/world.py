@@ -7,7 +7,7 @@ log itself says whether a wired event was lost or came twice.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,7 @@ class World:
         actors: these instead of all of them.
         wires: this table instead of ours with the witness in it.
         start: begin at once.
+        questions: what may be asked of an actor without changing anything, where it does not take ``Nothing``.
         options: for ``open_store``.
     """
 
@@ -159,11 +160,13 @@ class World:
         actors: Sequence[Spec[Any]] | None = None,
         wires: Sequence[Wire] = ALL_WIRES,
         start: bool = True,
+        questions: Mapping[str, Command] | None = None,
         **options: Any,
     ) -> None:
         self.directory = directory
         self.clock: Clock = clock if clock is not None else ManualClock()
         self.hands = Hands()
+        self._questions = questions or {}
         self.specs = list(specs(snapshot_every) if actors is None else actors)
         self.store: SqliteStore = open_store(directory / "lrm.db", clock=self.clock.now, **options)
         self.system = ActorSystem(
@@ -223,9 +226,10 @@ class World:
     def _go_through_all(self) -> None:
         self.system._guardian.ask(object(), timeout=PATIENCE_S)
         for shell in self._shells():
+            name = shell.spec.name
             if shell.phase == "running":
                 try:
-                    self.system.ask_blocking(shell.spec.name, Nothing(), timeout_s=0.5)
+                    self.system.ask_blocking(name, self._questions.get(name, Nothing()), timeout_s=0.5)
                 except Exception:
                     continue  # refused, or it failed meanwhile: the next look tells
 
@@ -305,27 +309,27 @@ def check_folds(reader: EventReader, actors: Sequence[Spec[Any]]) -> None:
             version = kept.version - 1
 
 
-def check_deliveries(reader: EventReader, *, all_of_them: bool) -> None:
+def check_deliveries(
+    reader: EventReader, *, all_of_them: bool, kinds: Sequence[type] = WITNESSED, names: Sequence[str] = NAMES
+) -> None:
     """The witness has each wired event once, in log order; all of them once the system has come to rest."""
-    wired = [record.position for record in reader.read(types=[name_of(kind) for kind in WITNESSED])]
+    wired = [record.position for record in reader.read(types=[name_of(kind) for kind in kinds])]
     seen = [record.event.position for record in reader.read_stream("tally")]
     assert wired[: len(seen)] == seen, f"delivered {seen}, wired {wired}"
     if all_of_them:
         assert wired == seen, f"not delivered: {wired[len(seen) :]}"
-    for name in NAMES:
-        causes = [
-            record.cause
-            for record in reader.read_stream(name)
-            if record.cause is not None and reader.get(record.cause).stream != name
-        ]
-        assert len(causes) == len(set(causes)), f"{name} acted twice on one of {causes}"
+    streams = ["", *(record.stream for record in reader.read())]
+    for name in names:
+        causes = [record.cause or 0 for record in reader.read_stream(name)]
+        from_others = [cause for cause in causes if streams[cause] not in ("", name)]
+        assert len(from_others) == len(set(from_others)), f"{name} acted twice on one of {from_others}"
 
 
-def check_log(reader: EventReader) -> None:
+def check_log(reader: EventReader, names: Sequence[str] = NAMES) -> None:
     """Nothing is damaged or missing, and no cursor is ahead of the log."""
     verification = reader.verify()
     assert verification.ok, verification.problems
     positions = [record.position for record in reader.read()]
     assert list(range(1, len(positions) + 1)) == positions
-    for name in NAMES:
+    for name in names:
         assert (reader.cursor(name) or 0) <= reader.head, f"the cursor of {name} is ahead of the log"
