@@ -10,7 +10,7 @@ import pytest
 from eventstore.errors import CorruptEvent
 from eventstore.events import event, find_type
 from eventstore.reader import SqliteReader
-from eventstore.records import Record
+from eventstore.records import Batch, NewEvent, Record, StreamWrite
 from lrm_actors.domain import analyzer, breaker, modes, monitor, supervisor
 from lrm_actors.domain.analyzer import FailureFacts
 from lrm_actors.domain.deadlines import Deadline
@@ -169,8 +169,8 @@ def test_the_newest_of_many_is_found(writer: LogWriter, monkeypatch: pytest.Monk
     for _ in range(40):
         writer.add("modes", modes.HealthConsidered("warning", "x"))
     last = writer.add("modes", modes.ModeChanged("minimal", "degraded", "x"))
-    for _ in range(2_500):
-        writer.add("notes", Strange("padding"))
+    padding = (NewEvent(Strange("padding")),) * 2_500
+    writer.store.append(Batch(writes=(StreamWrite("notes", padding),)))
     assert last == resolve(writer.store, "mode").position
     assert first == resolve(writer.store, "mode:minimal").position
 
