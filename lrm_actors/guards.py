@@ -21,11 +21,16 @@ PREFIX = f"{breaker.CATEGORY}/"
 
 
 class SwitchedBreaker(CircuitBreaker):
-    """A breaker that lets everything through, and counts nothing, while the mode is switched off."""
+    """A breaker that outlives its actor, and lets everything through while the mode is switched off."""
 
     def __init__(self, service: str, *, enabled: Callable[[], bool], **more: Any) -> None:
         super().__init__(service, **more)
         self._enabled = enabled
+
+    def publish(self, state: BreakerState) -> None:
+        """Take over what the actor committed, and tell it what could not be told before it was there."""
+        super().publish(state)
+        self._outbox.flush()
 
     def _admit_probe(self) -> Ticket:
         return super()._admit_probe() if self._enabled() else Closed(0)

@@ -39,3 +39,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def release(request: pytest.FixtureRequest) -> bool:
     """Whether the full counts are wanted."""
     return bool(request.config.getoption("--profile") == "release")
+
+
+@pytest.fixture
+def sampled(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """What a running mode samples from now on, in place of the machine's own load; change it at any time."""
+    from tests.mode_kit import CalmSampler
+
+    calm: dict[str, float] = {}
+    monkeypatch.setattr(CalmSampler, "sampled", calm, raising=False)
+    monkeypatch.setattr("lrm_actors.engine.Sampler", CalmSampler)
+    return calm
