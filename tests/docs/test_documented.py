@@ -20,6 +20,7 @@ import lrm_actors
 import lrm_actors.cli
 import lrm_actors.domain
 import lrm_actors.errors
+from benchmarks import harness
 from eventstore import declared_types, open_store
 from lrm_actors import report
 from lrm_actors.cli import exits
@@ -206,6 +207,16 @@ def test_every_exit_code_is_in_the_reference() -> None:
     assert re.findall(r"^\| (\d+) \| (.+) \|$", section, re.MULTILINE) == [
         (str(code), meaning) for code, meaning in exits.MEANINGS.items()
     ]
+
+
+def test_every_figure_of_a_benchmark_is_in_the_reference() -> None:
+    """With the benchmark that measures it. The figures are read from the source: to run them all would take too long."""
+    there = {}
+    for name in harness.names():
+        source = (ROOT / f"benchmarks/{name}.py").read_text(encoding="utf-8")
+        there |= {figure: [f"`{name}`"] for figure in re.findall(r"Figure\(\s*\"(\w+)\"", source)}
+    rows = rows_of(REFERENCE / "benchmarks.md")
+    assert differences(there, {name: row for name, row in rows.items() if not name.startswith("--")}) == []
 
 
 def test_every_row_of_the_wiring_is_in_the_architecture() -> None:
