@@ -39,17 +39,9 @@ def command(
     """
     from lrm_actors.demo.run import Demo, run
 
-    if url is not None and not url.startswith(("http://", "https://")):
-        raise click.BadParameter("must begin with http:// or https://", param_hint="--url")
-    if keep is not None and keep.exists() and any(keep.iterdir()):
-        raise click.BadParameter(f"{keep} is not empty", param_hint="--keep")
-    demo = Demo(
-        seed=seed, rounds=rounds or (4 if url is None else 6), calm=calm, url=url, interval_s=interval, directory=keep
-    )
-    try:
-        demo.plan()
-    except ValueError as error:
-        raise click.BadParameter(f"{error}. Try: more rounds, or --calm", param_hint="--rounds") from error
+    rounds = rounds or (4 if url is None else 6)
+    demo = Demo(seed=seed, rounds=rounds, calm=calm, url=url, interval_s=interval, directory=keep)
+    _check(demo)
     if hasattr(sys.stdout, "reconfigure"):  # a terminal without these characters shows '?' rather than fails
         sys.stdout.reconfigure(errors="replace")
     try:
@@ -59,10 +51,39 @@ def command(
         click.echo("interrupted; the demo's processes are gone", err=True)
         sys.exit(INTERRUPTED)
     if as_json:
-        click.echo(json.dumps(verdict.to_data(), indent=2))
+        click.echo(json.dumps(verdict.to_data(log_kept=keep is not None or not verdict.ok), indent=2))
     else:
         _show(verdict, keep)
     sys.exit(OK if verdict.ok else NOT_OK)
+
+
+def _check(demo: Demo) -> None:
+    """Refuse at once what cannot go well.
+
+    Raises:
+        BadParameter: with what to try.
+    """
+    try:
+        demo.plan()
+    except ValueError as error:
+        raise click.BadParameter(f"{error}. Try: more rounds, or --calm", param_hint="--rounds") from error
+    if demo.directory is not None:
+        try:
+            demo.directory.mkdir(parents=True, exist_ok=True)
+            used = any(demo.directory.iterdir())
+        except OSError as error:
+            raise click.BadParameter(f"{error}. Try: another directory", param_hint="--keep") from error
+        if used:
+            text = f"{demo.directory} is not empty. Try: a new directory"
+            raise click.BadParameter(text, param_hint="--keep")
+    if demo.url is not None:
+        from lrm_actors.demo.run import THEIR_TIMEOUT_S
+        from lrm_actors.demo.worker import fetch
+
+        page = fetch(demo.url, THEIR_TIMEOUT_S)
+        if "error" in page:
+            text = f"{demo.url} cannot be fetched: {page['message']}. Try: the address in a browser"
+            raise click.BadParameter(text, param_hint="--url")
 
 
 def _announce(demo: Demo, *, as_json: bool) -> None:

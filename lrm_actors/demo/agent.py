@@ -205,7 +205,7 @@ def settings(options: Options) -> LongRunningSettings:
         agent_id=AGENT_ID,
         checkpoint_dir=options.state,
         monitoring_interval=0.5,
-        checkpoint_interval=3.0,
+        checkpoint_interval=2.0,
         circuit_breaker_failure_threshold=3,
         circuit_breaker_recovery_timeout=1.0,
         # A demo starts several processes in a few seconds; that a small machine is busy meanwhile is not its subject.

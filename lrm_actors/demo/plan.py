@@ -63,6 +63,8 @@ KILLS_INSIDE = 2
 """So many kills of the agent fall inside a step, so that it is in doubt and repeated."""
 ANYWHERE_S = (0.0, 0.4)
 """Offsets that fall inside a step, or between it and the next."""
+STEPS_A_FAULT = 2
+"""Least length of a fault's stretch where all planned faults must come to pass."""
 LAST_STEPS_SPARED = 4
 """A fault needs steps after it: its offset reaches into the next, and a browser that nobody needs any more, or a site
 that nobody asks, is not missed."""
@@ -77,15 +79,17 @@ def make_plan(seed: int, steps: int, *, site_faults: bool = True) -> tuple[Plann
     Args:
         seed: any integer.
         steps: how many steps the agent will make at least.
-        site_faults: whether the site is ours to be harmed.
+        site_faults: whether the site is ours to be harmed. Where it is not, nobody knows how many pages it has, and a
+            stretch may be a single step.
 
     Raises:
         ValueError: the steps do not suffice for a stretch for each fault.
     """
     kinds = [kind for kind in FAULTS if site_faults or not kind.of_site]
     first, last = 2, steps - LAST_STEPS_SPARED
-    if last - first + 1 < len(kinds):
-        msg = f"{len(kinds)} faults need at least {len(kinds) + 1 + LAST_STEPS_SPARED} steps, got {steps}"
+    needed = len(kinds) * (STEPS_A_FAULT if site_faults else 1)
+    if last - first + 1 < needed:
+        msg = f"{len(kinds)} faults need at least {needed + 1 + LAST_STEPS_SPARED} steps, got {steps}"
         raise ValueError(msg)
     draw = random.Random(seed)
     draw.shuffle(kinds)

@@ -24,6 +24,8 @@ class Row:
     """Since the demo began."""
     detected_after_s: float | None
     """None: it was not."""
+    observed_at: int | None
+    """Position in the log of the observation."""
     recovered_at: int | None
     """Position in the log."""
     recovered_by: str
@@ -49,6 +51,7 @@ def _row(fault: Injected, match: Match | None, ledger: Ledger, began: Instant) -
         fault=fault.kind.value,
         at_s=seconds_between(began, fault.at),
         detected_after_s=None if match is None else match.detected_after_s,
+        observed_at=None if match is None else match.observation.position,
         recovered_at=None if match is None else match.recovery.position,
         recovered_by="nothing" if match is None else _sentence(match),
         steps_lost=ledger.lost_after.get(number, 0),

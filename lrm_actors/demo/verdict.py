@@ -52,7 +52,7 @@ class Verdict:
         """Everything the demo promises was so."""
         return not self.troubles and self.same_report and self.ledger.ok and self.comparison.ok
 
-    def to_data(self) -> dict[str, Any]:
+    def to_data(self, *, log_kept: bool) -> dict[str, Any]:
         """As one JSON document."""
         watched = self.watched
         return {
@@ -74,7 +74,7 @@ class Verdict:
             "problems": as_data(self.comparison),
             "troubles": list(self.troubles),
             "report": watched.report,
-            "log": watched.log,
+            "log": watched.log if log_kept else None,
             "duration_s": round(self.duration_s, 3),
         }
 
