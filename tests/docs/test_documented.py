@@ -210,13 +210,24 @@ def test_every_exit_code_is_in_the_reference() -> None:
 
 
 def test_every_figure_of_a_benchmark_is_in_the_reference() -> None:
-    """With the benchmark that measures it. The figures are read from the source: to run them all would take too long."""
-    there = {}
+    """With the benchmark that measures it. The names are read from the source: running them takes too long."""
+    there: dict[str, list[str]] = {}
     for name in harness.names():
         source = (ROOT / f"benchmarks/{name}.py").read_text(encoding="utf-8")
         there |= {figure: [f"`{name}`"] for figure in re.findall(r"Figure\(\s*\"(\w+)\"", source)}
     rows = rows_of(REFERENCE / "benchmarks.md")
     assert differences(there, {name: row for name, row in rows.items() if not name.startswith("--")}) == []
+
+
+def test_every_rule_names_tests_that_hold_it_and_tests_that_break_it() -> None:
+    """All fourteen: each file is there, and has a test of the rule and one of a planted bug."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rules = dict(re.findall(r"^\| (\d+) \| .+ \| `(tests/rules/\w+\.py)` \|", text, re.MULTILINE))
+    assert [str(number) for number in range(1, 15)] == list(rules)
+    for number, name in rules.items():
+        tests = re.findall(r"^(?:async )?def (test_\w+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+        assert any("holds" in test for test in tests), f"rule {number}"
+        assert any("planted" in test for test in tests), f"rule {number}"
 
 
 def test_every_row_of_the_wiring_is_in_the_architecture() -> None:
