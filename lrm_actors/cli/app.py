@@ -56,6 +56,13 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Click would end a broken pipe as a failure; it is none."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return _seen_enough()
+
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> NoReturn:
         """Run and exit. Nothing ends with a traceback but an error of this program itself."""
         words = list(sys.argv[1:] if args is None else args)
@@ -76,10 +83,14 @@ class LazyGroup(click.Group):
         except (KeyboardInterrupt, click.Abort):
             code = exits.INTERRUPTED
         except BrokenPipeError:
-            # Whoever read us has seen enough; what is still in the buffer must not fail at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = exits.OK
+            code = _seen_enough()
         sys.exit(code if isinstance(code, int) else exits.OK)
+
+
+def _seen_enough() -> int:
+    """Whoever read us has seen enough; what is still in the buffer must not fail at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return exits.OK
 
 
 def _report(error: LrmError | EventStoreError, *, as_json: bool) -> int:
