@@ -99,6 +99,6 @@ def anchors_of(text: str) -> set[str]:
 
 
 def links_of(text: str) -> list[tuple[int, str]]:
-    """Line and target of each inline link."""
-    lines = (re.sub(r"`[^`]*`", "", line) for line in prose_of(text).splitlines())
-    return [(number, link["target"]) for number, line in enumerate(lines, 1) for link in _LINK.finditer(line)]
+    """Line and target of each inline link, though its text may be spread over lines."""
+    prose = re.sub(r"`[^`]*`", lambda code: "\n" * code[0].count("\n"), prose_of(text))
+    return [(prose.count("\n", 0, link.start()) + 1, link["target"]) for link in _LINK.finditer(prose)]
