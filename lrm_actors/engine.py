@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,11 @@ SWITCH_OFF_WAIT_S = 3600.0
 """How long switching off waits for the open step."""
 
 _log = logging.getLogger("lrm_actors.mode")
+
+
+def _after(event: threading.Event, handler: Callable[[Any], Command | None]) -> Callable[[Any], Command | None]:
+    """The same handler, not before something has happened. What never happens was a start that failed."""
+    return lambda effect: handler(effect) if event.wait(STOP_DEADLINE_S) else None
 
 
 class Engine:
@@ -92,6 +98,7 @@ class Engine:
         self._telling = threading.Lock()
         self._gating = threading.Lock()
         self._told: dict[str, Command] = {}
+        self._configured = threading.Event()
         self._ends = ExitStack()
         self._started = False
         self._moved = threading.Event()
@@ -184,8 +191,11 @@ class Engine:
         )
 
     def _handlers(self, store: EventStore) -> Handlers:
+        # Nothing is observed before everybody knows the settings: what follows from it would not heed them.
+        observing = monitor_handlers(self._sampler, self.registry.observe)
+        configured = self._configured = threading.Event()
         return {
-            **monitor_handlers(self._sampler, self.registry.observe),
+            **{effect: _after(configured, handler) for effect, handler in observing.items()},
             **self.capturing.handlers(store),
             **self.guards.handlers(),
         }
@@ -303,6 +313,7 @@ class Engine:
                 with suppress(NotRunning):  # a move is under way: the new system starts with it
                     running.system.spawn(spec)
                     self._add_child(f"{ACTOR}:{spec.name}")
+                    self.configure()  # a setting assigned meanwhile was not for an actor that was not there yet
 
         if running is not None:
             beside(start)
@@ -376,6 +387,7 @@ class Engine:
         for name, command in configuration.changed(wanted, running.system.state).items():
             running.system.ask_blocking(name, command)
         self._told = wanted
+        self._configured.set()
 
     def _wanted(self, running: Running) -> dict[str, Command]:
         check_s = configuration.heartbeat_check_s(self._timeouts_s)
