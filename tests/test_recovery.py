@@ -1,0 +1,373 @@
+"""Which checkpoint an agent goes on from: past damaged ones, and past those that hold half a step."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+
+from eventstore.memory import MemoryStore
+from eventstore.protocol import EventReader
+from eventstore.records import Attachment, Batch, NewEvent, StreamWrite
+from lrm_actors.actors.checkpointer import Captured, cut, encode_checkpoint
+from lrm_actors.capturing import Capturing
+from lrm_actors.domain import journal
+from lrm_actors.domain.checkpointer import CaptureState, CheckpointerState, CheckpointInfo, attachment_key
+from lrm_actors.errors import CheckpointDamaged, CheckpointNotFound
+from lrm_actors.host import HostBridge
+from lrm_actors.mode import LongRunningMode
+from lrm_actors.recovery import Damage, choose
+from tests.mode_kit import records, settings, soon
+
+
+class Log:
+    """A log written by hand: what the journal said, and checkpoints in between."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.kept: tuple[CheckpointInfo, ...] = ()
+
+    def say(self, *events: object) -> None:
+        writes = (StreamWrite("journal", tuple(NewEvent(event) for event in events)),)
+        self.store.append(Batch(writes=writes))
+
+    def step(self, number: int) -> None:
+        self.say(journal.StepBegun(number, "s", 1), journal.StepCommitted(number, "s", number))
+
+    def checkpoint(self, state: Any, *, damaged: bool = False, kind: str = "periodic") -> str:
+        checkpoint_id = f"checkpoint_{len(self.kept):013d}_abcd"
+        encoded = encode_checkpoint(state, checkpoint_id=checkpoint_id)
+        data = encoded.data[:-3] if damaged else encoded.data
+        self.store.append(Batch(attachments=(Attachment(attachment_key(checkpoint_id), data),)))
+        info = CheckpointInfo(checkpoint_id, kind, 1.0, self.store.head, encoded.size_bytes, encoded.digest, "interval")
+        self.kept = (*self.kept, info)
+        return checkpoint_id
+
+    def choose(self, checkpoint_id: str | None = None) -> Any:
+        return choose(self.store, CheckpointerState(kept=self.kept), journal.JournalState(), checkpoint_id)
+
+
+def test_the_newest_is_taken_and_the_steps_after_it_are_told() -> None:
+    """State and steps together are everything that was committed."""
+    log = Log()
+    log.step(1)
+    log.checkpoint("older")
+    log.step(2)
+    newest = log.checkpoint({"done": [1, 2]})
+    log.step(3)
+
+    recovery = log.choose().recovery
+
+    assert (recovery.checkpoint_id, recovery.state) == (newest, {"done": [1, 2]})
+    assert [step.step for step in recovery.steps] == [3]
+
+
+def test_damaged_ones_are_passed_over_and_named() -> None:
+    """An older whole one is better than a newer broken one; what is broken is to be put on record."""
+    log = Log()
+    whole = log.checkpoint("whole")
+    log.step(1)
+    damaged = [log.checkpoint("a", damaged=True), log.checkpoint("b", damaged=True)]
+
+    choice = log.choose()
+
+    assert choice.recovery.checkpoint_id == whole
+    assert [step.step for step in choice.recovery.steps] == [1]
+    assert set(choice.recovery.passed_over) == set(damaged)
+    assert {damage.checkpoint_id for damage in choice.damaged} == set(damaged)
+    assert all(isinstance(damage, Damage) and damage.reason for damage in choice.damaged)
+
+
+def test_when_none_is_left_the_steps_run_from_the_beginning() -> None:
+    """The log alone is enough to go on."""
+    log = Log()
+    log.step(1)
+    log.checkpoint("a", damaged=True)
+    log.step(2)
+
+    recovery = log.choose().recovery
+
+    assert (recovery.checkpoint_id, recovery.state, recovery.position) == (None, None, 0)
+    assert [step.step for step in recovery.steps] == [1, 2]
+
+
+def test_one_asked_for_by_id_is_that_one_or_an_error() -> None:
+    """Who names one gets no other in its place."""
+    log = Log()
+    older = log.checkpoint("older")
+    log.step(1)
+    damaged = log.checkpoint("newer", damaged=True)
+
+    assert log.choose(older).recovery.state == "older"
+    with pytest.raises(CheckpointDamaged):
+        log.choose(damaged)
+    with pytest.raises(CheckpointNotFound):
+        log.choose("checkpoint_1_nobody")
+
+
+def test_one_without_its_bytes_is_damaged() -> None:
+    """Bytes that are gone are no state."""
+    log = Log()
+    gone = log.checkpoint("x")
+    log.store.append(Batch(discard=(attachment_key(gone),)))
+
+    assert [damage.checkpoint_id for damage in log.choose().damaged] == [gone]
+
+
+def test_one_from_inside_a_step_that_was_committed_later_is_passed_over() -> None:
+    """Its state may hold a part of the step, and the step would be handed out again."""
+    log = Log()
+    before = log.checkpoint("before")
+    log.say(journal.StepBegun(1, "s", 1))
+    inside = log.checkpoint("half", kind="emergency")
+    log.say(journal.StepCommitted(1, "s", 1))
+
+    choice = log.choose()
+
+    assert choice.recovery.checkpoint_id == before
+    assert choice.recovery.passed_over == (inside,)
+    assert choice.damaged == ()
+    assert "step 1" in choice.unsound[0]
+    assert log.choose(inside).recovery.state == "half"
+
+
+ENDS: list[tuple[list[object], bool]] = [
+    ([], True),
+    ([journal.JournalOpened(2), journal.StepInDoubt(1, "s", 1)], True),
+    ([journal.StepAbandoned(1, "s", "x")], True),
+    ([journal.StepAbandoned(1, "s", "x"), journal.StepBegun(1, "s", 2)], True),
+    (
+        [journal.StepAbandoned(1, "s", "x"), journal.StepBegun(1, "s", 2), journal.StepCommitted(1, "s", 1)],
+        False,
+    ),
+    (
+        [
+            journal.JournalOpened(2),
+            journal.StepInDoubt(1, "s", 1),
+            journal.StepRepeated(1, "s", 2),
+            journal.StepBegun(1, "s", 2),
+            journal.StepCommitted(1, "s", 1),
+        ],
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(("after", "usable"), ENDS)
+def test_one_from_inside_a_step_is_good_as_long_as_that_step_is_not_done(after: list[object], *, usable: bool) -> None:
+    """A step in doubt or abandoned is begun again, and says so; only a committed one would be handed out twice."""
+    log = Log()
+    log.say(journal.StepBegun(1, "s", 1))
+    inside = log.checkpoint("half", kind="emergency")
+    if after:
+        log.say(*after)
+
+    assert (log.choose().recovery.checkpoint_id == inside) is usable
+
+
+# --- with a whole mode --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("sampled")
+def test_damage_on_the_disk_is_found_recorded_and_passed_over(tmp_path: Path) -> None:
+    """Flipped bytes in the newest checkpoint: an ERROR, an event, and the older one is restored."""
+
+    async def main() -> None:
+        mode = LongRunningMode(settings(tmp_path))
+        state = {"n": 1}
+        mode.capture_with(lambda: state)
+        async with mode:
+            older = await mode.take_checkpoint()
+            async with mode.step("two"):
+                state["n"] = 2
+            newest = await mode.take_checkpoint()
+            mode.capture_with(object)
+        connection = sqlite3.connect(mode.settings.log_path)
+        changed = connection.execute(
+            "UPDATE attachments SET data = CAST(substr(data, 1, 40) || x'00ff00' || substr(data, 44) AS BLOB)"
+            " WHERE key = ?",
+            (attachment_key(newest),),
+        ).rowcount
+        connection.commit()
+        connection.close()
+        assert changed == 1
+        async with mode:
+            restored: list[Any] = []
+            mode.restore_with(restored.append)
+            assert await mode.recover_from_checkpoint(newest) is False
+            assert await mode.recover_from_checkpoint() is True
+            assert restored == [{"n": 1}]
+            assert mode.last_recovery is not None
+            assert mode.last_recovery.checkpoint_id == older
+            assert [step.name for step in mode.last_recovery.steps] == ["two"]
+            assert await mode.checkpointer.list_checkpoints() == [older]
+            assert [record.event.checkpoint_id for record in records(mode, "checkpointer.damage_found")] == [newest]
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("sampled")
+def test_a_host_that_cannot_take_its_state_up_is_told_no(tmp_path: Path) -> None:
+    """Its error is logged and none of ours; nothing is recorded as restored."""
+
+    async def main() -> None:
+        async with LongRunningMode(settings(tmp_path)) as mode:
+            mode.capture_with(dict)
+            await mode.take_checkpoint()
+
+            def refuse(_: Any) -> None:
+                raise KeyError("pages")
+
+            mode.restore_with(refuse)
+            assert await mode.recover_from_checkpoint() is False
+            assert mode.last_recovery is None
+            assert records(mode, "checkpointer.restored") == []
+
+    asyncio.run(main())
+
+
+def broken_cuts(reader: EventReader, kept: Iterable[CheckpointInfo]) -> list[str]:
+    """Checkpoints that lack a step committed up to their position, or hold one committed after it.
+
+    Their state is the list of the steps done.
+    """
+    committed = {record.event.step: record.position for record in reader.read(types=("journal.step_committed",))}
+    broken = []
+    for info in kept:
+        choice = choose(reader, CheckpointerState(kept=tuple(kept)), journal.JournalState(), info.checkpoint_id)
+        expected = [step for step, position in committed.items() if position <= info.position]
+        if choice.recovery.state != expected:
+            broken.append(info.checkpoint_id)
+    return broken
+
+
+async def busy_agent(mode: LongRunningMode, steps: int) -> list[str]:
+    """Steps without a pause, while checkpoints are taken all the time; returns those that do not fit the log."""
+    done: list[int] = []
+
+    async def capture() -> list[int]:
+        await asyncio.sleep(0)
+        return done
+
+    mode.capture_with(capture)
+    async with mode:
+        taking = asyncio.create_task(take_many(mode))
+        for _ in range(steps):
+            async with mode.step("count") as step:
+                await asyncio.sleep(0)
+                done.append(step.number)
+                await asyncio.sleep(0)
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+        mode.capture_with(object)
+        reader = mode.reader()
+        kept = mode._engine.state("checkpointer").kept
+        assert len(kept) > 1
+        broken = broken_cuts(reader, kept)
+        reader.close()
+        return broken
+
+
+async def take_many(mode: LongRunningMode) -> None:
+    """Checkpoints one after the other."""
+    while True:
+        await mode.take_checkpoint()
+
+
+@pytest.mark.usefixtures("sampled")
+def test_every_checkpoint_holds_the_steps_up_to_its_position_and_no_other(tmp_path: Path) -> None:
+    """Captures and steps race, and every pair of state and position is right."""
+    mode = LongRunningMode(settings(tmp_path, max_checkpoints=1000))
+
+    assert asyncio.run(busy_agent(mode, 60)) == []
+
+
+@pytest.mark.usefixtures("sampled")
+def test_the_check_sees_a_capture_that_does_not_wait_for_the_boundary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the boundary a step that is done and not yet committed is in the state: the check finds it."""
+
+    def careless(self: Capturing, effect: CaptureState, reader: EventReader) -> Captured:
+        function = self.check()
+        return cut(self._bridge.call(function), reader.head)
+
+    monkeypatch.setattr(Capturing, "capture", careless)
+    mode = LongRunningMode(settings(tmp_path, max_checkpoints=1000))
+
+    assert asyncio.run(busy_agent(mode, 60)) != []
+
+
+@pytest.mark.usefixtures("sampled")
+def test_a_blocking_host_is_cut_between_two_steps_as_well(tmp_path: Path) -> None:
+    """Its thread waits at the boundary while another one captures."""
+    mode = LongRunningMode(settings(tmp_path, checkpoint_interval=0.01, max_checkpoints=1000))
+    done: list[int] = []
+    mode.capture_with(lambda: done)
+    with mode:
+        for _ in range(60):
+            with mode.blocking.step("count") as step:
+                done.append(step.number)
+        asyncio.run(soon(mode, "checkpointer.taken"))
+        mode.capture_with(object)
+        reader = mode.reader()
+        kept = mode._engine.state("checkpointer").kept
+        assert broken_cuts(reader, kept) == []
+        reader.close()
+
+
+@hypothesis.given(st.lists(st.sampled_from(["step", "abandon", "crash", "inside", "between"]), max_size=25))
+def test_state_and_steps_after_it_are_always_the_whole_history(actions: list[str]) -> None:
+    """Whatever happened, however checkpoints were taken: each committed step exactly once, in order."""
+    log = Log()
+    done: list[int] = []
+    open_step: int | None = None
+    for action in actions:
+        number = len(done) + 1
+        match action:
+            case "step" if open_step is None:
+                log.step(number)
+                done.append(number)
+            case "step":
+                log.say(journal.StepCommitted(number, "s", number))
+                done.append(number)
+                open_step = None
+            case "inside" if open_step is None:
+                log.say(journal.StepBegun(number, "s", 1))
+                open_step = number
+                log.checkpoint([*done, number], kind="emergency")
+            case "inside":
+                log.checkpoint([*done, number], kind="emergency")
+            case "between" if open_step is None:
+                log.checkpoint(list(done))
+            case "abandon" if open_step is not None:
+                log.say(journal.StepAbandoned(number, "s", "x"))
+                open_step = None
+            case "crash":
+                doubtful = [journal.StepInDoubt(number, "s", 1)] if open_step is not None else []
+                log.say(journal.JournalOpened(2), *doubtful)
+                open_step = None
+
+    recovery = log.choose().recovery
+
+    taken_up = [*(recovery.state or []), *(step.result for step in recovery.steps)]
+    half = taken_up[len(done) :] if taken_up[: len(done)] == done else None
+    assert half in ([], [len(done) + 1]), (taken_up, done)
+
+
+def test_a_capture_on_a_thread_of_its_own_needs_no_loop() -> None:
+    """The bridge without a loop calls the host's function where it is asked."""
+    from lrm_actors.boundary import StepBoundary
+
+    capturing = Capturing(StepBoundary(), HostBridge())
+    capturing.capture_with(threading.get_ident)
+    captured = capturing.capture(CaptureState("c", "manual", "test"), MemoryStore())
+
+    assert captured.state == threading.get_ident()
