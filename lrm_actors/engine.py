@@ -23,9 +23,11 @@ from lrm_actors.capturing import Capturing
 from lrm_actors.domain import checkpointer, journal, supervisor
 from lrm_actors.domain.behavior import Command, Spec
 from lrm_actors.domain.children import ACTOR, COMPONENT
-from lrm_actors.errors import ActorStopped, AskError, LrmError, NotRunning, SettingsError
+from lrm_actors.errors import ActorStopped, AskError, LrmError, NotRunning
+from lrm_actors.gate import keep_told
 from lrm_actors.guards import Guards
 from lrm_actors.host import Component, Host, HostBridge
+from lrm_actors.live import LiveSettings
 from lrm_actors.offload import beside, off_loop, start_thread
 from lrm_actors.recovery import Recovery
 from lrm_actors.running import SPECS, Handlers, Running
@@ -92,12 +94,18 @@ class Engine:
         self.up_since_s = self.clock.monotonic()
         self._host = host
         self._predecessor_exit = predecessor_exit
-        self._timeouts_s: dict[str, float] = {}
         self._sampler = Sampler(settings.log_path.parent, memory_budget_mb=settings.memory_budget_mb)
         self._life = threading.Lock()
-        self._telling = threading.Lock()
-        self._gating = threading.Lock()
-        self._told: dict[str, Command] = {}
+        self._live = LiveSettings(
+            settings,
+            running=lambda: self.running,
+            breakers=self.guards.names,
+            acting={
+                "checkpoint_dir": lambda old, _: start_thread(lambda: self._move(old), name="lrm-move"),
+                "enable_long_running_mode": lambda *_: start_thread(self._switch, name="lrm-switch"),
+                "memory_budget_mb": lambda _, new: setattr(self._sampler, "memory_budget_mb", new),
+            },
+        )
         self._configured = threading.Event()
         self._ends = ExitStack()
         self._started = False
@@ -135,7 +143,7 @@ class Engine:
                     self.register(component)
             if self.settings.enable_long_running_mode:
                 self._begin()
-            self._ends.callback(self.settings.observe(self._on_setting))
+            self._ends.callback(self._live.follow())
             self._started = True
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S, *, reason: str = "stop") -> None:
@@ -162,7 +170,7 @@ class Engine:
                 supervisor.NAME,
                 supervisor.StartSupervising(self._children(running), os.getpid(), self._predecessor_exit),
             )
-            self._configure_all(running)
+            self._configure(running)
             running.system.ask_blocking(journal.NAME, journal.OpenJournal())
         except BaseException:
             running.close(STOP_DEADLINE_S)
@@ -173,10 +181,15 @@ class Engine:
         self.capturing.begin(path, has_history=self._has_history(running))
         self._run_on(running)
 
+    def _configure(self, running: Running) -> None:
+        self._live.ask_all(running)
+        self._configured.set()
+
     def _run_on(self, running: Running) -> None:
         self.running = running
-        self._watch_mode(running)
-        self.configure()  # what was assigned or registered meanwhile
+        if self._host is not None:
+            keep_told(self.bridge, self._host.gate, running.store, running.system.state("modes").mode)
+        self._live.tell()  # what was assigned or registered meanwhile
 
     def _open(self, path: Path) -> Running:
         self.context = LogContext(self.settings.agent_id)
@@ -291,12 +304,9 @@ class Engine:
             component.heartbeat_timeout_s,
             component.exit_status,
         )
-        self._timeouts_s.pop(component.name, None)
-        if component.heartbeat_timeout_s is not None:
-            self._timeouts_s[component.name] = component.heartbeat_timeout_s
         if self.running is not None:
             self._add_child(f"{COMPONENT}:{component.name}")
-            self.configure()
+        self._live.heartbeat_timeout(component.name, component.heartbeat_timeout_s)
 
     def _add_child(self, child: str) -> None:
         try:
@@ -313,87 +323,10 @@ class Engine:
                 with suppress(NotRunning):  # a move is under way: the new system starts with it
                     running.system.spawn(spec)
                     self._add_child(f"{ACTOR}:{spec.name}")
-                    self.configure()  # a setting assigned meanwhile was not for an actor that was not there yet
+                    self._live.tell()  # a setting assigned meanwhile was not for an actor that was not there yet
 
         if running is not None:
             beside(start)
-
-    def _watch_mode(self, running: Running) -> None:
-        """Tell the host's gate of the mode, now and whenever it changes."""
-        host = self._host
-        if host is None:
-            return
-        seen = running.store.head
-
-        def tell_gate(mode: str) -> None:
-            try:
-                self.bridge.call(host.gate, mode)
-            except Exception:  # noqa: BLE001 - the host's function may raise anything
-                _log.exception("the host's gate failed", extra=self.context.extra())
-
-        def changed() -> None:
-            nonlocal seen
-            with self._gating:
-                for record in running.store.read(after=seen, types=("modes.changed",)):
-                    seen = record.position
-                    tell_gate(record.event.mode)
-
-        def on_commit(_: int, types: frozenset[str]) -> None:
-            if "modes.changed" in types:
-                start_thread(changed, name="lrm-gate")
-
-        running.store.subscribe(on_commit)
-        mode = running.system.state("modes").mode
-        start_thread(lambda: tell_gate(mode), name="lrm-gate")
-
-    # --- settings -----------------------------------------------------------------------------------------------
-
-    def _on_setting(self, field: str, old: Any, new: Any) -> None:
-        """A setting was assigned, on whatever thread; returns at once."""
-        match field:
-            case "agent_id":
-                if self.running is None or new == self.context.agent_id:
-                    return
-                self.settings.update(agent_id=old)
-                raise SettingsError(field, new, f"{old!r} while the mode runs", source="assignment")
-            case "checkpoint_dir":
-                start_thread(lambda: self._move(old), name="lrm-move")
-            case "enable_long_running_mode":
-                start_thread(self._switch, name="lrm-switch")
-            case "memory_budget_mb":
-                self._sampler.memory_budget_mb = new
-            case _:
-                self.configure()
-
-    def configure(self) -> None:
-        """Tell each actor of those settings that it does not know yet. Returns at once."""
-        running = self.running
-        if running is None:
-            return
-        with self._telling:
-            for name, command in self._wanted(running).items():
-                if self._told.get(name) == command:
-                    continue
-                try:
-                    running.system.tell(name, command)
-                except AskError as error:
-                    _log.error("%s does not hear of its settings: %s", name, error, extra=self.context.extra())
-                else:
-                    self._told[name] = command
-
-    def _configure_all(self, running: Running) -> None:
-        """Ask each actor whose settings differ from what its state remembers, so that each change is on record."""
-        wanted = self._wanted(running)
-        for name, command in configuration.changed(wanted, running.system.state).items():
-            running.system.ask_blocking(name, command)
-        self._told = wanted
-        self._configured.set()
-
-    def _wanted(self, running: Running) -> dict[str, Command]:
-        check_s = configuration.heartbeat_check_s(self._timeouts_s)
-        there = running.system.shells()
-        breakers = tuple(name for name in self.guards.names() if name in there)
-        return configuration.commands(self.settings, check_s=check_s, breakers=breakers)
 
     # --- moving and switching -----------------------------------------------------------------------------------
 
@@ -434,7 +367,7 @@ class Engine:
         if place == target:
             relocation.leave_note(running.path, target)
             self.capturing.moved(target)
-        self._configure_all(following)
+        self._configure(following)
         self._run_on(following)
         return place
 

@@ -71,6 +71,7 @@ class Running:
         from eventstore.opening import open_store
 
         self.path = path
+        self.agent_id = context.agent_id
         self.store: EventStore = open_store(path)
         self._context = context
         self._closing = self._closed = False
@@ -94,14 +95,13 @@ class Running:
                 clock=SystemClock(),
                 name=f"lrm-{context.agent_id}",
             )
+            self.system.start()
         except BaseException:
             self.store.close()
             raise
-        self.started_s = self.system.clock.monotonic()
         self._followed = start_thread(
             lambda: follow(self.store, (LogHook(context),), after=opened_at, stop=self._told_all), name="lrm-logging"
         )
-        self.system.start()
 
     def _restart_actor(self, name: str) -> float:
         return self.system.restart_actor(name)
