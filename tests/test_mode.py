@@ -10,10 +10,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from eventstore.errors import LogLocked, LogNotWritable, NotALog
+from lrm_actors.domain.behavior import Command, Context, Decision, Spec, then
 from lrm_actors.domain.journal import OpenStep
+from lrm_actors.domain.modes import ModesState
 from lrm_actors.errors import NotCapturable, NotRunning, StepOrder
 from lrm_actors.mode import CommittedStep, LongRunningMode, Recovery
 from lrm_actors.report import missing_keys
@@ -443,3 +446,59 @@ def test_the_loop_runs_on_while_the_mode_starts_and_stops(tmp_path: Path) -> Non
             assert ran == [on_loop]
 
     asyncio.run(main())
+
+
+@attrs.frozen
+class Hang(Command):
+    """Never come back."""
+
+
+def hang(state: ModesState, command: Command, ctx: Context) -> Decision:
+    """A handler that blocks for as long as the test runs."""
+    threading.Event().wait(60)
+    return then()
+
+
+def test_an_actor_that_hangs_is_left_behind_and_the_exit_code_says_so(tmp_path: Path) -> None:
+    """The stop ends all the same, the log is let go, and a parent can tell from the exit code."""
+    mode = LongRunningMode(settings(tmp_path))
+    mode.blocking.start_monitoring()
+    running = mode._engine.running
+    assert running is not None
+    running.system.spawn(Spec("stuck", ModesState(), hang, lambda state, event: state))
+    running.system.tell("stuck", Hang())
+
+    mode.blocking.stop_monitoring(deadline_s=1.0)
+
+    assert mode.exit_code == 70
+    with LongRunningMode(settings(tmp_path)) as again:
+        assert again.running
+
+
+def test_a_process_ends_without_a_stop_and_its_log_is_whole(tmp_path: Path) -> None:
+    """Nothing of ours keeps the interpreter; the next start says that there was no orderly stop."""
+    forgetful = """
+import sys
+from lrm_actors import LongRunningMode, LongRunningSettings
+mode = LongRunningMode(LongRunningSettings(enable_long_running_mode=True, checkpoint_dir=sys.argv[1]))
+mode.blocking.start_monitoring()
+with mode.blocking.step("one"):
+    pass
+"""
+    subprocess.run([sys.executable, "-c", forgetful, str(tmp_path)], cwd=ROOT, check=True, timeout=60)
+
+    with LongRunningMode(settings(tmp_path)) as mode:
+        (observed,) = records(mode, "supervisor.process_exit_observed")
+        assert observed.event.description == "no orderly stop"
+        assert mode.get_health_report()["steps"]["committed"] == 1
+
+
+def test_a_second_stop_does_not_wait_for_a_first_that_hangs(tmp_path: Path) -> None:
+    """Whoever holds up the life of the mode, the process can end; the exit code says that it was not in order."""
+    mode = LongRunningMode(settings(tmp_path))
+    mode.blocking.start_monitoring()
+    with mode._engine._life:
+        mode.blocking.stop_monitoring(deadline_s=0.05)
+        assert mode.exit_code == 70
+    mode.blocking.stop_monitoring()
+    assert mode.exit_code == 0
