@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from lrm_actors.cli.exits import FAILURE, INTERRUPTED, OK
+from lrm_actors.cli.output import paint
+
 if TYPE_CHECKING:
     from lrm_actors.demo.run import Demo
     from lrm_actors.demo.verdict import Verdict
 
-OK, NOT_OK, INTERRUPTED = 0, 1, 130
+STYLES = {"✗": "bad", "!": "warn", "↻": "good", "✓": "name", "~": "dim", "=": "name"}
+"""How a live line is shown, by what it begins with."""
+REPORT_LINES = 8
 
 
 @click.command(
@@ -28,8 +32,17 @@ OK, NOT_OK, INTERRUPTED = 0, 1, 130
 @click.option("--interval", type=click.FloatRange(0.1, 3600), default=3.0, help="With --url: seconds between rounds.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep the logs in this directory.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, the live lines on stderr.")
+@click.pass_context
 def command(
-    *, seed: int, calm: bool, rounds: int | None, url: str | None, interval: float, keep: Path | None, as_json: bool
+    ctx: click.Context,
+    *,
+    seed: int,
+    calm: bool,
+    rounds: int | None,
+    url: str | None,
+    interval: float,
+    keep: Path | None,
+    as_json: bool,
 ) -> None:
     """Show an agent that survives.
 
@@ -42,19 +55,24 @@ def command(
     rounds = rounds or (4 if url is None else 6)
     demo = Demo(seed=seed, rounds=rounds, calm=calm, url=url, interval_s=interval, directory=keep)
     _check(demo)
-    if hasattr(sys.stdout, "reconfigure"):  # a terminal without these characters shows '?' rather than fails
-        sys.stdout.reconfigure(errors="replace")
+    as_json = as_json or bool(getattr(ctx.obj, "json", False))
     try:
         _announce(demo, as_json=as_json)
-        verdict = run(demo, lambda line: click.echo(line, err=as_json))
+        verdict = run(demo, lambda line: click.echo(_painted(line), err=as_json))
     except KeyboardInterrupt:
         click.echo("interrupted; the demo's processes are gone", err=True)
-        sys.exit(INTERRUPTED)
+        ctx.exit(INTERRUPTED)
     if as_json:
         click.echo(json.dumps(verdict.to_data(log_kept=keep is not None or not verdict.ok), indent=2))
     else:
         _show(verdict, keep)
-    sys.exit(OK if verdict.ok else NOT_OK)
+    ctx.exit(OK if verdict.ok else FAILURE)
+
+
+def _painted(line: str) -> str:
+    """A live line, ``  2.1 s  ✗ …``, in the style of its mark."""
+    time_s, between, text = line.partition(" s  ")
+    return f"{time_s}{between}{paint(text, STYLES[text[0]])}" if text[:1] in STYLES else line
 
 
 def _check(demo: Demo) -> None:
@@ -99,6 +117,13 @@ def _show(verdict: Verdict, keep: Path | None) -> None:
     from lrm_actors.demo.table import render
 
     click.echo()
+    found = verdict.watched.report["lines"] if verdict.watched.report is not None else ["nothing"]
+    click.echo("what the agent reports:")
+    for line in found[:REPORT_LINES]:
+        click.echo(f"  {line}")
+    if len(found) > REPORT_LINES:
+        click.echo(f"  … and {len(found) - REPORT_LINES} lines more, all of them with --json")
+    click.echo()
     for line in render(verdict.table) if verdict.table else ["no faults were injected"]:
         click.echo(line)
     click.echo()
@@ -119,4 +144,7 @@ def _show(verdict: Verdict, keep: Path | None) -> None:
         click.echo(f"\nThe log is kept: {log}")
         click.echo(f"try: lrm why restart --log {log}")
         click.echo(f"try: lrm why breaker site --log {log}")
-    click.echo(f"\n{'OK' if verdict.ok else 'NOT OK'} after {verdict.duration_s:.1f} s")
+    else:
+        click.echo("\nThe log is gone. try: lrm demo --keep DIRECTORY, then lrm why restart --log DIRECTORY/demo")
+    ending = paint("OK", "good") if verdict.ok else paint("NOT OK", "bad")
+    click.echo(f"\n{ending} after {verdict.duration_s:.1f} s")

@@ -31,6 +31,7 @@ class Injected:
             "number": self.number,
             "kind": self.kind.value,
             "wall_s": self.at.wall_s,
+            "monotonic_s": self.at.monotonic_s,
             "step": self.step,
             "acknowledged": self.acknowledged,
             "pid": self.pid,

@@ -22,6 +22,7 @@ from eventstore.opening import system_instant
 from lrm_actors.demo import telling
 from lrm_actors.demo.agent_process import AgentProcess, Exited, Said
 from lrm_actors.demo.chaos import Chaos, descendants
+from lrm_actors.demo.compare import PROCESS_STARTED
 from lrm_actors.demo.injected import Injected
 from lrm_actors.demo.ledger import STEP_COMMITTED, Acknowledged, Begun
 from lrm_actors.demo.plan import Planned
@@ -111,6 +112,8 @@ class Parent:
         self._watched = Watched()
         self._killed: set[int] = set()
         self._unplanned = 0
+        self._up: tuple[int, dict[str, Any]] | None = None
+        self._starts_read = 0
 
     def run(self) -> Watched:
         """Run the agent until it is done; whatever happens, none of its processes is left behind."""
@@ -151,8 +154,9 @@ class Parent:
         match message["say"]:
             case "up":
                 self._watched.log = message["log"]
-                self._say(telling.of_start(start, message))
                 self._follow(message["log"])
+                self._up = (start, message)
+                self._say_up()
             case "begun":
                 self._watched.begun.append(Begun(message["step"], start))
                 self._chaos.heard_begun(message["step"], visit=message["visit"])
@@ -171,6 +175,15 @@ class Parent:
         line = telling.of_record(record)
         if line is not None:
             self._say(line)
+        if record.type == PROCESS_STARTED:
+            self._starts_read = record.event.start
+            self._say_up()
+
+    def _say_up(self) -> None:
+        """Say that the agent is up once its log has been read that far: what it learned first is told first."""
+        if self._up is not None and self._starts_read >= self._up[0]:
+            self._say(telling.of_start(*self._up))
+            self._up = None
 
     def _exited(self, status: int, errors: IO[bytes]) -> None:
         agent = self._current()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 
 from eventstore import Instant
-from lrm_actors.demo.compare import CHILD_RESTARTED, Match, seconds_between
+from lrm_actors.demo.compare import Match, seconds_between
 from lrm_actors.demo.injected import Injected
 from lrm_actors.demo.ledger import Ledger
+from lrm_actors.inspect import sentence
 
 COLUMNS = ("fault", "at", "detected after", "recovered by", "steps lost", "steps repeated")
 
@@ -53,19 +53,10 @@ def _row(fault: Injected, match: Match | None, ledger: Ledger, began: Instant) -
         detected_after_s=None if match is None else match.detected_after_s,
         observed_at=None if match is None else match.observation.position,
         recovered_at=None if match is None else match.recovery.position,
-        recovered_by="nothing" if match is None else _sentence(match),
+        recovered_by="nothing" if match is None else sentence(match.recovery).partition(", ")[0],
         steps_lost=ledger.lost_after.get(number, 0),
         steps_repeated=ledger.repeated_after.get(number, 0),
     )
-
-
-def _sentence(match: Match) -> str:
-    event: Any = match.recovery.event
-    if match.fault.kind.of_site:
-        return f"breaker closed: {event.reason}"
-    if match.recovery.type == CHILD_RESTARTED:
-        return f"{event.child.partition(':')[2]} restarted, attempt {event.attempt}"
-    return f"agent started again, start {event.start}"
 
 
 def render(table: Sequence[Row]) -> list[str]:

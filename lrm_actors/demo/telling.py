@@ -7,7 +7,9 @@ from typing import Any
 
 from eventstore import Record
 from lrm_actors.demo.injected import Injected
+from lrm_actors.demo.ledger import STEP_COMMITTED
 from lrm_actors.demo.plan import Kind
+from lrm_actors.inspect import sentence
 
 DONE = {
     Kind.KILL_AGENT: "✗ killed the agent (SIGKILL, pid {pid}) at step {step}",
@@ -16,6 +18,18 @@ DONE = {
     Kind.SITE_HANGS: "✗ the site hangs from now on, at step {step}",
     Kind.SITE_FAILS: "✗ the site answers with status 500 from now on, at step {step}",
 }
+MARKS = {
+    "supervisor.process_exit_observed": "!",
+    "monitor.heartbeat_missed": "!",
+    "monitor.component_exited": "!",
+    "supervisor.child_given_up": "!",
+    "breaker.opened": "!",
+    "supervisor.child_restarted": "↻",
+    "breaker.closed": "↻",
+    "modes.changed": "~",
+    "journal.step_repeated": "~",
+}
+"""Records that are told, and the mark of their line: ``!`` seen, ``↻`` recovered, ``~`` changed."""
 
 
 def of_fault(fault: Injected) -> str:
@@ -35,30 +49,10 @@ def of_start(start: int, message: Mapping[str, Any]) -> str:
 
 
 def of_record(record: Record) -> str | None:
-    """The line of a record; None when it is not worth one."""
-    event: Any = record.event if len(record.events) == 1 else None
-    match record.type:
-        case "supervisor.process_exit_observed":
-            text = f"! it learns of its predecessor: {event.description}"
-        case "monitor.heartbeat_missed":
-            text = f"! no heartbeat of {event.component} for {event.age_s:.1f} s"
-        case "monitor.component_exited":
-            text = f"! {event.component} is gone: {event.description}"
-        case "supervisor.child_restarted":
-            text = f"↻ {event.child.partition(':')[2]} restarted in {event.duration_s:.1f} s"
-        case "supervisor.child_given_up":
-            text = f"! {event.child} given up after {event.restarts} restarts"
-        case "breaker.opened":
-            text = f"! breaker {event.service} opened: {event.reason}"
-        case "breaker.closed":
-            text = f"↻ breaker {event.service} closed: {event.reason}"
-        case "modes.changed":
-            text = f"~ mode {event.previous} -> {event.mode}: {event.cause}"
-        case "journal.step_repeated":
-            text = f"~ step {event.step} is repeated ({event.name})"
-        case "journal.step_committed" if "changes" in event.result:
-            changes = len(event.result["changes"]) if event.result["round"] > 1 else 0
-            text = f"✓ round {event.result['round']} finished: {event.result['pages']} pages, {changes} changes"
-        case _:
-            return None
-    return f"{text}  [{record.position}]"
+    """The line of a record, in the words of ``lrm log``; None when it is not worth one."""
+    if record.type == STEP_COMMITTED and "changes" in record.event.result:
+        result = record.event.result
+        changes = len(result["changes"]) if result["round"] > 1 else 0
+        return f"✓ round {result['round']} finished: {result['pages']} pages, {changes} changes  [{record.position}]"
+    mark = MARKS.get(record.type)
+    return None if mark is None else f"{mark} {sentence(record)}  [{record.position}]"
