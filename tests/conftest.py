@@ -1,4 +1,4 @@
-"""Profiles of the whole test run: the default one is bounded and deterministic, ``--profile release`` does the full counts."""
+"""Profiles of the whole test run: the default one bounded and deterministic, ``--profile release`` with full counts."""
 
 from __future__ import annotations
 

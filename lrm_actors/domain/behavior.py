@@ -1,7 +1,7 @@
 """The words every actor is written in: command, event, state, effect; and what binds them, ``Spec`` and ``Wire``.
 
-An actor is two pure functions. ``decide(state, command, ctx) -> Decision`` says what shall happen, as events, effects and
-a reply. ``evolve(state, event) -> state`` says what an event changes. The runtime appends the events, and only then
+An actor is two pure functions. ``decide(state, command, ctx) -> Decision`` says what shall happen, as events, effects
+and a reply. ``evolve(state, event) -> state`` says what an event changes. The runtime appends the events, and only then
 adopts the new state, answers, and carries out the effects. Replay calls ``evolve`` alone.
 """
 
@@ -94,7 +94,7 @@ def then(
     """Decide on events, in order and atomically.
 
     The first event is caused by whatever led to the command; each further one by the event before it. ``effects`` are
-    carried out after the commit, and what comes back from them is caused by the last event; by nothing when there is none.
+    carried out after the commit; what comes back from them is caused by the last event, or by nothing without one.
     ``reply`` must be a JSON value when there are events, because it is kept for retries.
     """
     return Decision(tuple(events), tuple(effects), reply, tuple(attachments), tuple(discard))
