@@ -64,6 +64,6 @@ def _print(chain: Chain) -> None:
         case "observation":
             say(f"It began with what was seen: {paint(chain.observation, 'name')}")
         case "call":
-            say("It began with a call from outside.")
+            say("It began with a call from outside, or a timer.")
         case _:
             say(paint(f"The chain is broken: {chain.problem}", "bad"))

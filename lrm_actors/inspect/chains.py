@@ -74,7 +74,7 @@ class Chain:
 
     @property
     def began(self) -> str:
-        """How it began: ``observation``, ``call`` from outside without one, or ``broken`` where that cannot be told."""
+        """How it began: ``observation``, ``call`` from outside or by a timer, ``broken`` where it cannot be told."""
         if self.problem:
             return "broken"
         return "observation" if self.observation else "call"

@@ -123,7 +123,7 @@ def test_a_log_can_be_named_in_every_way(
         "argument": [*words.split(), life.path],
         "directory": [*words.split(), agent],
         "above": [*words.split(), agent.parent],
-        "variable": words.split(),
+        "variable": [*words.split()],
     }
     done = lrm(*ways[place])
     assert expected.code == done.code
