@@ -26,7 +26,7 @@ from lrm_actors.domain.children import ACTOR, COMPONENT
 from lrm_actors.errors import ActorStopped, AskError, LrmError, NotRunning
 from lrm_actors.gate import keep_told
 from lrm_actors.guards import Guards
-from lrm_actors.host import Component, Host, HostBridge
+from lrm_actors.host import Component, Host, HostBridge, check_name, check_storable
 from lrm_actors.live import LiveSettings
 from lrm_actors.offload import beside, off_loop, start_thread
 from lrm_actors.recovery import Recovery
@@ -76,7 +76,7 @@ class Engine:
         self.boundary = StepBoundary()
         self.registry = ComponentRegistry(self.clock, run_async=self.bridge.run_async)
         self.capturing = Capturing(self.boundary, self.bridge)
-        self.stepping = Stepping(self.boundary, on_begin=self.capturing.goes_on)
+        self.stepping = Stepping(self.boundary, on_begin=self.capturing.goes_on, check=self._check_storable)
         self.guards = Guards(
             self.clock,
             config=lambda: configuration.breaker_config(self.settings),
@@ -240,6 +240,10 @@ class Engine:
         self.running = None
         self.exit_code = running.close(max(0.1, end_s - self.clock.monotonic()))
 
+    def _check_storable(self, event: str, field: str, value: Any) -> None:
+        if self.running is not None:  # switched off, nothing is stored
+            check_storable(event, field, value)
+
     # --- asking -------------------------------------------------------------------------------------------------
 
     def state(self, name: str) -> Any:
@@ -297,6 +301,7 @@ class Engine:
 
     def register(self, component: Component) -> None:
         """Look after a component from now on. Returns at once."""
+        check_name("name", component.name)
         self.registry.register(
             component.name,
             component.restart,

@@ -16,6 +16,7 @@ from lrm_actors.actors.generations import Closed
 from lrm_actors.domain import breaker
 from lrm_actors.domain.behavior import Command, Effect, Spec
 from lrm_actors.domain.breaker import BreakerConfig, BreakerState, PublishBreaker
+from lrm_actors.host import check_name
 
 PREFIX = f"{breaker.CATEGORY}/"
 
@@ -74,6 +75,7 @@ class Guards:
         guard = self._guards.get(service)
         if guard is not None:
             return guard
+        check_name("service", service)
         with self._lock:
             guard = self._guards.get(service)
             if guard is None:

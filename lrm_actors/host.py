@@ -13,8 +13,12 @@ from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
+from lrm_actors.errors import SettingsError
+
 CALL_TIMEOUT_S = 30.0
 """How long a function of the host may take before the system goes on without it."""
+MAX_NAME = 200
+"""Characters of a name."""
 RUN_TIMEOUT_S = 120.0
 """The same for a coroutine whose caller bounds it already: this one only ends the wait for a loop that hangs."""
 
@@ -50,6 +54,46 @@ class Host(Protocol):
 
     def gate(self, mode: str) -> Any:
         """Hold back what this operation mode does not allow. Called at start and on each change of the mode."""
+
+
+def check_storable(event: str, field: str, value: Any) -> None:
+    """See that a value of the host's comes back from the log as it went in, before any actor is handed it.
+
+    Args:
+        event: type of the event that it is for.
+        field: of that event.
+        value: to be stored.
+
+    Raises:
+        EventRefused: it would not.
+    """
+    from eventstore.codec import encode_value
+
+    encode_value(value, what=event, field=field)
+
+
+def check_name(field: str, value: object) -> None:
+    """See that a value can name something in the log.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    if (
+        not isinstance(value, str)
+        or not value.strip()
+        or "\0" in value
+        or len(value) > MAX_NAME
+        or not _encodable(value)
+    ):
+        raise SettingsError(field, value, f"a text of 1 to {MAX_NAME} characters")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class HostBridge:

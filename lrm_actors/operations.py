@@ -24,6 +24,7 @@ from lrm_actors.errors import (
     NotRunning,
     StepOrder,
 )
+from lrm_actors.host import check_storable
 from lrm_actors.inspect import sections
 from lrm_actors.recovery import Recovery
 from lrm_actors.stepping import current_step
@@ -48,10 +49,7 @@ def handle_failure(engine: Engine, error: BaseException, context: Mapping[str, A
     classified all the same, and logged.
     """
     known = context or {}
-    step = known.get("step")
-    if not isinstance(step, int) and (inside := current_step()) is not None:
-        step = inside.number
-    facts = facts_of(error, str(known.get("component", "")), step if isinstance(step, int) else None)
+    facts = facts_of(error, str(known.get("component", "")), _step(known.get("step")))
     try:
         reply = engine.ask_blocking(analyzer.NAME, analyzer.RecordFailure(facts))
     except (LrmError, EventStoreError) as trouble:
@@ -61,6 +59,14 @@ def handle_failure(engine: Engine, error: BaseException, context: Mapping[str, A
         )  # fmt: skip
         return _strategy(facts)
     return str(reply["strategy"])
+
+
+def _step(given: object) -> int | None:
+    """The number of the step in which something failed: the one given, or the one we are inside of."""
+    if isinstance(given, int) and 0 <= given < 2**63:
+        return int(given)
+    inside = current_step()
+    return None if inside is None else inside.number
 
 
 def _strategy(facts: FailureFacts) -> str:
@@ -88,6 +94,7 @@ def take_checkpoint(
     running = engine.running
     if running is None and not engine.settings.enable_long_running_mode:
         return ""
+    check_storable("checkpointer.requested", "reason", [reason, error])
     engine.capturing.check()
     store = engine.store()
     changed = threading.Event()

@@ -17,6 +17,8 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import attrs
 
+from eventstore.errors import EventRefused
+from lrm_actors.actors.analyzer import text_of
 from lrm_actors.boundary import StepBoundary
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.journal import AbandonStep, BeginStep, CommitStep
@@ -72,15 +74,23 @@ class Stepping:
     Args:
         boundary: lets a capture in between two steps.
         on_begin: called when a step is about to begin.
+        check: raises ``EventRefused`` when a value cannot be stored in an event's field. An actor that was handed one
+            would have to be restarted, and given up in the end, for what is the host's mistake.
         timeout_s: how long the journal may take to store the begin or the end of a step.
     """
 
     def __init__(
-        self, boundary: StepBoundary, *, on_begin: Callable[[], object] = lambda: None, timeout_s: float = 30.0
+        self,
+        boundary: StepBoundary,
+        *,
+        on_begin: Callable[[], object] = lambda: None,
+        check: Callable[[str, str, Any], object] = lambda event, field, value: None,
+        timeout_s: float = 30.0,
     ) -> None:
         self.boundary = boundary
         self.timeout_s = timeout_s
         self._on_begin = on_begin
+        self._check = check
         self._lock = threading.Lock()
         self._inside = 0
 
@@ -91,6 +101,7 @@ class Stepping:
         scope is gone, so nobody will ever end it.
         """
         try:
+            self._check("journal.step_begun", "name", name)
             self._on_begin()
             journal = asking.state(JOURNAL)
             left = journal.open if journal.open is not None and journal.open.begun_in_start == journal.start else None
@@ -110,13 +121,22 @@ class Stepping:
         try:
             yield self.boundary.before_end()
             if error is None:
+                try:
+                    self._check("journal.step_committed", "result", step.result)
+                except EventRefused as refused:
+                    yield AbandonStep(step.number, _said(refused))
+                    raise
                 yield CommitStep(step.number, step.result)
             else:
-                yield AbandonStep(step.number, f"{type(error).__name__}: {error}")
+                yield AbandonStep(step.number, _said(error))
         finally:
             with self._lock:
                 self._inside -= 1
             self.boundary.leave()
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {text_of(error)}"
 
 
 class _Scope:

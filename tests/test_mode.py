@@ -13,11 +13,11 @@ from typing import Any
 import attrs
 import pytest
 
-from eventstore.errors import LogLocked, LogNotWritable, NotALog
+from eventstore.errors import EventRefused, LogLocked, LogNotWritable, NotALog
 from lrm_actors.domain.behavior import Command, Context, Decision, Spec, then
 from lrm_actors.domain.journal import OpenStep
 from lrm_actors.domain.modes import ModesState
-from lrm_actors.errors import NotCapturable, NotRunning, StepOrder
+from lrm_actors.errors import NotCapturable, NotRunning, SettingsError, StepOrder
 from lrm_actors.mode import CommittedStep, LongRunningMode, Recovery
 from lrm_actors.report import missing_keys
 from tests.mode_kit import records, settings, soon
@@ -446,6 +446,29 @@ def test_the_loop_runs_on_while_the_mode_starts_and_stops(tmp_path: Path) -> Non
             assert ran == [on_loop]
 
     asyncio.run(main())
+
+
+def test_what_cannot_be_stored_is_the_hosts_mistake_and_restarts_nobody(tmp_path: Path) -> None:
+    """The error names the field; the step is abandoned, and no actor is made to fail on it, however often."""
+    with LongRunningMode(settings(tmp_path)) as mode:
+        for result in (object(), {1, 2}, float("nan"), {"pages": (1, 2)}, b"x", 2**70):
+            with pytest.raises(EventRefused, match="result"), mode.step("fetch") as step:
+                step.result = result
+        with pytest.raises(EventRefused, match="name"):
+            mode.step("a\ud800b").__enter__()
+        with pytest.raises(EventRefused, match="reason"):
+            mode.take_checkpoint("a\ud800b")
+        for name in ("", "a\0b", "x" * 300, "a\ud800b"):
+            with pytest.raises(SettingsError):
+                mode.register_component(name, restart=lambda: None)
+            with pytest.raises(SettingsError):
+                mode.get_circuit_breaker(name)
+        mode.handle_failure(ValueError("a\ud800b"), {"component": "a\ud800b", "step": 2**70})
+        with pytest.raises(ValueError, match="broken"), mode.step("fetch"):
+            raise ValueError("broken \ud800")
+        with mode.step("fetch") as step:
+            assert step.number == 1
+        assert records(mode, "supervisor.child_failed") == []
 
 
 @attrs.frozen
