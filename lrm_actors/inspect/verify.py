@@ -135,11 +135,14 @@ class _Checkpoints:
     read: int = 0
 
     def check(self) -> Iterator[Problem]:
-        replayed = state_at(self.reader, "checkpointer", snapshots=False)
-        for info in getattr(replayed.state, "kept", ()):
+        for info in self._kept():
             if not info.damaged:
                 self.read += 1
                 yield from self._check_one(info)
+
+    def _kept(self) -> tuple[CheckpointInfo, ...]:
+        replayed = state_at(self.reader, "checkpointer", snapshots=False)
+        return tuple(getattr(replayed.state, "kept", ()))
 
     def _check_one(self, info: CheckpointInfo) -> Iterator[Problem]:
         try:
@@ -147,7 +150,9 @@ class _Checkpoints:
             if self.decode is not None:
                 self.decode(data, info.digest, info.checkpoint_id)
         except AttachmentNotFound:
-            yield Problem("checkpoint", None, f"{info.checkpoint_id}: its bytes are not there")
+            # A living agent may have deleted it since, on the record.
+            if info.checkpoint_id in {one.checkpoint_id for one in self._kept()}:
+                yield Problem("checkpoint", None, f"{info.checkpoint_id}: its bytes are not there")
         except (EventStoreError, LrmError) as error:
             yield Problem("checkpoint", None, f"{info.checkpoint_id}: {error}")
 

@@ -93,6 +93,19 @@ def test_a_planted_missing_checkpoint_is_found(writer: LogWriter) -> None:
     assert ("checkpoint", f"{CHECKPOINT}: its bytes are not there") == (problem.what, problem.detail)
 
 
+def test_a_checkpoint_that_is_deleted_meanwhile_is_no_problem(writer: LogWriter) -> None:
+    """A living agent deletes old ones, on the record, while its log is verified."""
+    older = "checkpoint_1700000000000_00000000"
+    writer.checkpoint(older)
+    writer.checkpoint()
+
+    def delete_the_other(data: bytes, digest: str, checkpoint_id: str) -> None:
+        gone = checkpointer.CheckpointsPruned((CHECKPOINT,), "newer ones took their place")
+        writer.add("checkpointer", gone, discard=(attachment_key(CHECKPOINT),))
+
+    assert verify_log(writer.store, check_checkpoint=delete_the_other).ok
+
+
 @pytest.mark.parametrize("planted", ["digest", "bytes"])
 def test_a_planted_wrong_checkpoint_is_found(writer: LogWriter, planted: str) -> None:
     """Bytes that are as stored, but not the state that the log names; or no checkpoint at all."""
