@@ -148,7 +148,12 @@ class HostBridge:
 
 
 def _bounded(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], timeout_s: float, name: str) -> Any:
-    called = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    try:
+        called = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    except RuntimeError:
+        coroutine.close()  # or it would complain that nobody began it
+        msg = f"{name} of the host cannot be called: its loop has just ended"
+        raise TimeoutError(msg) from None
     try:
         return called.result(timeout_s)
     except TimeoutError:

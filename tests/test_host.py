@@ -101,6 +101,24 @@ def test_without_a_loop_plain_and_async_functions_run_on_the_calling_thread() ->
     assert threading.get_ident() == bridge.run_async(capture())
 
 
+def test_a_loop_that_ends_at_that_moment_is_a_host_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No half-begun coroutine is left to complain."""
+    bridge = HostBridge()
+    loop = asyncio.new_event_loop()
+    bridge.bind(loop, thread=0)
+    loop.close()
+    monkeypatch.setattr(loop, "is_closed", lambda: False)
+    monkeypatch.setattr(loop, "call_soon_threadsafe", _closed)
+
+    with pytest.raises(TimeoutError, match="has just ended"):
+        bridge.call(lambda: None)
+
+
+def _closed(*_: object) -> None:
+    msg = "Event loop is closed"
+    raise RuntimeError(msg)
+
+
 def test_a_loop_that_is_gone_is_not_waited_for() -> None:
     """After the host's loop has ended, its functions are called without it."""
     bridge = HostBridge()
