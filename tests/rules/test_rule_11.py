@@ -1,0 +1,1 @@
+"""Rule 11: everything has a finite default: mailboxes, retries, leases, backoff caps, histories."""
