@@ -5,12 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from eventstore.errors import LogLocked, LogNotWritable
 from eventstore.forking import abandon_in_children
 
 LOCK_NAME = "lrm.lock"
+PATIENCE_S, PAUSE_S = 0.25, 0.01
+"""How long a held lock is tried again. Who only asks whether a log is owned holds it for microseconds, and a child of a
+killed owner shares it until its ``exec``; neither is an owner."""
+HELD = (errno.EAGAIN, errno.EACCES)
 
 
 class LogLock:
@@ -31,11 +37,11 @@ class LogLock:
             raise LogNotWritable(str(log_path), f"{path} cannot be opened: {error.strerror}") from error
         self._fd: int | None = fd
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(lambda: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB))
         except OSError as error:
             holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
             self.release()
-            if error.errno in (errno.EAGAIN, errno.EACCES):
+            if error.errno in HELD:
                 raise LogLocked(str(log_path), f"{log_path} is owned by process {holder or 'unknown'}") from None
             raise LogNotWritable(str(log_path), f"{path} cannot be locked: {error.strerror}") from error
         with contextlib.suppress(OSError):  # only for the message that others get; a full disk may refuse it
@@ -52,3 +58,15 @@ class LogLock:
     def abandon(self) -> None:
         """A child shares the lock itself, not a copy of it: holding on would keep the log locked after its parent."""
         self.release()
+
+
+def _lock(attempt: Callable[[], None]) -> None:
+    """Take the lock, or raise what stands in the way after a moment's patience."""
+    until_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return attempt()
+        except OSError as error:
+            if error.errno not in HELD or time.monotonic() >= until_s:
+                raise
+        time.sleep(PAUSE_S)

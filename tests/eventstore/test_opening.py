@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -378,3 +380,15 @@ def test_the_application_id_is_in_the_header(path: Path) -> None:
     """So that `file` and others can tell a log from any other database."""
     fill(path, 1)
     assert APPLICATION_ID == int.from_bytes(path.read_bytes()[68:72])
+
+
+def test_who_only_asks_whether_a_log_is_owned_stands_in_nobodys_way(tmp_path: Path) -> None:
+    """A lock held for a moment, as by a tool that looks for an owner, delays an opening and does not refuse it."""
+    path = tmp_path / "lrm.db"
+    open_store(path).close()
+    with (tmp_path / "lrm.lock").open("r+b") as asked:
+        fcntl.flock(asked, fcntl.LOCK_SH)
+        letting_go = threading.Timer(0.02, lambda: fcntl.flock(asked, fcntl.LOCK_UN))
+        letting_go.start()
+        open_store(path).close()
+        letting_go.join()
