@@ -5,6 +5,7 @@ Nothing put into it is lost in silence: it is handled, or the sender hears of it
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Iterable
@@ -93,9 +94,7 @@ class Mailbox:
     def put_anyway(self, envelope: Any) -> None:
         """Add a message that must not be refused for want of room: a timer's, an effect's result."""
         self._ordinary.put(envelope)
-        # Closing drains after it has set the flag, so that drain or this check sees the message, never neither.
-        if self._deserted:
-            self._drain()
+        self._drain_if_deserted()
 
     def command(self, control: Any) -> None:
         """Add to the control lane, which goes ahead of every message and is never refused."""
@@ -112,17 +111,26 @@ class Mailbox:
 
     def get(self) -> Any:
         """The next message or ``WAKE``; waits for one."""
-        return self.backlog.popleft() if self.backlog else self._ordinary.get()
+        first = self._put_back_before()
+        return first if first is not None else self._ordinary.get()
 
     def get_more(self) -> Any | None:
         """The next message if there is one, without waiting."""
-        if self.backlog:
-            return self.backlog.popleft()
+        first = self._put_back_before()
+        if first is not None:
+            return first
         if not self._ordinary.qsize():
             return None
         try:
             return self._ordinary.get_nowait()
         except Empty:
+            return None
+
+    def _put_back_before(self) -> Any | None:
+        # Who closes the mailbox empties it too, so what was there a moment ago may be gone.
+        try:
+            return self.backlog.popleft() if self.backlog else None
+        except IndexError:
             return None
 
     def next_command(self) -> Any | None:
@@ -148,6 +156,12 @@ class Mailbox:
     def put_back(self, envelopes: Iterable[Any]) -> None:
         """Have these handled again, in this order, before everything else."""
         self.backlog.extendleft(reversed(list(envelopes)))
+        self._drain_if_deserted()
+
+    def drop_first(self, envelope: Any) -> None:
+        """Take the first of what was put back out again, unless it went when the mailbox was closed."""
+        with contextlib.suppress(IndexError, ValueError):
+            self.backlog.remove(envelope)
 
     def empty(self) -> bool:
         """Whether no message waits (pykka's inbox interface)."""
@@ -167,6 +181,7 @@ class Mailbox:
             elif envelope is not WAKE:
                 kept.append(envelope)
         self.backlog.extend(kept)
+        self._drain_if_deserted()
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -185,6 +200,11 @@ class Mailbox:
         """Refuse new messages; those that wait stay for the reader."""
         self._closed_because = because
 
+    def _drain_if_deserted(self) -> None:
+        # Closing drains after it has set the flag, so that drain or this check sees the message, never neither.
+        if self._deserted:
+            self._drain()
+
     def _drain(self) -> None:
         with self._draining:
             while (envelope := self.get_more()) is not None:
@@ -193,3 +213,5 @@ class Mailbox:
                     reply.fail(ActorStopped(f"{self.owner}: {self._closed_because}", actor=self.owner))
                 elif envelope is not WAKE:
                     self.dead_letters += 1
+        if self._control.qsize():
+            self._ordinary.put(WAKE)  # one for the reader may have been among them

@@ -16,11 +16,12 @@ from typing import Any
 import attrs
 import pytest
 
-from lrm_actors.errors import AskTimeout, HandlerFailed, LrmError
+from lrm_actors.errors import ActorStopped, AskTimeout, HandlerFailed, LrmError
 from lrm_actors.runtime import mailbox as mailboxes
 from lrm_actors.runtime import shell as shells
 from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.control import Stop
+from lrm_actors.runtime.reply import Reply
 from lrm_actors.runtime.system import ActorSystem
 from tests.rules.support import system_on_disk
 from tests.runtime.support import PATIENCE_S, Add, Look, Raise, counter, eventually
@@ -297,3 +298,28 @@ def test_rule_06_planted_a_shared_registry_is_caught(tmp_path: Path, monkeypatch
     monkeypatch.setattr(shells.Shell, "_fail", stop_all)
     touched = touched_by_a_failure(tmp_path, SystemExit)
     assert {"sibling", "stranger"} == {one.partition(":")[0] for one in touched}
+
+
+# --- where an ask could be forgotten ------------------------------------------------------------------------------
+
+
+def test_rule_06_holds_an_ask_that_comes_back_to_a_closed_mailbox_ends() -> None:
+    """An actor that is given up just as it has taken a message out puts it back where nobody reads any more."""
+    mailbox, reply = mailboxes.Mailbox("counter"), Reply("counter")
+    mailbox.put(mailboxes.Envelope(Add(1), reply))
+    taken = mailbox.get()
+    mailbox.close("given up")
+    mailbox.put_back([taken])
+    with pytest.raises(ActorStopped):
+        reply.get(timeout=PATIENCE_S)
+    assert mailbox.get_more() is None
+
+
+def test_rule_06_holds_a_reader_is_woken_whatever_is_drained() -> None:
+    """Somebody who puts a message into a closed mailbox must not take the wake-up of its reader away."""
+    mailbox = mailboxes.Mailbox("counter")
+    mailbox.close("given up")
+    mailbox.command("stop")
+    mailbox.put_anyway(mailboxes.Envelope(Add(1)))
+    assert mailboxes.WAKE is mailbox.get_more()
+    assert "stop" == mailbox.next_command()
