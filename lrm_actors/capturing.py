@@ -27,6 +27,7 @@ EMERGENCY_WAIT_S = 1.0
 class NoCapture(NotCapturable):
     """There is nothing to capture: the host did not say how, or is not there yet. That is no failure of anything."""
 
+    code = "LRM-3005"
     hint = "give a function that does, with capture_with()"
 
 

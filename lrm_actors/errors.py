@@ -127,6 +127,7 @@ class CommandRefused(AskError, ValueError):
     """The actor understood the command and refused it; nothing changed and nothing is restarted."""
 
     code = "LRM-2006"
+    hint = "the message says why; send the actor a command that it takes"
 
 
 class StorageUnavailable(AskError, OSError):
