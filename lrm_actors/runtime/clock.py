@@ -20,6 +20,11 @@ logger = logging.getLogger(__name__)
 
 Cancel = Callable[[], None]
 
+LONGEST_WAIT_S = 3600.0
+"""Seconds the timer thread waits at most before it looks again: the platform refuses to wait for ever so long."""
+CANCELLED_KEPT = 64
+"""Cancelled calls that may stay in the heap, or as many as there are pending ones."""
+
 
 class Clock(Protocol):
     """Both clocks, and what shall happen later."""
@@ -53,6 +58,10 @@ class _Schedule:
 
     def cancel(self, number: int) -> None:
         self._calls.pop(number, None)
+        # One that is started anew with each message would otherwise pile up until its first due time.
+        if len(self._heap) > 2 * len(self._calls) + CANCELLED_KEPT:
+            self._heap = [entry for entry in self._heap if entry[1] in self._calls]
+            heapq.heapify(self._heap)
 
     def next_due_s(self) -> float | None:
         while self._heap and self._heap[0][1] not in self._calls:
@@ -124,7 +133,8 @@ class SystemClock:
                 due = self._schedule.pop_due(time.monotonic())
                 if due is None:
                     next_s = self._schedule.next_due_s()
-                    self._changed.wait(None if next_s is None else max(0.0, next_s - time.monotonic()))
+                    left_s = LONGEST_WAIT_S if next_s is None else next_s - time.monotonic()
+                    self._changed.wait(min(max(0.0, left_s), LONGEST_WAIT_S))
                     continue
             _call(due)
 

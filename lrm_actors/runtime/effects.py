@@ -5,6 +5,9 @@ Talks to the clock, the workers, and the mailbox of the actor whose effects thes
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
 from lrm_actors.domain.behavior import CancelTimer, Command, Effect, StartTimer
 from lrm_actors.runtime.clock import Cancel
 from lrm_actors.runtime.control import EffectEscaped, Services
@@ -17,7 +20,9 @@ class Effects:
     def __init__(self, mailbox: Mailbox, services: Services) -> None:
         self._mailbox = mailbox
         self._services = services
-        self._timers: dict[str, Cancel] = {}
+        self._timers: dict[str, _Timer] = {}
+        """Those that have not fired yet."""
+        self._lock = threading.Lock()
 
     def carry_out(self, effect: Effect, cause: int | None, correlation_id: str | None, depth: int) -> None:
         """Begin one effect. What comes back from it will name ``cause`` as its cause."""
@@ -30,7 +35,7 @@ class Effects:
         match effect:
             case StartTimer(key=key, delay_s=delay_s, command=command):
                 self._cancel(key)
-                self._timers[key] = self._services.clock.call_later(delay_s, lambda: send_back(command))
+                self._start(key, delay_s, lambda: send_back(command))
             case CancelTimer(key=key):
                 self._cancel(key)
             case _:
@@ -48,7 +53,27 @@ class Effects:
             self._mailbox.command(EffectEscaped(type(effect).__name__, error))
             return None
 
+    def _start(self, key: str, delay_s: float, send: Callable[[], None]) -> None:
+        timer = _Timer()
+
+        def fire() -> None:
+            with self._lock:  # the actor may be putting another one in its place
+                if self._timers.get(key) is timer:
+                    del self._timers[key]
+            send()
+
+        self._timers[key] = timer
+        timer.cancel = self._services.clock.call_later(delay_s, fire)
+
     def _cancel(self, key: str) -> None:
-        cancel = self._timers.pop(key, None)
-        if cancel is not None:
-            cancel()
+        with self._lock:
+            timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+
+class _Timer:
+    """A timer that has not fired yet. Only its actor's thread starts and cancels it."""
+
+    __slots__ = ("cancel",)
+    cancel: Cancel

@@ -20,6 +20,9 @@ from lrm_actors.errors import ActorStopped, AskTimeout, OutcomeUnknown
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_WAIT_S = 1e8
+"""Three years. The platform refuses to wait for much longer."""
+
 _ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 
@@ -69,7 +72,7 @@ class Reply(pykka.Future[Any]):
         """
         if self._get_hook is not None:  # pykka's way to derive one future from another
             return super().get(timeout=timeout)
-        if not self._ready.acquire(timeout=-1 if timeout is None else timeout):
+        if not self._ready.acquire(timeout=-1 if timeout is None else min(timeout, _LONGEST_WAIT_S)):
             raise self.timed_out(timeout or 0.0)
         self._ready.release()
         if self._error is not None:

@@ -23,7 +23,8 @@ class Workers:
         self._limit = limit
         self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._lock = threading.Lock()
-        self._idle = 0
+        self._unfinished = 0
+        """Jobs that wait or run. A thread that has taken a job is not idle, whether it has said so yet or not."""
         self._threads = 0
         self._closed = False
         self._numbers = itertools.count(1)
@@ -34,9 +35,9 @@ class Workers:
             if self._closed:
                 return
             self._jobs.put(job)
-            if self._idle < self._jobs.qsize() and self._threads < self._limit:
-                self._threads += 1
-                threading.Thread(target=self._run, name=f"{self._name}-{next(self._numbers)}", daemon=True).start()
+            self._unfinished += 1
+            if self._threads < min(self._unfinished, self._limit):
+                self._grow()
 
     @property
     def waiting(self) -> int:
@@ -50,17 +51,21 @@ class Workers:
             for _ in range(self._threads):
                 self._jobs.put(None)
 
+    def _grow(self) -> None:
+        thread = threading.Thread(target=self._run, name=f"{self._name}-{next(self._numbers)}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the machine has none to give just now; the next job asks again
+            logger.warning("no thread for an effect: %s", error)
+        else:
+            self._threads += 1
+
     def _run(self) -> None:
-        while True:
-            with self._lock:
-                self._idle += 1
-            job = self._jobs.get()
-            with self._lock:
-                self._idle -= 1
-            if job is None:
-                return
+        while (job := self._jobs.get()) is not None:
             try:
                 job()
             except BaseException:
                 # Not even SystemExit may end a thread that the next effect counts on.
                 logger.exception("an effect escaped its handler")
+            with self._lock:
+                self._unfinished -= 1
