@@ -1,0 +1,341 @@
+"""Makes a golden log: a small one with an event of every type, as this release writes it, and what is in it.
+
+``python -m tests.golden.make VERSION`` writes ``tests/golden/VERSION/lrm.db`` and ``expected.json``. The log of a
+release is never made again: whoever adds an event type adds to the story below, and makes a log of the version in
+development. Clock and ids are fixed. An event whose type a story lacks is named, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+
+from eventstore.codec import encode_state
+from eventstore.events import declared_types
+from eventstore.opening import open_reader, open_store
+from eventstore.records import Batch, Cursor, Instant, NewEvent, Receipt, Snapshot, StreamWrite
+from lrm_actors.actors.checkpointer import decode_checkpoint, encode_checkpoint
+from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
+from lrm_actors.domain.analyzer import FailureFacts
+from lrm_actors.domain.behavior import Context, Decision, Spec
+from lrm_actors.domain.children import RestartPolicy
+from lrm_actors.domain.deadlines import deadline
+from lrm_actors.domain.deliveries import DeliverySkipped
+from lrm_actors.inspect.folds import declare_ours
+
+GOLDEN = Path(__file__).parent
+SERVICE = "breaker/llm"
+AGENT_STATE = {"page": 3, "seen": ["a", "ü ☃"], "price": 12.5, "done": None, "nested": {"deep": [True, {}]}}
+IN_PARTS = {"agent_state": {"page": 9}, "browser_state": {"tabs": ["x"]}}
+
+
+def specs() -> list[Spec[Any]]:
+    """Every actor."""
+    ours = (supervisor, monitor, analyzer, checkpointer, modes, journal)
+    return [*(module.spec() for module in ours), breaker.spec("llm")]
+
+
+def our_types() -> dict[str, int]:
+    """Every event type that is declared by this product, with its version."""
+    declare_ours()
+    return {
+        name: kind.version
+        for name, kind in sorted(declared_types().items())
+        if kind.cls.__module__.startswith("lrm_actors.")
+    }
+
+
+class Writer:
+    """Decides as the runtime does, on one thread, with a clock that goes a second further with each command."""
+
+    def __init__(self, path: Path) -> None:
+        self._seconds = 0.0
+        self._commands = 0
+        self._specs = {spec.name: spec for spec in specs()}
+        self._states = {name: spec.initial for name, spec in self._specs.items()}
+        self.store = open_store(path, clock=self.now)
+
+    def now(self) -> Instant:
+        """The moment that all is recorded at."""
+        return Instant(1_700_000_000.25 + self._seconds, 5_000.5 + self._seconds, "boot-of-the-golden-log")
+
+    def later(self, seconds: float) -> None:
+        """Let time go by."""
+        self._seconds += seconds
+
+    def context(self) -> Context:
+        """What a decision may know."""
+        number = self._commands
+        return Context(
+            self.now(),
+            f"command-{number}",
+            f"correlation-{number}",
+            random=lambda: 0.5,
+            new_id=lambda: f"id-{number}",
+        )
+
+    def recover(self, name: str) -> None:
+        """As at the start of a process."""
+        recover = self._specs[name].recover
+        if recover is not None:
+            self._store(name, recover(self._states[name], self.context()))
+
+    def do(self, name: str, command: Any) -> Any:
+        """Have an actor decide; its reply."""
+        self._commands += 1
+        self.later(1.0)
+        decision = self._specs[name].decide(self._states[name], command, self.context())
+        self._store(name, decision)
+        return decision.reply
+
+    def _store(self, name: str, decision: Decision) -> None:
+        ctx = self.context()
+        events = tuple(
+            NewEvent(one, None, index > 0, ctx.command_id, ctx.correlation_id, 0)
+            for index, one in enumerate(decision.events)
+        )
+        if not events:
+            return
+        self.store.append(
+            Batch(
+                (StreamWrite(name, events),),
+                cursors=(Cursor(name, self.store.head),),
+                receipts=(Receipt(f"{name} {ctx.command_id}", decision.reply),),
+                attachments=decision.attachments,
+                discard=decision.discard,
+            )
+        )
+        for one in decision.events:
+            self._states[name] = self._specs[name].evolve(self._states[name], one)
+
+    def snapshots(self) -> None:
+        """Keep one of each actor."""
+        for name, state in self._states.items():
+            schema, version = self._specs[name].state_schema, self.store.version(name)
+            if version:
+                self.store.append(Batch(snapshots=(Snapshot(name, version, schema, encode_state(state)),)))
+
+
+# --- the story ----------------------------------------------------------------------------------------------------
+
+
+def tell(log: Writer) -> None:
+    """Everything happens at least once."""
+    for name in (supervisor.NAME, SERVICE):
+        log.recover(name)
+    _start(log)
+    _monitor(log)
+    _analyzer(log)
+    _checkpointer(log)
+    log.snapshots()
+    _modes(log)
+    _journal(log)
+    _breaker(log)
+    _end(log)
+
+
+def _start(log: Writer) -> None:
+    children = ("actor:monitor", "actor:journal", "component:browser", "component:llm")
+    log.do("supervisor", supervisor.StartSupervising(children, 101))
+    log.do("supervisor", supervisor.StartSupervising(children, 102, predecessor_exit=-9))
+    log.do("supervisor", supervisor.AddChild("component:worker"))
+    log.do("supervisor", supervisor.ReportFailure("component:browser", "TargetClosedError", "the page crashed"))
+    log.do("supervisor", supervisor.RestartDue("component:browser"))
+    log.do("supervisor", supervisor.RestartDone("component:browser", 0.75))
+    log.do("supervisor", supervisor.ReportFailure("actor:journal", "ValueError", "it fell", "CommitStep"))
+    log.do("supervisor", supervisor.ClearCaches("llm", "memory: memory ran out"))
+    log.do("supervisor", supervisor.CachesDone("component:llm"))
+    log.do("supervisor", supervisor.Configure(RestartPolicy(intensity=1, jitter=0.0)))
+    log.do("supervisor", supervisor.RestartComponent("llm", "network: the connection failed"))
+    log.do("supervisor", supervisor.RestartDue("component:llm"))
+    log.do("supervisor", supervisor.RestartFailed("component:llm", "OSError", "cannot start"))
+    log.do("supervisor", supervisor.RemoveChild("component:worker"))
+
+
+def _monitor(log: Writer) -> None:
+    config = monitor.MonitorConfig(interval_s=20.0, cpu_warning=70.0)
+    metrics = monitor.Metrics(
+        cpu_percent=97.5,
+        process_cpu_percent=12.0,
+        memory_percent=50.0,
+        memory_rss_bytes=2**31,
+        open_files=17,
+        unknown={"thread_count": "AccessDenied"},
+    )
+    silent = monitor.Observation("browser", heartbeat_age_s=9.5, heartbeat_timeout_s=2.0)
+    gone = monitor.Observation("llm", None, None, exited=True, exit_status=-9)
+    log.do("monitor", monitor.Configure(config))
+    log.do("monitor", monitor.RecordSample(metrics))
+    log.do("monitor", monitor.NoteMode("minimal"))
+    log.do("monitor", monitor.RecordObservations((silent,)))
+    log.do("monitor", monitor.NoteComponentFailed("browser", log.now().monotonic_s, log.now().boot_id))
+    log.do("monitor", monitor.NoteComponentRestarted("browser"))
+    log.do("monitor", monitor.RecordObservations((silent,)))
+    log.do("monitor", monitor.RecordObservations((attrs.evolve(silent, heartbeat_age_s=0.1),)))
+    log.do("monitor", monitor.RecordObservations((gone,)))
+    log.do("monitor", monitor.NoteComponentFailed("llm", log.now().monotonic_s, log.now().boot_id))
+    log.do("monitor", monitor.NoteComponentFailed("worker", log.now().monotonic_s, log.now().boot_id))
+    log.do("monitor", monitor.ForgetDown())
+    log.do("monitor", monitor.RecordObservations((gone,)))
+    log.do("monitor", monitor.RecordSample(monitor.Metrics(cpu_percent=10.0, memory_percent=50.0)))
+    log.do("monitor", monitor.SampleMissing(60.0))
+
+
+def _analyzer(log: Writer) -> None:
+    timeout = FailureFacts("browser", ("playwright.TimeoutError", "Exception"), "no answer within 30 s", step=4)
+    limit = FailureFacts("llm", ("openai.RateLimitError",), "slow down", status_code=429, error_code="rate_limit")
+    exited = FailureFacts("worker", exit_status=-11, observation="component_exited", os_error="ENOMEM")
+    for facts in (timeout, timeout, limit):
+        log.do("analyzer", analyzer.RecordFailure(facts))
+    log.do("analyzer", analyzer.NoteRecovery("browser", ok=True))
+    log.do("analyzer", analyzer.Configure(auto_recovery=False))
+    log.do("analyzer", analyzer.RecordFailure(exited))
+    log.do("analyzer", analyzer.NoteRecovery("worker", ok=False))
+
+
+def _checkpoint(log: Writer, kind: str, reason: str, state: Any = None) -> str:
+    checkpoint_id = str(log.do("checkpointer", checkpointer.TakeCheckpoint(kind, reason, hints=("by the story",))))
+    kept = AGENT_STATE if state is None else state
+    encoded = encode_checkpoint(kept, checkpoint_id=checkpoint_id, hints=("by the story",))
+    stored = checkpointer.StoreCheckpoint(
+        checkpoint_id, kind, reason, encoded.data, encoded.digest, encoded.size_bytes, log.store.head, ("by the story",)
+    )
+    log.do("checkpointer", stored)
+    return checkpoint_id
+
+
+def _checkpointer(log: Writer) -> None:
+    log.do("checkpointer", checkpointer.Configure(checkpointer.CheckpointerConfig(60.0, 2, 1)))
+    _, second, third = (_checkpoint(log, checkpointer.MANUAL, reason) for reason in ("first", "second", "third"))
+    under_way = log.do("checkpointer", checkpointer.TakeCheckpoint(checkpointer.PERIODIC, "interval"))
+    log.do("checkpointer", checkpointer.CaptureFailed(str(under_way), "NotCapturable", "state['page'] is an object"))
+    _checkpoint(log, checkpointer.EMERGENCY, "memory: memory ran out", IN_PARTS)
+    log.do("checkpointer", checkpointer.MarkDamaged(third, "its checksum is wrong"))
+    log.do("checkpointer", checkpointer.ReportRestored(second, (third,)))
+    log.do("checkpointer", checkpointer.NoteMode("degraded"))
+    log.do("checkpointer", checkpointer.TakeCheckpoint(checkpointer.MANUAL, "left under way"))
+
+
+def _modes(log: Writer) -> None:
+    log.do("modes", modes.ConsiderHealth("critical", "cpu 97.5 % >= 95.0 %"))
+    log.do("modes", modes.ConsiderHealth("healthy", ""))
+    log.do("modes", modes.ReduceLoad("cpu_overload: the machine is overloaded"))
+    log.do("modes", modes.Configure(enabled=False))
+    log.do("modes", modes.Configure(enabled=True))
+    log.do("modes", modes.Pin("recovery", "by hand"))
+
+
+def _journal(log: Writer) -> None:
+    log.do("journal", journal.OpenJournal())
+    log.do("journal", journal.BeginStep("look"))
+    log.do("journal", journal.CommitStep(1, {"found": ["a", 1, -(2**53), 2.5, None, True, "ü ☃"]}))
+    log.do("journal", journal.BeginStep("buy"))
+    log.do("journal", journal.OpenJournal())
+    log.do("journal", journal.BeginStep("buy"))
+    log.do("journal", journal.AbandonStep(2, "TimeoutError: the page was gone"))
+    log.do("journal", journal.BeginStep("buy"))
+    log.do("journal", journal.CommitStep(2, None))
+    log.do("journal", journal.BeginStep("pay"))
+
+
+def _breaker(log: Writer) -> None:
+    until = deadline(log.now(), 60.0)
+    log.do(SERVICE, breaker.Configure(breaker.BreakerConfig(failure_threshold=2, recovery_timeout_s=30.0)))
+    log.do(SERVICE, breaker.ReportTrip(1, ("timeout: ReadTimeout", "status 500: ServerError"), until))
+    log.do(SERVICE, breaker.ReportProbeStarted(2))
+    log.do(SERVICE, breaker.ReportProbe(2, ok=False, failure="status 500: ServerError"))
+    log.do(SERVICE, breaker.ReportProbeStarted(4))
+    log.do(SERVICE, breaker.ReportProbe(4, ok=True))
+    log.do(SERVICE, breaker.ForceState("open", "by hand"))
+
+
+def _end(log: Writer) -> None:
+    skipped = DeliverySkipped("monitor", 1, "modes.changed", 3, "failed again and again")
+    log.store.append(Batch((StreamWrite("deliveries", (NewEvent(skipped, cause=1),)),)))
+    log.do("supervisor", supervisor.StopSupervising(clean=False, reason="stop after KeyboardInterrupt"))
+
+
+# --- what is in it ------------------------------------------------------------------------------------------------
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What a log holds, as whoever made it understands it."""
+    known = {spec.name: spec for spec in specs()}
+    with open_reader(path) as reader:
+        records = list(reader.read())
+        states = {name: spec.initial for name, spec in known.items()}
+        for record in records:
+            if record.stream in known:
+                states[record.stream] = known[record.stream].evolve(states[record.stream], record.event)
+        streams = {info.name: info.version for info in reader.streams()}
+        kept = {
+            one.checkpoint_id: decode_checkpoint(
+                reader.attachment(checkpointer.attachment_key(one.checkpoint_id)).data, one.digest, one.checkpoint_id
+            )
+            for one in states[checkpointer.NAME].kept
+        }
+    return {
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "streams": streams,
+        "events": [
+            {"stream": one.stream, "type": one.type, "schema_version": one.schema_version, "fields": _plain(one.event)}
+            for one in records
+        ],
+        "states": {name: _plain(state) for name, state in states.items()},
+        "checkpoints": kept,
+    }
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
+def missing(types: set[str]) -> Iterator[str]:
+    """The event types that are declared and not among these."""
+    yield from sorted(our_types().keys() - types)
+
+
+def make(directory: Path) -> None:
+    """Write a golden log."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "lrm.db"
+        log = Writer(path)
+        tell(log)
+        log.store.close()
+        expected = describe(path)
+        lacking = list(missing({one["type"] for one in expected["events"]}))
+        if lacking:
+            sys.exit(f"the story lacks {', '.join(lacking)}: add them to {Path(__file__).name}")
+        directory.mkdir(parents=True)
+        shutil.copyfile(path, directory / "lrm.db")
+    text = json.dumps(expected, ensure_ascii=False, indent=1)
+    (directory / "expected.json").write_text(f"{text}\n", encoding="utf-8")
+    print(f"{directory}: {len(expected['events'])} events of {len(our_types())} types")
+
+
+def main() -> None:
+    """Make the golden log of a version that has none."""
+    parser = argparse.ArgumentParser(description="Make the golden log of a version in development.")
+    parser.add_argument("version", help="a version that is not released")
+    parser.add_argument("--replace", action="store_true", help="make it anew; never do that for a released version")
+    arguments = parser.parse_args()
+    directory = GOLDEN / arguments.version
+    if directory.exists():
+        if not arguments.replace:
+            sys.exit(f"{directory} is there already. Never change that of a release; of a later version, --replace it")
+        shutil.rmtree(directory)
+    make(directory)
+
+
+if __name__ == "__main__":
+    main()
