@@ -6,6 +6,7 @@ Talks to the store it is given, and to the shells through their mailboxes. Sever
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import os
@@ -171,7 +172,8 @@ class ActorSystem:
 
     def _end_helpers(self) -> None:
         self._workers.close()
-        self._guardian.stop(block=False)
+        with contextlib.suppress(ActorStopped):  # a stop before this one may just be ending it
+            self._guardian.stop(block=False)
         self.clock.close()
 
     # --- telling and asking -------------------------------------------------------------------------------------
