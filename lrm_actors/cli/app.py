@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import json
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -14,7 +14,9 @@ import click
 from eventstore.errors import EventStoreError
 from lrm_actors import __version__
 from lrm_actors.cli import exits
+from lrm_actors.cli.output import json_line, talk
 from lrm_actors.errors import LrmError
+from lrm_actors.inspect.plain import plain
 
 COMMANDS = {
     "log": "Print what happened, event by event; follow it live.",
@@ -73,12 +75,12 @@ class LazyGroup(click.Group):
             code = super().main(words, *rest, **options)
             sys.stdout.flush()
         except click.UsageError as error:
-            error.show()
+            _show(error)
             code = exits.USAGE
         except (LrmError, EventStoreError) as error:
             code = _report(error, as_json="--json" in words)
         except click.ClickException as error:
-            error.show()
+            _show(error)
             code = error.exit_code
         except (KeyboardInterrupt, click.Abort):
             code = exits.INTERRUPTED
@@ -93,15 +95,22 @@ def _seen_enough() -> int:
     return exits.OK
 
 
+def _show(error: click.ClickException) -> None:
+    """Say what click has to say. It may repeat what a server answered, or a file's name."""
+    told = io.StringIO()
+    error.show(told)
+    talk(told.getvalue().rstrip("\n"))
+
+
 def _report(error: LrmError | EventStoreError, *, as_json: bool) -> int:
     """Say what was wrong and what to try; with ``--json`` a document on stdout besides."""
     code = exits.code_of(error)
-    click.echo(f"error {error.code}: {error}", err=True)
+    talk(plain(f"error {error.code}: {error}"))
     if error.hint:
-        click.echo(f"try: {error.hint}", err=True)
+        talk(plain(f"try: {error.hint}"))
     if as_json:
         told = {"code": error.code, "message": str(error), "hint": error.hint, "exit_code": code}
-        click.echo(json.dumps({"schema": "lrm.error/1", "error": told}, ensure_ascii=False))
+        json_line("error", {"error": told})
     return code
 
 

@@ -9,7 +9,7 @@ import attrs
 import click
 
 from lrm_actors.cli.common import Request, on_a_log, with_options
-from lrm_actors.cli.output import count, day_time, document, iso_time, paint, say, size, table
+from lrm_actors.cli.output import count, day_time, document, iso_time, paint, say, say_line, size, table
 
 if TYPE_CHECKING:
     from eventstore.protocol import EventReader
@@ -55,7 +55,7 @@ def show_checkpoint(*, checkpoint_id: str, request: Request) -> None:
     if request.json:
         document("checkpoint", {"checkpoint": _data(info), "contents": _plain(contents)})
         return
-    say(paint(info.checkpoint_id, "name"))
+    say_line(paint(info.checkpoint_id, "name"))
     rows = [
         ("kind", info.kind),
         ("reason", info.reason),
@@ -68,7 +68,7 @@ def show_checkpoint(*, checkpoint_id: str, request: Request) -> None:
     for part in ("agent_state", "browser_state"):
         if contents[part] is not None:
             say(f"  {part}")
-            for line in json.dumps(_plain(contents[part]), ensure_ascii=False, indent=2).splitlines():
+            for line in json.dumps(_plain(contents[part]), ensure_ascii=False, indent=2).split("\n"):
                 say(f"    {line}")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lrm_actors.cli.exits import FAILURE, INTERRUPTED, OK
-from lrm_actors.cli.output import paint
+from lrm_actors.cli.output import paint, say, say_line, talk
 
 if TYPE_CHECKING:
     from lrm_actors.demo.run import Demo
@@ -58,9 +58,9 @@ def command(
     as_json = as_json or bool(getattr(ctx.obj, "json", False))
     try:
         _announce(demo, as_json=as_json)
-        verdict = run(demo, lambda line: click.echo(_painted(line), err=as_json))
+        verdict = run(demo, lambda line: say(_painted(line), err=as_json))
     except KeyboardInterrupt:
-        click.echo("interrupted; the demo's processes are gone", err=True)
+        talk("interrupted; the demo's processes are gone")
         ctx.exit(INTERRUPTED)
     if as_json:
         click.echo(json.dumps(verdict.to_data(log_kept=keep is not None or not verdict.ok), indent=2))
@@ -107,44 +107,44 @@ def _check(demo: Demo) -> None:
 def _announce(demo: Demo, *, as_json: bool) -> None:
     harm = "nothing happens to it" if demo.calm else f"seed {demo.seed}"
     site = "a site of its own on this machine" if demo.url is None else demo.url
-    click.echo(f"An agent watches {site} for changes, {demo.rounds} rounds; {harm}.", err=as_json)
+    say(f"An agent watches {site} for changes, {demo.rounds} rounds; {harm}.", err=as_json)
     for planned in demo.plan():
         when = f"from step {planned.step}, after {planned.offset_s:.3f} s"
-        click.echo(f"  planned {planned.number}: {planned.kind.value}, {when}", err=as_json)
+        say(f"  planned {planned.number}: {planned.kind.value}, {when}", err=as_json)
 
 
 def _show(verdict: Verdict, keep: Path | None) -> None:
     from lrm_actors.demo.table import render
 
-    click.echo()
+    say()
     found = verdict.watched.report["lines"] if verdict.watched.report is not None else ["nothing"]
-    click.echo("what the agent reports:")
+    say("what the agent reports:")
     for line in found[:REPORT_LINES]:
-        click.echo(f"  {line}")
+        say_line(f"  {line}")
     if len(found) > REPORT_LINES:
-        click.echo(f"  … and {len(found) - REPORT_LINES} lines more, all of them with --json")
-    click.echo()
+        say(f"  … and {len(found) - REPORT_LINES} lines more, all of them with --json")
+    say()
     for line in render(verdict.table) if verdict.table else ["no faults were injected"]:
-        click.echo(line)
-    click.echo()
+        say(line)
+    say()
     ledger, comparison = verdict.ledger, verdict.comparison
-    click.echo(f"{ledger.acknowledged} steps acknowledged, {len(ledger.missing)} of them missing from the log")
-    click.echo(f"{len(ledger.repeated)} steps repeated, {len(ledger.unreported)} of them without a word in the log")
-    click.echo(f"{comparison.explained} restarts and breaker openings explained, {len(comparison.problems)} wrongly")
+    say(f"{ledger.acknowledged} steps acknowledged, {len(ledger.missing)} of them missing from the log")
+    say(f"{len(ledger.repeated)} steps repeated, {len(ledger.unreported)} of them without a word in the log")
+    say(f"{comparison.explained} restarts and breaker openings explained, {len(comparison.problems)} wrongly")
     other = "the undisturbed run's" if verdict.own_site else "the one recomputed from the responses in the log"
-    click.echo(f"the report {'equals' if verdict.same_report else 'DIFFERS from'} {other}")
+    say(f"the report {'equals' if verdict.same_report else 'DIFFERS from'} {other}")
     for problem in comparison.problems:
-        click.echo(f"problem: {problem.what}: {problem.detail}")
+        say(f"problem: {problem.what}: {problem.detail}")
     for trouble in verdict.troubles:
-        click.echo(f"trouble: {trouble}")
+        say(f"trouble: {trouble}")
     if verdict.watched.not_injected:
-        click.echo(f"{verdict.watched.not_injected} planned faults were not reached")
+        say(f"{verdict.watched.not_injected} planned faults were not reached")
     if keep is not None or not verdict.ok:
         log = verdict.watched.log
-        click.echo(f"\nThe log is kept: {log}")
-        click.echo(f"try: lrm why restart --log {log}")
-        click.echo(f"try: lrm why breaker site --log {log}")
+        say(f"\nThe log is kept: {log}")
+        say(f"try: lrm why restart --log {log}")
+        say(f"try: lrm why breaker site --log {log}")
     else:
-        click.echo("\nThe log is gone. try: lrm demo --keep DIRECTORY, then lrm why restart --log DIRECTORY/demo")
+        say("\nThe log is gone. try: lrm demo --keep DIRECTORY, then lrm why restart --log DIRECTORY/demo")
     ending = paint("OK", "good") if verdict.ok else paint("NOT OK", "bad")
-    click.echo(f"\n{ending} after {verdict.duration_s:.1f} s")
+    say(f"\n{ending} after {verdict.duration_s:.1f} s")

@@ -10,7 +10,7 @@ import click
 
 from lrm_actors.cli import exits
 from lrm_actors.cli.common import Request, on_a_log
-from lrm_actors.cli.output import count, document, duration, iso_time, paint, say, size, table
+from lrm_actors.cli.output import count, document, duration, iso_time, paint, say, say_line, size, table
 
 if TYPE_CHECKING:
     from lrm_actors.inspect.health import LogHealth
@@ -68,9 +68,9 @@ def _print(found: LogHealth) -> None:
     state = paint(f"{was}{status}, mode {report['operation_mode']}", "warn" if found.stale else STYLE_OF[status])
     cause = f" ({report['health_cause']})" if report["health_cause"] else ""
     alive = f"process {found.owner.pid} is alive" if found.owner.alive else "no process is alive"
-    say(f"{paint(report['agent_id'], 'name')}  {alive}, up {duration(report['uptime_s'])}  {state}{cause}")
+    say_line(f"{paint(report['agent_id'], 'name')}  {alive}, up {duration(report['uptime_s'])}  {state}{cause}")
     if found.stale:
-        say(paint(f"  {found.stale}", "warn"))
+        say_line(paint(f"  {found.stale}", "warn"))
     table(((name, text) for name, text in _rows(found) if text), indent="  ")
     if status != "healthy":
         say("  try: lrm why health")

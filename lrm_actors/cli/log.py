@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lrm_actors.cli.common import Request, on_a_log, record_data, to_position
-from lrm_actors.cli.output import clock_time, json_line, paint, say
+from lrm_actors.cli.output import clock_time, json_line, paint, say_line
 
 if TYPE_CHECKING:
     from eventstore.protocol import EventReader
@@ -87,4 +87,4 @@ def _print(record: Record, *, as_json: bool) -> None:
         paint(f"{word:<{WORD_WIDTH}}", "name"),
         f"{sentence(record)}{cause}",
     )
-    say("  ".join(columns))
+    say_line("  ".join(columns))

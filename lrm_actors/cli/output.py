@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from lrm_actors.inspect.plain import plain, plain_json, plain_lines
+
 STYLES: dict[str, dict[str, Any]] = {
     "dim": {"dim": True},
     "good": {"fg": "green"},
@@ -18,6 +20,10 @@ STYLES: dict[str, dict[str, Any]] = {
     "bad": {"fg": "red"},
     "name": {"bold": True},
 }
+# Characters that no text has: whatever else commands a terminal is spelled out before these become colours.
+_BEGINS = {style: chr(0xFDD0 + number) for number, style in enumerate(STYLES)}
+_ENDS = "\ufddf"
+_MARKS = frozenset((*_BEGINS.values(), _ENDS))
 
 
 def colours() -> bool:
@@ -26,41 +32,49 @@ def colours() -> bool:
 
 
 def paint(text: str, style: str) -> str:
-    """A text in a style, where there are colours."""
-    return click.style(text, **STYLES[style]) if colours() else text
+    """A text in a style, where there are colours. It is marked only; ``say`` turns the marks into colours."""
+    return f"{_BEGINS[style]}{text}{_ENDS}" if colours() else text
 
 
-def say(line: str = "") -> None:
-    """A line of data."""
-    click.echo(line, color=colours())
+def say(line: str = "", *, err: bool = False) -> None:
+    """A line of data, or several. Of what it was made from, only what ``paint`` marked commands the terminal."""
+    safe = plain_lines(line)
+    for style, mark in _BEGINS.items():
+        safe = safe.replace(mark, click.style("", **STYLES[style], reset=False))
+    click.echo(safe.replace(_ENDS, click.style("")), err=err, color=colours())
 
 
 def talk(line: str) -> None:
-    """A line about what is being done."""
-    click.echo(line, err=True)
+    """A line about what is being done, or several."""
+    click.echo(plain_lines(line), err=True)
 
 
 def document(name: str, data: dict[str, Any]) -> None:
     """One JSON document, whose ``schema`` says what it is."""
-    click.echo(json.dumps({"schema": f"lrm.{name}/1", **data}, ensure_ascii=False, indent=2))
+    click.echo(plain_json(json.dumps({"schema": f"lrm.{name}/1", **data}, ensure_ascii=False, indent=2)))
 
 
 def json_line(name: str, data: dict[str, Any]) -> None:
     """One JSON document on one line."""
-    click.echo(json.dumps({"schema": f"lrm.{name}/1", **data}, ensure_ascii=False))
+    click.echo(plain_json(json.dumps({"schema": f"lrm.{name}/1", **data}, ensure_ascii=False)))
+
+
+def say_line(line: str) -> None:
+    """One line of data, however many those are that it was made from."""
+    say(plain(line))
 
 
 def table(rows: Iterable[Sequence[str]], *, indent: str = "") -> None:
-    """Rows in aligned columns; the last column is as long as it is."""
-    every = [list(row) for row in rows]
+    """Rows in aligned columns, each on one line; the last column is as long as it is."""
+    every = [[plain(cell) for cell in row] for row in rows]
     widths = [max(map(_width, column)) for column in zip(*every, strict=True)] if every else []
     for row in every:
         cells = [cell + " " * (width - _width(cell)) for cell, width in zip(row[:-1], widths, strict=False)]
-        say((indent + "  ".join([*cells, row[-1]])).rstrip())
+        say_line((indent + "  ".join([*cells, row[-1]])).rstrip())
 
 
 def _width(cell: str) -> int:
-    return len(click.unstyle(cell))
+    return sum(char not in _MARKS for char in cell)
 
 
 def clock_time(wall_s: float) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lrm_actors.cli.common import Request, on_a_log, record_data, record_line, to_position
-from lrm_actors.cli.output import count, document, paint, say, table
+from lrm_actors.cli.output import count, document, paint, say, say_line, table
 
 if TYPE_CHECKING:
     from lrm_actors.inspect.replay import Replayed
@@ -87,15 +87,16 @@ def _print(one: Replayed) -> None:
     from lrm_actors.inspect.replay import state_data
 
     last = f", the last one #{one.last_position}" if one.version else ""
-    say(f"\n{paint(one.stream, 'name')}  {count(one.version, 'event')}{last}")
+    say()
+    say_line(f"{paint(one.stream, 'name')}  {count(one.version, 'event')}{last}")
     if one.note:
-        say(f"  ({one.note})")
+        say_line(f"  ({one.note})")
     if one.folded:
         state = state_data(one.state)
         rows = state.items() if isinstance(state, dict) else [("state", state)]
         table([(name, _short(value)) for name, value in rows], indent="  ")
     for record in one.events:
-        say(f"  {record_line(record)}")
+        say_line(f"  {record_line(record)}")
 
 
 def _short(value: Any) -> str:

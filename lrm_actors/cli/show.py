@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lrm_actors.cli.common import Request, on_a_log, record_data, record_line, to_position
-from lrm_actors.cli.output import day_time, document, paint, say, table
+from lrm_actors.cli.output import day_time, document, paint, say, say_line, table
 
 if TYPE_CHECKING:
     from eventstore.protocol import EventReader
@@ -33,7 +33,7 @@ def command(*, position: int, request: Request) -> None:
     if request.json:
         document("show", {"event": record_data(record), "effects": [effect.position for effect in effects]})
         return
-    say(paint(record_line(record), "name"))
+    say_line(paint(record_line(record), "name"))
     rows = [
         ("time", day_time(record.recorded_at.wall_s)),
         ("stream", f"{record.stream}, version {record.version}"),
@@ -44,14 +44,16 @@ def command(*, position: int, request: Request) -> None:
     ]
     table(rows, indent="  ")
     say("  data")
-    for line in json.dumps(json.loads(record.data), ensure_ascii=False, indent=2).splitlines():
+    for line in json.dumps(json.loads(record.data), ensure_ascii=False, indent=2).split("\n"):
         say(f"    {line}")
     if record.cause is None:
         say("└ comes from outside, or was seen")
     else:
-        say(f"└ because {record_line(cause) if cause is not None else f'#{record.cause}, which is not kept any more'}")
+        say_line(
+            f"└ because {record_line(cause) if cause is not None else f'#{record.cause}, which is not kept any more'}"
+        )
     for effect in effects:
-        say(f"→ led to {record_line(effect)}")
+        say_line(f"→ led to {record_line(effect)}")
 
 
 def effects_of(reader: EventReader, record: Record) -> list[Record]:

@@ -9,7 +9,7 @@ import click
 
 from lrm_actors.cli import exits
 from lrm_actors.cli.common import Request, on_a_log
-from lrm_actors.cli.output import count, document, paint, say
+from lrm_actors.cli.output import count, document, paint, say, say_line
 
 
 @click.command(epilog="Exit code 4 when something is wrong.")
@@ -52,7 +52,7 @@ def command(ctx: click.Context, *, modules: tuple[str, ...], request: Request) -
         say(f"{folded}, {count(result.checkpoints, 'checkpoint')} read")
         for problem in result.problems:
             where = "" if problem.position is None else f" at #{problem.position}"
-            say(paint(f"{problem.what}{where}: {problem.detail}", "bad"))
+            say_line(paint(f"{problem.what}{where}: {problem.detail}", "bad"))
         found = count(len(result.problems), "problem")
         say(paint("ok: all is as it was written", "good") if result.ok else paint(found, "bad"))
     ctx.exit(exits.OK if result.ok else exits.BROKEN)

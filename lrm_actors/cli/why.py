@@ -10,7 +10,7 @@ import click
 from lrm_actors.cli import exits
 from lrm_actors.cli.common import Request, on_a_log, record_data, record_line
 from lrm_actors.cli.finding import looks_like_log
-from lrm_actors.cli.output import document, paint, say
+from lrm_actors.cli.output import document, paint, say, say_line
 
 if TYPE_CHECKING:
     from lrm_actors.inspect.chains import Chain
@@ -59,11 +59,11 @@ def chain_data(target: str, chain: Chain) -> dict[str, object]:
 def _print(chain: Chain) -> None:
     for depth, link in enumerate(chain.links):
         line = record_line(link.record)
-        say(f"{'  ' * (depth - 1)}└ because {line}" if depth else paint(line, "name"))
+        say_line(f"{'  ' * (depth - 1)}└ because {line}" if depth else paint(line, "name"))
     match chain.began:
         case "observation":
-            say(f"It began with what was seen: {paint(chain.observation, 'name')}")
+            say_line(f"It began with what was seen: {paint(chain.observation, 'name')}")
         case "call":
             say("It began with a call from outside, or a timer.")
         case _:
-            say(paint(f"The chain is broken: {chain.problem}", "bad"))
+            say_line(paint(f"The chain is broken: {chain.problem}", "bad"))

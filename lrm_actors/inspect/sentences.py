@@ -8,6 +8,7 @@ from typing import Any
 
 from eventstore.events import UnknownEvent
 from eventstore.records import Record
+from lrm_actors.inspect.plain import plain
 
 MAX_TEXT = 120
 """Characters of a text that a sentence repeats."""
@@ -17,10 +18,10 @@ _tellers: dict[str, _Teller] = {}
 
 
 def sentence(record: Record) -> str:
-    """What a record says."""
+    """What a record says: one line, and nothing in it that commands a terminal."""
     if not record.events:
         return "nothing any more: this form of the event was dropped"
-    return "; ".join(_tell(record, event) for event in record.events)
+    return plain("; ".join(_tell(record, event) for event in record.events))
 
 
 def fields(record: Record) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from eventstore.records import Record
+from lrm_actors.inspect.plain import plain_json
 
 LOGGER = "lrm_actors"
 """Name of the package's logger; its modules' loggers stand below it."""
@@ -93,7 +94,7 @@ class JsonFormatter(logging.Formatter):
             **{key: getattr(record, key, None) for key in ("agent_id", "step", "position", "event", "fields")},
             "error": self._error(record),
         }
-        return json.dumps(line, ensure_ascii=False, default=repr)
+        return plain_json(json.dumps(line, ensure_ascii=False, default=repr))
 
     def _error(self, record: logging.LogRecord) -> dict[str, str] | None:
         if not record.exc_info or record.exc_info[1] is None:

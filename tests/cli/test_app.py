@@ -322,12 +322,15 @@ def test_a_reader_that_has_seen_enough_is_no_error(life: Lived, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+def test_colours_are_for_terminals_that_want_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
     """On a terminal, and not with ``NO_COLOR`` or a dumb one."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    assert "\x1b[1mname\x1b[0m" == output.paint("name", "name")
+    output.say(output.paint("name", "name"))
+    assert "\x1b[1mname\x1b[0m\n" == capsys.readouterr().out
     monkeypatch.setenv(variable, value)
     assert "name" == output.paint("name", "name")
 
