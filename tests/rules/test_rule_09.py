@@ -1,0 +1,1 @@
+"""Rule 9: unknown is never healthy."""
