@@ -2,8 +2,9 @@
 
 Not yet held: the log itself has no limit on its size. Events are never removed from it; receipts, snapshots and
 checkpoints are. What an actor sends itself, timers and the results of effects, is never refused, and effects that wait
-for a worker are not counted: both are as many as the actor's own decisions make them. How many components, services and actors there are is the host's affair: each is
-remembered, and a component that failed and was removed is until the process ends.
+for a worker are not counted: both are as many as the actor's own decisions make them. How many components, services and
+actors there are is the host's affair: each is remembered, and a component that failed and was removed is until the
+process ends.
 """
 
 from __future__ import annotations
