@@ -27,6 +27,7 @@ from lrm_actors.errors import (
 from lrm_actors.host import check_storable
 from lrm_actors.inspect import sections
 from lrm_actors.recovery import Recovery
+from lrm_actors.runtime.control import FAILED, NO_STORAGE, STOPPED
 from lrm_actors.stepping import current_step
 
 if TYPE_CHECKING:
@@ -240,12 +241,17 @@ def _live_report(engine: Engine, running: Running) -> dict[str, Any]:
     state, restarts = running.system.state, running.restarts()
     supervisor, monitor, modes = state("supervisor"), state("monitor"), state("modes")
     counted = running.store.statistics()
-    statistics = engine.registry.statistics()
+    statistics, actors = engine.registry.statistics(), running.system.statistics().actors
+    status, cause = sections.health(
+        monitor,
+        written=all(one.phase != NO_STORAGE for one in actors),
+        watched=all(one.phase not in {FAILED, STOPPED} for one in actors if one.name == "monitor"),
+    )
     return report.build(
         agent_id=engine.context.agent_id,
         operation_mode=modes.mode,
-        health_status=monitor.status,
-        health_cause=monitor.cause,
+        health_status=status,
+        health_cause=cause,
         uptime_s=engine.clock.monotonic() - engine.up_since_s,
         **sections.metrics(monitor),
         circuit_breakers=_breakers(engine),
@@ -265,7 +271,7 @@ def _live_report(engine: Engine, running: Running) -> dict[str, Any]:
                 "version": one.version,
                 "restarts": restarts.get(f"actor:{one.name}", 0),
             }
-            for one in running.system.statistics().actors
+            for one in actors
         },
         log={"path": str(running.path), "head": counted.head, "size_bytes": counted.size_bytes},
     )

@@ -98,11 +98,12 @@ def health_of(reader: EventReader, *, now: Instant, owner: Owner, agent_id: str 
     metrics = sections.metrics(monitor)
     if stale:
         metrics = {"metrics": {}, "last_good": monitor.last_good, "unknown": dict.fromkeys(report.METRICS, stale)}
+    status, cause = sections.health(monitor)
     built = report.build(
         agent_id=agent_id,
         operation_mode=states["modes"].mode,
-        health_status=monitor.status,
-        health_cause=monitor.cause,
+        health_status=status,
+        health_cause=cause,
         uptime_s=_uptime_s(reader, last, now, alive=owner.alive),
         **metrics,
         circuit_breakers=_breakers(reader, head, now),

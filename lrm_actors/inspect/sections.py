@@ -10,13 +10,35 @@ from lrm_actors.domain.analyzer import AnalyzerState
 from lrm_actors.domain.breaker import OPEN, BreakerState
 from lrm_actors.domain.checkpointer import CheckpointerState
 from lrm_actors.domain.children import ABSENT, COMPONENT, LEAVING
-from lrm_actors.domain.health import METRICS
+from lrm_actors.domain.health import CRITICAL, HEALTHY, METRICS, WARNING, is_worse
 from lrm_actors.domain.journal import JournalState, OpenStep
 from lrm_actors.domain.monitor import MonitorState
 from lrm_actors.domain.supervisor import SupervisorState
 
 RECENT = 10
 """Failures told one by one."""
+
+
+LOG_CLOSED = "the log cannot be written"
+NOBODY_WATCHES = "the monitor does not run"
+
+
+def health(state: MonitorState, *, written: bool = True, watched: bool = True) -> tuple[str, str]:
+    """``health_status``, and ``health_cause``, which is empty while nothing is wrong.
+
+    What the monitor found last says nothing of now while it does not run, or while nothing can be put on record.
+
+    Args:
+        state: the monitor's.
+        written: whether the log takes events.
+        watched: whether the monitor runs.
+    """
+    status, cause = state.status, "" if state.status == HEALTHY else state.cause
+    for is_well, at_least, why in ((watched, WARNING, NOBODY_WATCHES), (written, CRITICAL, LOG_CLOSED)):
+        if not is_well:
+            status = at_least if is_worse(at_least, status) else status
+            cause = f"{why}; {cause}" if cause else why
+    return status, cause
 
 
 def metrics(state: MonitorState) -> dict[str, Any]:
