@@ -4,7 +4,7 @@ The bound of 5 ms is a figure of the benchmarks. Here its cause is looked at: on
 wait for a held lock, sleep, or call the disk, SQLite or a process, whatever the host asks of the mode.
 
 Not yet held: a call that finds no idle thread to run beside the loop starts one, and ``Thread.start`` waits until the
-new thread runs, which on a busy machine may take longer than that. And ``mode.reader()`` opens a file where it is called.
+new thread runs, which on a busy machine may take longer. And ``mode.reader()`` opens a file where it is called.
 """
 
 from __future__ import annotations
