@@ -1,0 +1,78 @@
+"""Who of the product asks the machine for the time, or reads the wall time of a moment: looked for in the sources."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+
+from tests.rules.support import sources
+
+WALL = frozenset(("time", "time_ns", "now", "utcnow", "today", "localtime", "gmtime", "ctime"))
+"""Of ``time`` and ``datetime``: what reads the wall clock."""
+MONOTONIC = frozenset(("monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep"))
+
+ALLOWED = {
+    "eventstore/opening.py time.time": "the moment itself, by both clocks: the label of every event",
+    "eventstore/opening.py time.monotonic": "the same",
+    "eventstore/locking.py time.monotonic": "how long a lock is waited for, before there is any clock of ours",
+    "eventstore/locking.py time.sleep": "the same",
+    "lrm_actors/runtime/clock.py time.monotonic": "the clock",
+    "lrm_actors/actors/monitor.py time.monotonic": "a default that whoever has a clock replaces",
+    "lrm_actors/actors/monitor.py time.sleep": "the same; before the first sample",
+    "lrm_actors/actors/checkpointer.py time.sleep": "of no length: lets other threads in",
+    "lrm_actors/relocation.py time.time": "a label in the file that tells where a log was moved to",
+    "lrm_actors/cli/health.py time.time": "how long ago it was, of a label in another process's log",
+}
+"""Who may ask the machine for the time, and why. The demo's processes may too: they are no part of what they show."""
+
+READS_LABELS = {
+    "eventstore/memory.py": "labels, and the age of receipts",
+    "eventstore/writer.py": "labels, and the age of receipts",
+    "lrm_actors/cli/common.py": "shown",
+    "lrm_actors/cli/health.py": "shown",
+    "lrm_actors/cli/log.py": "shown",
+    "lrm_actors/cli/show.py": "shown",
+    "lrm_actors/domain/checkpointer.py": "in the id of a checkpoint, and beside it, for whoever reads them",
+    "lrm_actors/domain/deadlines.py": "across a reboot, clamped",
+    "lrm_actors/inspect/health.py": "the age of another process's log, after a reboot",
+}
+"""Who reads the wall time of a moment, and what for."""
+
+
+def reads_clocks(modules: Iterable[tuple[str, ast.Module]]) -> Iterator[str]:
+    """Every use of the machine's clocks, by the module and the function of theirs."""
+    for path, tree in modules:
+        names = dict(_imported(tree))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and "." in names.get(node.id, "") and isinstance(node.ctx, ast.Load):
+                if names[node.id].rpartition(".")[2] in WALL | MONOTONIC:
+                    yield f"{path} {names[node.id]}"
+            elif isinstance(node, ast.Attribute):
+                owner = names.get(ast.unparse(node.value).partition(".")[0], "")
+                clock = owner.partition(".")[0]
+                if clock in {"time", "datetime"} and node.attr in WALL | MONOTONIC:
+                    yield f"{path} {clock}.{node.attr}"
+
+
+def _imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """The names under which a module knows ``time`` and ``datetime`` and what is in them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((one.asname or one.name, one.name) for one in node.names if one.name in {"time", "datetime"})
+        elif isinstance(node, ast.ImportFrom) and node.module in {"time", "datetime"}:
+            yield from ((one.asname or one.name, f"{node.module}.{one.name}") for one in node.names)
+
+
+def reads_labels(modules: Iterable[tuple[str, ast.Module]]) -> set[str]:
+    """The modules that read the wall time of a moment."""
+    return {
+        path
+        for path, tree in modules
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "wall_s" and isinstance(node.ctx, ast.Load)
+    }
+
+
+def product() -> list[tuple[str, ast.Module]]:
+    """Everything but the demo."""
+    return [(path, tree) for path, tree in sources() if "/demo/" not in path]
