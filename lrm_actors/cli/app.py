@@ -106,10 +106,11 @@ def _report(error: LrmError | EventStoreError, *, as_json: bool) -> int:
     """Say what was wrong and what to try; with ``--json`` a document on stdout besides."""
     code = exits.code_of(error)
     talk(plain(f"error {error.code}: {error}"))
-    if error.hint:
-        talk(plain(f"try: {error.hint}"))
+    hint = exits.hint_of(error)
+    if hint:
+        talk(plain(f"try: {hint}"))
     if as_json:
-        told = {"code": error.code, "message": str(error), "hint": error.hint, "exit_code": code}
+        told = {"code": error.code, "message": str(error), "hint": hint, "exit_code": code}
         json_line("error", {"error": told})
     return code
 

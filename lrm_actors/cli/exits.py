@@ -39,6 +39,17 @@ _OF_ERRORS: tuple[tuple[int, tuple[type[Exception], ...]], ...] = (
 _OF_CODES = {"LRM-4001": NOT_FOUND, "LRM-4002": USAGE, "LRM-4003": USAGE}
 """Errors of ``lrm_actors.inspect``, which is not imported for a message."""
 
+_HINTS = {
+    "ES-2001": "give a position that the log holds; `lrm log` prints them",
+    "LRM-3002": "`lrm checkpoints` lists those there are",
+}
+"""What to try in the words of ``lrm``, where an error's own hint is for those who call the library."""
+
+
+def hint_of(error: Exception) -> str:
+    """What to try after an error of ours."""
+    return _HINTS.get(getattr(error, "code", ""), getattr(error, "hint", ""))
+
 
 def code_of(error: Exception) -> int:
     """The exit code for an error of ours."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lrm_actors.cli.common import Request, on_a_log, record_data, to_position
-from lrm_actors.cli.output import clock_time, json_line, paint, say_line
+from lrm_actors.cli.output import clock_time, json_line, paint, say_line, talk
 
 if TYPE_CHECKING:
     from eventstore.protocol import EventReader
@@ -44,12 +44,23 @@ def command(
     with request.reader() as reader:
         head = reader.head
         after = (since or 1) - 1
+        found = False
         for record in _until(reader, head, wanted, after=after, limit=limit):
+            found = True
             _print(record, as_json=request.json)
+        if head and not found and not follow and limit != 0:
+            talk(_nothing(reader, head, actors))
         if follow:
             for record in reader.tail(after=max(head, after), poll_s=POLL_S):
                 if wanted(record):
                     _print(record, as_json=request.json)
+
+
+def _nothing(reader: EventReader, head: int, actors: tuple[str, ...]) -> str:
+    """Why nothing was printed; a name that no actor has is the likely reason."""
+    if actors:
+        return f"none of its {head} events fits; its actors are {', '.join(info.name for info in reader.streams())}"
+    return f"none of its {head} events fits"
 
 
 def _until(

@@ -162,6 +162,9 @@ WORDS: dict[str, tuple[str, tuple[str, ...], Callable[[str], Callable[[Record], 
 }
 """Each word: what it means, the event types it is looked for among, and what ``word:NAME`` picks of them."""
 
+_PICKED = {"mode": "to", "health": "to", "checkpoint": "with the id"}
+"""How a word and its name go together; the others are ``of`` somebody."""
+
 ALLOWED = f"a position (123 or #123), one of {', '.join(WORDS)}, such a word with a name (restart:browser), or a type"
 
 
@@ -184,7 +187,9 @@ def resolve(reader: EventReader, target: str | int) -> Record:
         what, types, picking = WORDS[word]
         found = last_of(reader, types, picking(name))
         if found is None:
-            raise TargetNotFound(text, f"the log has no such thing: {what}" + (f" of {name}" if name else ""))
+            raise TargetNotFound(
+                text, f"the log has no such thing: {what}" + (f" {_PICKED.get(word, 'of')} {name}" if name else "")
+            )
         return found
     if "." in text and ":" not in text:
         found = last_of(reader, (text,))

@@ -72,6 +72,15 @@ def test_log_prints_what_was_asked_for(lrm: Lrm, life: Lived, options: list[str]
     assert (0, positions) == (done.code, [line["position"] for line in done.lines])
 
 
+@pytest.mark.parametrize("options", [["--actor", "moniter"], ["--type", "no.such"], ["--since", "999"]])
+def test_log_says_that_nothing_fits(lrm: Lrm, life: Lived, options: list[str]) -> None:
+    """An empty answer to a mistyped name is no riddle: standard error says so, and which actors there are."""
+    done = lrm("log", *options, life.path)
+    assert (0, "") == (done.code, done.out)
+    assert "none of its 21 events fits" in done.err
+    assert ("its actors are analyzer, " in done.err) == ("--actor" in options)
+
+
 def test_log_follows_what_is_appended(lrm: Lrm, life: Lived, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was there, then what comes, as it comes; Ctrl-C ends it."""
     tail = SqliteReader.tail
@@ -347,9 +356,17 @@ def test_a_checkpoint_that_json_cannot_hold_is_shown_all_the_same(lrm: Lrm, tmp_
 
 
 def test_a_checkpoint_that_is_not_there(lrm: Lrm, life: Lived) -> None:
-    """Not found, with what to do."""
+    """Not found, with what to do in the words of the command line."""
     done = lrm("checkpoints", "show", "checkpoint_1", life.path)
     assert (exits.NOT_FOUND, True) == (done.code, done.err.startswith("error LRM-3002: "))
+    assert "try: `lrm checkpoints` lists those there are" in done.err
+
+
+def test_checkpoints_take_the_log_as_their_last_word(lrm: Lrm, life: Lived) -> None:
+    """As every other command does; a word that is neither a log nor a command is still wrong usage."""
+    assert lrm("checkpoints", "list", life.path) == lrm("checkpoints", life.path) != lrm("checkpoints", "lost")
+    assert lrm("checkpoints", "list", "--json", life.path) == lrm("checkpoints", "--json", life.path.parent)
+    assert exits.USAGE == lrm("checkpoints", "lost").code
 
 
 def test_a_log_without_checkpoints(lrm: Lrm, tmp_path: Path) -> None:

@@ -156,6 +156,20 @@ def test_what_did_not_happen_is_not_found(life: Lived, target: str) -> None:
     assert target == missing.value.target
 
 
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("mode:minimal", "the last change of the operation mode to minimal"),
+        ("breaker:llm", "the last opening of a breaker of llm"),
+        ("checkpoint:c9", "the last checkpoint with the id c9"),
+    ],
+)
+def test_what_was_looked_for_is_told(life: Lived, target: str, told: str) -> None:
+    """In a sentence that a reader understands."""
+    with pytest.raises(TargetNotFound, match=told):
+        why(life.reader, target)
+
+
 @pytest.mark.parametrize("word", WORDS)
 def test_an_empty_log_has_nothing_to_explain(writer: LogWriter, word: str) -> None:
     """Every word is answered with what is missing."""
