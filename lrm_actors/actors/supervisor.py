@@ -210,7 +210,11 @@ class ComponentRegistry:
             work = threading.Thread(
                 target=self._run, args=(run, what, component, function), name=f"lrm-{what}-{name}", daemon=True
             )
-            work.start()
+            try:
+                work.start()
+            except RuntimeError as error:  # the machine has no thread to give just now
+                run.failure = describe(error)
+                self._end(run, what, component)
         if not run.done.wait(self._timeout_s):
             return "TimeoutError", f"{what} of {name!r} did not end within {self._timeout_s:g} s"
         return run.failure
@@ -221,13 +225,16 @@ class ComponentRegistry:
         except BaseException as error:  # noqa: BLE001 - the host's function may raise anything, and it ends here
             run.failure = describe(error)
         finally:
-            now_s = self._clock.monotonic()
-            with self._lock:
-                if what == "restart" and run.failure is None:
-                    component.beat_s = component.restarted_s = now_s
-                    component.restarts += 1
-                self._runs.pop((what, component.name), None)
-            run.done.set()
+            self._end(run, what, component)
+
+    def _end(self, run: _Run, what: str, component: _Component) -> None:
+        now_s = self._clock.monotonic()
+        with self._lock:
+            if what == "restart" and run.failure is None:
+                component.beat_s = component.restarted_s = now_s
+                component.restarts += 1
+            self._runs.pop((what, component.name), None)
+        run.done.set()
 
     def _call(self, function: Callable[[], Any]) -> None:
         result = function()

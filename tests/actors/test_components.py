@@ -315,3 +315,25 @@ class TestCaches:
         rig.registry.register("llm", print, clear_caches=raising(OSError("busy")))
         assert "NotImplementedError" == rig.registry.clear_caches("browser").error
         assert CachesDone("component:llm", "OSError", "busy") == rig.registry.clear_caches("llm")
+
+
+def test_a_machine_without_a_thread_to_spare_fails_this_restart_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A restart that cannot begin is a failed one; nothing waits for it, and the component is observed as before."""
+    restarted: list[str] = []
+    registry = ComponentRegistry(ManualClock(), settle_s=0.0)
+    registry.register("browser", lambda: restarted.append("browser"))
+
+    def no_thread(_thread: threading.Thread) -> None:
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        assert RestartFailed("component:browser", "RuntimeError", "can't start new thread") == registry.restart(
+            "browser"
+        )
+    assert ["browser"] == [one.component for one in registry.observe()]
+    assert isinstance(registry.restart("browser"), RestartDone)
+    assert ["browser"] == restarted
