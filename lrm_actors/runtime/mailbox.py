@@ -87,7 +87,7 @@ class Mailbox:
         """
         if self._closed_because is not None:
             raise ActorStopped(f"{self.owner}: {self._closed_because}", actor=self.owner)
-        if self._ordinary.qsize() >= self.capacity:
+        if self._ordinary.qsize() + len(self.backlog) >= self.capacity:
             raise MailboxFull(f"{self.owner} has {self.capacity} messages waiting", actor=self.owner)
         self.put_anyway(envelope)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 
@@ -113,3 +114,14 @@ def test_failing_the_waiting_asks_keeps_what_was_told_in_order() -> None:
     with pytest.raises(ActorStopped):
         reply.get(timeout=1)
     assert ["a", "c"] == [mailbox.get().message for _ in range(2)]
+
+
+def test_what_was_put_back_counts_towards_the_capacity() -> None:
+    """A storage that fails again and again cannot make the mailbox grow, turn by turn."""
+    mailbox = Mailbox("a", capacity=2)
+    for _ in range(3):
+        with contextlib.suppress(MailboxFull):
+            for _ in range(3):
+                mailbox.put(Envelope("told"))
+        mailbox.fail_waiting_asks(MailboxFull("the log cannot be written"))
+    assert 2 == mailbox.depth()
