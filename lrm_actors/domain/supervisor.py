@@ -79,6 +79,8 @@ class ReportFailure(Command):
     message: str = ""
     handling: str = ""
     """Type of the command in hand, or ``start``."""
+    again: bool = False
+    """The same failure once more, because the child is still down: no news while its restart is under way."""
 
 
 @attrs.frozen
@@ -269,6 +271,8 @@ def decide(state: SupervisorState, command: Command, ctx: Context) -> Decision:
             return then(ChildAdded(child, ctx.now.monotonic_s, ctx.now.boot_id), reply=True)
         case RemoveChild(child) if _status(state, child) not in {None, ABSENT, LEAVING}:
             return then(ChildRemoved(child), effects=(CancelTimer(_key(child)),), reply=True)
+        case ReportFailure(child, again=True) if _status(state, child) == RESTARTING:
+            return then(reply=False)
         case ReportFailure(child, error, message, handling):
             return _report(state, _failure(child, error, message, handling, ctx), ctx)
         case RestartComponent(component, reason) if _runs(state, child := f"{COMPONENT}:{component}"):

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from eventstore.errors import EventStoreError, Fenced
+from eventstore.errors import Fenced
 from eventstore.protocol import EventStore
 from lrm_actors.domain.supervisor import ReportFailure
 from lrm_actors.errors import LrmError
@@ -164,7 +164,7 @@ class Guardian(Actor):
         """Report again who still waits: the supervisor forgets what was reported before its process was announced."""
         self._failed = {name: told for name, told in self._failed.items() if self._tree.phase(name) == FAILED}
         for name, failure in self._failed.items():
-            self._report(name, failure)
+            self._report(name, attrs.evolve(failure, again=True))
         self._looking = bool(self._failed)
         if self._looking:
             self._later(LOOK_AGAIN_S, _LookAgain())
@@ -180,7 +180,7 @@ class Guardian(Actor):
         if self._settling:
             return
         self._settling = True
-        logger.error("the log cannot be written: %s", error)
+        logger.error("the log cannot be used: %s", error)
         # A probe may succeed where the next append fails again (a nearly full disk), so the backoff goes on from there.
         if self._tree.clock.monotonic() - self._settled_at_s > SETTLE_CALM_S:
             self._settle_attempt = 0
@@ -192,17 +192,18 @@ class Guardian(Actor):
         try:
             self._tree.store.settle()
             self._tree.store.acquire(PROBE)  # a real write: a definite failure leaves nothing to settle
+            self._tree.store.version(PROBE)  # and a real read: out of file descriptors, only the writer still works
         except Fenced:
             logger.exception("this process does not own the log any more")
             self._tree.give_up("the log has a newer owner")
             return
-        except (EventStoreError, OSError) as error:
-            logger.debug("the log still cannot be written: %s", error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody else tries again
+            logger.debug("the log still cannot be used: %s", error)
             self._try_settling_later()
             return
         self._settling = False
         self._settled_at_s = self._tree.clock.monotonic()
-        logger.warning("the log can be written again; waiting for it: %s", ", ".join(sorted(self._lost)))
+        logger.warning("the log can be used again; waiting for it: %s", ", ".join(sorted(self._lost)))
         self._lost.clear()
         for name in self._tree.shells():
             self._tree.command(name, StorageBack())

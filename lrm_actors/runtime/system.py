@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from eventstore.prepare import check_name
 from eventstore.protocol import EventStore
 from lrm_actors.domain.behavior import Command, Effect, Spec, Wire
 from lrm_actors.domain.supervisor import ReportFailure, RestartChild, RestartDone, RestartFailed, StopChild
@@ -199,8 +200,10 @@ class ActorSystem:
         Raises:
             NoSuchActor, ActorStopped, MailboxFull: it was not accepted.
             NotRunning: the system is not running, or this is a process forked from the one it runs in.
+            BadRequest: an id is no text, or empty, or holds NUL or a lone surrogate.
             AskInsideDecide: an actor reaches others through the wiring alone.
         """
+        _check_ids(command_id=command_id, correlation_id=correlation_id)
         envelope = Envelope(command, command_id=command_id, cause=cause, correlation_id=correlation_id)
         self._mailbox(to).put(envelope)
 
@@ -240,6 +243,7 @@ class ActorSystem:
         if not (0 < timeout_s < math.inf):
             msg = f"timeout_s must be more than 0 and finite, got {timeout_s!r}"
             raise ValueError(msg)
+        _check_ids(command_id=reply.command_id)
         mailbox = self._mailbox(to)
         shell = self._shells.get(to)
         if shell is not None and shell.phase == NO_STORAGE:
@@ -366,7 +370,10 @@ class ActorSystem:
         if mailbox is None:
             mailbox = self._mailboxes[spec.name] = Mailbox(spec.name, spec.mailbox_capacity)
         wires = [wire for wire in self._wires if wire.to == spec.name]
-        shell = self._shells[spec.name] = Shell(spec, mailbox, self._services, wires, after_death=after_death)
+        shell = Shell(spec, mailbox, self._services, wires, after_death=after_death)
+        if after_death:
+            shell.published = self._shells[spec.name].published
+        self._shells[spec.name] = shell
         shell.launch(f"{self.name}-{spec.name}")
         return shell
 
@@ -381,6 +388,13 @@ class ActorSystem:
             msg = f"there is no actor {name!r}"
             raise NoSuchActor(msg, actor=name)
         return shell
+
+
+def _check_ids(**ids: str | None) -> None:
+    """Refuse here what the store would refuse later: the actor is not to blame for it."""
+    for field, value in ids.items():
+        if value is not None:
+            check_name(field, value)
 
 
 def _check(specs: Sequence[Spec[Any]], wires: Sequence[Wire]) -> None:
