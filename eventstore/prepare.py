@@ -68,6 +68,8 @@ def prepare(batch: Batch) -> PreparedBatch:
     for attachment in batch.attachments:
         check_name("key", attachment.key)
         _check_bytes("attachment data", attachment.data)
+    for key in batch.discard:
+        check_name("key", key)
     writes = [_prepare_write(write) for write in batch.writes]
     receipts = []
     for receipt in batch.receipts:

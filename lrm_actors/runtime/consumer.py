@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 import attrs
 
+from eventstore.errors import CorruptEvent, UnknownEventType
 from eventstore.events import type_of
 from eventstore.protocol import EventReader
-from eventstore.records import Record
+from eventstore.records import Cursor, Instant, Record
 from lrm_actors.domain.behavior import MAX_DEPTH, Wire
 from lrm_actors.runtime.mailbox import Envelope
 
@@ -59,23 +60,36 @@ class Consumer:
         self.behind = bool(wires)
         """There may be more to read."""
 
-    def load(self) -> None:
-        """Stand where the log says, or at the start that the wiring gives a new consumer."""
+    def load(self) -> bool:
+        """Stand where the log says, or at the start that the wiring gives a new consumer.
+
+        Returns: whether this place is news to the log and must be stored before anything is read: it is an end.
+        """
         if not self._wires:
-            return
+            return False
         stored = self._reader.cursor(self.name)
         self.stored = stored or 0
-        self.position = self.stored
-        if stored is None and self._start_at_end:
-            self.position = self._reader.head
+        new_at_end = stored is None and self._start_at_end
+        self.position = self._reader.head if new_at_end else self.stored
         self.behind = True
+        return new_at_end
+
+    def take_place(self) -> Cursor:
+        """The cursor to store of the place that ``load`` took."""
+        self.stored = self.position
+        return Cursor(self.name, self.position)
 
     def pull(self, limit: int = PAGE) -> list[Delivery]:
         """The next deliveries, oldest first."""
         if not self.behind:
             return []
         head = self._reader.head  # before reading, so that it never runs ahead of what the reading saw
-        records = list(self._reader.read(after=self.position, types=self.types, limit=limit))
+        records: list[Record] = []
+        try:
+            records.extend(self._reader.read(after=self.position, types=self.types, limit=limit))
+        except (CorruptEvent, UnknownEventType) as error:
+            # Those before it first; then it is a delivery that fails, and is skipped in the end.
+            return [self._deliver(record) for record in records] or [_unreadable(error)]
         self.behind = len(records) == limit
         if not records:
             self.position = max(self.position, head)
@@ -100,3 +114,11 @@ class Consumer:
         except Exception as error:  # noqa: BLE001 - the table is user code; its error is a failed delivery
             return Delivery(record, (), error)
         return Delivery(record, tuple(envelopes))
+
+
+def _unreadable(error: CorruptEvent | UnknownEventType) -> Delivery:
+    """A wired event that cannot be decoded: all that is known of it is where it is."""
+    name = error.type_name if isinstance(error, UnknownEventType) else "unreadable"
+    nowhen = Instant(0.0, 0.0, "")
+    record = Record(error.position, "", 0, name, 0, (), nowhen, None, None, "", 0, b"")
+    return Delivery(record, (), error)

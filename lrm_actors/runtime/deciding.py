@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from eventstore.errors import EventRefused
+from eventstore.errors import BadRequest, EventRefused, EventStoreError, NotAnEvent
 from eventstore.protocol import EventReader
 from lrm_actors.domain.behavior import Spec
 from lrm_actors.errors import ActorStopped, CommandRefused, HandlerFailed, StorageUnavailable
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 DELIVERY_ATTEMPTS = 3
 """Failures of one wired event after which it is skipped."""
+UNSTORABLE = (EventRefused, NotAnEvent, BadRequest)
+"""What the store says of a value and not of itself: nothing was stored, and to try the same again is no use."""
 
 
 @attrs.frozen
@@ -66,7 +68,11 @@ class Decider:
 
     def decide_wired(self, turn: Turn, limit: int = PAGE) -> Failure | None:
         """Decide on the next wired events, each wholly or not at all, and move the turn's cursor past them."""
-        for delivery in self._consumer.pull(limit):
+        try:
+            deliveries = self._consumer.pull(limit)
+        except EventStoreError as error:
+            return Failure(Envelope(None), error, wired=True)
+        for delivery in deliveries:
             failed_before = self._attempts.get(delivery.record.position, 0)
             if delivery.too_deep or failed_before >= DELIVERY_ATTEMPTS:
                 self._skip(turn, delivery, failed_before)
@@ -79,7 +85,7 @@ class Decider:
         turn.cursor = max(turn.cursor or 0, self._consumer.position) or None
         return None
 
-    def refused(self, turn: Turn, error: EventRefused) -> Failure:
+    def refused(self, turn: Turn, error: Exception) -> Failure:
         """The one wired event of this turn made something that cannot be stored: count it as a failed try."""
         position = turn.cursor or 0
         self._attempts[position] = self._attempts.get(position, 0) + 1

@@ -15,11 +15,12 @@ from typing import Any
 import attrs
 from pykka import messages
 
-from eventstore.errors import AppendFailed, EventRefused, Fenced, OutcomeUnknown
+from eventstore.errors import AppendFailed, Fenced, OutcomeUnknown, ReadFailed
+from eventstore.records import Batch, StreamWrite
 from lrm_actors.domain.behavior import Context, Spec, Wire
 from lrm_actors.errors import ActorStopped, AskError, HandlerFailed, StorageUnavailable
 from lrm_actors.runtime.actor import UnregisteredActor, describe
-from lrm_actors.runtime.consumer import Consumer
+from lrm_actors.runtime.consumer import PAGE, Consumer
 from lrm_actors.runtime.control import (
     FAILED,
     NO_STORAGE,
@@ -32,12 +33,12 @@ from lrm_actors.runtime.control import (
     Stop,
     StorageBack,
 )
-from lrm_actors.runtime.deciding import Decider, Failure, unavailable, wrapped
+from lrm_actors.runtime.deciding import UNSTORABLE, Decider, Failure, unavailable, wrapped
 from lrm_actors.runtime.effects import Effects
 from lrm_actors.runtime.mailbox import WAKE, Envelope, Mailbox, Wake
 from lrm_actors.runtime.recovery import recover_state
 from lrm_actors.runtime.reply import Reply
-from lrm_actors.runtime.turn import Outcome, Turn
+from lrm_actors.runtime.turn import Outcome, Turn, deciding
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class Shell(UnregisteredActor):
     def _start_first(self) -> None:
         try:
             self._recover()
-        except (AppendFailed, OutcomeUnknown) as error:
+        except (AppendFailed, OutcomeUnknown, ReadFailed) as error:
             self._lose_storage(error)
         except Fenced as error:
             self._end_fenced(error)
@@ -140,7 +141,10 @@ class Shell(UnregisteredActor):
         if self._epoch is None:
             self._epoch = store.acquire(spec.name).epoch
         state, version = recover_state(store, spec)
-        self._consumer.load()
+        if self._consumer.load():
+            # Else a process that was killed before its first cursor would begin at the end again, a later one.
+            fence = StreamWrite(spec.name, (), version, self._epoch)
+            store.append(Batch(writes=(fence,), cursors=(self._consumer.take_place(),)))
         self.published = Published(state, version)
         self._answer_unsettled(version)
         if spec.recover is not None:
@@ -153,7 +157,8 @@ class Shell(UnregisteredActor):
                 random=self._services.random,
                 new_id=self._services.new_id,
             )
-            turn.add(spec.recover(state, context), envelope, context)
+            with deciding():
+                turn.add(spec.recover(state, context), envelope, context)
             self._append(turn)
             self._adopt(turn)
         self.phase = RUNNING
@@ -182,7 +187,9 @@ class Shell(UnregisteredActor):
             self._consumer.behind = True
         if batch or self._consumer.behind:
             self._turn(batch)
-        if stop is not None:
+        if stop is not None and self.phase == RUNNING and self.mailbox.backlog:
+            self.mailbox.backlog.append(stop)  # after the rest of a turn that took too long
+        elif stop is not None:
             self._obey(stop)
 
     def _obey(self, control: Any) -> None:
@@ -204,7 +211,7 @@ class Shell(UnregisteredActor):
         started_s = self._services.clock.monotonic()
         try:
             self._recover()
-        except (AppendFailed, OutcomeUnknown) as error:
+        except (AppendFailed, OutcomeUnknown, ReadFailed) as error:
             self._lose_storage(error)
             failed: BaseException | None = error
         except Fenced as error:
@@ -265,14 +272,15 @@ class Shell(UnregisteredActor):
             failure = self._decider.decide(turn, envelope)
             if failure is not None:
                 break
-        if failure is None and decided == len(batch):
-            failure = self._decider.decide_wired(turn)
+        if failure is None:
+            # However many messages wait, the wiring gets its share of each turn.
+            failure = self._decider.decide_wired(turn, PAGE if decided == len(batch) else 1)
         told_or_asked = failure is not None and not failure.wired
         done = batch[: decided - 1] if told_or_asked else batch[:decided]
         self.mailbox.put_back(batch[len(done) :])
         if self._commit(turn, done) and failure is not None:
             if told_or_asked:
-                self.mailbox.backlog.popleft()  # had the commit failed, it would be decided on again
+                self.mailbox.drop_first(failure.envelope)  # had the commit failed, it would be decided on again
             self._fail_on(failure)
         self.mailbox.in_hand = []
         self.busy_since_s = None
@@ -287,8 +295,8 @@ class Shell(UnregisteredActor):
         """Append the turn and let it take effect; False when it did not and the actor no longer runs."""
         try:
             self._append(turn)
-        except EventRefused as error:
-            return self._commit_singly(done, error)
+        except UNSTORABLE as error:
+            return self._commit_singly(turn, done, error)
         except OutcomeUnknown as error:
             self._hold(turn)
             self._lose_storage(error)
@@ -351,14 +359,13 @@ class Shell(UnregisteredActor):
         for effect in outcome.effects:
             self._effects.carry_out(effect, cause, correlation_id, depth)
 
-    def _commit_singly(self, done: list[Envelope], error: EventRefused) -> bool:
+    def _commit_singly(self, turn: Turn, done: list[Envelope], error: Exception) -> bool:
         """An event of this turn cannot be stored: find whose, by committing one message at a time."""
         self._consumer.behind = True  # what was wired to this turn is read again
-        if len(done) == 1:
+        wired = len(turn.outcomes) > len(done)
+        if len(done) == 1 and not wired:
             self._fail_on(Failure(done[0], error))
             return False
-        if not done:
-            return self._commit_one_delivery()
         for index, envelope in enumerate(done):
             turn = self._new_turn()
             failure = self._decider.decide(turn, envelope)
@@ -368,7 +375,7 @@ class Shell(UnregisteredActor):
             if not committed:
                 self.mailbox.put_back(done[index + 1 :])
                 return False
-        return True
+        return self._commit_one_delivery() if wired or not done else True
 
     def _commit_one_delivery(self) -> bool:
         turn = self._new_turn()
@@ -376,7 +383,7 @@ class Shell(UnregisteredActor):
         if failure is None:
             try:
                 self._append(turn)
-            except EventRefused as error:
+            except UNSTORABLE as error:
                 failure = self._decider.refused(turn, error)
         if failure is not None:
             self._fail_on(failure)
@@ -388,6 +395,11 @@ class Shell(UnregisteredActor):
 
     def _fail_on(self, failure: Failure) -> None:
         envelope = failure.envelope
+        if isinstance(failure.error, ReadFailed):  # nobody's fault: it is decided on when the log can be read again
+            error = unavailable(self.spec.name, failure.error)
+            self._return_to_senders([] if failure.wired else [envelope], error)
+            self._lose_storage(failure.error)
+            return
         handling = type(envelope.message).__name__
         kind = "wired" if failure.wired else "asked" if envelope.reply_to is not None else "told"
         if envelope.reply_to is not None:
