@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from lrm_actors import operations
 from lrm_actors.domain.checkpointer import MANUAL
-from lrm_actors.engine import STOP_DEADLINE_S, Engine
-from lrm_actors.stepping import BlockingStepScope
+from lrm_actors.hosting import operations
+from lrm_actors.hosting.engine import STOP_DEADLINE_S, Engine
+from lrm_actors.hosting.stepping import BlockingStepScope
 from lrm_actors.words import Words
 
 

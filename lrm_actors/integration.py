@@ -8,7 +8,7 @@ from typing import Any
 from eventstore.errors import EventStoreError
 from lrm_actors.domain.checkpointer import EMERGENCY
 from lrm_actors.errors import LrmError
-from lrm_actors.host import Component, Host
+from lrm_actors.hosting.host import Component, Host
 from lrm_actors.mode import LongRunningMode
 from lrm_actors.settings import LongRunningSettings
 

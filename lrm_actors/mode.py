@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from lrm_actors import operations
 from lrm_actors.blocking import BlockingMode
 from lrm_actors.domain.checkpointer import MANUAL
-from lrm_actors.engine import STOP_DEADLINE_S, Engine
-from lrm_actors.host import Host
-from lrm_actors.offload import off_loop
+from lrm_actors.hosting import operations
+from lrm_actors.hosting.engine import STOP_DEADLINE_S, Engine
+from lrm_actors.hosting.host import Host
+from lrm_actors.hosting.offload import off_loop
+from lrm_actors.hosting.stepping import AsyncStepScope
 from lrm_actors.settings import LongRunningSettings
-from lrm_actors.stepping import AsyncStepScope
 from lrm_actors.words import CommittedStep, Component, OpenStep, Recovery, Words
 
 __all__ = ["CommittedStep", "Component", "LongRunningMode", "OpenStep", "Recovery"]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from lrm_actors.domain import modes
 from lrm_actors.domain.journal import OpenStep
-from lrm_actors.engine import Engine
-from lrm_actors.host import Component
-from lrm_actors.recovery import CommittedStep, Recovery
+from lrm_actors.hosting.engine import Engine
+from lrm_actors.hosting.host import Component
+from lrm_actors.hosting.recovery import CommittedStep, Recovery
 
 if TYPE_CHECKING:
     from eventstore.protocol import EventReader

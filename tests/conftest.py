@@ -48,5 +48,5 @@ def sampled(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 
     calm: dict[str, float] = {}
     monkeypatch.setattr(CalmSampler, "sampled", calm, raising=False)
-    monkeypatch.setattr("lrm_actors.engine.Sampler", CalmSampler)
+    monkeypatch.setattr("lrm_actors.hosting.engine.Sampler", CalmSampler)
     return calm

@@ -9,9 +9,9 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from lrm_actors.boundary import BoundaryStatistics, StepBoundary
 from lrm_actors.errors import StepOrder
-from lrm_actors.offload import start_thread
+from lrm_actors.hosting.boundary import BoundaryStatistics, StepBoundary
+from lrm_actors.hosting.offload import start_thread
 
 
 def wait_until_wanted(boundary: StepBoundary) -> None:

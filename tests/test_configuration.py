@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 import pytest
 
-from lrm_actors import configuration
 from lrm_actors.domain import analyzer, breaker, checkpointer, modes, monitor
+from lrm_actors.hosting import configuration
 from lrm_actors.settings import LongRunningSettings
 
 

@@ -10,7 +10,7 @@ from eventstore.records import Instant
 from lrm_actors.domain.behavior import Command, Spec
 from lrm_actors.domain.breaker import BreakerConfig, BreakerState, PublishBreaker, ReportTrip
 from lrm_actors.errors import CircuitOpen, NoSuchActor
-from lrm_actors.guards import Guards
+from lrm_actors.hosting.guards import Guards
 
 
 class Clock:

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from lrm_actors.host import Component, Host, HostBridge
-from lrm_actors.offload import off_loop, start_thread
+from lrm_actors.hosting.host import Component, Host, HostBridge
+from lrm_actors.hosting.offload import off_loop, start_thread
 
 
 class ExampleHost:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from lrm_actors.offload import off_loop, start_thread, unbroken
+from lrm_actors.hosting.offload import off_loop, start_thread, unbroken
 
 
 def test_the_loop_goes_on_while_blocking_work_runs() -> None:

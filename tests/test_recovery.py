@@ -17,13 +17,13 @@ from eventstore.memory import MemoryStore
 from eventstore.protocol import EventReader
 from eventstore.records import Attachment, Batch, NewEvent, StreamWrite
 from lrm_actors.actors.checkpointer import Captured, cut, encode_checkpoint
-from lrm_actors.capturing import Capturing
 from lrm_actors.domain import journal
 from lrm_actors.domain.checkpointer import CaptureState, CheckpointerState, CheckpointInfo, attachment_key
 from lrm_actors.errors import CheckpointDamaged, CheckpointNotFound
-from lrm_actors.host import HostBridge
+from lrm_actors.hosting.capturing import Capturing
+from lrm_actors.hosting.host import HostBridge
+from lrm_actors.hosting.recovery import Damage, choose
 from lrm_actors.mode import LongRunningMode
-from lrm_actors.recovery import Damage, choose
 from tests.mode_kit import records, settings, soon
 
 
@@ -364,7 +364,7 @@ def test_state_and_steps_after_it_are_always_the_whole_history(actions: list[str
 
 def test_a_capture_on_a_thread_of_its_own_needs_no_loop() -> None:
     """The bridge without a loop calls the host's function where it is asked."""
-    from lrm_actors.boundary import StepBoundary
+    from lrm_actors.hosting.boundary import StepBoundary
 
     capturing = Capturing(StepBoundary(), HostBridge())
     capturing.capture_with(threading.get_ident)

@@ -11,7 +11,7 @@ from eventstore.errors import LogNotWritable
 from eventstore.events import event
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Batch, NewEvent, StreamWrite
-from lrm_actors.relocation import check_place, copy_log, leave_note, moved_to
+from lrm_actors.hosting.relocation import check_place, copy_log, leave_note, moved_to
 
 
 @event("relocation_test.happened", 1)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from eventstore.opening import open_reader
-from lrm_actors import relocation
 from lrm_actors.errors import NotRunning, SettingsError
+from lrm_actors.hosting import relocation
 from lrm_actors.mode import LongRunningMode
 from lrm_actors.settings import FIELDS
 from lrm_actors.words import Words
@@ -225,7 +225,7 @@ def test_memory_budget_mb_is_what_the_memory_is_measured_against(
     """A budget of one megabyte is used up by any process; a large one, assigned, is not."""
     from lrm_actors.actors.monitor import Sampler
 
-    monkeypatch.setattr("lrm_actors.engine.Sampler", Sampler)
+    monkeypatch.setattr("lrm_actors.hosting.engine.Sampler", Sampler)
     with LongRunningMode(settings(tmp_path, memory_budget_mb=1.0)) as mode:
         used = wait_for(mode, "monitor.sampled", lambda event: event.metrics.memory_percent == 100.0)
         mode.settings.memory_budget_mb = 1e9

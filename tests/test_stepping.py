@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from eventstore.records import Instant
-from lrm_actors.boundary import BoundaryStatistics, StepBoundary
 from lrm_actors.domain import journal
 from lrm_actors.domain.behavior import Command
 from lrm_actors.errors import StepOrder, StorageUnavailable
-from lrm_actors.offload import start_thread
-from lrm_actors.stepping import AsyncStepScope, BlockingStepScope, Step, Stepping, current_step
-from lrm_actors.unlogged import UnloggedSystem
+from lrm_actors.hosting.boundary import BoundaryStatistics, StepBoundary
+from lrm_actors.hosting.offload import start_thread
+from lrm_actors.hosting.stepping import AsyncStepScope, BlockingStepScope, Step, Stepping, current_step
+from lrm_actors.hosting.unlogged import UnloggedSystem
 
 IDLE = BoundaryStatistics(open_steps=0, held=False, waiting=0)
 

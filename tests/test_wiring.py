@@ -9,10 +9,10 @@ import pytest
 
 from eventstore.events import name_of
 from eventstore.records import Instant, Record
-from lrm_actors.capturing import NoCapture
 from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.behavior import MAX_DEPTH, Command, Context, Effect, Spec, StartTimer, Wire
 from lrm_actors.domain.deadlines import deadline
+from lrm_actors.hosting.capturing import NoCapture
 from lrm_actors.wiring import WIRES
 
 NOW = Instant(wall_s=1000.0, monotonic_s=10.0, boot_id="boot")

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from lrm_actors import engine
+from lrm_actors.hosting import engine
 from lrm_actors.mode import LongRunningMode
 from lrm_actors.words import Words
 from tests.mode_kit import CalmSampler, settings

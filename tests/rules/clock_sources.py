@@ -20,7 +20,7 @@ ALLOWED = {
     "lrm_actors/actors/monitor.py time.monotonic": "a default that whoever has a clock replaces",
     "lrm_actors/actors/monitor.py time.sleep": "the same; before the first sample",
     "lrm_actors/actors/checkpointer.py time.sleep": "of no length: lets other threads in",
-    "lrm_actors/relocation.py time.time": "a label in the file that tells where a log was moved to",
+    "lrm_actors/hosting/relocation.py time.time": "a label in the file that tells where a log was moved to",
     "lrm_actors/cli/health.py time.time": "how long ago it was, of a label in another process's log",
 }
 """Who may ask the machine for the time, and why. The demo's processes may too: they are no part of what they show."""

@@ -53,7 +53,7 @@ QUEUES = frozenset(("deque", "Queue", "SimpleQueue", "LifoQueue", "PriorityQueue
 
 WITHOUT_DEFAULT = {
     "heartbeat_timeout_s": "None: it sends no heartbeats, and what it does not send is not waited for",
-    "timeout_s in lrm_actors/host.py": "None: the bridge's own, which has a number",
+    "timeout_s in lrm_actors/hosting/host.py": "None: the bridge's own, which has a number",
     "limit in eventstore/memory.py": "of an iterator that reads page by page: the caller stops when it likes",
     "limit in eventstore/protocol.py": "as above",
     "limit in eventstore/reader.py": "as above",
@@ -62,8 +62,8 @@ WITHOUT_DEFAULT = {
 BOUNDED_BY = {
     "lrm_actors/actors/breaker.py _count_failure": "the threshold: as many failures trip it",
     "lrm_actors/actors/outbox.py __init__": "its limit, beyond which reports are dropped and counted",
-    "lrm_actors/boundary.py __init__": "the tasks of the host that are about to begin or end a step",
-    "lrm_actors/offload.py __init__": "its idle threads: a job that none of them takes gets a thread of its own",
+    "lrm_actors/hosting/boundary.py __init__": "the tasks of the host that are about to begin or end a step",
+    "lrm_actors/hosting/offload.py __init__": "its idle threads: a job that none of them takes gets its own",
     "lrm_actors/runtime/mailbox.py __init__": "the capacity, beyond which senders are refused",
     "lrm_actors/runtime/reply.py __init__": "the asks under way on one loop",
     "lrm_actors/runtime/workers.py __init__": "the effects that actors decided on and that are not done",

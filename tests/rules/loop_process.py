@@ -26,7 +26,7 @@ from eventstore.opening import open_store
 from eventstore.store import SqliteStore
 from lrm_actors import CircuitOpen, LongRunningMode, LongRunningSettings
 from lrm_actors.errors import LrmError
-from lrm_actors.offload import off_loop
+from lrm_actors.hosting.offload import off_loop
 from lrm_actors.runtime.system import ActorSystem
 from tests.runtime.support import Add, Raise, Refuse, counter
 

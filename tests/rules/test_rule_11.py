@@ -28,7 +28,7 @@ from lrm_actors.actors.outbox import LIMIT
 from lrm_actors.domain import analyzer, backoff, breaker, checkpointer, children, monitor, supervisor
 from lrm_actors.domain.behavior import Spec
 from lrm_actors.errors import MailboxFull
-from lrm_actors.running import SPECS
+from lrm_actors.hosting.running import SPECS
 from lrm_actors.runtime import guardian
 from lrm_actors.runtime.clock import ManualClock, SystemClock
 from lrm_actors.runtime.workers import Workers

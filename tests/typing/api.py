@@ -39,7 +39,7 @@ from lrm_actors import (
     Wire,
     then,
 )
-from lrm_actors.host import Component
+from lrm_actors.hosting.host import Component
 
 # The store
 

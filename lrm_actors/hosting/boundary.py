@@ -1,0 +1,140 @@
+"""The moment between two steps, at which the host's state is whole and belongs to one position of the log.
+
+A checkpoint is a pair of state and position such that the state contains every step committed up to the position,
+and none after it. The host changes its state inside its steps only, so the pair is right whenever the state is
+captured while no step is open and none can begin: then the head of the log is such a position. ``StepBoundary`` finds
+that moment and holds it. Steps that want to begin meanwhile wait; the hold is bounded, and so is their wait.
+
+An emergency may not be able to wait for a step that hangs. It holds the boundary *inside* the step: the commit of that
+step waits until the capture is done, so the head is still a right position for every committed step, and only the
+open step may be contained in part. Who restores such a checkpoint must look whether that step was committed after all.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+import attrs
+
+from lrm_actors.errors import StepOrder
+
+
+@attrs.frozen
+class Held:
+    """The boundary is held."""
+
+    inside_step: bool
+    """A step is open: it did not end in the time allowed, and the holder said it would not wait longer."""
+
+
+@attrs.frozen
+class BoundaryStatistics:
+    """A moment's counts."""
+
+    open_steps: int
+    held: bool
+    """Somebody holds it, or waits to."""
+    waiting: int
+    """Steps that wait to begin or to commit."""
+
+
+class StepBoundary:
+    """Lets steps through one way and captures the other. Safe from any thread; nothing in it blocks but ``hold``."""
+
+    def __init__(self, *, other_holder_s: float = 120.0) -> None:
+        self.other_holder_s = other_holder_s
+        """How long one holder waits for another."""
+        self._one = threading.Lock()
+        self._changed = threading.Condition()
+        self._open = 0
+        self._wanted = False
+        self._held = False
+        self._entering: deque[Future[None]] = deque()
+        self._ending: deque[Future[None]] = deque()
+
+    def enter(self) -> Future[None]:
+        """A future that is done when the step may begin. Each one that was done needs a ``leave``.
+
+        A hold that is only waiting keeps steps out already; a host that begins each step right after the last would
+        otherwise never let a capture in.
+        """
+        passed: Future[None] = Future()
+        with self._changed:
+            if self._wanted:
+                self._entering.append(passed)
+                return passed
+            self._open += 1
+        passed.set_result(None)
+        return passed
+
+    def before_end(self) -> Future[None]:
+        """A future that is done when the open step may be committed or abandoned."""
+        passed: Future[None] = Future()
+        with self._changed:
+            if self._held:
+                self._ending.append(passed)
+                return passed
+        passed.set_result(None)
+        return passed
+
+    def leave(self) -> None:
+        """The step is over."""
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
+
+    @contextmanager
+    def hold(self, *, wait_s: float, even_inside: bool = False) -> Iterator[Held]:
+        """Hold the moment between two steps; block until it comes.
+
+        Args:
+            wait_s: how long the open step has to end, at least 0.
+            even_inside: hold inside the step when it does not end in time.
+
+        Raises:
+            StepOrder: the step did not end in time.
+            TimeoutError: another holder did not let go.
+        """
+        if not self._one.acquire(timeout=self.other_holder_s):
+            msg = f"the moment between two steps is held by another for more than {self.other_holder_s:g} s"
+            raise TimeoutError(msg)
+        try:
+            held = self._take(wait_s, even_inside=even_inside)
+            try:
+                yield held
+            finally:
+                self._give_back()
+        finally:
+            self._one.release()
+
+    def _take(self, wait_s: float, *, even_inside: bool) -> Held:
+        with self._changed:
+            self._wanted = True
+            if self._changed.wait_for(lambda: not self._open, timeout=wait_s) or even_inside:
+                self._held = True
+                return Held(inside_step=self._open > 0)
+        self._give_back()
+        msg = f"the open step did not end within {wait_s:g} s"
+        raise StepOrder(msg, hint="do it between two steps, or let the step end")
+
+    def _give_back(self) -> None:
+        """Let everybody go on."""
+        with self._changed:
+            self._wanted = self._held = False
+            entering = [future for future in self._entering if future.set_running_or_notify_cancel()]
+            ending = [future for future in self._ending if future.set_running_or_notify_cancel()]
+            self._entering.clear()
+            self._ending.clear()
+            self._open += len(entering)
+        # Outside the lock: a future's callbacks belong to whoever waits.
+        for future in (*ending, *entering):
+            future.set_result(None)
+
+    def statistics(self) -> BoundaryStatistics:
+        """This moment's counts."""
+        with self._changed:
+            return BoundaryStatistics(self._open, self._wanted, len(self._entering) + len(self._ending))

@@ -1,0 +1,123 @@
+"""The host's state in and out: captured between two steps together with the position it belongs to, and given back.
+
+Talks to the host over the bridge, and to the step boundary. Decides nothing: the checkpointer does.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from eventstore.protocol import EventReader
+from lrm_actors.actors.checkpointer import Captured, capture_handlers, cut
+from lrm_actors.domain.behavior import Command, Effect
+from lrm_actors.domain.checkpointer import EMERGENCY, CaptureState
+from lrm_actors.errors import NotCapturable
+from lrm_actors.hosting.boundary import StepBoundary
+from lrm_actors.hosting.host import HostBridge
+
+BOUNDARY_WAIT_S = 30.0
+"""How long a capture waits for the open step to end."""
+EMERGENCY_WAIT_S = 1.0
+"""How long an emergency does, before it captures inside the step."""
+
+
+class NoCapture(NotCapturable):
+    """There is nothing to capture: the host did not say how, or is not there yet. That is no failure of anything."""
+
+    code = "LRM-3005"
+    hint = "give a function that does, with capture_with()"
+
+
+class Capturing:
+    """The host's two functions, and how they are called."""
+
+    def __init__(self, boundary: StepBoundary, bridge: HostBridge) -> None:
+        self._boundary = boundary
+        self._bridge = bridge
+        self._capture: Callable[[], Any] | None = None
+        self._restore: Callable[[Any], Any] | None = None
+        self._place: Path | None = None
+        self._behind = False
+
+    @property
+    def can_capture(self) -> bool:
+        """Whether the host said how, and its state is not behind the log."""
+        return self._capture is not None and not self._behind
+
+    def begin(self, place: Path, *, has_history: bool) -> None:
+        """A run begins on a log; with a history, a new process's state does not contain it yet.
+
+        A capture before the host has taken up where it was would put an empty state on record as the newest one.
+        """
+        if place != self._place:
+            self._behind = has_history
+            self._place = place
+
+    def moved(self, place: Path) -> None:
+        """The same log is in another place."""
+        self._place = place
+
+    def behind(self, *, steps: bool) -> None:
+        """The host has been restored; with steps committed since, its state lacks them until it has taken them up."""
+        self._behind = steps
+
+    def goes_on(self) -> None:
+        """The host begins a step: its state is the agent's from here on, restored or not."""
+        self._behind = False
+
+    def capture_with(self, function: Callable[[], Any]) -> None:
+        """Use this function, plain or async, to take the host's state."""
+        self._capture = function
+
+    def restore_with(self, function: Callable[[Any], Any]) -> None:
+        """Use this function, plain or async, to give a state back to the host."""
+        self._restore = function
+
+    def check(self) -> Callable[[], Any]:
+        """The function to capture with.
+
+        Raises:
+            NoCapture: there is none, or its state would be behind the log.
+        """
+        if self._capture is None:
+            msg = "the host did not say how its state is captured"
+            raise NoCapture(msg)
+        if self._behind:
+            msg = "the host has not taken up where it was"
+            raise NoCapture(msg, hint="call recover_from_checkpoint() after the start, or begin a step")
+        return self._capture
+
+    def handlers(self, reader: EventReader) -> Mapping[type[Effect], Callable[[Any], Command | None]]:
+        """How checkpoints of this log are captured."""
+        return capture_handlers(lambda effect: self.capture(effect, reader))
+
+    def capture(self, effect: CaptureState, reader: EventReader) -> Captured:
+        """The state between two steps, and the head of the log there.
+
+        The head is right whatever it is exactly: while the boundary is held no step can begin or end, so every step
+        committed up to it is contained in the state, and none that is committed later.
+        """
+        function = self.check()
+        emergency = effect.kind == EMERGENCY
+        with self._boundary.hold(wait_s=EMERGENCY_WAIT_S if emergency else BOUNDARY_WAIT_S, even_inside=emergency):
+            position = reader.head
+
+            def take() -> Any:
+                # Cut where it was captured: on the host's loop nothing can change the state in between.
+                state = function()
+                return _cut_later(state, position) if inspect.isawaitable(state) else cut(state, position)
+
+            captured: Captured = self._bridge.call(take)
+        return captured
+
+    def restore(self, state: Any) -> None:
+        """Give a state to the host; nothing happens if it did not say how. Raises what the host raises."""
+        if self._restore is not None:
+            self._bridge.call(self._restore, state)
+
+
+async def _cut_later(state: Any, position: int) -> Captured:
+    return cut(await state, position)

@@ -1,0 +1,172 @@
+"""What the system may ask of its host, and the bridge over which it asks: on the host's own loop where there is one.
+
+Talks to the host's callables only. Never keeps the loop busy with work of ours, and waits for the host with a bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+
+from lrm_actors.errors import SettingsError
+
+CALL_TIMEOUT_S = 30.0
+"""How long a function of the host may take before the system goes on without it."""
+MAX_NAME = 200
+"""Characters of a name."""
+RUN_TIMEOUT_S = 120.0
+"""The same for a coroutine whose caller bounds it already: this one only ends the wait for a loop that hangs."""
+
+
+@attrs.frozen
+class Component:
+    """Something of the host that can fail and be restarted."""
+
+    name: str
+    restart: Callable[[], Any]
+    """Brings it back, from whatever state it is in; raises when it could not. A plain function runs on a thread of its
+    own, where it may block; a coroutine function on the host's loop."""
+    clear_caches: Callable[[], Any] | None = None
+    """Gives memory back. Plain or async."""
+    heartbeat_timeout_s: float | None = None
+    """How long it may say nothing; None: it sends no heartbeats."""
+    exit_status: Callable[[], int | None] | None = None
+    """None while it lives; then its exit status, negative: ended by that signal. Must answer at once."""
+
+
+@runtime_checkable
+class Host(Protocol):
+    """What the system serves: any agent with these four methods, each plain or ``async`` but for ``components``."""
+
+    def capture(self) -> Any:
+        """The agent's state as plain data: dicts, lists, strings, numbers, booleans, None. Called between two steps."""
+
+    def restore(self, state: Any) -> Any:
+        """Take up a state that ``capture`` gave earlier."""
+
+    def components(self) -> Iterable[Component]:
+        """What of the agent can fail and be restarted. Asked once, at start."""
+
+    def gate(self, mode: str) -> Any:
+        """Hold back what this operation mode does not allow. Called at start and on each change of the mode."""
+
+
+def check_storable(event: str, field: str, value: Any) -> None:
+    """See that a value of the host's comes back from the log as it went in, before any actor is handed it.
+
+    Args:
+        event: type of the event that it is for.
+        field: of that event.
+        value: to be stored.
+
+    Raises:
+        EventRefused: it would not.
+    """
+    from eventstore.codec import encode_value
+
+    encode_value(value, what=event, field=field)
+
+
+def check_name(field: str, value: object) -> None:
+    """See that a value can name something in the log.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    if (
+        not isinstance(value, str)
+        or not value.strip()
+        or "\0" in value
+        or len(value) > MAX_NAME
+        or not _encodable(value)
+    ):
+        raise SettingsError(field, value, f"a text of 1 to {MAX_NAME} characters")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class HostBridge:
+    """Calls the host's functions where they belong, and waits for them with a bound.
+
+    With a loop they run on it, between two of its callbacks, so that they find the host's state whole. Without one they
+    run on the calling thread.
+    """
+
+    def __init__(self, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        self.timeout_s = timeout_s
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread: int | None = None
+
+    def bind(self, loop: asyncio.AbstractEventLoop | None, thread: int | None = None) -> None:
+        """Serve a host on this loop, which runs on ``thread``, this one by default; None: a host without a loop."""
+        self._loop = loop
+        self._loop_thread = threading.get_ident() if thread is None else thread
+
+    def call(self, function: Callable[..., Any], *args: object, timeout_s: float | None = None) -> Any:
+        """Call a function of the host, plain or async, where its state can be trusted.
+
+        Raises:
+            TimeoutError: the host did not answer in time; its coroutine is cancelled.
+        """
+        loop = self._usable_loop()
+        if loop is None:
+            result = function(*args)
+            return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+
+        async def on_loop() -> Any:
+            result = function(*args)
+            return await result if inspect.isawaitable(result) else result
+
+        return _bounded(loop, on_loop(), self.timeout_s if timeout_s is None else timeout_s, _name_of(function))
+
+    def run_async(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine of the host to its end and wait. Whoever made it bounds it, too.
+
+        Raises:
+            TimeoutError: the host's loop does not run.
+        """
+        loop = self._usable_loop()
+        return asyncio.run(coroutine) if loop is None else _bounded(loop, coroutine, RUN_TIMEOUT_S, "a coroutine")
+
+    def _usable_loop(self) -> asyncio.AbstractEventLoop | None:
+        """The host's loop, unless it is gone, or waiting for us on this very thread."""
+        loop = self._loop
+        if loop is None or loop.is_closed() or threading.get_ident() == self._loop_thread:
+            return None
+        return loop
+
+
+def _bounded(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], timeout_s: float, name: str) -> Any:
+    try:
+        called = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    except RuntimeError:
+        coroutine.close()  # or it would complain that nobody began it
+        msg = f"{name} of the host cannot be called: its loop has just ended"
+        raise TimeoutError(msg) from None
+    try:
+        return called.result(timeout_s)
+    except TimeoutError:
+        if called.done():  # the host's own TimeoutError, not ours
+            raise
+        called.cancel()
+        msg = f"{name} of the host did not answer within {timeout_s:g} s"
+        raise TimeoutError(msg) from None
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    return str(getattr(function, "__qualname__", repr(function)))

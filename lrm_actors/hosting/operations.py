@@ -1,0 +1,291 @@
+"""What a mode can be asked to do, one function each, in blocking calls.
+
+Talks to the engine. None of these is for an event loop's thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from eventstore.errors import EventStoreError
+from lrm_actors import report
+from lrm_actors.actors.analyzer import facts_of
+from lrm_actors.domain import analyzer, checkpointer, journal
+from lrm_actors.domain.classify import FailureFacts, classify
+from lrm_actors.errors import (
+    AskError,
+    CheckpointDamaged,
+    CheckpointNotFound,
+    LrmError,
+    NotCapturable,
+    NotRunning,
+    StepOrder,
+)
+from lrm_actors.hosting import recovery
+from lrm_actors.hosting.host import check_storable
+from lrm_actors.hosting.recovery import Recovery
+from lrm_actors.hosting.stepping import current_step
+from lrm_actors.inspect import sections
+from lrm_actors.runtime.control import FAILED, NO_STORAGE, STOPPED
+
+if TYPE_CHECKING:
+    from lrm_actors.hosting.engine import Engine
+    from lrm_actors.hosting.running import Running
+
+CHECKPOINT_TIMEOUT_S = 90.0
+"""How long a checkpoint asked for by hand may take: the step, the host's function, and the packing."""
+RECOVERY_WAIT_S = 30.0
+"""How long a recovery waits for an open step."""
+ENDS = ("checkpointer.taken", "checkpointer.failed")
+
+_log = logging.getLogger("lrm_actors.mode")
+
+
+def handle_failure(engine: Engine, error: BaseException, context: Mapping[str, Any] | None = None) -> str:
+    """Put a failure on record and have its recovery chosen; acted on through the wiring. Returns the strategy.
+
+    A host that deals with a failure is not given another one: where the log cannot be written, the failure is
+    classified all the same, and logged.
+    """
+    known = context or {}
+    facts = facts_of(error, str(known.get("component", "")), _step(known.get("step")))
+    try:
+        reply = engine.ask_blocking(analyzer.NAME, analyzer.RecordFailure(facts))
+    except (LrmError, EventStoreError) as trouble:
+        _log.error(
+            "a failure of %r cannot be put on record (%s): %s", facts.component, trouble, facts.message,
+            extra=engine.context.extra(),
+        )  # fmt: skip
+        return _strategy(facts)
+    return str(reply["strategy"])
+
+
+def _step(given: object) -> int | None:
+    """The number of the step in which something failed: the one given, or the one we are inside of."""
+    if isinstance(given, int) and 0 <= given < 2**63:
+        return int(given)
+    inside = current_step()
+    return None if inside is None else inside.number
+
+
+def _strategy(facts: FailureFacts) -> str:
+    return analyzer.choose(classify(facts), facts)[0]
+
+
+def take_checkpoint(
+    engine: Engine,
+    reason: str,
+    *,
+    kind: str = checkpointer.MANUAL,
+    error: str = "",
+    timeout_s: float = CHECKPOINT_TIMEOUT_S,
+) -> str:
+    """Have a checkpoint taken, and wait until it is in the log. Returns its id; "" when the mode is switched off.
+
+    Raises:
+        StepOrder: asked for inside a step. An emergency may be.
+        NotCapturable: the host's state could not be captured.
+        TimeoutError: it was not taken in time, and may still be.
+        AskError: the request could not be stored.
+    """
+    if kind != checkpointer.EMERGENCY and current_step() is not None:
+        raise StepOrder("a checkpoint cannot be taken inside a step", actor=checkpointer.NAME, hint="take it after")
+    running = engine.running
+    if running is None and not engine.settings.enable_long_running_mode:
+        return ""
+    check_storable("checkpointer.requested", "reason", [reason, error])
+    engine.capturing.check()
+    store = engine.store()
+    changed = threading.Event()
+    unsubscribe = store.subscribe(lambda _, types: changed.set() if types.intersection(ENDS) else None)
+    try:
+        position = store.head
+        checkpoint_id: str = engine.ask_blocking(
+            checkpointer.NAME, checkpointer.TakeCheckpoint(kind, reason, error=error)
+        )
+        until_s = engine.clock.monotonic() + timeout_s
+        while True:
+            changed.clear()
+            for record in store.read(after=position, types=ENDS):
+                position = record.position
+                if _ended(record.event, checkpoint_id):
+                    return checkpoint_id
+            if not changed.wait(max(0.0, until_s - engine.clock.monotonic())):
+                msg = f"{checkpoint_id} was not taken within {timeout_s:g} s"
+                raise TimeoutError(msg)
+    finally:
+        unsubscribe()
+
+
+def _ended(event: Any, checkpoint_id: str) -> bool:
+    match event:
+        case checkpointer.CheckpointTaken(info):
+            return bool(info.checkpoint_id == checkpoint_id)
+        case checkpointer.CheckpointFailed(failed, error, message) if failed == checkpoint_id:
+            msg = f"{checkpoint_id} was not taken: {error}: {message}"
+            raise NotCapturable(msg, hint="see the host's capture function")
+    return False
+
+
+def last_checkpoint(engine: Engine, timeout_s: float) -> None:
+    """A checkpoint at the end of an orderly run, if the host gives its state now. Best effort."""
+    if not engine.capturing.can_capture or engine.boundary.statistics().open_steps:
+        return
+    try:
+        take_checkpoint(engine, "orderly stop", timeout_s=timeout_s)
+    except (LrmError, EventStoreError, TimeoutError) as error:
+        _log.warning("no last checkpoint: %s", error, extra=engine.context.extra())
+
+
+def list_checkpoints(engine: Engine) -> list[str]:
+    """Ids of the checkpoints that can be recovered from, newest first."""
+    kept = engine.state(checkpointer.NAME).kept
+    return [info.checkpoint_id for info in reversed(kept) if not info.damaged]
+
+
+# --- recovering ---------------------------------------------------------------------------------------------------
+
+
+def recover(engine: Engine, checkpoint_id: str | None = None) -> bool:
+    """Restore the host from a checkpoint; ``engine.last_recovery`` has what there is to go on from.
+
+    Without a usable checkpoint the answer is no, and the steps run from the beginning. ``last_recovery`` is None when
+    nothing can be said: the id is not known, its bytes are damaged, or the host could not take the state up.
+
+    Raises:
+        NotRunning: the mode was not started.
+        StepOrder: inside a step.
+    """
+    engine.last_recovery = None
+    running = engine.running
+    if running is None:
+        if engine.settings.enable_long_running_mode:
+            raise NotRunning("the mode is not running")
+        return False
+    with engine.boundary.hold(wait_s=0.0 if current_step() is not None else RECOVERY_WAIT_S):
+        found = _found(engine, running, checkpoint_id)
+        if found is None or not _restored(engine, found):
+            return False
+        engine.capturing.behind(steps=bool(found.steps))
+        engine.last_recovery = found
+    if found.checkpoint_id is None:
+        return False
+    try:
+        engine.ask_blocking(checkpointer.NAME, checkpointer.ReportRestored(found.checkpoint_id, found.passed_over))
+    except AskError as error:  # the host is restored all the same
+        _log.error("the recovery is not on record: %s", error, extra=engine.context.extra())
+    return True
+
+
+def _found(engine: Engine, running: Running, checkpoint_id: str | None) -> Recovery | None:
+    kept, steps = engine.state(checkpointer.NAME), engine.state(journal.NAME)
+    try:
+        choice = recovery.choose(running.store, kept, steps, checkpoint_id)
+    except CheckpointNotFound as error:
+        _log.error("nothing is restored: %s; %s", error, error.hint, extra=engine.context.extra())
+        return None
+    except CheckpointDamaged as error:
+        _mark_damaged(engine, error.checkpoint_id, error.reason)
+        return None
+    for damage in choice.damaged:
+        _mark_damaged(engine, damage.checkpoint_id, damage.reason)
+    for sentence in choice.unsound:
+        _log.warning("%s", sentence, extra=engine.context.extra())
+    return choice.recovery
+
+
+def _restored(engine: Engine, found: Recovery) -> bool:
+    if found.checkpoint_id is None:
+        return True
+    try:
+        engine.capturing.restore(found.state)
+    except Exception:  # noqa: BLE001 - the host's function may raise anything
+        _log.exception("the host could not take up %s", found.checkpoint_id, extra=engine.context.extra())
+        return False
+    return True
+
+
+def _mark_damaged(engine: Engine, checkpoint_id: str, reason: str) -> None:
+    _log.error("checkpoint %s is damaged: %s", checkpoint_id, reason, extra=engine.context.extra())
+    try:
+        engine.ask_blocking(checkpointer.NAME, checkpointer.MarkDamaged(checkpoint_id, reason))
+    except AskError as error:
+        _log.error("its damage is not on record: %s", error, extra=engine.context.extra())
+
+
+# --- health -------------------------------------------------------------------------------------------------------
+
+
+def health_report(engine: Engine) -> dict[str, Any]:
+    """The report, from published states; asks nobody, changes nothing."""
+    running = engine.running
+    if running is not None:
+        return _live_report(engine, running)
+    agent_id = engine.settings.agent_id
+    if not engine.settings.enable_long_running_mode:
+        return report.switched_off(
+            agent_id,
+            circuit_breakers=_breakers(engine),
+            components={name: {} for name in engine.registry.statistics()},
+            failures=sections.failures(engine.unlogged.state(analyzer.NAME)),
+            steps=sections.steps(engine.unlogged.state(journal.NAME)),
+        )
+    if engine.final_report is not None:
+        return {**engine.final_report, "health_cause": "the mode was stopped", "uptime_s": 0.0}
+    return report.build(agent_id=agent_id, health_cause="the mode was not started", circuit_breakers=_breakers(engine))
+
+
+def _live_report(engine: Engine, running: Running) -> dict[str, Any]:
+    state, restarts = running.system.state, running.restarts()
+    supervisor, monitor, modes = state("supervisor"), state("monitor"), state("modes")
+    counted = running.store.statistics()
+    statistics, actors = engine.registry.statistics(), running.system.statistics().actors
+    status, cause = sections.health(
+        monitor,
+        written=all(one.phase != NO_STORAGE for one in actors),
+        watched=all(one.phase not in {FAILED, STOPPED} for one in actors if one.name == "monitor"),
+    )
+    return report.build(
+        agent_id=engine.context.agent_id,
+        operation_mode=modes.mode,
+        health_status=status,
+        health_cause=cause,
+        uptime_s=engine.clock.monotonic() - engine.up_since_s,
+        **sections.metrics(monitor),
+        circuit_breakers=_breakers(engine),
+        components=sections.components(
+            supervisor,
+            monitor,
+            restarts=restarts,
+            heartbeat_ages_s={name: one.heartbeat_age_s for name, one in statistics.items()},
+        ),
+        failures=sections.failures(state(analyzer.NAME)),
+        checkpoints=sections.checkpoints(state(checkpointer.NAME)),
+        steps=sections.steps(state(journal.NAME)),
+        actors={
+            one.name: {
+                "status": one.phase,
+                "mailbox_depth": one.mailbox_depth,
+                "version": one.version,
+                "restarts": restarts.get(f"actor:{one.name}", 0),
+            }
+            for one in actors
+        },
+        log={"path": str(running.path), "head": counted.head, "size_bytes": counted.size_bytes},
+    )
+
+
+def _breakers(engine: Engine) -> dict[str, dict[str, Any]]:
+    """From the guards: they know of a trip before their actors do."""
+    return {
+        service: {
+            "state": guard.state,
+            "failure_count": guard.failure_count,
+            "generation": guard.generation,
+            "retry_after_s": guard.retry_after_s,
+        }
+        for service, guard in engine.guards.all().items()
+    }

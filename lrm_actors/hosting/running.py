@@ -1,0 +1,140 @@
+"""One stretch of life: a log that is owned, the actors that live on it, and the thread that tells of it in the logs.
+
+Talks to the store and to the actor system. Made and ended by the engine; it knows no settings and no host.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lrm_actors.actors.supervisor import ComponentRegistry, supervisor_handlers
+from lrm_actors.domain import analyzer, checkpointer, journal, modes, monitor, supervisor
+from lrm_actors.domain.behavior import Command, Effect, Spec
+from lrm_actors.hosting.offload import start_thread
+from lrm_actors.runtime.clock import SystemClock
+from lrm_actors.runtime.reports import EXIT_ABANDONED
+from lrm_actors.runtime.system import ActorSystem
+from lrm_actors.telemetry.hooks import LogHook, follow
+from lrm_actors.telemetry.logging import LogContext
+from lrm_actors.wiring import WIRES
+
+if TYPE_CHECKING:
+    from eventstore.protocol import EventStore
+
+Handlers = Mapping[type[Effect], Callable[[Any], Command | None]]
+
+SPECS: tuple[Spec[Any], ...] = (
+    supervisor.spec(),
+    journal.spec(),
+    checkpointer.spec(),
+    analyzer.spec(),
+    modes.spec(),
+    monitor.spec(),
+)
+"""Every actor but the breakers, in start order: the supervisor before those it looks after, the monitor last."""
+CHILD_RESTARTED = "supervisor.child_restarted"
+LOG_LAG_S = 0.5
+"""How long the end waits for the last lines of logging."""
+
+_log = logging.getLogger("lrm_actors.mode")
+
+
+class Running:
+    """A system that runs from here until ``close``.
+
+    Args:
+        path: of its log, which is made where there is none.
+        context: what its log lines carry; names the agent.
+        registry: the host's components.
+        breakers: gives the breakers' specs, given the names of the streams there are.
+        handlers: gives how effects other than the supervisor's are carried out, given the store.
+
+    Raises:
+        OpenError: the log cannot be owned; see its leaves.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        context: LogContext,
+        registry: ComponentRegistry,
+        breakers: Callable[[Sequence[str]], Sequence[Spec[Any]]],
+        handlers: Callable[[EventStore], Handlers],
+    ) -> None:
+        from eventstore.opening import open_store
+
+        self.path = path
+        self.agent_id = context.agent_id
+        self.store: EventStore = open_store(path)
+        self._context = context
+        self._closing = self._closed = False
+        self._counting = threading.Lock()
+        self._restarts: Counter[str] = Counter()
+        self._counted_to = 0
+        try:
+            opened_at = self.store.head
+            self.system = ActorSystem(
+                self.store,
+                [*SPECS, *breakers([info.name for info in self.store.streams()])],
+                wires=WIRES,
+                handlers={
+                    **supervisor_handlers(
+                        registry,
+                        self._restart_actor,
+                        self._stop_actor,
+                    ),
+                    **handlers(self.store),
+                },
+                clock=SystemClock(),
+                name=f"lrm-{context.agent_id}",
+            )
+            self.system.start()
+        except BaseException:
+            self.store.close()
+            raise
+        self._followed = start_thread(
+            lambda: follow(self.store, (LogHook(context),), after=opened_at, stop=self._told_all), name="lrm-logging"
+        )
+
+    def _restart_actor(self, name: str) -> float:
+        return self.system.restart_actor(name)
+
+    def _stop_actor(self, name: str, reason: str) -> None:
+        self.system.stop_actor(name, reason)
+
+    def restarts(self) -> dict[str, int]:
+        """Completed restarts of each child since the log began. Reads on from where it was."""
+        with self._counting:
+            for record in self.store.read(after=self._counted_to, types=(CHILD_RESTARTED,)):
+                self._counted_to = record.position
+                self._restarts.update(event.child for event in record.events if hasattr(event, "child"))
+            return dict(self._restarts)
+
+    def close(self, deadline_s: float) -> int:
+        """Stop the actors, then let go of the log, all within a deadline. Never raises.
+
+        Returns: the exit code, 0 when everything ended in order.
+        """
+        clock = self.system.clock
+        end_s = clock.monotonic() + deadline_s
+        report = self.system.stop(deadline_s * 0.75)
+        self._closing = True
+        with suppress(TimeoutError):
+            self._followed.exception(min(LOG_LAG_S, deadline_s / 8))
+        self._closed = True
+        try:
+            start_thread(self.store.close, name="lrm-close").result(max(0.05, end_s - clock.monotonic()))
+        except Exception:  # noqa: BLE001 - the process must be able to end, whatever the storage says
+            _log.exception("the log could not be closed in order", extra=self._context.extra())
+            return EXIT_ABANDONED
+        return report.exit_code
+
+    def _told_all(self) -> bool:
+        return self._closed or (self._closing and self._context.position >= self.store.head)
