@@ -120,7 +120,7 @@ class RestartDue(Command):
 
 @attrs.frozen
 class RestartInDoubt(Command):
-    """After a recovery: a restart was begun, and its end is not known."""
+    """After a recovery: a restart or a giving up was begun, and its end is not known."""
 
     child: str
 
@@ -414,6 +414,8 @@ def _settle_doubt(state: SupervisorState, name: str) -> Decision:
             return then(effects=(RestartChild(name, state.children[name].attempt),))
         case "leaving":
             return then(ChildRemoved(name))
+        case "given_up" if not state.stopped:
+            return then(effects=(StopChild(name, f"gave up: {state.children[name].last_error}"),))
     return NOTHING
 
 
@@ -421,7 +423,7 @@ def _timer(name: str, child: ChildState, ctx: Context) -> StartTimer | None:
     """What recovery has to start for a child."""
     if child.status == BACKOFF and child.due is not None:
         return StartTimer(_key(name), max(RECOVERY_GRACE_S, child.due.remaining_s(ctx.now)), RestartDue(name))
-    if child.status in {RESTARTING, LEAVING}:
+    if child.status in {RESTARTING, LEAVING, GIVEN_UP}:  # it may not have been stopped either
         return StartTimer(_key(name), RECOVERY_GRACE_S, RestartInDoubt(name))
     return None
 

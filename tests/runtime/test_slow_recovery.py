@@ -9,7 +9,7 @@ from lrm_actors.domain import supervisor
 from lrm_actors.domain.behavior import NOTHING, Context, Decision
 from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.guardian import LOOK_AGAIN_S
-from tests.runtime.support import PATIENCE_S, Add, Count, Raise, counter, eventually, running
+from tests.runtime.support import PATIENCE_S, Add, Count, FailingStore, Raise, counter, eventually, running
 from tests.runtime.test_deaths import Escape
 
 
@@ -49,3 +49,18 @@ def test_an_actor_whose_thread_died_still_shows_the_state_it_had_committed() -> 
         system._shells["counter"].mailbox.command(Escape(SystemExit()))
         eventually(lambda: system.phase("counter") == "failed")
         assert 5 == system.state("counter").total
+
+
+def test_who_was_given_up_in_an_append_of_unknown_outcome_is_stopped_all_the_same() -> None:
+    """The effect of that turn was not carried out; recovery takes it up, so that asks to the actor end."""
+    clock, store = ManualClock(), FailingStore()
+    policy = supervisor.RestartPolicy(intensity=0)
+    with running(supervisor.spec(policy), counter(), store=store, clock=clock) as system:
+        system.ask_blocking("supervisor", supervisor.StartSupervising(("actor:counter",), 1))
+        store.unknown = "stored"
+        system.tell("counter", Raise(ValueError))
+        eventually(lambda: system.state("supervisor").children["actor:counter"].status == "given_up")
+        eventually(lambda: system.phase("supervisor") == "running")
+        assert "failed" == system.phase("counter")
+        clock.advance(supervisor.RECOVERY_GRACE_S)
+        eventually(lambda: system.phase("counter") == "stopped")
