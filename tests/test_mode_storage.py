@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import attrs
 import pytest
 
+from eventstore.errors import CorruptEvent
 from lrm_actors import LongRunningMode
 from lrm_actors.domain.health import CRITICAL, FAILING, HEALTHY, WARNING
 from lrm_actors.domain.monitor import MonitorState
@@ -73,3 +75,19 @@ def test_the_status_is_the_worst_that_is_known(
     """And the cause names all of it; while nothing is wrong there is none, whatever was wrong before."""
     state = attrs.evolve(MonitorState(), status=found, cause="found")
     assert (status, cause) == sections.health(state, written=written, watched=watched)
+
+
+def test_a_log_with_a_damaged_event_is_told_at_the_start(tmp_path: Path) -> None:
+    """An agent whose past cannot be read is told so, by the position, and waits for no actor that never answers."""
+    mine = settings(tmp_path)
+    with LongRunningMode(mine) as mode, mode.step("one") as step:
+        step.result = 1
+    connection = sqlite3.connect(mine.log_path)
+    connection.execute(
+        "UPDATE events SET data = X'7B7B' WHERE position = (SELECT max(position) FROM events JOIN streams ON"
+        " streams.id = stream_id WHERE streams.name = 'journal')"
+    )
+    connection.commit()
+    connection.close()
+    with pytest.raises(CorruptEvent, match="position"), LongRunningMode(mine):
+        pass

@@ -77,6 +77,16 @@ class Watched:
     """Why the run did not come to its end; empty when it did."""
 
 
+ROUNDS_SPARED = 2
+"""Rounds at the end of a run over a site that is not ours, in which no more harm begins: with a page or two a round, a
+fault that an earlier recovery has held up could otherwise fall where nobody needs the browser any more."""
+
+
+def round_of(name: str) -> int:
+    """The round that a step belongs to, by its name ``round 2 /page.html``."""
+    return int(name.split()[1])
+
+
 class Parent:
     """Runs one agent to its end. Use it once.
 
@@ -100,6 +110,7 @@ class Parent:
         deadline_s: float = 120.0,
     ) -> None:
         self._arguments = watching.arguments(state)
+        self._last_harmed_round = watching.rounds - (0 if site is not None else ROUNDS_SPARED)
         self._state = state
         self._site = site
         self._say = say
@@ -159,7 +170,8 @@ class Parent:
                 self._say_up()
             case "begun":
                 self._watched.begun.append(Begun(message["step"], start))
-                self._chaos.heard_begun(message["step"], visit=message["visit"])
+                harmed = message["visit"] and round_of(message["name"]) <= self._last_harmed_round
+                self._chaos.heard_begun(message["step"], visit=harmed)
             case "acked":
                 self._watched.acknowledged.append(Acknowledged(message["step"], message["digest"], start))
                 self._chaos.heard_acknowledged(message["step"])

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eventstore.errors import CorruptEvent, CorruptLog, UnknownEventType
 from lrm_actors.actors.supervisor import ComponentRegistry, supervisor_handlers
 from lrm_actors.domain import analyzer, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.behavior import Command, Effect, Spec
@@ -39,6 +40,8 @@ SPECS: tuple[Spec[Any], ...] = (
 )
 """Every actor but the breakers, in start order: the supervisor before those it looks after, the monitor last."""
 CHILD_RESTARTED = "supervisor.child_restarted"
+DAMAGED_STOP_S = 1.0
+"""How long the actors have to end when the log turns out to be damaged."""
 LOG_LAG_S = 0.5
 """How long the end waits for the last lines of logging."""
 
@@ -96,12 +99,24 @@ class Running:
                 name=f"lrm-{context.agent_id}",
             )
             self.system.start()
+            self._refuse_damage()
         except BaseException:
             self.store.close()
             raise
         self._followed = start_thread(
             lambda: follow(self.store, (LogHook(context),), after=opened_at, stop=self._told_all), name="lrm-logging"
         )
+
+    def _refuse_damage(self) -> None:
+        """Raise what no restart can mend: an actor that cannot read its own past would never answer.
+
+        Raises:
+            CorruptEvent, CorruptLog, UnknownEventType: the first that an actor met.
+        """
+        for error in self.system.start_errors().values():
+            if isinstance(error, (CorruptEvent, CorruptLog, UnknownEventType)):
+                self.system.stop(DAMAGED_STOP_S)
+                raise error
 
     def _restart_actor(self, name: str) -> float:
         return self.system.restart_actor(name)

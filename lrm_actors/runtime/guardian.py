@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 RESTART_FIRST_S, RESTART_MAX_S = 0.05, 5.0
 """Backoff of the restarts that the guardian carries out itself: those of the supervisor."""
+RESTART_CALM_S = 60.0
+"""Seconds without such a restart after which that backoff begins anew."""
 SETTLE_FIRST_S, SETTLE_MAX_S = 0.05, 1.0
 """Backoff of the attempts to bring the storage back."""
 SETTLE_CALM_S = 10.0
@@ -111,7 +113,7 @@ class Guardian(Actor):
         self._settling = False
         self._settle_attempt = 0
         self._settled_at_s = -math.inf
-        self._restarts: dict[str, int] = {}
+        self._restarts: dict[str, tuple[int, float]] = {}
         self._lost: set[str] = set()
         self._failed: dict[str, ReportFailure] = {}
         self._looking = False
@@ -170,8 +172,11 @@ class Guardian(Actor):
             self._later(LOOK_AGAIN_S, _LookAgain())
 
     def _restart_later(self, name: str) -> None:
-        attempt = self._restarts.get(name, 0)
-        self._restarts[name] = attempt + 1
+        now_s = self._tree.clock.monotonic()
+        attempt, last_s = self._restarts.get(name, (0, now_s))
+        if now_s - last_s > RESTART_CALM_S:
+            attempt = 0
+        self._restarts[name] = (attempt + 1, now_s)
         delay_s = min(RESTART_MAX_S, RESTART_FIRST_S * 2 ** min(attempt, 16)) if attempt else 0.0
         self._tree.clock.call_later(delay_s, lambda: self._tree.command(name, Restart()))
 

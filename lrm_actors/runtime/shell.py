@@ -86,6 +86,8 @@ class Shell(UnregisteredActor):
         self.published = Published(spec.initial, 0)
         self.settled_once = threading.Event()
         """Set when the first start has succeeded or failed."""
+        self.start_error: BaseException | None = None
+        """Why the first start failed."""
         self.busy_since_s: float | None = None
         self.handled = 0
         self.failures = 0
@@ -132,6 +134,7 @@ class Shell(UnregisteredActor):
         except Fenced as error:
             self._end_fenced(error)
         except BaseException as error:  # noqa: BLE001 - a failure in start-up is a failure like any other
+            self.start_error = error
             self._fail("start", error, "start")
 
     def _recover(self) -> None:

@@ -155,7 +155,8 @@ class ActorSystem:
 
     def _stop_shell(self, shell: Shell, patience_s: float) -> bool:
         """Ask it to stop after its messages, then before them; True when it has ended."""
-        if shell.phase == STOPPED:
+        if shell.phase == STOPPED or shell.actor_stopped.is_set():
+            shell.mailbox.close("stopped")  # its thread may have died just now, and nobody replaces it any more
             return True
         reply = Reply(shell.spec.name)
         shell.mailbox.put_anyway(Stop(reply))
@@ -270,6 +271,10 @@ class ActorSystem:
         if os.getpid() != self._pid:
             msg = f"system {self.name!r} runs in the process that this one was forked from"
             raise NotRunning(msg, hint="start a system of its own after the fork, or spawn instead of forking")
+
+    def start_errors(self) -> dict[str, BaseException]:
+        """The actors whose very first recovery failed, with why. Their supervisor tries them again meanwhile."""
+        return {name: shell.start_error for name, shell in self._shells.items() if shell.start_error is not None}
 
     # --- looking ------------------------------------------------------------------------------------------------
 

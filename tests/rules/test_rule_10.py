@@ -167,7 +167,7 @@ class WallClock(SystemClock):
 def by_the_wall(monkeypatch: pytest.MonkeyPatch, sampled: dict[str, float]) -> None:
     """An agent started from here on goes by a clock of that kind."""
     for module in ("engine", "running"):
-        monkeypatch.setattr(f"lrm_actors.{module}.SystemClock", WallClock)
+        monkeypatch.setattr(f"lrm_actors.hosting.{module}.SystemClock", WallClock)
 
 
 @pytest.mark.usefixtures("by_the_wall")
