@@ -68,8 +68,7 @@ class Browser:
         """
         await self.close()
         command = (sys.executable, "-m", WORKER_MODULE, "--timeout-s", str(self._timeout_s))
-        # In a process group of its own: Ctrl-C is the agent's business, and when the agent is killed the kernel wakes a
-        # worker that was stopped (an orphaned group), so that it sees its stdin end and goes.
+        # In a process group of its own: Ctrl-C is the agent's business.
         self._process = await asyncio.create_subprocess_exec(
             *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, limit=LINE_LIMIT_BYTES, process_group=0
         )

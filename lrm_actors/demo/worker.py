@@ -1,13 +1,15 @@
 """The demo's browser: a process of its own that fetches pages for the agent, ``python -m lrm_actors.demo.worker``.
 
 It speaks JSON lines: a request ``{"id": 1, "fetch": URL}`` on stdin, an answer with the same id on stdout, and in
-between ``{"beat": n}`` several times a second from its main loop. It ends when stdin does, so it cannot outlive its
-agent. Standard library only, and little of it: it has to be back quickly after it was killed.
+between ``{"beat": n}`` several times a second from its main loop. It ends when stdin does and when its parent dies, so
+it cannot outlive its agent. Standard library only, and little of it: it has to be back quickly after it was killed.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import hashlib
 import html.parser
 import http.client
@@ -15,6 +17,7 @@ import json
 import os
 import queue
 import select
+import signal
 import socket
 import sys
 import threading
@@ -31,6 +34,7 @@ MAX_REDIRECTS = 4
 SAFE_IN_TARGET = "/%:?&=+,;@~!$'()*[]-._"
 SENT_HEADERS = {"User-Agent": "lrm-demo/1", "Accept": "text/html, */*;q=0.1"}
 KEPT_HEADERS = ("content-type", "etag", "last-modified", "location")
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class PageParser(html.parser.HTMLParser):
@@ -211,11 +215,23 @@ class Worker:
                 data = data[os.write(1, data) :]
 
 
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the thread that started it ends: one that is stopped reads no stdin.
+
+    Linux only. Elsewhere a stopped worker relies on being woken as a member of an orphaned process group, which the
+    kernel does only for a group that had stopped with all its threads by then.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # no C library to ask: stdin's end must do
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main() -> None:
     """Run the worker; exits 0 when its agent is gone."""
     parser = argparse.ArgumentParser(description="the demo's browser; speaks JSON lines on stdin and stdout")
     parser.add_argument("--timeout-s", type=float, default=0.6)
     options = parser.parse_args()
+    die_with_parent()
     try:
         Worker(timeout_s=options.timeout_s).run()
     except BrokenPipeError:
