@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from typing import TypeAlias
+from zlib import crc32
 
 import msgspec
 
@@ -21,9 +22,19 @@ def chain_anchor(log_id: str) -> bytes:
     return blake2b(log_id.encode(), digest_size=HASH_SIZE).digest()
 
 
-def chain_next(previous: bytes, header: Header, data: bytes) -> bytes:
-    """BLAKE2b-128 of the chain so far, the record's header as a JSON array, and its data. Each part ends itself."""
-    return blake2b(previous + _encode(header) + data, digest_size=HASH_SIZE).digest()
+def record_bytes(header: Header, data: bytes) -> bytes:
+    """What the hashes of a record are taken of: its header as a JSON array, then its data. Each part ends itself."""
+    return _encode(header) + data
+
+
+def chain_next(previous: bytes, record: bytes) -> bytes:
+    """BLAKE2b-128 of the chain so far and a record's bytes: says that nothing before it is missing or was changed."""
+    return blake2b(previous + record, digest_size=HASH_SIZE).digest()
+
+
+def record_checksum(record: bytes) -> int:
+    """CRC-32 of a record's bytes: says, without any other record, that it is as it was written."""
+    return crc32(record)
 
 
 def snapshot_checksum(stream: str, version: int, schema: str, data: bytes) -> bytes:

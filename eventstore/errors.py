@@ -94,6 +94,19 @@ class PositionNotFound(EventStoreError, KeyError):
         return str(self.args[0])
 
 
+class EventsRemoved(EventStoreError, LookupError):
+    """Events that retention has removed were asked for."""
+
+    code = "ES-2004"
+    hint = "begin with a snapshot of the stream, or look in the archive of what was removed"
+
+    def __init__(self, stream: str, after: int, removed: int) -> None:
+        super().__init__(
+            f"stream {stream!r}: versions up to {removed} are no longer kept, and those after {after} were asked for"
+        )
+        self.stream, self.after, self.removed = stream, after, removed
+
+
 class AttachmentNotFound(EventStoreError, KeyError):
     """No attachment has this key."""
 
@@ -171,6 +184,17 @@ class OutcomeUnknown(EventStoreError, OSError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the outcome of an append is unknown: {reason}")
         self.reason = reason
+
+
+class IdempotencyConflict(EventStoreError, ValueError):
+    """A batch came with the idempotency key of another, different one."""
+
+    code = "ES-3007"
+    hint = "use a fresh key for each batch, and send a retry exactly as it was"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"another batch is stored under the idempotency key {key!r}")
+        self.key = key
 
 
 class BadRequest(EventStoreError, ValueError):
@@ -297,3 +321,44 @@ class CorruptLog(EventStoreError, ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the log is damaged: {reason}")
         self.reason = reason
+
+
+class TailMissing(OpenError, ValueError):
+    """Events that were acknowledged are not in the log any more."""
+
+    code = "ES-5005"
+    hint = (
+        "keep a copy of all its files and salvage it; or restore a backup; to go on without the missing events, open it"
+        " with accept_lost_tail=True"
+    )
+
+    def __init__(self, path: str, head: int, marked: int) -> None:
+        super().__init__(
+            path, f"{path} ends at position {head}, but position {marked} was acknowledged: its tail is missing"
+        )
+        self.head, self.marked = head, marked
+
+
+# --- testing ------------------------------------------------------------------------------------------------------
+
+
+class FaultsUnsupported(EventStoreError, NotImplementedError):
+    """This Python's SQLite cannot be reached, so no faults can be planted below it."""
+
+    code = "ES-9001"
+    hint = "use a Python whose sqlite3 module is linked to a shared SQLite library, on Linux or macOS"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"faults cannot be planted below this SQLite: {reason}")
+        self.reason = reason
+
+
+class HookFailed(EventStoreError, RuntimeError):
+    """A callback below SQLite raised: what SQLite was told in its place was an I/O error."""
+
+    code = "ES-9002"
+    hint = "see the cause; what the test found before it is worth nothing"
+
+    def __init__(self, operation: str, error: BaseException) -> None:
+        super().__init__(f"the hook of {operation} raised {error!r}")
+        self.operation, self.error = operation, error

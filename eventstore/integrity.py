@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from eventstore import attachments
-from eventstore.checksums import chain_anchor, chain_next
+from eventstore.checksums import chain_anchor, chain_next, record_bytes
 from eventstore.codec import OnUnknown, decode_events
 from eventstore.connections import ReaderPool
 from eventstore.errors import CorruptEvent, CorruptLog, ReadFailed, UnknownEventType
@@ -117,7 +117,7 @@ class _Check:
             self.chain = None
         if None in (stream, type_name, row[7]):
             self._report("file", position, "its stream, type or boot has no name")
-        elif self.chain is not None and chain_next(self.chain, tuple(header), data) != chain:
+        elif self.chain is not None and chain_next(self.chain, record_bytes(tuple(header), data)) != chain:
             self._report("chain", position, "the record, or its hash, is not what was written")
         if version != self.versions.get(stream_id, 0) + 1:
             expected = self.versions.get(stream_id, 0) + 1

@@ -21,8 +21,10 @@ from eventstore.errors import (
     LogTooNew,
     NotALog,
     OpenError,
+    TailMissing,
 )
 from eventstore.locking import LogLock
+from eventstore.mark import MarkFile, read_mark
 from eventstore.reader import SqliteReader
 from eventstore.records import Instant
 from eventstore.schema import (
@@ -31,10 +33,12 @@ from eventstore.schema import (
     FILE_MODE,
     SCHEMA_VERSION,
     identify,
+    log_end,
     migrate,
     prepare_file,
 )
 from eventstore.store import SqliteStore
+from eventstore.waking import Listeners
 from eventstore.writer import Writer
 
 BUSY_TIMEOUT_S = 5.0
@@ -66,6 +70,7 @@ def open_store(
     clock: Callable[[], Instant] | None = None,
     unknown: OnUnknown = "raise",
     busy_timeout_s: float = BUSY_TIMEOUT_S,
+    accept_lost_tail: bool = False,
     connect: Connect = sqlite3.connect,
 ) -> SqliteStore:
     """Own a log: create it where there is none (directory 0700, file 0600), migrate it, and fence who owned it before.
@@ -73,6 +78,7 @@ def open_store(
     ``connect`` opens SQLite connections; pass another to stand between the store and its file.
 
     Raises:
+        TailMissing: the log ends before a position that was acknowledged, unless ``accept_lost_tail``.
         NotALog, LogTooNew, LogLocked, LogNotWritable, OpenError: see each; nothing in the file was changed.
     """
     log = _resolve(path)
@@ -84,7 +90,8 @@ def open_store(
         if kind is None:
             _make_file(log)
         open_connection = partial(open_writing, connect, log, busy_timeout_s=busy_timeout_s)
-        writer = _own(open_connection, clock or system_instant)
+        listeners = Listeners()
+        writer = _own(log, open_connection, clock or system_instant, listeners, accept_lost_tail=accept_lost_tail)
     except BaseException as error:
         lock.release()
         cause = error if isinstance(error, sqlite3.Error) else error.__cause__
@@ -92,7 +99,7 @@ def open_store(
             raise _open_error(log, cause) from error
         raise
     pool = ReaderPool(partial(open_reading, connect, log, busy_timeout_s=busy_timeout_s))
-    return SqliteStore(log, pool, writer, lock, unknown=unknown)
+    return SqliteStore(log, pool, writer, lock, listeners, unknown=unknown)
 
 
 def open_reader(
@@ -122,7 +129,14 @@ def _resolve(path: str | os.PathLike[str]) -> Path:
         raise LogNotFound(os.fspath(path), f"{os.fspath(path)!r} is no path: {error}") from error
 
 
-def _own(open_connection: Callable[[], sqlite3.Connection], clock: Callable[[], Instant]) -> Writer:
+def _own(
+    log: Path,
+    open_connection: Callable[[], sqlite3.Connection],
+    clock: Callable[[], Instant],
+    listeners: Listeners,
+    *,
+    accept_lost_tail: bool,
+) -> Writer:
     connection = open_connection()
     try:
         timeout_ms = connection.execute("PRAGMA busy_timeout").fetchone()[0]
@@ -132,8 +146,20 @@ def _own(open_connection: Callable[[], sqlite3.Connection], clock: Callable[[], 
             prepare_file(connection)
         if version < SCHEMA_VERSION:
             migrate(connection)
-        writer = Writer(connection, open_connection, clock)
-        writer.take_ownership()
+        log_id, position, chain = log_end(connection)
+        mark = read_mark(log)
+        known = mark is not None and mark.log_id.hex() == log_id
+        if known and mark is not None and mark.position > position and not accept_lost_tail:
+            raise TailMissing(str(log), position, mark.position)
+        mark_file = MarkFile(log, log_id)
+        try:
+            writer = Writer(connection, open_connection, clock, mark_file, listeners)
+            writer.transactions.take_ownership()
+        except BaseException:
+            mark_file.close()
+            raise
+        if mark is None or not known or mark.position > position:
+            mark_file.restart(position, chain)
         connection.execute(f"PRAGMA busy_timeout = {timeout_ms}")
     except BaseException:
         connection.close()

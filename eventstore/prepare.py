@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import NamedTuple
 
 from eventstore.codec import INT_MAX, encode_event, encode_value
 from eventstore.errors import BadRequest
-from eventstore.records import ANY_VERSION, Attachment, Batch, Cursor, Durability, NewEvent, Snapshot, StreamWrite
+from eventstore.records import ANY_VERSION, Attachment, Batch, Cursor, Durability, Snapshot, StreamWrite
 
 SNAPSHOTS_KEPT = 3
 """Newest snapshots kept of each stream: one may be damaged, one may be of a newer release."""
 RECEIPTS_KEPT = 100_000
 RECEIPT_AGE_US = 24 * 3600 * 1_000_000
-"""How many replies to commands are remembered, and how long."""
+"""How many replies to commands are remembered, and how long. The same holds for idempotency keys."""
 
 
 class PreparedEvent(NamedTuple):
@@ -35,6 +36,8 @@ class PreparedWrite(NamedTuple):
     expected_version: int
     epoch: int | None
     events: list[PreparedEvent]
+    causes: list[tuple[int, int]]
+    """Index of an event and the position it gives as its cause, for those that give one."""
 
 
 class PreparedBatch(NamedTuple):
@@ -48,6 +51,14 @@ class PreparedBatch(NamedTuple):
     discard: tuple[str, ...]
     durability: Durability
     types: frozenset[str]
+    idempotency_key: str | None
+    digest: bytes
+    """Tells batches with one idempotency key apart; empty without a key."""
+
+    @property
+    def weight(self) -> int:
+        """How much of a transaction it takes: one for itself and one for each event."""
+        return 1 + sum(len(write.events) for write in self.writes)
 
 
 def prepare(batch: Batch) -> PreparedBatch:
@@ -75,6 +86,10 @@ def prepare(batch: Batch) -> PreparedBatch:
     for receipt in batch.receipts:
         check_name("command_id", receipt.command_id)
         receipts.append((receipt.command_id, encode_value(receipt.reply)))
+    digest = b""
+    if batch.idempotency_key is not None:
+        check_name("idempotency_key", batch.idempotency_key)
+        digest = _digest(writes, batch)
     return PreparedBatch(
         writes,
         batch.cursors,
@@ -83,8 +98,18 @@ def prepare(batch: Batch) -> PreparedBatch:
         batch.attachments,
         batch.discard,
         batch.durability,
-        frozenset(event.type for write in writes for event in write.events),
+        frozenset([event[0] for write in writes for event in write.events]),
+        batch.idempotency_key,
+        digest,
     )
+
+
+def _digest(writes: list[PreparedWrite], batch: Batch) -> bytes:
+    """What is to be the same in a retry: which events go where. Versions and epochs may have moved on."""
+    written = [
+        (write.stream, [(event.type, event.schema_version, event.data) for event in write.events]) for write in writes
+    ]
+    return blake2b(repr((written, [one.key for one in batch.attachments])).encode(), digest_size=16).digest()
 
 
 def check_name(field: str, name: object) -> None:
@@ -104,23 +129,32 @@ def _prepare_write(write: StreamWrite) -> PreparedWrite:
     check_name("stream", write.stream)
     if write.expected_version != ANY_VERSION:
         _check_number("expected_version", write.expected_version)
-    events = [_prepare_event(new) for new in write.events]
+    causes: list[tuple[int, int]] = []
+    events: list[PreparedEvent] = []
+    checked_command: str | None = None
+    checked_correlation = ""
+    for new in write.events:
+        kind, data = encode_event(new.event)
+        cause, command_id, correlation_id, depth = new.cause, new.command_id, new.correlation_id, new.depth
+        if command_id is not checked_command:  # those of one decision share theirs
+            if command_id is not None:
+                _check_text("command_id", command_id)
+            checked_command = command_id
+        if correlation_id is not checked_correlation:
+            _check_text("correlation_id", correlation_id)
+            checked_correlation = correlation_id
+        if cause is not None:
+            _check_number("cause", cause)
+            if not new.after_previous:
+                causes.append((len(events), cause))
+        if depth != 0:
+            _check_number("depth", depth)
+        events.append(
+            PreparedEvent(kind.name, kind.version, data, cause, new.after_previous, command_id, correlation_id, depth)
+        )
     if events and events[0].after_previous:
         raise BadRequest("after_previous", True, "there is no event before the first one of a write")
-    return PreparedWrite(write.stream, write.expected_version, write.epoch, events)
-
-
-def _prepare_event(new: NewEvent) -> PreparedEvent:
-    kind, data = encode_event(new.event)
-    if new.cause is not None:
-        _check_number("cause", new.cause)
-    _check_number("depth", new.depth)
-    _check_text("correlation_id", new.correlation_id)
-    if new.command_id is not None:
-        _check_text("command_id", new.command_id)
-    return PreparedEvent(
-        kind.name, kind.version, data, new.cause, new.after_previous, new.command_id, new.correlation_id, new.depth
-    )
+    return PreparedWrite(write.stream, write.expected_version, write.epoch, events, causes)
 
 
 def _check_number(field: str, value: object) -> None:

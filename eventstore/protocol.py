@@ -8,15 +8,19 @@ the check is part of the append's own transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from eventstore.records import (
     Appended,
     Attachment,
     Batch,
+    Folded,
     Grant,
+    Lease,
     Receipt,
     Record,
+    Retained,
+    Retention,
     Snapshot,
     StoreStatistics,
     StreamInfo,
@@ -66,6 +70,24 @@ class EventReader(Protocol):
     def read_stream(self, stream: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
         """Records of one stream in order, versions in ``(after, up_to]``. Empty for a stream that does not exist."""
 
+    def fold(
+        self,
+        stream: str,
+        evolve: Callable[[Any, Any], Any],
+        state: Any,
+        *,
+        after: int = 0,
+        up_to: int | None = None,
+    ) -> Folded:
+        """What a state becomes by the events of a stream in order, versions in ``(after, up_to]``.
+
+        The shortest way from a stream to a state: reads and decodes nothing but the events themselves.
+
+        Raises:
+            EventsRemoved: some of these events are no longer kept; begin with a snapshot.
+            UnknownEventType, CorruptEvent: one cannot be decoded.
+        """
+
     def read_category(self, category: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
         """Records of ``category`` and of every ``category/…`` stream in log order, positions in ``(after, up_to]``."""
 
@@ -108,6 +130,17 @@ class EventReader(Protocol):
         """Let go of everything. Idempotent."""
 
 
+class Pending(Protocol):
+    """A batch that was handed in."""
+
+    @property
+    def done(self) -> bool:
+        """Whether its outcome is known."""
+
+    def result(self) -> Appended:
+        """Wait until it is stored; raises what ``append`` would."""
+
+
 class EventStore(EventReader, Protocol):
     """Owning a log: reading it and appending to it. Safe to use from any thread."""
 
@@ -122,6 +155,18 @@ class EventStore(EventReader, Protocol):
             AppendFailed, OutcomeUnknown: the storage refused.
         """
 
+    @property
+    def lease(self) -> Lease:
+        """This ownership: its epoch, its holder, and when it ends by itself."""
+
+    def renew(self) -> Lease:
+        """Go on owning the store, where ownership ends by itself after a time; elsewhere only look.
+
+        Raises:
+            Fenced: another owner has taken it.
+            AppendFailed, OutcomeUnknown, StoreClosed: it could not be renewed.
+        """
+
     def append(self, batch: Batch) -> Appended:
         """Make a batch true, all of it or none, and durable as its class says, before returning.
 
@@ -130,12 +175,33 @@ class EventStore(EventReader, Protocol):
             Fenced: the stream's epoch or the owner's is no longer current; nothing was stored.
             EventRefused: a value would not come back as it went in; nothing was stored.
             BadRequest: a name, a version or a position makes no sense; nothing was stored.
+            IdempotencyConflict: another batch was stored under this key; nothing was stored.
             AppendFailed: the storage refused; certainly nothing was stored.
             OutcomeUnknown: it may or may not be stored; call ``settle`` and look.
         """
 
+    def submit(self, batch: Batch) -> Pending:
+        """Hand in a batch and go on. Batches of one thread are stored in the order they were handed in.
+
+        It is stored when somebody waits, for it or for another; ``barrier`` and ``close`` wait for all that was handed
+        in. Where too many wait already, this call stores them.
+
+        Raises:
+            EventRefused, BadRequest: as ``append``; every other error comes from ``Pending.result``.
+        """
+
     def barrier(self) -> None:
         """Make everything appended so far durable."""
+
+    def retain(self, retention: Retention) -> Retained:
+        """Remove the oldest events that may go, a bounded number at a time, and give their space back.
+
+        Works where the disk is full. Attachments are not touched: ``Batch.discard`` removes those.
+
+        Raises:
+            BadRequest: a limit makes no sense, or there is none.
+            AppendFailed, OutcomeUnknown, Fenced: the storage refused, or another owner has taken the log.
+        """
 
     def settle(self) -> int:
         """After ``OutcomeUnknown``: commit a new owner epoch, which decides what is in the log for every process alike.

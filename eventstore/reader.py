@@ -9,11 +9,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from eventstore import attachments, snapshots
-from eventstore.codec import OnUnknown, decode_events, decode_value, encode_value
+from eventstore.codec import OnUnknown, decode_value, encode_value
 from eventstore.connections import ReaderPool
-from eventstore.errors import BadRequest, CorruptEvent, CorruptLog, EventRefused, PositionNotFound
+from eventstore.decoding import Decoding, NameTables
+from eventstore.errors import BadRequest, CorruptLog, EventRefused, PositionNotFound
+from eventstore.folding import fold
 from eventstore.integrity import verify
-from eventstore.records import Attachment, Instant, Receipt, Record, Snapshot, StoreStatistics, StreamInfo, Verification
+from eventstore.records import Attachment, Folded, Receipt, Record, Snapshot, StoreStatistics, StreamInfo, Verification
 from eventstore.schema import PAGE_ROWS
 from eventstore.waking import Listeners, waking
 
@@ -59,7 +61,7 @@ class SqliteReader:
         self._pool = pool
         self._unknown: OnUnknown = unknown
         self._listeners = listeners
-        self._names: dict[str, dict[int, str]] = {"streams": {}, "types": {}, "boots": {}}
+        self._names = NameTables(lambda table: dict(self._all(_NAMES[table])))
 
     # --- events ---------------------------------------------------------------------------------------------------
 
@@ -92,7 +94,7 @@ class SqliteReader:
         rows = self._all(_EVENTS + " WHERE position = ?", (_clamp(position),))
         if not rows:
             raise PositionNotFound(position, self.first, self.head)
-        return self._record(rows[0])
+        return next(self._decoding().records(rows))
 
     def read(
         self,
@@ -217,6 +219,9 @@ class SqliteReader:
     def _one(self, sql: str) -> Any:
         return self._all(sql)[0][0]
 
+    def _decoding(self) -> Decoding:
+        return Decoding(self._names, self._unknown)
+
     def _read(
         self, after: int, up_to: int | None, where: str, values: Sequence[Any], limit: int | None
     ) -> Iterator[Record]:
@@ -224,6 +229,7 @@ class SqliteReader:
         after = _clamp(after)
         bound = _FOREVER if up_to is None else _clamp(up_to)
         left = _FOREVER if limit is None else limit
+        decoding = self._decoding()
         while left > 0 and after < bound:
             rows_wanted = min(PAGE_ROWS, left)
             window_end = min(bound, _clamp(after + SCAN_POSITIONS)) if where else bound
@@ -231,8 +237,7 @@ class SqliteReader:
                 # The head before the page: what is committed between the two is then not skipped, only not seen yet.
                 head = connection.execute(_HEAD).fetchone()[0] if where else 0
                 rows = connection.execute(sql, (after, window_end, *values, rows_wanted)).fetchall()
-            for row in rows:
-                yield self._record(row)
+            yield from decoding.records(rows)
             left -= len(rows)
             if len(rows) == rows_wanted:
                 after = rows[-1][0]
@@ -242,10 +247,10 @@ class SqliteReader:
                 after = window_end
 
     def _read_stream(self, stream: str, after: int, up_to: int) -> Iterator[Record]:
+        decoding = self._decoding()
         while after < up_to:
             rows = self._all(_EVENTS + _OF_STREAM, (stream, after, up_to, PAGE_ROWS))
-            for row in rows:
-                yield self._record(row)
+            yield from decoding.records(rows)
             if len(rows) < PAGE_ROWS:
                 return
             after = rows[-1][2]
@@ -261,39 +266,9 @@ class SqliteReader:
                         return
                 woken.wait(poll_s)
 
-    def _record(self, row: Sequence[Any]) -> Record:
-        """A row with its ids turned into names and its data into events."""
-        position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id = row[:8]
-        type_name = self._name("types", type_id)
-        try:
-            recorded_at = Instant(wall_us / 1e6, monotonic_us / 1e6, self._name("boots", boot_id))
-        except TypeError as error:
-            raise CorruptEvent(position, f"its time: {error}") from error
-        return Record(
-            position,
-            self._name("streams", stream_id),
-            version,
-            type_name,
-            schema_version,
-            decode_events(position, type_name, schema_version, row[12], self._unknown),
-            recorded_at,
-            *row[8:13],
-        )
-
-    def _name(self, table: str, number: int) -> str:
-        """The name behind an id. Ids never change once committed, so they are remembered."""
-        name = self._names[table].get(number)
-        if name is None:
-            self._names[table] = dict(self._all(_NAMES[table]))
-            name = self._names[table].get(number)
-        if name is None:
-            msg = f"no row {number} in {table}"
-            raise CorruptLog(msg)
-        return name
-
     def _forget_names(self) -> None:
         """After an unknown outcome: what was read before it was settled may not be what holds."""
-        self._names = {"streams": {}, "types": {}, "boots": {}}
+        self._names.forget()
 
     def _size_bytes(self) -> int:
         size = 0

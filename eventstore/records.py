@@ -1,4 +1,7 @@
-"""The values that go into a store and come out of it. Plain frozen records, free of any backend's words."""
+"""The values that go into a store and come out of it. Plain frozen records, free of any backend's words.
+
+Those made once per event are msgspec structs, which are built several times faster than frozen attrs classes.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ import enum
 from typing import Any
 
 import attrs
+import msgspec
 
 from eventstore.errors import EventCountError
 
 
-@attrs.frozen
-class Instant:
+class Instant(msgspec.Struct, frozen=True, gc=False):
     """One moment, told by both clocks. Durations come from ``monotonic_s``; ``wall_s`` is a label."""
 
     wall_s: float
@@ -35,8 +38,7 @@ ANY_VERSION = -1
 """As ``expected_version``: append wherever the stream ends."""
 
 
-@attrs.frozen
-class NewEvent:
+class NewEvent(msgspec.Struct, frozen=True):
     """An event on its way in, with why it happened."""
 
     event: object
@@ -53,8 +55,7 @@ class NewEvent:
     """How many wired hand-overs lie between the outside and this event."""
 
 
-@attrs.frozen
-class StreamWrite:
+class StreamWrite(msgspec.Struct, frozen=True):
     """Events for one stream. With none, its version and epoch are checked all the same: a fence for the batch."""
 
     stream: str
@@ -65,16 +66,14 @@ class StreamWrite:
     """The writer's stream epoch from ``acquire``; None for streams nobody acquired."""
 
 
-@attrs.frozen
-class Cursor:
+class Cursor(msgspec.Struct, frozen=True):
     """How far a consumer has read: everything up to and including ``position`` is dealt with."""
 
     consumer: str
     position: int
 
 
-@attrs.frozen
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """The remembered reply to a command, so that a retry gets the first answer.
 
     The first one of a command stays. A store keeps the newest 100,000, and each for 24 hours.
@@ -107,8 +106,7 @@ class Attachment:
     data: bytes
 
 
-@attrs.frozen
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """Everything that one append makes true together, or not at all."""
 
     writes: tuple[StreamWrite, ...] = ()
@@ -119,10 +117,14 @@ class Batch:
     discard: tuple[str, ...] = ()
     """Keys of attachments to delete."""
     durability: Durability = Durability.STRICT
+    idempotency_key: str | None = None
+    """A batch with the key of one that is stored is not stored again: its sender gets the first one's result.
+
+    A store remembers the newest 100,000 keys, and each for 24 hours.
+    """
 
 
-@attrs.frozen
-class Appended:
+class Appended(msgspec.Struct, frozen=True):
     """What an append did."""
 
     first_position: int
@@ -130,6 +132,18 @@ class Appended:
     last_position: int
     versions: dict[str, int]
     """New version of each stream written."""
+
+
+@attrs.frozen
+class Lease:
+    """Ownership of a whole store, as its owner sees it."""
+
+    owner_epoch: int
+    """Fencing token: higher than any owner's before it."""
+    holder: str
+    """Who owns it, for people: host and process."""
+    expires_in_s: float | None
+    """Seconds until others may take over unless it is renewed; None where it ends only with the process."""
 
 
 @attrs.frozen
@@ -151,8 +165,7 @@ class StreamInfo:
     """0 when nobody ever acquired it."""
 
 
-@attrs.frozen
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """An event as it was stored."""
 
     position: int
@@ -185,11 +198,53 @@ class Record:
 
 
 @attrs.frozen
+class Folded:
+    """What became of a state that was folded over a stream."""
+
+    state: Any
+    version: int
+    """Version of the last event folded in; where there was none, the one folded from."""
+
+
+@attrs.frozen
+class Retention:
+    """Which events may go. Only those before all of its limits, and never one that recovery needs.
+
+    Recovery needs, of each stream, the events after its oldest snapshot that is intact, and all of them where there is
+    none; and every event that a consumer has not read yet.
+    """
+
+    max_age_s: float | None = None
+    """Events recorded less than this many seconds ago stay. None: age keeps nothing."""
+    max_events: int | None = None
+    """This many newest events stay. None: their number keeps nothing."""
+    consumers: tuple[str, ...] | None = None
+    """Consumers whose cursors hold events back; None for all that ever stored one."""
+    expendable: tuple[str, ...] = ()
+    """Categories whose streams may lose events that no snapshot covers."""
+
+
+@attrs.frozen
+class Retained:
+    """What one run of retention did."""
+
+    removed: int
+    """Events removed."""
+    first: int
+    """Position of the oldest event kept."""
+    freed_bytes: int
+    """What the file system got back."""
+    held_by: str
+    """What kept the next event from going: ``policy``, ``cursor NAME``, ``stream NAME`` or ``time`` (call again)."""
+
+
+@attrs.frozen
 class Problem:
     """One thing that ``verify`` found wrong."""
 
     what: str
-    """Stable code: ``gap``, ``chain``, ``decode``, ``version``, ``snapshot``, ``attachment``, ``file``."""
+    """Stable code: ``gap``, ``checksum``, ``chain``, ``decode``, ``version``, ``snapshot``, ``attachment``, ``tail``,
+    ``mark``, ``file``."""
     position: int | None
     detail: str
 
@@ -203,6 +258,10 @@ class Verification:
     snapshots: int
     attachments: int
     problems: tuple[Problem, ...]
+    head: int = 0
+    """Position of the last event there is."""
+    marked: int | None = None
+    """Position that was acknowledged at least, by the mark outside the log; None where there is no mark."""
 
     @property
     def ok(self) -> bool:
@@ -225,3 +284,9 @@ class StoreStatistics:
     """Bytes on disk, 0 for a store in memory."""
     owner_epoch: int
     """0 for a reader."""
+    commits: int = 0
+    """Transactions that held one batch or more. Fewer than batches where callers shared them."""
+    largest_commit: int = 0
+    """Batches in the largest of them."""
+    repeated: int = 0
+    """Batches that were stored already, by their idempotency key."""

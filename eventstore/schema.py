@@ -9,12 +9,14 @@ import sqlite3
 import uuid
 from typing import TYPE_CHECKING
 
+from eventstore.checksums import chain_anchor
+
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
 
 APPLICATION_ID = 0x4C524D31
 """``LRM1``, in the header of every log file."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Kept as the file's ``user_version``. A release opens its own version and migrates every lower one."""
 PAGE_ROWS = 1000
 """Rows one read transaction takes at most: a longer one would keep the WAL from being checkpointed."""
@@ -72,6 +74,23 @@ CREATE TABLE attachments (
     size INTEGER NOT NULL,
     checksum BLOB NOT NULL,
     data BLOB NOT NULL
+) STRICT;
+"""
+
+# A checksum is NULL for events written before there were checksums. (SQLite keeps the text of ADD COLUMN, comments too.)
+_CHECKS_AND_KEYS = """
+ALTER TABLE events ADD COLUMN checksum INTEGER;
+CREATE TABLE appends (
+    id INTEGER PRIMARY KEY,  -- grows, as that of receipts
+    idempotency_key TEXT NOT NULL UNIQUE,
+    created_us INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    result BLOB NOT NULL
+) STRICT;
+CREATE TABLE keys (
+    id INTEGER PRIMARY KEY,
+    created_us INTEGER NOT NULL,
+    wrapped BLOB NOT NULL  -- a data key, encrypted with the key that the owner gave
 ) STRICT;
 """
 
@@ -150,6 +169,15 @@ def identify(connection: sqlite3.Connection) -> tuple[int, int, int]:
     return application_id, version, tables
 
 
+def log_end(connection: sqlite3.Connection) -> tuple[str, int, bytes]:
+    """The log's id, and position and chain of its last event, or of the last one removed, or of where a log begins."""
+    meta = dict(connection.execute("SELECT key, value FROM meta"))
+    log_id = str(meta["log_id"])
+    last = connection.execute("SELECT position, chain FROM events ORDER BY position DESC LIMIT 1").fetchone()
+    position, chain = last or (meta["removed_position"], meta["removed_chain"] or chain_anchor(log_id))
+    return log_id, int(position), bytes(chain)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the file to ``SCHEMA_VERSION``, in one transaction.
 
@@ -172,6 +200,11 @@ def migrate(connection: sqlite3.Connection) -> None:
     @migrations()
     def create_views(db: Database) -> None:
         for statement in _statements(_VIEWS):
+            db.conn.execute(statement)
+
+    @migrations()
+    def add_checks_and_keys(db: Database) -> None:
+        for statement in _statements(_CHECKS_AND_KEYS):
             db.conn.execute(statement)
 
     connection.execute("BEGIN IMMEDIATE")

@@ -10,16 +10,17 @@ from eventstore.connections import ReaderPool
 from eventstore.locking import LogLock
 from eventstore.prepare import check_name, prepare
 from eventstore.reader import SqliteReader
-from eventstore.records import Appended, Batch, Grant, StoreStatistics
+from eventstore.records import Appended, Batch, Grant, Lease, StoreStatistics
 from eventstore.waking import Listeners
-from eventstore.writer import Writer
+from eventstore.writer import Submitted, Writer
 
 
 class SqliteStore(SqliteReader):
     """An ``EventStore`` in a log file."""
 
-    def __init__(self, path: Path, pool: ReaderPool, writer: Writer, lock: LogLock, *, unknown: OnUnknown) -> None:
-        listeners = Listeners()
+    def __init__(
+        self, path: Path, pool: ReaderPool, writer: Writer, lock: LogLock, listeners: Listeners, *, unknown: OnUnknown
+    ) -> None:
         super().__init__(path, pool, unknown=unknown, listeners=listeners)
         self._writer = writer
         self._log_lock = lock
@@ -40,6 +41,21 @@ class SqliteStore(SqliteReader):
         check_name("stream", stream)
         return self._writer.acquire(stream)
 
+    @property
+    def lease(self) -> Lease:
+        """This ownership. It ends with ``close`` or with the process, by no clock."""
+        return self._writer.lease
+
+    def renew(self) -> Lease:
+        """Look whether the log is still owned.
+
+        Raises:
+            Fenced: another owner has taken it.
+            AppendFailed, OutcomeUnknown, StoreClosed: it cannot be said now.
+        """
+        self._writer.transactions.run(lambda connection: None)
+        return self._writer.lease
+
     def append(self, batch: Batch) -> Appended:
         """Make a batch true, all of it or none, and durable as its class says, before returning.
 
@@ -47,17 +63,25 @@ class SqliteStore(SqliteReader):
             WrongVersion: a stream is not at the expected version; nothing was stored.
             Fenced: the stream's epoch or the owner's is no longer current; nothing was stored.
             EventRefused, BadRequest: a value would not come back as it went in, or makes no sense; nothing was stored.
+            IdempotencyConflict: another batch was stored under this key; nothing was stored.
             AppendFailed: the storage refused; certainly nothing was stored.
             OutcomeUnknown: it may or may not be stored; call ``settle`` and look.
         """
-        prepared = prepare(batch)
-        appended = self._writer.append(prepared)
-        if prepared.types:
-            self._commits.notify(appended.last_position, prepared.types)
-        return appended
+        return self._writer.append(prepare(batch))
+
+    def submit(self, batch: Batch) -> Submitted:
+        """Hand in a batch and go on. Batches of one thread are stored in the order they were handed in.
+
+        It is stored when somebody waits, for it or for another; ``barrier`` and ``close`` wait for all that was handed
+        in. Where too many wait already, this call stores them.
+
+        Raises:
+            EventRefused, BadRequest: as ``append``; every other error comes from ``Submitted.result``.
+        """
+        return self._writer.submit(prepare(batch))
 
     def barrier(self) -> None:
-        """Make everything appended so far durable."""
+        """Make everything appended and submitted so far durable."""
         self._writer.barrier()
 
     def settle(self) -> int:
@@ -92,6 +116,9 @@ class SqliteStore(SqliteReader):
             failures=writer.failures,
             size_bytes=counted.size_bytes,
             owner_epoch=writer.owner_epoch,
+            commits=writer.commits,
+            largest_commit=writer.largest_commit,
+            repeated=writer.repeated,
         )
 
     def close(self) -> None:

@@ -58,7 +58,7 @@ def fill(path: Path) -> None:
 
 def test_the_file_is_set_up_as_promised(sqlite_store: SqliteStore, path: Path) -> None:
     """WAL, incremental vacuum, schema version; the writer waits for the disk and trusts no schema."""
-    writer = sqlite_store._writer._connection
+    writer = sqlite_store._writer.transactions._connection
 
     def pragma(connection: sqlite3.Connection, name: str) -> Any:
         return connection.execute(f"PRAGMA {name}").fetchone()[0]
@@ -82,10 +82,10 @@ def test_a_relaxed_append_does_not_wait_and_a_strict_one_does(sqlite_store: Sqli
     """The pragma is switched between transactions; a barrier after relaxed ones writes something to wait for."""
     writer = sqlite_store._writer
     statements: list[str] = []
-    writer._connection.set_trace_callback(statements.append)
+    writer.transactions._connection.set_trace_callback(statements.append)
 
     def synchronous() -> int:
-        return int(writer._connection.execute("PRAGMA synchronous").fetchone()[0])
+        return int(writer.transactions._connection.execute("PRAGMA synchronous").fetchone()[0])
 
     append(sqlite_store, "a", Counted(1), durability=Durability.RELAXED)
     assert 1 == synchronous()
@@ -105,8 +105,8 @@ def test_a_relaxed_append_does_not_wait_and_a_strict_one_does(sqlite_store: Sqli
 
 def test_only_commits_that_wait_checkpoint(sqlite_store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """And among many relaxed ones some wait all the same, or the WAL would grow without bound."""
-    monkeypatch.setattr(writer_module, "MAX_RELAXED", 3)
-    connection = sqlite_store._writer._connection
+    monkeypatch.setattr("eventstore.transactions.MAX_RELAXED", 3)
+    connection = sqlite_store._writer.transactions._connection
     found = []
     for n in range(8):
         append(sqlite_store, "a", Counted(n), durability=Durability.RELAXED)
@@ -119,7 +119,7 @@ def test_closing_makes_relaxed_appends_durable(path: Path) -> None:
     store = open_store(path)
     append(store, "a", Counted(1), durability=Durability.RELAXED)
     statements: list[str] = []
-    store._writer._connection.set_trace_callback(statements.append)
+    store._writer.transactions._connection.set_trace_callback(statements.append)
     store.close()
     assert any("barrier" in statement for statement in statements)
 
@@ -127,7 +127,7 @@ def test_closing_makes_relaxed_appends_durable(path: Path) -> None:
 def test_the_wal_is_gone_after_closing(path: Path) -> None:
     """The file alone holds everything."""
     fill(path)
-    assert {"lrm.db", "lrm.lock"} == {file.name for file in path.parent.iterdir()}
+    assert {"lrm.db", "lrm.db-mark", "lrm.lock"} == {file.name for file in path.parent.iterdir()}
 
 
 def test_migrating_twice_changes_nothing(path: Path, raw: Callable[..., list[Any]]) -> None:

@@ -36,8 +36,8 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     """The page limit is met inside the transaction: certainly nothing was stored, and no settling is needed."""
     path = tmp_path / "lrm.db"
     with open_store(path) as store:
-        pages = store._writer._connection.execute("PRAGMA page_count").fetchone()[0]
-        store._writer._connection.execute(f"PRAGMA max_page_count = {pages + 5}")
+        pages = store._writer.transactions._connection.execute("PRAGMA page_count").fetchone()[0]
+        store._writer.transactions._connection.execute(f"PRAGMA max_page_count = {pages + 5}")
         refused, error = append_until_refused(store, 0)
         assert StorageFull is type(error)
         assert error.hint
@@ -48,7 +48,7 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
             store.append(Batch(attachments=(Attachment("k", bytes(100_000)),)))
         assert 5 == store.statistics().failures
         assert list(range(refused)) == counts(store, "a")
-        store._writer._connection.execute("PRAGMA max_page_count = 1000000")
+        store._writer.transactions._connection.execute("PRAGMA max_page_count = 1000000")
         append(store, "a", Counted(refused, NOTE))
         assert store.verify().ok
     with open_reader(path) as reader:

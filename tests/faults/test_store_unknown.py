@@ -180,8 +180,8 @@ def test_relaxed_commits_are_rescued_before_anything_is_built_on_them(
     with open_reader(path) as reader, reader._pool.lend() as connection:
         connection.execute("BEGIN")
         connection.execute("SELECT * FROM events").fetchone()
-        store._writer._connection.execute("PRAGMA busy_timeout = 0")
-        store._writer._reopen = False
+        store._writer.transactions._connection.execute("PRAGMA busy_timeout = 0")
+        store._writer.transactions._reopen = False
         with pytest.raises(AppendFailed, match="reads"):
             store.settle()
         connection.execute("COMMIT")
@@ -198,9 +198,9 @@ def test_a_commit_whose_rollback_fails_too(store: SqliteStore, faults: list[Faul
     faults.append(Fault("ROLLBACK", io_error()))
     with pytest.raises(OutcomeUnknown):
         append(store, "a", Counted(2))
-    old = store._writer._connection
+    old = store._writer.transactions._connection
     store.settle()
-    assert old is not store._writer._connection
+    assert old is not store._writer.transactions._connection
     with open_reader(path) as reader:
         assert [1] == counts(store, "a") == counts(reader, "a")
 
@@ -304,7 +304,7 @@ def test_the_check_sees_a_store_that_takes_a_failed_commit_for_a_refusal(
     store: SqliteStore, faults: list[Fault], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The planted bug: calling every failure definite says 'nothing was stored' of an event that was."""
-    writer = store._writer
+    transactions = store._writer.transactions
 
     def commit(connection: sqlite3.Connection) -> None:
         try:
@@ -312,7 +312,7 @@ def test_the_check_sees_a_store_that_takes_a_failed_commit_for_a_refusal(
         except sqlite3.Error as error:
             raise AppendFailed(str(error)) from error
 
-    monkeypatch.setattr(writer, "_commit", commit)
+    monkeypatch.setattr(transactions, "_commit", commit)
     faults.append(Fault("COMMIT", io_error(), carried_out=True))
     with pytest.raises(AppendFailed):
         append(store, "a", Counted(2))

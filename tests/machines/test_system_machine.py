@@ -119,7 +119,7 @@ class SystemMachine(RuleBasedStateMachine):
     def _leave_files(self) -> Path:
         """What a process killed between two transactions leaves, whatever else was under way."""
         left = self.root / f"life-{next(self.lives)}"
-        with self.world.store._writer._lock:
+        with self.world.store._writer.transactions._lock:
             # Not by this process itself: a plain handle on the file would cost SQLite its locks when it is closed.
             subprocess.run(["cp", "-r", self.world.directory, left], check=True)
         return left

@@ -27,7 +27,7 @@ ALLOWED = {
 
 READS_LABELS = {
     "eventstore/memory.py": "labels, and the age of receipts",
-    "eventstore/writer.py": "labels, and the age of receipts",
+    "eventstore/writing.py": "labels, and the age of receipts",
     "lrm_actors/cli/common.py": "shown",
     "lrm_actors/cli/health.py": "shown",
     "lrm_actors/cli/log.py": "shown",

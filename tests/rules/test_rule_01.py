@@ -206,7 +206,7 @@ def test_rule_01_planted_commits_that_do_not_wait_are_caught(tmp_path: Path, mon
         connection.execute(f"PRAGMA synchronous = {NORMAL}")
 
     monkeypatch.setattr("eventstore.schema.set_synchronous", never_full)
-    monkeypatch.setattr("eventstore.writer.set_synchronous", never_full)
+    monkeypatch.setattr("eventstore.transactions.set_synchronous", never_full)
     assert NORMAL in synchronous_at_commits(tmp_path)
 
 

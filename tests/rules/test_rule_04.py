@@ -23,7 +23,8 @@ from eventstore.events import event
 from eventstore.opening import open_store
 from eventstore.records import Attachment, Batch, Cursor, NewEvent, Snapshot, StreamWrite
 from eventstore.store import SqliteStore
-from eventstore.writer import Writer
+from eventstore.transactions import Transactions
+from eventstore.writing import BatchWriter
 from lrm_actors.domain import supervisor
 from lrm_actors.errors import ActorStopped
 from lrm_actors.runtime.control import Restart
@@ -145,13 +146,13 @@ def test_rule_04_holds_in_200_raced_takeovers_of_a_stream(tmp_path: Path) -> Non
 
 def test_rule_04_planted_an_append_without_the_fence_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that takes every epoch for the current one lets the zombies in."""
-    write = Writer._write_stream
+    check = BatchWriter._check
 
-    def unfenced(writer: Writer, connection: Any, one: Any, *rest: Any) -> Any:
-        current = writer._stream(connection, one.stream)[1]
-        return write(writer, connection, one._replace(epoch=current), *rest)
+    def unfenced(batches: BatchWriter, connection: Any, batch: Any, position: int) -> Any:
+        writes = [one._replace(epoch=batches.stream(connection, one.stream)[1]) for one in batch.writes]
+        return check(batches, connection, batch._replace(writes=writes), position)
 
-    monkeypatch.setattr(Writer, "_write_stream", unfenced)
+    monkeypatch.setattr(BatchWriter, "_check", unfenced)
     with open_store(tmp_path / "lrm.db") as store, pytest.raises(AssertionError, match="stored an event"):
         contest(store, 5)
 
@@ -211,7 +212,7 @@ def test_rule_04_holds_in_raced_takeovers_of_a_whole_log(tmp_path: Path) -> None
 
 def test_rule_04_planted_a_log_without_an_owner_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the owner's check, two processes would write one log."""
-    monkeypatch.setattr(Writer, "_check_owner", lambda _writer, _connection: None)
+    monkeypatch.setattr(Transactions, "_check_owner", lambda _transactions, _connection: None)
     assert log_contest(tmp_path / "lrm.db", 2)
 
 

@@ -305,9 +305,9 @@ def test_rule_11_holds_for_receipts(
     open_one: Callable[[Path], EventStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest are kept, and the limit by default is a number."""
-    for module in ("writer", "memory"):
+    for module in ("writing", "memory"):
         monkeypatch.setattr(f"eventstore.{module}.RECEIPTS_KEPT", 50)
-    monkeypatch.setattr("eventstore.writer.PRUNE_EVERY", 10)
+    monkeypatch.setattr("eventstore.writing.PRUNE_EVERY", 10)
     store = open_one(tmp_path)
     assert 50 <= receipts_kept(store, 200) <= 60
     store.close()
@@ -315,7 +315,7 @@ def test_rule_11_holds_for_receipts(
 
 def test_rule_11_planted_receipts_for_ever_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing is pruned, all are there."""
-    monkeypatch.setattr("eventstore.writer.RECEIPTS_KEPT", 10**9)
+    monkeypatch.setattr("eventstore.writing.RECEIPTS_KEPT", 10**9)
     with open_store(tmp_path / "lrm.db") as store:
         assert receipts_kept(store, 200) > 60
 

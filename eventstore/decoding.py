@@ -1,0 +1,110 @@
+"""Rows to records, with what is the same for all rows of one reading looked up once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+from eventstore.codec import OnUnknown, decode_events, decoder_of
+from eventstore.errors import CorruptEvent, CorruptLog
+from eventstore.records import Instant, Record
+
+Names: TypeAlias = Callable[[str], dict[int, str]]
+"""Reads one of the tables ``streams``, ``types`` and ``boots`` anew: names by id."""
+
+
+class NameTables:
+    """The names behind the file's ids. Ids never change once committed, so names are remembered."""
+
+    def __init__(self, read: Names) -> None:
+        self._read = read
+        self.forget()
+
+    def forget(self) -> None:
+        """After an unknown outcome: what was read before it was settled may not be what holds."""
+        self.streams: dict[int, str] = {}
+        self.types: dict[int, str] = {}
+        self.boots: dict[int, str] = {}
+
+    def refresh(self) -> None:
+        """Take in names that are new."""
+        for table, names in (("streams", self.streams), ("types", self.types), ("boots", self.boots)):
+            names.update(self._read(table))
+
+
+class Decoding:
+    """One reading of a log: its types' decoders are looked up once, and not again until the next reading.
+
+    Args:
+        names: of this log.
+        unknown: what to do with events of types that are not known here.
+    """
+
+    def __init__(self, names: NameTables, unknown: OnUnknown) -> None:
+        self._names = names
+        self._unknown: OnUnknown = unknown
+        self.direct: dict[tuple[int, int], Callable[[bytes], object] | None] = {}
+        """By type id and schema version: the decoder of a type at its current version; None for all others."""
+
+    def records(self, rows: Sequence[Any]) -> Iterator[Record]:
+        """Records of rows of the events table, without their hashes."""
+        names, direct = self._names, self.direct
+        streams, types, boots = names.streams, names.types, names.boots
+        for row in rows:
+            (
+                position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id,
+                cause, command_id, correlation_id, depth, data,
+            ) = row  # fmt: skip
+            decode = direct.get((type_id, schema_version))
+            try:
+                events = (decode(data),) if decode is not None else self.decode(position, type_id, schema_version, data)
+                record = Record(
+                    position,
+                    streams[stream_id],
+                    version,
+                    types[type_id],
+                    schema_version,
+                    events,
+                    Instant(wall_us / 1e6, monotonic_us / 1e6, boots[boot_id]),
+                    cause,
+                    command_id,
+                    correlation_id,
+                    depth,
+                    data,
+                )
+            except Exception:  # noqa: BLE001 - whatever it was, the long way gives it its typed error
+                record = self._carefully(row)
+            yield record
+
+    def decode(self, position: int, type_id: int, schema_version: int, data: bytes) -> tuple[object, ...]:
+        """The events of one row, the long way.
+
+        Raises:
+            UnknownEventType, CorruptEvent: it cannot be decoded.
+            CorruptLog: its type has no name.
+        """
+        name = self._name("types", type_id)
+        key = type_id, schema_version
+        if key not in self.direct:
+            self.direct[key] = decoder_of(name, schema_version)
+        return decode_events(position, name, schema_version, data, self._unknown)
+
+    def _carefully(self, row: Sequence[Any]) -> Record:
+        """A row that met an error on the short way: a name not known yet, or damage."""
+        position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id = row[:8]
+        events = self.decode(position, type_id, schema_version, row[12])
+        try:
+            recorded_at = Instant(wall_us / 1e6, monotonic_us / 1e6, self._name("boots", boot_id))
+        except TypeError as error:
+            raise CorruptEvent(position, f"its time: {error}") from error
+        stream, type_name = self._name("streams", stream_id), self._name("types", type_id)
+        return Record(position, stream, version, type_name, schema_version, events, recorded_at, *row[8:13])
+
+    def _name(self, table: str, number: int) -> str:
+        names: dict[int, str] = getattr(self._names, table)
+        if number not in names:
+            self._names.refresh()
+        try:
+            return names[number]
+        except (KeyError, TypeError):
+            raise CorruptLog(f"no row {number} in {table}") from None

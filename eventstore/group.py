@@ -1,0 +1,152 @@
+"""Group commit: of the callers that wait, one commits for all, and hands over to the next when it is done.
+
+There is no thread of its own. Whoever waits first leads: it takes what was handed in so far into one transaction, while
+those behind it hand in more. The next of them leads the next transaction, so that no caller works longer for the others
+than one transaction takes. (Gray and Reuter, *Transaction Processing*, 1993, on group commit.)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from eventstore.errors import EventStoreError, OutcomeUnknown
+from eventstore.records import Appended
+
+Item = TypeVar("Item")
+
+MAX_WEIGHT = 4096
+"""Weight of the items that one transaction takes: past it, it costs more to wait for the others than it saves."""
+MAX_PENDING = 1024
+"""Items handed in that nobody waits for yet. More are committed by who hands them in."""
+LOOK_AGAIN_S = 1.0
+"""A caller looks again after this long, in case a signal's exception hit the leader while it was waking the others."""
+
+
+class Entry(Generic[Item]):
+    """An item that was handed in, and what became of it."""
+
+    __slots__ = ("error", "item", "result", "sleepers", "weight")
+
+    def __init__(self, item: Item, weight: int) -> None:
+        self.item = item
+        self.weight = weight
+        self.result: Appended | None = None
+        self.error: BaseException | None = None
+        self.sleepers: dict[int, threading.Lock] = {}
+        """By thread: a lock, held, of each caller that sleeps until this is done or it leads."""
+
+    @property
+    def done(self) -> bool:
+        """Whether its outcome is known."""
+        return self.result is not None or self.error is not None
+
+    def outcome(self) -> Appended:
+        """What became of it, once it is done."""
+        if self.error is not None:
+            raise self.error.with_traceback(None)  # several callers may share one
+        assert self.result is not None
+        return self.result
+
+
+class GroupCommit(Generic[Item]):
+    """Brings callers together in transactions.
+
+    Args:
+        commit: makes one transaction of some entries and sets ``result`` or ``error`` of each. It runs in one thread at
+            a time. An exception that it raises is the outcome of every entry that has none yet.
+        committed: called with the same entries after their callers were woken, for what may take a moment.
+    """
+
+    def __init__(
+        self, commit: Callable[[list[Entry[Item]]], None], committed: Callable[[list[Entry[Item]]], None]
+    ) -> None:
+        self._commit = commit
+        self._committed = committed
+        self._lock = threading.Lock()
+        self._queue: deque[Entry[Item]] = deque()
+        self._leader: int | None = None
+        """The thread that leads, or was chosen to lead and is waking up."""
+
+    def hand_in(self, item: Item, weight: int = 1) -> Entry[Item]:
+        """Queue an item. Where too many wait, this call commits them."""
+        entry = Entry(item, weight)
+        with self._lock:
+            self._queue.append(entry)
+            crowded = len(self._queue) >= MAX_PENDING
+        if crowded:
+            self.wait(entry)
+        return entry
+
+    def wait(self, entry: Entry[Item]) -> None:
+        """Return when an entry is done, having led a transaction or not."""
+        me = threading.get_ident()
+        try:
+            while not self._sleep_or_lead(entry, me):
+                self._lead()
+        except BaseException:  # a signal's: this caller goes, and must not take the lead away with it
+            with self._lock:
+                entry.sleepers.pop(me, None)
+                if self._leader == me:
+                    self._hand_over()
+            raise
+
+    def flush(self) -> None:
+        """Return when everything handed in so far is done."""
+        with self._lock:
+            last = self._queue[-1] if self._queue else None
+        if last is not None:
+            self.wait(last)
+
+    def _sleep_or_lead(self, entry: Entry[Item], me: int) -> bool:
+        """True when an entry is done, False when its caller leads."""
+        while True:
+            with self._lock:
+                entry.sleepers.pop(me, None)
+                if entry.done:
+                    if self._leader == me:
+                        self._hand_over()
+                    return True
+                if self._leader in (None, me):
+                    self._leader = me
+                    return False
+                sleeper = entry.sleepers[me] = threading.Lock()
+                sleeper.acquire()
+            sleeper.acquire(timeout=LOOK_AGAIN_S)
+
+    def _lead(self) -> None:
+        """Commit what waits, one transaction; then let the next caller that waits lead."""
+        group: list[Entry[Item]] = []
+        try:
+            with self._lock:
+                weight = 0
+                while self._queue and (not group or weight + self._queue[0].weight <= MAX_WEIGHT):
+                    weight += self._queue[0].weight
+                    group.append(self._queue.popleft())
+            self._commit(group)
+        except BaseException as error:
+            for entry in group:
+                if not entry.done:
+                    entry.error = error if isinstance(error, EventStoreError) else OutcomeUnknown(f"{error!r}")
+            if not isinstance(error, EventStoreError):
+                raise
+        finally:
+            with self._lock:
+                self._hand_over()
+                sleepers = [sleeper for entry in group for sleeper in entry.sleepers.values()]
+                for entry in group:
+                    entry.sleepers = {}
+            for sleeper in sleepers:
+                sleeper.release()
+        self._committed(group)
+
+    def _hand_over(self) -> None:
+        """Wake the first caller that waits to lead; where nobody does, the next to come leads. The lock is held."""
+        for entry in self._queue:
+            if entry.sleepers:
+                self._leader, sleeper = entry.sleepers.popitem()
+                sleeper.release()
+                return
+        self._leader = None

@@ -1,0 +1,256 @@
+"""The one connection that writes a log, a transaction at a time, each with its checks inside it.
+
+Three outcomes, and never a fourth: stored, certainly not stored, unknown. A commit that fails may still be found by the
+next process, so from then on nothing is accepted until ``settle`` has committed a new owner epoch over it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import uuid
+from collections.abc import Callable
+from typing import TypeVar
+
+from eventstore.connections import closed_error, primary_code
+from eventstore.errors import AppendFailed, EventStoreError, Fenced, OutcomeUnknown, StorageFull
+from eventstore.forking import abandon_in_children, leak
+from eventstore.schema import configure_writer, set_synchronous
+
+T = TypeVar("T")
+
+MAX_RELAXED = 1000
+"""Relaxed commits in a row before one waits for the disk all the same: until then the WAL only grows."""
+
+_BARRIER = "UPDATE meta SET value = value + 1 WHERE key = 'barrier'"
+"""A commit that waits for the disk takes every earlier one along, but only if it writes something itself."""
+
+
+class Transactions:
+    """Owns the writing connection. ``open_connection`` is called again where a connection is beyond repair.
+
+    Args:
+        connection: to a log file of this release's schema.
+        open_connection: opens another one to the same file.
+        durable: called after each commit that the disk has, with the lock held.
+        undone: called whenever what was done since the last commit is not, or may not be, in the log.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        open_connection: Callable[[], sqlite3.Connection],
+        *,
+        durable: Callable[[], None],
+        undone: Callable[[], None],
+    ) -> None:
+        self._connection = connection
+        self._open = open_connection
+        self._durable = durable
+        self._undone = undone
+        self._token = uuid.uuid4().hex
+        """Tells this ownership from every other, where epochs alone could be equal by chance after a failed commit."""
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._closed = False
+        self._full: bool | None = None
+        """What the connection's ``synchronous`` is known to be."""
+        self._doubt: str | None = None
+        """Why the outcome of something is unknown, while it is."""
+        self._reopen = False
+        self._relaxed = 0
+        """Commits that the disk may not have yet."""
+        self.owner_epoch = 0
+        abandon_in_children(self)
+
+    def take_ownership(self) -> None:
+        """Commit a new owner epoch: whoever owned the log before is fenced from now on."""
+        with self._lock:
+            configure_writer(self._connection)
+            self._full = True
+            self.owner_epoch = self._run(self._bump_owner, check_owner=False)
+
+    def run(self, work: Callable[[sqlite3.Connection], T], *, strict: bool = True) -> T:
+        """Commit what ``work`` does, or nothing.
+
+        Raises:
+            AppendFailed, StorageFull: certainly nothing was stored.
+            OutcomeUnknown: it may be stored, or an earlier outcome is not settled yet.
+            Fenced: another owner has taken the log.
+            StoreClosed: the store was closed.
+        """
+        with self._lock:
+            self._check_usable()
+            return self._run(work, strict=strict)
+
+    def outside(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something with the connection between transactions: what cannot be inside one.
+
+        Raises:
+            AppendFailed, StorageFull, OutcomeUnknown, StoreClosed: as ``run``.
+        """
+        with self._lock:
+            self._check_usable()
+            try:
+                return work(self._connection)
+            except sqlite3.Error as error:
+                raise failure(error) from error
+
+    def barrier(self) -> None:
+        """Make relaxed commits durable."""
+        with self._lock:
+            self._check_usable()
+            if self._relaxed:
+                self._run(lambda connection: None)
+
+    def settle(self) -> int:
+        """Commit a new owner epoch over whatever a failed commit left behind."""
+        with self._lock:
+            self._check_open()
+            if self._doubt is not None:
+                if self._reopen:
+                    self._replace_connection()
+                self._reopen = True  # the next attempt, if this one fails
+                if self._relaxed:
+                    self._rescue_relaxed()
+                self.owner_epoch = self._run(self._bump_owner)
+                self._reopen = False
+            return self.owner_epoch
+
+    @property
+    def foreign(self) -> bool:
+        """Whether this is a forked child, where nothing of it may be touched."""
+        return os.getpid() != self._pid
+
+    def close(self) -> None:
+        """Close the connection. What was committed relaxed is made durable first, where the disk lets us."""
+        if self.foreign:
+            return
+        with self._lock:
+            if self._closed:
+                return
+            with contextlib.suppress(EventStoreError):  # relaxed data may be lost: that is their class
+                if self._relaxed and self._doubt is None:
+                    self._run(lambda connection: None)
+            self._closed = True
+            self._connection.close()
+
+    def abandon(self) -> None:
+        """Never touch the parent's connection from a child. The lock may be held by a thread that is not here."""
+        self._closed = True
+        leak(self._connection)
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _run(self, work: Callable[[sqlite3.Connection], T], *, strict: bool = True, check_owner: bool = True) -> T:
+        """Commit what ``work`` does, or nothing. The caller holds the lock."""
+        connection = self._connection
+        strict = strict or self._relaxed >= MAX_RELAXED
+        try:
+            if connection.in_transaction:  # an asynchronous exception came between a failure and its rollback
+                self._roll_back(connection)
+            if self._full is not strict:
+                self._full = None
+                set_synchronous(connection, full=strict)
+                self._full = strict
+            connection.execute("BEGIN IMMEDIATE")
+            if check_owner:
+                self._check_owner(connection)
+            result = work(connection)
+            if strict and self._relaxed:
+                connection.execute(_BARRIER)
+        except BaseException as error:
+            self._roll_back(connection)
+            if isinstance(error, (sqlite3.Error, OverflowError)):
+                raise failure(error) from error
+            raise
+        self._commit(connection)
+        if strict:
+            self._relaxed = 0
+            self._durable()
+        else:
+            self._relaxed += 1
+        return result
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        # In doubt from here until COMMIT has returned, so that an exception at any point leaves the right answer.
+        self._doubt = "the commit did not return"
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._doubt = str(error)
+            self._roll_back(connection)
+            raise OutcomeUnknown(self._doubt) from error
+        except BaseException:
+            self._undone()
+            raise
+        self._doubt = None
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        self._undone()
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            self._doubt = self._doubt or f"the rollback failed: {error}"
+            self._reopen = True
+
+    def _rescue_relaxed(self) -> None:
+        """Copy the WAL into the file before anything is built on it.
+
+        After a failed fsync the kernel may call lost pages clean. Relaxed commits among them would never reach the
+        disk, and recovery would stop there: before every later commit, however durable.
+        """
+        try:
+            busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            raise failure(error) from error
+        if busy:
+            raise AppendFailed("somebody reads the log for so long that it cannot be settled")
+        self._relaxed = 0
+
+    def _check_usable(self) -> None:
+        self._check_open()
+        if self._doubt is not None:
+            raise OutcomeUnknown(self._doubt)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise closed_error(self._pid)
+
+    def _replace_connection(self) -> None:
+        self._undone()
+        try:
+            connection = self._open()
+            try:
+                configure_writer(connection)
+            except BaseException:
+                connection.close()
+                raise
+        except sqlite3.Error as error:
+            raise failure(error) from error
+        old, self._connection, self._full = self._connection, connection, True
+        with contextlib.suppress(sqlite3.Error):  # it is given up either way
+            old.close()
+
+    def _check_owner(self, connection: sqlite3.Connection) -> None:
+        epoch, token = connection.execute("SELECT epoch, token FROM owner").fetchone()
+        if token != self._token:
+            raise Fenced("this log", self.owner_epoch, epoch)
+
+    def _bump_owner(self, connection: sqlite3.Connection) -> int:
+        connection.execute("UPDATE owner SET epoch = epoch + 1, token = ?", (self._token,))
+        return int(connection.execute("SELECT epoch FROM owner").fetchone()[0])
+
+
+def failure(error: Exception) -> AppendFailed:
+    """The typed form of an error met before any commit was tried."""
+    if isinstance(error, sqlite3.Error):
+        code = primary_code(error)
+        if code == sqlite3.SQLITE_FULL:
+            return StorageFull(str(error))
+        if code == sqlite3.SQLITE_BUSY:
+            return AppendFailed(str(error), hint="something else is writing to this file; find out what")
+    return AppendFailed(str(error))

@@ -1,0 +1,232 @@
+"""What one transaction writes: several batches, each checked and then written whole, or refused without a trace.
+
+The ends of the log and of its streams are kept in memory between transactions: the owner is checked in each, so nobody
+else can have moved them. Whatever undoes a transaction forgets them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from hashlib import blake2b
+from zlib import crc32
+
+import msgspec
+
+from eventstore import attachments, snapshots
+from eventstore.checksums import HASH_SIZE
+from eventstore.errors import BadRequest, Fenced, IdempotencyConflict, WrongVersion
+from eventstore.prepare import RECEIPT_AGE_US, RECEIPTS_KEPT, PreparedBatch, PreparedWrite
+from eventstore.records import ANY_VERSION, Appended, Instant
+from eventstore.schema import log_end
+
+MAX_STREAMS_KNOWN = 10_000
+"""Streams whose ends are kept in memory; past it all are forgotten and read again as they are needed."""
+PRUNE_EVERY = 1000
+"""Receipts, or idempotency keys, written between two looks for old ones."""
+PRUNE_AT_ONCE = 4 * PRUNE_EVERY
+
+_INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_STREAM = (
+    "SELECT id, epoch, coalesce((SELECT max(version) FROM events WHERE stream_id = streams.id), removed_version)"
+    " FROM streams WHERE name = ?"
+)
+_CURSOR = "INSERT INTO cursors VALUES (?1, ?2) ON CONFLICT (consumer) DO UPDATE SET position = ?2"
+_RECEIPT = "INSERT INTO receipts (command_id, created_us, reply) VALUES (?, ?, ?) ON CONFLICT (command_id) DO NOTHING"
+_APPEND = "INSERT INTO appends (idempotency_key, created_us, digest, result) VALUES (?, ?, ?, ?)"
+_APPENDED = "SELECT digest, result FROM appends WHERE idempotency_key = ?"
+_NUMBER = {
+    "boots": ("INSERT INTO boots (name) VALUES (?) ON CONFLICT DO NOTHING", "SELECT id FROM boots WHERE name = ?"),
+    "types": ("INSERT INTO types (name) VALUES (?) ON CONFLICT DO NOTHING", "SELECT id FROM types WHERE name = ?"),
+}
+_PRUNE = {
+    table: f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY id LIMIT ?)"  # noqa: S608 - names of ours
+    f" AND (created_us < ? OR id <= (SELECT max(id) FROM {table}) - ?)"
+    for table in ("receipts", "appends")
+}
+_encode = msgspec.json.Encoder().encode
+_decode_result = msgspec.json.Decoder(Appended).decode
+
+
+class Ends:
+    """Where the log and its streams end, as of the last commit or of the transaction under way."""
+
+    def __init__(self) -> None:
+        self.position: int | None = None
+        """Of the last event; None while it is not known."""
+        self.chain = b""
+        self.streams: dict[str, tuple[int, int, int]] = {}
+        """Id, epoch and version by name."""
+        self.numbers: dict[tuple[str, str], int] = {}
+        """Ids of types and boots."""
+
+    def forget(self) -> None:
+        """Know nothing any more."""
+        self.position = None
+        self.streams.clear()
+        self.numbers.clear()
+
+
+class BatchWriter:
+    """Writes batches into the transaction under way."""
+
+    def __init__(self, ends: Ends) -> None:
+        self._ends = ends
+        self._since_prune = dict.fromkeys(_PRUNE, PRUNE_EVERY)  # the first one after opening looks at once
+        self.repeated = 0
+        """Batches that were stored before."""
+
+    def write(self, connection: sqlite3.Connection, batch: PreparedBatch, instant: Instant) -> Appended:
+        """Write a batch, or refuse it with nothing written.
+
+        Raises:
+            WrongVersion, Fenced, BadRequest, IdempotencyConflict: it is refused.
+            sqlite3.Error: the transaction must be rolled back.
+        """
+        ends = self._ends
+        if ends.position is None:
+            _, ends.position, ends.chain = log_end(connection)
+        if batch.idempotency_key is not None:
+            earlier = self._earlier(connection, batch.idempotency_key, batch.digest)
+            if earlier is not None:
+                self.repeated += 1
+                return earlier
+        self._check(connection, batch, ends.position)
+        first = ends.position
+        wall_us = round(instant.wall_s * 1e6)
+        stamp = (wall_us, round(instant.monotonic_s * 1e6), instant.boot_id)
+        versions = {write.stream: self._write_events(connection, write, stamp) for write in batch.writes}
+        appended = Appended(min(first + 1, ends.position), ends.position, versions)
+        self._write_rest(connection, batch, wall_us, appended)
+        return appended
+
+    def stream(self, connection: sqlite3.Connection, name: str) -> tuple[int, int, int]:
+        """Id, epoch and version of a stream, which is created where there is none."""
+        known = self._known(connection, name)
+        if known is None:
+            added = connection.execute("INSERT INTO streams (name) VALUES (?)", (name,))
+            known = self._ends.streams[name] = int(added.lastrowid or 0), 0, 0
+        return known
+
+    def raise_epoch(self, connection: sqlite3.Connection, name: str) -> tuple[int, int]:
+        """Give a stream its next epoch. Returns that and the stream's version."""
+        stream_id, epoch, version = self.stream(connection, name)
+        connection.execute("UPDATE streams SET epoch = ? WHERE id = ?", (epoch + 1, stream_id))
+        self._ends.streams[name] = stream_id, epoch + 1, version
+        return epoch + 1, version
+
+    # --- checking: reads only -------------------------------------------------------------------------------------
+
+    def _known(self, connection: sqlite3.Connection, name: str) -> tuple[int, int, int] | None:
+        streams = self._ends.streams
+        known = streams.get(name)
+        if known is None:
+            known = connection.execute(_STREAM, (name,)).fetchone()
+            if known is not None:
+                if len(streams) >= MAX_STREAMS_KNOWN:
+                    streams.clear()
+                streams[name] = known
+        return known
+
+    def _earlier(self, connection: sqlite3.Connection, key: str, digest: bytes) -> Appended | None:
+        """The result of the batch that was stored under this key."""
+        row = connection.execute(_APPENDED, (key,)).fetchone()
+        if row is None:
+            return None
+        if row[0] != digest:
+            raise IdempotencyConflict(key)
+        return _decode_result(row[1])
+
+    def _check(self, connection: sqlite3.Connection, batch: PreparedBatch, position: int) -> None:
+        versions: dict[str, int] = {}
+        for write in batch.writes:
+            stream = write.stream
+            _, epoch, version = self._known(connection, stream) or (0, 0, 0)
+            version = versions.get(stream, version)
+            if (write.epoch or 0) != epoch:
+                raise Fenced(f"stream {stream!r}", write.epoch or 0, epoch)
+            if write.expected_version not in (ANY_VERSION, version):
+                raise WrongVersion(stream, write.expected_version, version)
+            for index, cause in write.causes:
+                if cause > position + index:
+                    where = position + index + 1
+                    raise BadRequest("cause", cause, f"the event itself will be at position {where}")
+            position += len(write.events)
+            versions[stream] = version + len(write.events)
+        for snapshot in batch.snapshots:
+            _, epoch, version = self._known(connection, snapshot.stream) or (0, 0, 0)
+            if epoch and snapshot.stream not in versions:  # only a write of the stream proves its epoch
+                raise Fenced(f"stream {snapshot.stream!r}", 0, epoch)
+            version = versions.get(snapshot.stream, version)
+            if snapshot.version > version:
+                raise BadRequest("snapshot version", snapshot.version, f"the stream is at {version}")
+
+    # --- writing: refuses nothing any more ------------------------------------------------------------------------
+
+    def _write_events(self, connection: sqlite3.Connection, write: PreparedWrite, stamp: tuple[int, int, str]) -> int:
+        """Insert one stream's events. Returns the stream's new version."""
+        ends = self._ends
+        stream = write.stream
+        stream_id, epoch, version = self.stream(connection, stream)
+        if not write.events:
+            return version
+        position, chain = ends.position, ends.chain
+        assert position is not None
+        wall_us, monotonic_us, boot = stamp
+        boot_id = self._number(connection, "boots", boot)
+        type_ids = {name: self._number(connection, "types", name) for name in {event[0] for event in write.events}}
+        rows = []
+        for kind, schema_version, data, cause, after_previous, command_id, correlation_id, depth in write.events:
+            if after_previous:
+                cause = position  # noqa: PLW2901 - known only here
+            position += 1
+            version += 1
+            # As checksums.record_bytes, chain_next and record_checksum say, without their calls: once per event stored.
+            header = (
+                position, stream, version, kind, schema_version, wall_us, monotonic_us, boot,
+                cause, command_id, correlation_id, depth,
+            )  # fmt: skip
+            record = _encode(header) + data
+            chain = blake2b(chain + record, digest_size=HASH_SIZE).digest()
+            rows.append((
+                position, stream_id, version, type_ids[kind], schema_version, wall_us, monotonic_us, boot_id,
+                cause, command_id, correlation_id, depth, data, chain, crc32(record),
+            ))  # fmt: skip
+        connection.executemany(_INSERT, rows)
+        ends.position, ends.chain = position, chain
+        ends.streams[stream] = stream_id, epoch, version
+        return version
+
+    def _write_rest(
+        self, connection: sqlite3.Connection, batch: PreparedBatch, wall_us: int, appended: Appended
+    ) -> None:
+        """Everything of a batch but its events."""
+        for cursor in batch.cursors:
+            connection.execute(_CURSOR, (cursor.consumer, cursor.position))
+        if batch.receipts:
+            connection.executemany(_RECEIPT, [(command_id, wall_us, reply) for command_id, reply in batch.receipts])
+            self._prune(connection, "receipts", len(batch.receipts), wall_us)
+        if batch.discard:
+            attachments.discard(connection, batch.discard)
+        for attachment in batch.attachments:
+            attachments.write(connection, attachment, wall_us)
+        for snapshot in batch.snapshots:
+            snapshots.write(connection, self.stream(connection, snapshot.stream)[0], snapshot)
+        if batch.idempotency_key is not None:
+            connection.execute(_APPEND, (batch.idempotency_key, wall_us, batch.digest, _encode(appended)))
+            self._prune(connection, "appends", 1, wall_us)
+
+    def _number(self, connection: sqlite3.Connection, table: str, name: str) -> int:
+        """The id of a type or boot."""
+        number = self._ends.numbers.get((table, name))
+        if number is None:
+            insert, select = _NUMBER[table]
+            connection.execute(insert, (name,))
+            number = self._ends.numbers[table, name] = int(connection.execute(select, (name,)).fetchone()[0])
+        return number
+
+    def _prune(self, connection: sqlite3.Connection, table: str, added: int, wall_us: int) -> None:
+        self._since_prune[table] += added
+        if self._since_prune[table] >= PRUNE_EVERY:
+            limit = max(PRUNE_AT_ONCE, 2 * added)
+            connection.execute(_PRUNE[table], (limit, wall_us - RECEIPT_AGE_US, RECEIPTS_KEPT))
+            self._since_prune[table] = 0
