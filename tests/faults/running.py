@@ -1,0 +1,172 @@
+"""Carries a history out on a store whose disk may fail, and keeps what the program was told about each step."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, TypeAlias
+from unittest import mock
+
+import attrs
+
+from eventstore import schema
+from eventstore.connections import Connect
+from eventstore.errors import AppendFailed, EventStoreError, OpenError, OutcomeUnknown
+from eventstore.opening import open_store
+from eventstore.records import Durability
+from eventstore.store import SqliteStore
+from eventstore.testing import Capture
+from tests.faults.histories import History, Step, step_of
+
+Told: TypeAlias = Literal["done", "refused", "unknown", "in", "out"]
+"""What the program knows of a step. Of one whose outcome was unknown, after settling: whether it is in the log."""
+
+TRIES = 4
+"""How often the program tries to settle, or to open, before it gives up."""
+
+
+@attrs.define
+class Run:
+    """What the program was told."""
+
+    history: History
+    told: dict[int, Told] = attrs.field(factory=dict)
+    relaxed: set[int] = attrs.field(factory=set)
+    """Steps done that a later strict one or a barrier makes durable."""
+    started: int = -1
+    durable: int = -1
+    """Every step up to this one that is done, or was found to be in the log, may not be lost any more."""
+    opened: bool = False
+    gave_up: str = ""
+    """Why the program ended before its last step."""
+    untyped: list[str] = attrs.field(factory=list)
+    """Errors that are none of the store's."""
+
+    def verdict(self, steps: set[int], *, started: int, durable: int) -> list[str]:
+        """What is wrong with a log that holds just these steps, after a crash at some point of the run."""
+        wrong = []
+        appends = {n: told for n, told in self.told.items() if self.history.steps[n].kind == "append"}
+        for number, told in appends.items():
+            if told == "refused" and number in steps:
+                wrong.append(f"step {number} was refused for certain and is there")
+            if number <= durable:
+                if told in ("done", "in") and number not in steps:
+                    wrong.append(f"step {number} was {told} and is lost")
+                if told == "out" and number in steps:
+                    wrong.append(f"step {number} was settled not to be there, and is")
+        newest = max(steps, default=-1)
+        if newest > started:
+            wrong.append(f"step {newest} is there and never began")
+        missing = [n for n, told in appends.items() if n < newest and told in ("done", "in") and n not in steps]
+        if missing:
+            wrong.append(f"steps {missing} are missing before step {newest}")
+        return wrong
+
+
+@contextlib.contextmanager
+def small_wal(pages: int) -> Iterator[None]:
+    """Stores opened within copy their WAL into the file after so few pages."""
+    with mock.patch.object(schema, "WAL_PAGES", pages):
+        yield
+
+
+class Program:
+    """Opens a store, does its steps one by one, and settles what is unknown, as the documentation tells it to."""
+
+    def __init__(
+        self, history: History, path: Path, connect: Connect, *, note: Callable[[str, int], None] | None = None
+    ) -> None:
+        self.run = Run(history)
+        self._path = path
+        self._connect = connect
+        self._note = note or (lambda name, value: None)
+        self.store: SqliteStore | None = None
+
+    def go(self, *, close: bool = True) -> Run:
+        """All steps, or as far as the storage lets us. With ``close`` false the store stays open, at ``store``."""
+        run = self.run
+        with small_wal(run.history.wal_pages):
+            try:
+                self._open()
+                run.opened = True
+                for number, step in enumerate(run.history.steps):
+                    run.started = number
+                    self._note("started", number)
+                    self._do(number, step)
+            except EventStoreError as error:
+                run.gave_up = f"{type(error).__name__}: {error}"
+            except Exception as error:
+                run.gave_up = repr(error)
+                run.untyped.append(f"step {run.started}: {error!r}")
+            if close and self.store is not None:
+                self._close()
+        return run
+
+    def _open(self) -> None:
+        for attempt in range(TRIES):
+            try:
+                self.store = open_store(self._path, connect=self._connect, unknown="placeholder")
+                return
+            except (OpenError, AppendFailed, OutcomeUnknown):
+                if attempt + 1 == TRIES:
+                    raise
+
+    def _close(self) -> None:
+        assert self.store is not None
+        try:
+            self.store.close()
+        except EventStoreError:
+            pass
+        except Exception as error:
+            self.run.untyped.append(f"close: {error!r}")
+
+    def _do(self, number: int, step: Step) -> None:
+        assert self.store is not None
+        try:
+            if step.kind == "append":
+                self.store.append(step.batch)
+            elif step.kind == "acquire":
+                self.store.acquire(step.stream)
+            elif step.kind == "barrier":
+                self.store.barrier()
+            else:
+                self._close()
+                self._open()
+        except OutcomeUnknown:
+            self._settle(number, step)
+        except AppendFailed:
+            self.run.told[number] = "refused"
+        else:
+            self._done(number, step)
+
+    def _done(self, number: int, step: Step) -> None:
+        self.run.told[number] = "done"
+        if step.kind == "append" and step.batch.durability is Durability.RELAXED:
+            return
+        self._durable(number)
+
+    def _durable(self, number: int) -> None:
+        self.run.durable = number
+        self._note("durable", number)
+
+    def _settle(self, number: int, step: Step) -> None:
+        """The rule for whoever gets ``OutcomeUnknown``: settle, and look whether it is there."""
+        assert self.store is not None
+        self.run.told[number] = "unknown"
+        for attempt in range(TRIES):
+            try:
+                self.store.settle()
+                break
+            except (AppendFailed, OutcomeUnknown):
+                if attempt + 1 == TRIES:
+                    raise
+        if step.kind == "append":
+            there = {step_of(one.data) for one in self.store.read() if one.type == "sample.counted"}
+            self.run.told[number] = "in" if number in there else "out"
+        self._durable(number)
+
+
+def capture_run(history: History, path: Path, capture: Capture, connect: Connect) -> Run:
+    """Carry a history out to its end, with its marks in the capture."""
+    return Program(history, path, connect, note=capture.mark).go()

@@ -1,0 +1,145 @@
+"""A power cut at any moment: what was acknowledged is there, batches are whole, and nothing is unreadable.
+
+Each run is captured below SQLite, and every state that a disk may be left in, which reorders and tears what was not
+synchronised, is put into memory and judged. The release run does the same in two processes.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from eventstore.testing import FaultVFS
+from tests.faults.cutting import Counts, cut_power
+from tests.faults.histories import WORKLOADS, singles
+
+ROOT = Path(__file__).parents[2]
+STATES, STATES_FOR_RELEASE = 5_000, 500_000
+SHARE = 0.4
+"""Of all points of a run that are cut at by default."""
+PROCESSES = 2
+
+
+@pytest.fixture
+def vfs() -> Iterator[FaultVFS]:
+    """A file system to capture by."""
+    with FaultVFS() as made:
+        yield made
+
+
+class Careless(sqlite3.Connection):
+    """The planted ``synchronous = NORMAL``, though what is read back says FULL."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if sql.startswith("PRAGMA synchronous = "):
+            return super().execute("PRAGMA synchronous = 1")
+        return super().execute("SELECT 2" if sql == "PRAGMA synchronous" else sql, parameters)
+
+
+def campaign(wanted: int, first_seed: int) -> Counts:
+    """All workloads with one seed after the other, until there are enough states."""
+    counts = Counts()
+    seed = first_seed
+    with FaultVFS() as vfs:
+        while counts.states < wanted and not counts.problems:
+            for make in WORKLOADS.values():
+                cut_power(counts, vfs, make(seed), seed=seed, samples=24, reader_every=25, owner_every=100)
+            seed += PROCESSES
+    return counts
+
+
+def test_whatever_a_power_cut_leaves_holds_what_was_promised(vfs: FaultVFS, release: bool) -> None:
+    """In each of the distinct states, over single appends, batches, snapshots, creation, migration and settling."""
+    counts = Counts()
+    if release:
+        for found in _in_processes(STATES_FOR_RELEASE // PROCESSES + 1):
+            for name, value in found.items():
+                setattr(counts, name, getattr(counts, name) + value)
+    else:
+        for number, make in enumerate(WORKLOADS.values()):
+            before = counts.states
+            run = cut_power(counts, vfs, make(number), seed=number, samples=6, share=SHARE)
+            assert not run.gave_up
+            print(f"{run.history.name}: {counts.states - before} states")
+    print(f"power cut: {counts}")
+    assert [] == counts.problems
+    assert counts.states >= (STATES_FOR_RELEASE if release else STATES)
+    assert counts.read
+    assert counts.owned
+
+
+def _in_processes(states_each: int) -> list[dict[str, Any]]:
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.test_power_cut", str(states_each), str(1000 + number)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+        )
+        for number in range(PROCESSES)
+    ]
+    answers = [process.communicate(timeout=900)[0] for process in started]
+    assert all(process.returncode == 0 for process in started)
+    return [json.loads(answer) for answer in answers]
+
+
+def test_losing_nothing_is_never_a_loss(vfs: FaultVFS) -> None:
+    """The check of the check: where the disk keeps everything, no workload may be found wanting."""
+    counts = Counts()
+    for make in WORKLOADS.values():
+        cut_power(counts, vfs, make(3), model="keep_all", share=0.5)
+    assert [] == counts.problems
+
+
+def lost(counts: Counts) -> bool:
+    """Whether the judge noticed that something promised is gone."""
+    print(counts)
+    return any("is lost" in problem for problem in counts.problems)
+
+
+def test_the_planted_normal_is_caught(vfs: FaultVFS) -> None:
+    """A commit that does not wait for the disk is lost by a power cut, which no kill would show."""
+    counts = Counts()
+    cut_power(counts, vfs, singles(1), connect=lambda *args, **options: vfs.connect(*args, factory=Careless, **options))
+    assert lost(counts)
+
+
+@pytest.mark.parametrize("nth", [1, 5])
+def test_one_planted_dropped_fsync_is_caught(vfs: FaultVFS, nth: int) -> None:
+    """A single sync of the WAL that is answered without being done, though the next one makes up for it."""
+    counts = Counts()
+    history = attrs.evolve(singles(2, 6), wal_pages=1000)  # a checkpoint would make up for it at once
+    cut_power(counts, vfs, history, plant=lambda vfs: vfs.drop("sync", nth, file="wal", sticky=False))
+    assert lost(counts)
+
+
+def test_a_dropped_fsync_of_the_file_is_caught(vfs: FaultVFS) -> None:
+    """The WAL is begun anew while what was copied out of it is not on the disk."""
+    counts = Counts()
+    cut_power(counts, vfs, singles(2, 60), plant=lambda vfs: vfs.drop("sync", file="main"))
+    print(counts)
+    assert counts.problems
+
+
+def test_a_disk_that_lies_is_caught(vfs: FaultVFS) -> None:
+    """One whose syncs do nothing."""
+    counts = Counts()
+    cut_power(counts, vfs, singles(1), model="lying")
+    assert counts.problems
+
+
+def main() -> None:
+    """One process of the release run."""
+    wanted, first_seed = map(int, sys.argv[1:])
+    print(json.dumps(attrs.asdict(campaign(wanted, first_seed))))
+
+
+if __name__ == "__main__":
+    main()
