@@ -115,9 +115,13 @@ FROM attachments ORDER BY key;
 
 
 def prepare_file(connection: sqlite3.Connection) -> None:
-    """What can only be set before the first table, or outside a transaction."""
+    """What can only be set before the first table, or outside a transaction.
+
+    Raises:
+        sqlite3.OperationalError: the file cannot be in WAL mode.
+    """
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute("PRAGMA journal_mode = WAL")
+    _use_wal(connection)
 
 
 def configure_writer(connection: sqlite3.Connection) -> None:
@@ -126,10 +130,7 @@ def configure_writer(connection: sqlite3.Connection) -> None:
     Raises:
         sqlite3.OperationalError: the file cannot be in WAL mode, or this SQLite does not synchronise when told to.
     """
-    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-    if mode != "wal":
-        msg = f"the journal mode is {mode!r} and cannot be WAL here"
-        raise sqlite3.OperationalError(msg)
+    _use_wal(connection)
     set_synchronous(connection, full=True)
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT}")
