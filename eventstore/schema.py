@@ -136,6 +136,14 @@ def configure_writer(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT}")
 
 
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """SQLite stays silently with the old mode where an I/O error keeps it from the new one."""
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        msg = f"the journal mode is {mode!r} and cannot be WAL here"
+        raise sqlite3.OperationalError(msg)
+
+
 def set_synchronous(connection: sqlite3.Connection, *, full: bool) -> None:
     """Choose whether the next commit waits for the disk, and read back that it was accepted: builds differ.
 
