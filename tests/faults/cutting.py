@@ -14,7 +14,7 @@ import attrs
 from eventstore.connections import Connect
 from eventstore.testing import Capture, FaultVFS, PowerCut
 from tests.faults.histories import History
-from tests.faults.judging import Judge
+from tests.faults.judging import Examiner, Judge
 from tests.faults.looking import NOTHING, by_sql
 from tests.faults.running import Program, Run
 
@@ -72,6 +72,7 @@ def record(
     *,
     plant: Callable[[FaultVFS], Any] | None = None,
     connect: Connect | None = None,
+    program: type[Program] = Program,
 ) -> Captured:
     """Carry a history out and capture it.
 
@@ -81,6 +82,7 @@ def record(
         path: where the log will be.
         plant: plants faults, at the first step, or before the log is made where that is what the history is about.
         connect: instead of the file system's own.
+        program: who carries it out.
     """
     if history.before is not None:
         history.before(path)
@@ -101,7 +103,7 @@ def record(
 
     if history.from_creation:
         begin()
-    run = Program(history, path, connect or vfs.connect, note=note).go()
+    run = program(history, path, connect or vfs.connect, note=note).go()
     vfs.reset()
     return Captured(run, capture, begun[0])
 
@@ -118,7 +120,7 @@ def explore(counts: Counts, captured: Captured, directory: Path, base_at: Path |
     """
     judging = {name: options.pop(name) for name in ("reader_every", "owner_every") if name in options}
     base = NOTHING if base_at is None else by_sql(base_at)
-    judge = Judge(captured.run, directory, base, **judging)
+    judge = Judge(captured.run, directory, Examiner(captured.run.history, base), **judging)
     judge.problems += captured.run.untyped
     cut = PowerCut(captured.capture, start=captured.first, **options)
     for state in cut.states():

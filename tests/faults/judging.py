@@ -17,6 +17,68 @@ READONLY = sqlite3.SQLITE_READONLY
 
 
 @attrs.define
+class Seen:
+    """What a look at one log file brought to light."""
+
+    steps: set[int] = attrs.field(factory=set)
+    wrong: list[str] = attrs.field(factory=list)
+    read: bool = False
+    """It was read through the store's reader too."""
+    changed: bool = False
+    """A new owner has opened it, or it could not be read: its files are no longer what they were."""
+
+
+@attrs.define
+class Examiner:
+    """Tells which steps of a history are in a log file, and whether just what they leave is there."""
+
+    history: History
+    base: Found = NOTHING
+    _expected: dict[tuple[int, ...], Found] = attrs.field(factory=dict)
+
+    def look(self, path: Path, *, through_reader: bool, by_owner_too: bool) -> Seen:
+        """Read it by SQL, and in more ways where that is wanted."""
+        seen = Seen()
+        try:
+            self._look(path, seen, through_reader=through_reader, by_owner_too=by_owner_too)
+        except (sqlite3.Error, EventStoreError, ValueError) as error:
+            seen.changed = True
+            seen.wrong.append(f"unreadable: {error!r}")
+        return seen
+
+    def _look(self, path: Path, seen: Seen, *, through_reader: bool, by_owner_too: bool) -> None:
+        try:
+            found = by_sql(path)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != READONLY:
+                raise
+            found, by_owner_too = NOTHING, True  # its creation was interrupted: only an owner may roll it back
+        seen.steps = {step_of(data) for _, _, name, data in found.events[len(self.base.events) :] if name == TYPE}
+        wanted = self._wanted(seen.steps)
+        if found != wanted:
+            seen.wrong.append(f"not what steps {sorted(seen.steps)} leave: {difference(found, wanted)}")
+        if through_reader and found is not NOTHING:
+            seen.read = True
+            seen.wrong += quick_check(path)
+            through = by_reader(path, wanted)
+            if through != wanted:
+                seen.wrong.append(f"the reader finds something else: {difference(through, wanted)}")
+        if by_owner_too:
+            seen.changed = True
+            through, problems = by_owner(path, wanted)
+            seen.wrong += problems
+            if through != wanted:
+                seen.wrong.append(f"a new owner finds something else: {difference(through, wanted)}")
+
+    def _wanted(self, steps: set[int]) -> Found:
+        key = tuple(sorted(steps))
+        wanted = self._expected.get(key)
+        if wanted is None:
+            wanted = self._expected[key] = expected(self.history, key, self.base)
+        return wanted
+
+
+@attrs.define
 class Judge:
     """Looks at crash states of one run. Each content is looked at once, however many points of the run it belongs to.
 
@@ -26,7 +88,7 @@ class Judge:
 
     run: Run
     directory: Path
-    base: Found = NOTHING
+    examiner: Examiner
     reader_every: int = 10
     owner_every: int = 40
     log_name: str = "lrm.db"
@@ -36,12 +98,6 @@ class Judge:
     read: int = 0
     owned: int = 0
     _last: CrashState | None = None
-    _expected: dict[tuple[int, ...], Found] = attrs.field(factory=dict)
-
-    @property
-    def history(self) -> History:
-        """The steps that may be there."""
-        return self.run.history
 
     def look(self, state: CrashState) -> None:
         """Judge one state, and remember what is wrong with it."""
@@ -54,50 +110,22 @@ class Judge:
             started, durable = state.marks.get("started", -1), state.marks.get("durable", -1)
             wrong = self.run.verdict(steps, started=started, durable=durable)
         if wrong:
-            self.problems.append(f"{self.history.name} after {state.at} operations, {state.how}: {'; '.join(wrong)}")
+            self.problems.append(
+                f"{self.run.history.name} after {state.at} operations, {state.how}: {'; '.join(wrong)}"
+            )
 
     def _steps_in(self, state: CrashState) -> set[int] | str:
         number = len(self.seen)
-        path = self.directory / self.log_name
         state.write(self.directory, after=self._last)
-        self._last = state
-        thoroughly = number % self.reader_every == 0
-        owned = number % self.owner_every == 0
-        try:
-            try:
-                found = by_sql(path)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != READONLY:
-                    raise
-                found, owned = NOTHING, True  # its creation was interrupted: only an owner may roll it back
-                thoroughly = False
-            steps = {step_of(data) for _, _, name, data in found.events[len(self.base.events) :] if name == TYPE}
-            wanted = self._wanted(steps)
-            wrong = [] if found == wanted else [f"not what steps {sorted(steps)} leave: {difference(found, wanted)}"]
-            if thoroughly and found is not NOTHING:
-                self.read += 1
-                wrong += quick_check(path)
-                through = by_reader(path, wanted)
-                if through != wanted:
-                    wrong.append(f"the reader finds something else: {difference(through, wanted)}")
-            if owned:
-                self.owned += 1
-                self._last = None  # an owner changes the files
-                through, problems = by_owner(path, wanted)
-                wrong += problems
-                if through != wanted:
-                    wrong.append(f"a new owner finds something else: {difference(through, wanted)}")
-        except (sqlite3.Error, EventStoreError, ValueError) as error:
-            self._last = None
-            return f"unreadable: {error!r}"
-        return "; ".join(wrong) or steps
-
-    def _wanted(self, steps: set[int]) -> Found:
-        key = tuple(sorted(steps))
-        wanted = self._expected.get(key)
-        if wanted is None:
-            wanted = self._expected[key] = expected(self.history, key, self.base)
-        return wanted
+        seen = self.examiner.look(
+            self.directory / self.log_name,
+            through_reader=number % self.reader_every == 0,
+            by_owner_too=number % self.owner_every == 0,
+        )
+        self._last = None if seen.changed else state
+        self.read += seen.read
+        self.owned += seen.changed
+        return "; ".join(seen.wrong) or seen.steps
 
 
 def difference(found: Found, wanted: Found) -> str:

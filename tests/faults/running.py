@@ -16,7 +16,6 @@ from eventstore.errors import AppendFailed, EventStoreError, OpenError, OutcomeU
 from eventstore.opening import open_store
 from eventstore.records import Durability
 from eventstore.store import SqliteStore
-from eventstore.testing import Capture
 from tests.faults.histories import History, Step, step_of
 
 Told: TypeAlias = Literal["done", "refused", "unknown", "in", "out"]
@@ -167,6 +166,17 @@ class Program:
         self._durable(number)
 
 
-def capture_run(history: History, path: Path, capture: Capture, connect: Connect) -> Run:
-    """Carry a history out to its end, with its marks in the capture."""
-    return Program(history, path, connect, note=capture.mark).go()
+class Trusting(Program):
+    """The planted bug: what is unknown is taken for done."""
+
+    def _settle(self, number: int, step: Step) -> None:
+        super()._settle(number, step)
+        self.run.told[number] = "done"
+
+
+class Hasty(Program):
+    """The planted bug: a step is acknowledged before it is done."""
+
+    def _do(self, number: int, step: Step) -> None:
+        self._note("durable", number)
+        super()._do(number, step)

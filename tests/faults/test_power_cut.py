@@ -7,7 +7,6 @@ synchronised, is put into memory and judged. The release run does the same in tw
 from __future__ import annotations
 
 import json
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import attrs
 import pytest
 
 from eventstore.testing import FaultVFS
+from tests.faults.careless import careless
 from tests.faults.cutting import Counts, cut_power
 from tests.faults.histories import WORKLOADS, singles
 
@@ -33,15 +33,6 @@ def vfs() -> Iterator[FaultVFS]:
     """A file system to capture by."""
     with FaultVFS() as made:
         yield made
-
-
-class Careless(sqlite3.Connection):
-    """The planted ``synchronous = NORMAL``, though what is read back says FULL."""
-
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        if sql.startswith("PRAGMA synchronous = "):
-            return super().execute("PRAGMA synchronous = 1")
-        return super().execute("SELECT 2" if sql == "PRAGMA synchronous" else sql, parameters)
 
 
 def campaign(wanted: int, first_seed: int) -> Counts:
@@ -107,7 +98,7 @@ def lost(counts: Counts) -> bool:
 def test_the_planted_normal_is_caught(vfs: FaultVFS) -> None:
     """A commit that does not wait for the disk is lost by a power cut, which no kill would show."""
     counts = Counts()
-    cut_power(counts, vfs, singles(1), connect=lambda *args, **options: vfs.connect(*args, factory=Careless, **options))
+    cut_power(counts, vfs, singles(1), connect=careless(vfs))
     assert lost(counts)
 
 
