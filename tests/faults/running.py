@@ -163,6 +163,8 @@ class Program:
         if step.kind == "append":
             there = {step_of(one.data) for one in self.store.read() if one.type == "sample.counted"}
             self.run.told[number] = "in" if number in there else "out"
+            if number not in there:
+                self._note("out", number)
         self._durable(number)
 
 
