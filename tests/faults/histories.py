@@ -73,6 +73,11 @@ def step_of(data: bytes) -> int:
     return int(data[data.index(b":") + 1 : data.index(b",")]) // MOST_EVENTS
 
 
+def steps_in(found: Found, base: Found) -> set[int]:
+    """Which steps are in a log, by their events."""
+    return {step_of(data) for _, _, name, data in found.events[len(base.events) :] if name == TYPE}
+
+
 def expected(history: History, steps: Iterable[int], base: Found) -> Found:
     """What a log holds after just these steps, in order."""
     events = list(base.events)

@@ -9,7 +9,7 @@ import attrs
 
 from eventstore.errors import EventStoreError
 from eventstore.testing import CrashState
-from tests.faults.histories import TYPE, Found, History, expected, step_of
+from tests.faults.histories import Found, History, expected, steps_in
 from tests.faults.looking import NOTHING, by_owner, by_reader, by_sql, quick_check
 from tests.faults.running import Run
 
@@ -53,7 +53,7 @@ class Examiner:
             if error.sqlite_errorcode & 0xFF != READONLY:
                 raise
             found, by_owner_too = NOTHING, True  # its creation was interrupted: only an owner may roll it back
-        seen.steps = {step_of(data) for _, _, name, data in found.events[len(self.base.events) :] if name == TYPE}
+        seen.steps = steps_in(found, self.base)
         wanted = self._wanted(seen.steps)
         if found != wanted:
             seen.wrong.append(f"not what steps {sorted(seen.steps)} leave: {difference(found, wanted)}")

@@ -9,6 +9,9 @@ from pathlib import Path
 from eventstore.codec import encode_value
 from eventstore.opening import open_reader, open_store
 from eventstore.protocol import EventReader
+from eventstore.records import Batch, NewEvent, StreamWrite
+from eventstore.store import SqliteStore
+from tests.eventstore.support import Counted
 from tests.faults.histories import Found
 
 NOTHING = Found()
@@ -51,15 +54,18 @@ def by_reader(path: Path, like: Found) -> Found:
 
 def by_owner(path: Path, like: Found) -> tuple[Found, list[str]]:
     """The same for a new owner, who can append, and what it finds wrong."""
-    from tests.eventstore.support import Counted, append
-
     with open_store(path, unknown="placeholder") as store:
-        found = _read(store, like)
-        problems = [str(problem) for problem in store.verify().problems]
-        append(store, "after", Counted(1))
-        if store.head != len(found.events) + 1 or store.version("after") != 1:
-            problems.append(f"appended to {len(found.events)} events, the head is {store.head}")
-        return found, problems
+        return through(store, like)
+
+
+def through(store: SqliteStore, like: Found) -> tuple[Found, list[str]]:
+    """The same for an owner that is there already."""
+    found = _read(store, like)
+    problems = [str(problem) for problem in store.verify().problems]
+    store.append(Batch((StreamWrite("after", (NewEvent(Counted(1)),)),)))
+    if store.head != len(found.events) + 1 or store.version("after") != 1:
+        problems.append(f"appended to {len(found.events)} events, the head is {store.head}")
+    return found, problems
 
 
 def _read(reader: EventReader, like: Found) -> Found:

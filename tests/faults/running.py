@@ -71,12 +71,22 @@ def small_wal(pages: int) -> Iterator[None]:
 
 
 class Program:
-    """Opens a store, does its steps one by one, and settles what is unknown, as the documentation tells it to."""
+    """Opens a store, does its steps one by one, and settles what is unknown, as the documentation tells it to.
+
+    Without ``settles`` it ends there: whoever opens the log next settles it.
+    """
 
     def __init__(
-        self, history: History, path: Path, connect: Connect, *, note: Callable[[str, int], None] | None = None
+        self,
+        history: History,
+        path: Path,
+        connect: Connect,
+        *,
+        note: Callable[[str, int], None] | None = None,
+        settles: bool = True,
     ) -> None:
         self.run = Run(history)
+        self._settles = settles
         self._path = path
         self._connect = connect
         self._note = note or (lambda name, value: None)
@@ -113,8 +123,9 @@ class Program:
 
     def _close(self) -> None:
         assert self.store is not None
+        store, self.store = self.store, None
         try:
-            self.store.close()
+            store.close()
         except EventStoreError:
             pass
         except Exception as error:
@@ -153,6 +164,8 @@ class Program:
         """The rule for whoever gets ``OutcomeUnknown``: settle, and look whether it is there."""
         assert self.store is not None
         self.run.told[number] = "unknown"
+        if not self._settles:
+            raise OutcomeUnknown("the program ends here")
         for attempt in range(TRIES):
             try:
                 self.store.settle()
@@ -174,6 +187,14 @@ class Trusting(Program):
     def _settle(self, number: int, step: Step) -> None:
         super()._settle(number, step)
         self.run.told[number] = "done"
+
+
+class Definite(Program):
+    """The planted bug: what is unknown is taken for refused."""
+
+    def _settle(self, number: int, step: Step) -> None:
+        self.run.told[number] = "refused"
+        raise OutcomeUnknown("the program ends here")
 
 
 class Hasty(Program):
