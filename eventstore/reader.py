@@ -123,6 +123,26 @@ class SqliteReader:
         self._pool.check_open()
         return self._read_stream(stream, _clamp(after), _FOREVER if up_to is None else _clamp(up_to))
 
+    def fold(
+        self,
+        stream: str,
+        evolve: Callable[[Any, Any], Any],
+        state: Any,
+        *,
+        after: int = 0,
+        up_to: int | None = None,
+    ) -> Folded:
+        """What a state becomes by the events of a stream in order, versions in ``(after, up_to]``.
+
+        The shortest way from a stream to a state: reads and decodes nothing but the events themselves.
+
+        Raises:
+            EventsRemoved: some of these events are no longer kept; begin with a snapshot.
+            UnknownEventType, CorruptEvent: one cannot be decoded.
+        """
+        bound = _FOREVER if up_to is None else _clamp(up_to)
+        return fold(self._pool, self._decoding(), stream, evolve, state, after=_clamp(after), up_to=bound)
+
     def read_category(self, category: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
         """Records of ``category`` and of every ``category/…`` stream in log order, positions in ``(after, up_to]``."""
         self._pool.check_open()

@@ -77,7 +77,7 @@ CREATE TABLE attachments (
 ) STRICT;
 """
 
-# A checksum is NULL for events written before there were checksums. (SQLite keeps the text of ADD COLUMN, comments too.)
+# A checksum is NULL for events written before there were checksums. SQLite keeps the text of ADD COLUMN, comments too.
 _CHECKS_AND_KEYS = """
 ALTER TABLE events ADD COLUMN checksum INTEGER;
 CREATE TABLE appends (

@@ -22,8 +22,5 @@ def recover_state(reader: EventReader, spec: Spec[Any]) -> tuple[Any, int]:
         except ValueError as error:
             # A snapshot is a shortcut; the events say the same, slower.
             logger.warning("%s: snapshot at version %d not used: %s", spec.name, snapshot.version, error)
-    for record in reader.read_stream(spec.name, after=version):
-        for fact in record.events:
-            state = spec.evolve(state, fact)
-        version = record.version
-    return state, version
+    folded = reader.fold(spec.name, spec.evolve, state, after=version)
+    return folded.state, folded.version

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from eventstore import writer as writer_module
 from eventstore.errors import CorruptAttachment, CorruptEvent, CorruptLog, EventStoreError
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Attachment, Batch, Cursor, Durability, NewEvent, Receipt, Snapshot, StreamWrite
