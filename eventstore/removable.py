@@ -1,0 +1,86 @@
+"""The one rule of which events may go: of a log's oldest, those that no limit, no reader and no recovery still needs.
+
+Pure, so that every store keeps exactly the same events.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from eventstore.errors import BadRequest
+from eventstore.limits import INT_MAX
+from eventstore.prepare import check_name
+from eventstore.records import Retention
+
+
+def check_retention(retention: Retention) -> None:
+    """Refuse limits that make no sense.
+
+    Raises:
+        BadRequest: there is no limit, or one is negative or not finite, or a name could not be that of anything.
+    """
+    age, events = retention.max_age_s, retention.max_events
+    if age is None and events is None:
+        raise BadRequest("retention", None, "give max_age_s, max_events or both: without a limit nothing may go")
+    if age is not None and (isinstance(age, bool) or not isinstance(age, int | float) or not 0 <= age < math.inf):
+        raise BadRequest("max_age_s", age, "it must be a finite number of seconds, at least 0")
+    if events is not None and (type(events) is not int or not 0 <= events <= INT_MAX):
+        raise BadRequest("max_events", events, "it must be a whole number, at least 0, within 64 bits")
+    for consumer in retention.consumers or ():
+        check_name("consumer", consumer)
+    for category in retention.expendable:
+        check_name("category", category)
+
+
+def young_after_us(retention: Retention, now_wall_s: float) -> int | None:
+    """Events recorded later than this, in microseconds since the epoch, are too young to go; None: age keeps nothing.
+
+    Clocks jump, so a young event may stand before an old one: the first young one in the log is what counts.
+    """
+    if retention.max_age_s is None:
+        return None
+    return round(now_wall_s * 1e6) - round(min(retention.max_age_s * 1e6, INT_MAX / 2))
+
+
+def removable_up_to(
+    retention: Retention,
+    *,
+    first: int,
+    head: int,
+    first_young: int | None,
+    needed: Iterable[tuple[str, int]],
+    cursors: Mapping[str, int],
+) -> tuple[int, str]:
+    """Up to which position events may be removed, and what keeps the next one.
+
+    Args:
+        retention: what was asked for, checked.
+        first: position of the oldest event kept.
+        head: position of the newest.
+        first_young: position of the first event recorded after ``young_after_us``; None where there is none.
+        needed: by stream, the position of its first event after its oldest intact snapshot, or where it has no
+            snapshot of its first event kept. Streams that have no such event are left out; those that are expendable
+            need not be.
+        cursors: how far each consumer has read.
+
+    Returns:
+        The position, ``first - 1`` where nothing may go; and ``policy``, ``cursor NAME`` or ``stream NAME``.
+    """
+    end = head + 1
+    kept = [end if first_young is None else first_young] if retention.max_age_s is not None else []
+    kept += [end - retention.max_events] if retention.max_events is not None else []
+    holding, held_by = min(end, *kept), "policy"
+    for consumer in sorted(cursors) if retention.consumers is None else retention.consumers:
+        unread = cursors.get(consumer, 0) + 1  # one that was named and never stored a cursor has read nothing
+        if unread < holding:
+            holding, held_by = unread, f"cursor {consumer}"
+    for stream, position in needed:
+        if position < holding and not is_expendable(stream, retention.expendable):
+            holding, held_by = position, f"stream {stream}"
+    return max(holding, first) - 1, held_by
+
+
+def is_expendable(stream: str, expendable: Iterable[str]) -> bool:
+    """Whether a stream is of one of these categories."""
+    return any(f"{stream}/".startswith(f"{category}/") for category in expendable)
