@@ -17,8 +17,11 @@ T = TypeVar("T")
 Payload: TypeAlias = dict[str, Any]
 """An event's stored form before it becomes a class: the decoded JSON object."""
 
-Upcast: TypeAlias = "Payload | Sequence[tuple[str, Payload]] | None"
-"""What an upcaster returns: one payload of the next version, several (type name, payload) pairs, or None to drop it."""
+Upcast: TypeAlias = "Payload | Sequence[tuple[str, Payload] | tuple[str, int, Payload]] | None"
+"""What an upcaster returns: one payload of the next version; any number of (type name, version, payload); or None to
+drop the event. A pair without a version is at the next version of the same type, or at the current one of another type:
+better say the version of another, for it will have later ones.
+"""
 
 
 @attrs.frozen
@@ -42,11 +45,11 @@ def event(name: str, version: int) -> Callable[[type[T]], type[T]]:
     """Declare a class as an event stored under ``name`` with schema ``version``.
 
     The class becomes ``attrs.frozen`` if it is not an attrs class yet. Declaring the same name twice is refused, unless
-    it is the same class declared again (a module that was reloaded).
+    it is the same class declared again (a module that was reloaded). A class has one name and one version.
 
     Raises:
         DuplicateEventType: another class has this name.
-        ValueError: the name is not ``category.name`` or the version is below 1.
+        ValueError: the name is not ``category.name``, the version is below 1, or the class is declared otherwise.
     """
     category, dot, rest = name.partition(".")
     if not (category and dot and rest) or version < 1:
@@ -58,6 +61,10 @@ def event(name: str, version: int) -> Callable[[type[T]], type[T]]:
         known = _by_name.get(name)
         if known is not None and (known.cls.__module__, known.cls.__qualname__) != (cls.__module__, cls.__qualname__):
             raise DuplicateEventType(name, known.cls, cls)
+        before = _by_class.get(declared)
+        if before is not None and (before.name, before.version) != (name, version):
+            msg = f"{cls.__qualname__} is declared as {before.name!r} version {before.version} already"
+            raise ValueError(msg)
         kind = EventType(name, version, declared)
         _by_class[declared] = kind
         _by_name[name] = kind
@@ -69,7 +76,8 @@ def event(name: str, version: int) -> Callable[[type[T]], type[T]]:
 def upcast(name: str, from_version: int) -> Callable[[Callable[[Payload], Upcast]], Callable[[Payload], Upcast]]:
     """Declare how a stored payload of ``name`` at ``from_version`` becomes the next version.
 
-    Upcasters are chained up to the current version and run wherever events are read, tools included.
+    Upcasters are chained up to the current version and run wherever events are read, tools included. They must be pure,
+    and what they return must be storable as it is; the payload they are given is theirs.
     """
 
     def declare(function: Callable[[Payload], Upcast]) -> Callable[[Payload], Upcast]:
@@ -104,6 +112,19 @@ def find_type(name: str) -> EventType | None:
 def find_upcaster(name: str, version: int) -> Callable[[Payload], Upcast] | None:
     """The upcaster for one stored version, if one was declared."""
     return _upcasters.get((name, version))
+
+
+def missing_upcasters() -> tuple[tuple[str, int], ...]:
+    """The older versions of declared types, as (name, version), whose events could not be read here. Empty is well.
+
+    For a test of whoever declares events: no log needs to be at hand.
+    """
+    return tuple(
+        (kind.name, version)
+        for kind in _by_name.values()
+        for version in range(1, kind.version)
+        if (kind.name, version) not in _upcasters
+    )
 
 
 def declared_types() -> Mapping[str, EventType]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import NamedTuple
 
-from eventstore.codec import INT_MAX, encode_event, encode_value
+from eventstore.codec import encode_event, encode_value
 from eventstore.errors import BadRequest
+from eventstore.limits import INT_MAX
 from eventstore.records import ANY_VERSION, Attachment, Batch, Cursor, Durability, Snapshot, StreamWrite
 
 SNAPSHOTS_KEPT = 3
