@@ -70,6 +70,26 @@ class GroupCommit(Generic[Item]):
         self._leader: int | None = None
         """The thread that leads, or was chosen to lead and is waking up."""
 
+    def commit(self, item: Item, weight: int = 1) -> Appended:
+        """Commit an item, together with whatever else waits; raises what became of it."""
+        entry = Entry(item, weight)
+        me = threading.get_ident()
+        try:
+            with self._lock:
+                alone = self._leader is None and not self._queue
+                if alone:
+                    self._leader = me
+                else:
+                    self._queue.append(entry)
+            if alone:
+                self._lead([entry])
+        except BaseException:
+            self._leave(entry, me)
+            raise
+        if not alone:
+            self.wait(entry)
+        return entry.outcome()
+
     def hand_in(self, item: Item, weight: int = 1) -> Entry[Item]:
         """Queue an item. Where too many wait, this call commits them."""
         entry = Entry(item, weight)
@@ -85,12 +105,9 @@ class GroupCommit(Generic[Item]):
         me = threading.get_ident()
         try:
             while not self._sleep_or_lead(entry, me):
-                self._lead()
-        except BaseException:  # a signal's: this caller goes, and must not take the lead away with it
-            with self._lock:
-                entry.sleepers.pop(me, None)
-                if self._leader == me:
-                    self._hand_over()
+                self._lead([])
+        except BaseException:
+            self._leave(entry, me)
             raise
 
     def flush(self) -> None:
@@ -116,15 +133,19 @@ class GroupCommit(Generic[Item]):
                 sleeper.acquire()
             sleeper.acquire(timeout=LOOK_AGAIN_S)
 
-    def _lead(self) -> None:
-        """Commit what waits, one transaction; then let the next caller that waits lead."""
-        group: list[Entry[Item]] = []
+    def _leave(self, entry: Entry[Item], me: int) -> None:
+        """A signal's exception ends this caller's wait: it must not take the lead away with it."""
+        with self._lock:
+            entry.sleepers.pop(me, None)
+            if self._leader == me:
+                self._hand_over()
+
+    def _lead(self, group: list[Entry[Item]]) -> None:
+        """Commit a group, or what waits, one transaction; then let the next caller that waits lead."""
         try:
-            with self._lock:
-                weight = 0
-                while self._queue and (not group or weight + self._queue[0].weight <= MAX_WEIGHT):
-                    weight += self._queue[0].weight
-                    group.append(self._queue.popleft())
+            if not group:
+                with self._lock:
+                    self._take(group)
             self._commit(group)
         except BaseException as error:
             for entry in group:
@@ -142,6 +163,13 @@ class GroupCommit(Generic[Item]):
                 sleeper.release()
         self._committed(group)
 
+    def _take(self, group: list[Entry[Item]]) -> None:
+        """Move what waits into a group, as much as one transaction takes. The lock is held."""
+        weight = 0
+        while self._queue and (not group or weight + self._queue[0].weight <= MAX_WEIGHT):
+            weight += self._queue[0].weight
+            group.append(self._queue.popleft())
+
     def _hand_over(self) -> None:
         """Wake the first caller that waits to lead; where nobody does, the next to come leads. The lock is held."""
         for entry in self._queue:
@@ -150,3 +178,24 @@ class GroupCommit(Generic[Item]):
                 sleeper.release()
                 return
         self._leader = None
+
+
+class Submitted(Generic[Item]):
+    """An item that was handed in, for who may wait for it later."""
+
+    __slots__ = ("_entry", "_group")
+
+    def __init__(self, group: GroupCommit[Item], entry: Entry[Item]) -> None:
+        self._group = group
+        self._entry = entry
+
+    @property
+    def done(self) -> bool:
+        """Whether its outcome is known."""
+        return self._entry.done
+
+    def result(self) -> Appended:
+        """Wait until it is stored; raises what ``append`` would."""
+        if not self._entry.done:
+            self._group.wait(self._entry)
+        return self._entry.outcome()

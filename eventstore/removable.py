@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from types import UnionType
+from typing import Any
 
 from eventstore.errors import BadRequest
 from eventstore.limits import INT_MAX
@@ -20,14 +22,11 @@ def check_retention(retention: Retention) -> None:
     Raises:
         BadRequest: there is no limit, or one is negative or not finite, or a name could not be that of anything.
     """
-    age, events = retention.max_age_s, retention.max_events
-    if age is None and events is None:
+    if retention.max_age_s is None and retention.max_events is None:
         raise BadRequest("retention", None, "give max_age_s, max_events or both: without a limit nothing may go")
-    if age is not None and (isinstance(age, bool) or not isinstance(age, int | float) or not 0 <= age < math.inf):
-        raise BadRequest("max_age_s", age, "it must be a finite number of seconds, at least 0")
-    if events is not None and (type(events) is not int or not 0 <= events <= INT_MAX):
-        raise BadRequest("max_events", events, "it must be a whole number, at least 0, within 64 bits")
-    for consumer in retention.consumers or ():
+    _check_limit("max_age_s", retention.max_age_s, int | float, math.inf)
+    _check_limit("max_events", retention.max_events, int, INT_MAX + 1)
+    for consumer in () if retention.consumers is None else retention.consumers:
         check_name("consumer", consumer)
     for category in retention.expendable:
         check_name("category", category)
@@ -84,3 +83,11 @@ def removable_up_to(
 def is_expendable(stream: str, expendable: Iterable[str]) -> bool:
     """Whether a stream is of one of these categories."""
     return any(f"{stream}/".startswith(f"{category}/") for category in expendable)
+
+
+def _check_limit(field: str, limit: object, kind: UnionType | type, end: float) -> None:
+    if limit is None:
+        return
+    number: Any = limit if isinstance(limit, kind) and not isinstance(limit, bool) else -1
+    if not 0 <= number < end:
+        raise BadRequest(field, limit, "it must be a finite number, at least 0; a number of events is a whole one")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from eventstore.codec import OnUnknown
 from eventstore.connections import ReaderPool
+from eventstore.group import Submitted
 from eventstore.locking import LogLock
-from eventstore.prepare import check_name, prepare
+from eventstore.prepare import PreparedBatch, check_name, prepare
 from eventstore.reader import SqliteReader
 from eventstore.records import Appended, Batch, Grant, Lease, StoreStatistics
 from eventstore.waking import Listeners
-from eventstore.writer import Submitted, Writer
+from eventstore.writer import Writer
 
 
 class SqliteStore(SqliteReader):
@@ -69,7 +70,7 @@ class SqliteStore(SqliteReader):
         """
         return self._writer.append(prepare(batch))
 
-    def submit(self, batch: Batch) -> Submitted:
+    def submit(self, batch: Batch) -> Submitted[PreparedBatch]:
         """Hand in a batch and go on. Batches of one thread are stored in the order they were handed in.
 
         It is stored when somebody waits, for it or for another; ``barrier`` and ``close`` wait for all that was handed

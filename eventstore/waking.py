@@ -20,6 +20,10 @@ class Listeners:
         self._lock = threading.Lock()
         self._listeners: tuple[tuple[object, Listener], ...] = ()
 
+    def __bool__(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Add a listener; call what is returned to remove it again."""
         key = object()

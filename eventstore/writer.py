@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable
 
 from eventstore.errors import AppendFailed, BadRequest, Fenced, IdempotencyConflict, OutcomeUnknown, WrongVersion
-from eventstore.group import Entry, GroupCommit
+from eventstore.group import Entry, GroupCommit, Submitted
 from eventstore.mark import MarkFile
 from eventstore.prepare import PreparedBatch
 from eventstore.records import Appended, Durability, Grant, Instant, Lease
@@ -76,11 +76,9 @@ class Writer:
 
     def append(self, batch: PreparedBatch) -> Appended:
         """Commit a batch, together with whatever others wait."""
-        entry = self._group.hand_in(batch, batch.weight)
-        self._group.wait(entry)
-        return entry.outcome()
+        return self._group.commit(batch, batch.weight)
 
-    def submit(self, batch: PreparedBatch) -> Submitted:
+    def submit(self, batch: PreparedBatch) -> Submitted[PreparedBatch]:
         """Hand in a batch that is committed when somebody waits."""
         return Submitted(self._group, self._group.hand_in(batch, batch.weight))
 
@@ -104,7 +102,7 @@ class Writer:
 
     def _commit(self, entries: list[Entry[PreparedBatch]]) -> None:
         """One transaction for a group of batches, each on its own checks."""
-        strict = any(entry.item.durability is Durability.STRICT for entry in entries)
+        strict = any([entry.item.durability is Durability.STRICT for entry in entries])
         stored: list[tuple[Entry[PreparedBatch], Appended]] = []
 
         def write(connection: sqlite3.Connection) -> None:
@@ -129,6 +127,8 @@ class Writer:
 
     def _tell(self, entries: list[Entry[PreparedBatch]]) -> None:
         """Tell the listeners of what was committed, once for all of it."""
+        if not self._listeners:
+            return
         types = frozenset[str]().union(*(entry.item.types for entry in entries if entry.result is not None))
         if types:
             head = max(entry.result.last_position for entry in entries if entry.result is not None)
@@ -137,24 +137,3 @@ class Writer:
     def _note_durable(self) -> None:
         if self._ends.position is not None:
             self._mark.write(self._ends.position, self._ends.chain)
-
-
-class Submitted:
-    """A batch that was handed in."""
-
-    __slots__ = ("_entry", "_group")
-
-    def __init__(self, group: GroupCommit[PreparedBatch], entry: Entry[PreparedBatch]) -> None:
-        self._group = group
-        self._entry = entry
-
-    @property
-    def done(self) -> bool:
-        """Whether its outcome is known."""
-        return self._entry.done
-
-    def result(self) -> Appended:
-        """Wait until it is stored; raises what ``append`` would."""
-        if not self._entry.done:
-            self._group.wait(self._entry)
-        return self._entry.outcome()

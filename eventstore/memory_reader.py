@@ -1,0 +1,296 @@
+"""Reading what a store in memory keeps, in pages, so that a reader never sees half of a change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from eventstore.codec import OnUnknown, decode_events, decode_value
+from eventstore.errors import (
+    AttachmentNotFound,
+    CorruptEvent,
+    EventsRemoved,
+    PositionNotFound,
+    StoreClosed,
+    UnknownEventType,
+)
+from eventstore.memory_log import MemoryLog, Stored
+from eventstore.records import (
+    Attachment,
+    Folded,
+    Problem,
+    Receipt,
+    Record,
+    Snapshot,
+    StoreStatistics,
+    StreamInfo,
+    Verification,
+)
+from eventstore.waking import Listeners, waking
+
+
+class MemoryReader:
+    """An ``EventReader`` of a log in memory."""
+
+    def __init__(self, log: MemoryLog, *, unknown: OnUnknown, listeners: Listeners | None = None) -> None:
+        self.log = log
+        """What is kept, for another store to go on with."""
+        self._unknown: OnUnknown = unknown
+        self._listeners = listeners
+        self._closed = False
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> int:
+        """Position of the newest event, 0 when there is none."""
+        log = self._open()
+        with log.lock:
+            return log.head
+
+    @property
+    def first(self) -> int:
+        """Position of the oldest event still kept, 1 when nothing was ever removed."""
+        return self._open().removed + 1
+
+    def streams(self, prefix: str = "") -> Sequence[StreamInfo]:
+        """The streams whose name starts with ``prefix``, by name."""
+        log = self._open()
+        with log.lock:
+            found = [StreamInfo(name, stream.version, stream.epoch) for name, stream in log.streams.items()]
+        return tuple(sorted((info for info in found if info.name.startswith(prefix)), key=lambda info: info.name))
+
+    def version(self, stream: str) -> int:
+        """Version of a stream, 0 when it does not exist."""
+        log = self._open()
+        with log.lock:
+            return log.stream(stream).version
+
+    def get(self, position: int) -> Record:
+        """One record.
+
+        Raises:
+            PositionNotFound: no event has this position.
+            UnknownEventType, CorruptEvent: it cannot be decoded.
+        """
+        log = self._open()
+        with log.lock:
+            if not log.removed < position <= log.head:
+                raise PositionNotFound(position, log.removed + 1, log.head)
+            stored = log.events[position - log.removed - 1]
+        return self._record(stored)
+
+    def read(
+        self,
+        *,
+        after: int = 0,
+        up_to: int | None = None,
+        types: Iterable[str] | None = None,
+        streams: Iterable[str] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Record]:
+        """Records in log order, positions in ``(after, up_to]``, optionally only of some types or exact streams."""
+        self._open()
+        wanted_types = None if types is None else frozenset(types)
+        wanted_streams = None if streams is None else frozenset(streams)
+
+        def wanted(stored: Stored) -> bool:
+            return (wanted_types is None or stored.event.type in wanted_types) and (
+                wanted_streams is None or stored.stream in wanted_streams
+            )
+
+        return self._read(after, up_to, wanted, limit)
+
+    def read_stream(self, stream: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
+        """Records of one stream in order, versions in ``(after, up_to]``. Empty for a stream that does not exist."""
+        self._open()
+        return self._read_stream(stream, after, up_to)
+
+    def fold(
+        self,
+        stream: str,
+        evolve: Callable[[Any, Any], Any],
+        state: Any,
+        *,
+        after: int = 0,
+        up_to: int | None = None,
+    ) -> Folded:
+        """What a state becomes by the events of a stream in order, versions in ``(after, up_to]``.
+
+        Raises:
+            EventsRemoved: some of these events are no longer kept; begin with a snapshot.
+            UnknownEventType, CorruptEvent: one cannot be decoded.
+        """
+        version = after = max(after, 0)
+        while True:
+            log = self._open()
+            with log.lock:
+                removed = log.stream(stream).removed
+                page = log.stream_page(stream, version)
+            if version < removed and (up_to is None or version < up_to):
+                raise EventsRemoved(stream, version, removed)
+            for stored in page:
+                if up_to is not None and stored.version > up_to:
+                    return Folded(state, version)
+                version = stored.version
+                for event in self._decode(stored):
+                    state = evolve(state, event)
+            if not page:
+                return Folded(state, version)
+
+    def read_category(self, category: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
+        """Records of ``category`` and of every ``category/…`` stream in log order, positions in ``(after, up_to]``."""
+        self._open()
+        return self._read(after, up_to, lambda stored: f"{stored.stream}/".startswith(f"{category}/"), None)
+
+    def tail(self, *, after: int = 0, poll_s: float = 0.1, stop: Callable[[], bool] | None = None) -> Iterator[Record]:
+        """Like ``read``, then wait for more, for ever or until ``stop()`` is true."""
+        self._open()
+        return self._tail(after, poll_s, stop or (lambda: False))
+
+    def position_at(self, wall_s: float) -> int:
+        """The last position recorded at or before a wall-clock time, 0 when there is none."""
+        log = self._open()
+        with log.lock:
+            return next((stored.position for stored in reversed(log.events) if stored.recorded_at.wall_s <= wall_s), 0)
+
+    def snapshot(self, stream: str, *, schema: str | None = None, up_to: int | None = None) -> Snapshot | None:
+        """The newest snapshot of a stream at or below a version, optionally only of one schema."""
+        log = self._open()
+        with log.lock:
+            kept = log.stream(stream).snapshots
+            for version in sorted(kept, reverse=True):
+                if (up_to is None or version <= up_to) and (schema is None or kept[version].schema == schema):
+                    return kept[version]
+        return None
+
+    def cursor(self, consumer: str) -> int | None:
+        """How far a consumer has read, None when it never stored a cursor."""
+        return self._open().cursors.get(consumer)
+
+    def receipt(self, command_id: str) -> Receipt | None:
+        """The remembered reply to a command, if it is still kept."""
+        kept = self._open().receipts.get(command_id)
+        return Receipt(command_id, decode_value(kept[1])) if kept is not None else None
+
+    def attachment(self, key: str) -> Attachment:
+        """The bytes kept under a key.
+
+        Raises:
+            AttachmentNotFound: there are none.
+        """
+        try:
+            return self._open().attachments[key]
+        except KeyError:
+            raise AttachmentNotFound(key) from None
+
+    def attachment_keys(self, prefix: str = "") -> Sequence[str]:
+        """The keys kept, in order."""
+        log = self._open()
+        with log.lock:
+            return tuple(sorted(key for key in log.attachments if key.startswith(prefix)))
+
+    def verify(self) -> Verification:
+        """Decode everything and report what cannot be."""
+        log = self._open()
+        with log.lock:
+            kept, head = log.events[:], log.head
+            streams, attachments = len(log.streams), len(log.attachments)
+            snapshots = sum(len(stream.snapshots) for stream in log.streams.values())
+        problems = []
+        for stored in kept:
+            try:
+                self._decode(stored)
+            except (UnknownEventType, CorruptEvent) as error:
+                problems.append(Problem("decode", stored.position, str(error)))
+        return Verification(len(kept), streams, snapshots, attachments, tuple(problems), head)
+
+    def statistics(self) -> StoreStatistics:
+        """This moment's counts."""
+        log = self._open()
+        with log.lock:
+            return StoreStatistics(log.head, len(log.streams), 0, 0, 0, 0, 0)
+
+    def close(self) -> None:
+        """Refuse further use. Idempotent."""
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> MemoryLog:
+        if self._closed:
+            msg = "this handle was closed"
+            raise StoreClosed(msg)
+        return self.log
+
+    def _read(
+        self, after: int, up_to: int | None, wanted: Callable[[Stored], bool], limit: int | None
+    ) -> Iterator[Record]:
+        left = limit
+        while page := self._page(after):
+            for stored in page:
+                if (up_to is not None and stored.position > up_to) or (left is not None and left <= 0):
+                    return
+                if wanted(stored):
+                    left = None if left is None else left - 1
+                    yield self._record(stored)
+            after = page[-1].position
+
+    def _page(self, after: int) -> list[Stored]:
+        log = self._open()
+        with log.lock:
+            return log.page(after)
+
+    def _read_stream(self, stream: str, after: int, up_to: int | None) -> Iterator[Record]:
+        while True:
+            log = self._open()
+            with log.lock:
+                page = log.stream_page(stream, after)
+            for stored in page:
+                if up_to is not None and stored.version > up_to:
+                    return
+                yield self._record(stored)
+            if not page:
+                return
+            after = page[-1].version
+
+    def _tail(self, after: int, poll_s: float, stop: Callable[[], bool]) -> Iterator[Record]:
+        with waking(self._listeners) as woken:
+            while not stop():
+                woken.clear()
+                for record in self._read(after, None, lambda _stored: True, None):
+                    after = record.position
+                    yield record
+                    if stop():
+                        return
+                woken.wait(poll_s)
+
+    def _decode(self, stored: Stored) -> tuple[object, ...]:
+        event = stored.event
+        return decode_events(stored.position, event.type, event.schema_version, event.data, self._unknown)
+
+    def _record(self, stored: Stored) -> Record:
+        event = stored.event
+        return Record(
+            stored.position,
+            stored.stream,
+            stored.version,
+            event.type,
+            event.schema_version,
+            self._decode(stored),
+            stored.recorded_at,
+            stored.cause,
+            event.command_id,
+            event.correlation_id,
+            event.depth,
+            event.data,
+        )
