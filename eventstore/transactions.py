@@ -7,16 +7,19 @@ next process, so from then on nothing is accepted until ``settle`` has committed
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import threading
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from eventstore.connections import closed_error, primary_code
 from eventstore.errors import AppendFailed, EventStoreError, Fenced, OutcomeUnknown, StorageFull
 from eventstore.forking import abandon_in_children, leak
+from eventstore.rewriting import write_again
 from eventstore.schema import configure_writer, set_synchronous
 
 T = TypeVar("T")
@@ -134,6 +137,9 @@ class Transactions:
             with contextlib.suppress(EventStoreError):  # relaxed data may be lost: that is their class
                 if self._relaxed and self._doubt is None:
                     self._run(lambda connection: None)
+            with contextlib.suppress(EventStoreError):
+                if self._relaxed:
+                    self._rescue_relaxed()
             self._closed = True
             self._connection.close()
 
@@ -198,17 +204,19 @@ class Transactions:
             self._reopen = True
 
     def _rescue_relaxed(self) -> None:
-        """Copy the WAL into the file before anything is built on it.
+        """Write the WAL again before anything is built on it.
 
         After a failed fsync the kernel may call lost pages clean. Relaxed commits among them would never reach the
-        disk, and recovery would stop there: before every later commit, however durable.
+        disk, and recovery would stop there: before every later commit, however durable. Nor may they be copied into
+        the file: a power cut in the middle would leave half of them there, and no WAL to repair it from.
         """
         try:
-            busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.Error as error:
+            log = self._connection.execute("PRAGMA database_list").fetchone()[2]
+            write_again(Path(f"{log}-wal"))
+        except FileNotFoundError:
+            pass
+        except (sqlite3.Error, OSError) as error:
             raise failure(error) from error
-        if busy:
-            raise AppendFailed("somebody reads the log for so long that it cannot be settled")
         self._relaxed = 0
 
     def _check_usable(self) -> None:
@@ -247,6 +255,8 @@ class Transactions:
 
 def failure(error: Exception) -> AppendFailed:
     """The typed form of an error met before any commit was tried."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return StorageFull(str(error))
     if isinstance(error, sqlite3.Error):
         code = primary_code(error)
         if code == sqlite3.SQLITE_FULL:

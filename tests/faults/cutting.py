@@ -8,9 +8,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import attrs
 
+from eventstore import rewriting, transactions
 from eventstore.connections import Connect
 from eventstore.testing import Capture, FaultVFS, PowerCut
 from tests.faults.histories import History
@@ -103,7 +105,14 @@ def record(
 
     if history.from_creation:
         begin()
-    run = program(history, path, connect or vfs.connect, note=note).go()
+
+    def write_again(wal: Path) -> None:  # below the store, but beside SQLite
+        rewriting.write_again(wal)
+        capture.write(str(wal), 0, wal.read_bytes())
+        capture.sync(str(wal))
+
+    with mock.patch.object(transactions, "write_again", write_again):
+        run = program(history, path, connect or vfs.connect, note=note).go()
     vfs.reset()
     return Captured(run, capture, begun[0])
 
