@@ -2,63 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import attrs
 
-from eventstore import attachments
-from eventstore.checksums import chain_anchor, chain_next, record_bytes
+from eventstore.besides import check_besides
+from eventstore.checksums import chain_anchor, record_bytes
 from eventstore.codec import OnUnknown, decode_events
 from eventstore.connections import ReaderPool
 from eventstore.errors import CorruptEvent, CorruptLog, ReadFailed, UnknownEventType
+from eventstore.mark import Mark, read_mark
 from eventstore.records import Problem, Verification
 from eventstore.schema import PAGE_ROWS
-from eventstore.snapshots import is_intact
+from eventstore.trail import Trail
 
 MAX_PROBLEMS = 1000
 """Problems reported at most: a file that is damaged all over need not fill the memory too."""
+SMALLEST_EVENT = 64
+"""Bytes that an event takes at the very least, with its entry in the index."""
+
+Report: TypeAlias = Callable[[str, int | None, str], None]
 
 _EVENTS = (
-    "SELECT e.position, s.name, e.version, t.name, e.schema_version, e.wall_us, e.monotonic_us, b.name, e.cause,"
-    " e.command_id, e.correlation_id, e.depth, e.data, e.chain, e.stream_id"
-    " FROM events AS e LEFT JOIN streams AS s ON s.id = e.stream_id LEFT JOIN types AS t ON t.id = e.type_id"
-    " LEFT JOIN boots AS b ON b.id = e.boot_id WHERE e.position > ? AND e.position <= ? ORDER BY e.position LIMIT ?"
+    "SELECT position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id, cause, command_id,"
+    " correlation_id, depth, data, chain, {checksum} FROM events WHERE position > ? AND position <= ?"
+    " ORDER BY position LIMIT ?"
 )
 
 
-def verify(pool: ReaderPool, *, unknown: OnUnknown) -> Verification:
-    """Check the file, every event, snapshot and attachment.
+def verify(pool: ReaderPool, path: Path, *, unknown: OnUnknown) -> Verification:
+    """Check the file, every event and everything beside the events, and the mark outside the log.
 
-    Types not known here are problems unless placeholders are wanted.
+    Types not known here are problems unless placeholders are wanted. The problems with a position come first, in the
+    order of their positions.
     """
-    return _Check(pool, unknown).run()
+    mark = read_mark(path)  # before the log: what is committed meanwhile is then no loss
+    return _Check(pool, path, unknown, mark).run()
 
 
 @attrs.define
 class _Check:
     pool: ReaderPool
+    path: Path
     unknown: OnUnknown
+    mark: Mark | None
     problems: list[Problem] = attrs.field(factory=list)
+    counts: dict[str, int] = attrs.field(factory=dict)
+    names: dict[str, dict[int, str]] = attrs.field(factory=dict)
     events: int = 0
-    snapshots: int = 0
-    attachments: int = 0
-    streams: int = 0
     versions: dict[int, int] = attrs.field(factory=dict)
+    head: int | None = None
+    """None while it is not known."""
     position: int = 0
-    chain: bytes | None = None
-    """None after a gap, where there is nothing to chain to."""
+    removed: int = 0
+    absent: int = 0
+    """Events that are missing or damaged: a version that is not there may have been that of one of these."""
+    trail: Trail = attrs.field(factory=lambda: Trail(b""))
+    unreadable: tuple[int, str] | None = None
+    """Where positions that cannot be read begin, and why."""
 
     def run(self) -> Verification:
-        for check in (self._check_file, self._check_events, self._check_snapshots, self._check_attachments):
+        for check in (self._check_file, self._check_events, self._check_besides, self._check_mark):
             with self._reporting_damage():
                 check()
-        return Verification(self.events, self.streams, self.snapshots, self.attachments, tuple(self.problems))
+        problems = sorted(self.problems, key=lambda found: (found.position is None, found.position or 0))
+        return Verification(
+            events=self.events,
+            streams=len(self.names.get("streams", ())),
+            snapshots=self.counts.get("snapshots", 0),
+            attachments=self.counts.get("attachments", 0),
+            problems=tuple(problems[:MAX_PROBLEMS]),
+            head=self.position if self.head is None else self.head,
+            marked=None if self.mark is None else self.mark.position,
+        )
 
     def _report(self, what: str, position: int | None, detail: str) -> None:
-        if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(Problem(what, position, detail))
+        self.problems.append(Problem(what, position, detail))
+
+    @property
+    def _enough(self) -> bool:
+        return len(self.problems) >= MAX_PROBLEMS
 
     @contextmanager
     def _reporting_damage(self) -> Iterator[None]:
@@ -66,7 +92,9 @@ class _Check:
         try:
             yield
         except (CorruptLog, ReadFailed) as error:
-            self._report("file", self.position + 1 if self.position else None, str(error))
+            self._report("file", None, str(error))
+
+    # --- the file -------------------------------------------------------------------------------------------------
 
     def _check_file(self) -> None:
         with self.pool.lend() as connection:
@@ -74,85 +102,181 @@ class _Check:
                 if line != "ok":
                     self._report("file", None, line)
 
+    # --- events ---------------------------------------------------------------------------------------------------
+
     def _check_events(self) -> None:
+        for table in ("streams", "types", "boots"):
+            with self._reporting_damage():
+                self._read_names(table)
+        with self._reporting_damage(), self.pool.lend() as connection:
+            self.versions = dict(connection.execute("SELECT id, removed_version FROM streams"))
+        self._begin()
+        bound = self._bound()
         with self.pool.lend() as connection:
-            meta = dict(connection.execute("SELECT key, value FROM meta"))
-            removed = connection.execute("SELECT id, removed_version FROM streams").fetchall()
-            head = connection.execute("SELECT max(position) FROM events").fetchone()[0] or 0
-        self.streams = len(removed)
-        self.versions = dict(removed)
-        self.position = meta.get("removed_position", 0)
-        self.chain = meta.get("removed_chain") or chain_anchor(str(meta.get("log_id")))
+            columns = {row[1] for row in connection.execute("PRAGMA table_info(events)")}
+        sql = _EVENTS.format(checksum="checksum" if "checksum" in columns else "NULL")
         page = PAGE_ROWS
-        while self.position < head:
+        while self.position < bound and not self._enough:
             try:
                 with self.pool.lend() as connection:
-                    rows = connection.execute(_EVENTS, (self.position, head, page)).fetchall()
+                    rows = connection.execute(sql, (self.position, bound, page)).fetchall()
             except (CorruptLog, ReadFailed) as error:
                 if page == 1:
                     self._skip(str(error))
                 page = 1
                 continue
             for row in rows:
-                try:
-                    self._check_event(row)
-                except TypeError:  # SQLite's own checks do not hold for damaged pages
-                    self._skip("a value of a wrong type")
+                self._take(row)
             if len(rows) < page:
-                return
+                break
             page = min(page * 2, PAGE_ROWS)
+        self._end_of_unreadable()
+
+    def _read_names(self, table: str) -> None:
+        with self.pool.lend() as connection:
+            self.names[table] = dict(connection.execute(f"SELECT id, name FROM {table}"))  # noqa: S608 - one of three
+
+    def _begin(self) -> None:
+        """Where the events that are kept begin."""
+        with self.pool.lend() as connection:
+            meta = dict(connection.execute("SELECT key, value FROM meta"))
+        log_id, removed, chain = meta.get("log_id"), meta.get("removed_position"), meta.get("removed_chain")
+        if not isinstance(removed, int) or removed < 0 or (removed == 0) != (chain is None):
+            self._report("meta", None, f"what it says of removed events makes no sense: up to {removed!r}")
+            removed, chain = (removed if isinstance(removed, int) else 0), None
+        self.position = self.removed = removed
+        self.trail = Trail(chain if isinstance(chain, bytes) else chain_anchor(str(log_id)))
+        if self.mark is not None and self.mark.log_id.hex() != log_id:
+            self._report("mark", None, f"it is of the log {self.mark.log_id.hex()}, and this one is {log_id}")
+            self.mark = None
+        self._compare_mark(removed)
+
+    def _bound(self) -> int:
+        """The last position to look at: those that are appended from now on are not this check's business."""
+        try:
+            with self.pool.lend() as connection:
+                last = connection.execute("SELECT max(position) FROM events").fetchone()[0]
+        except (CorruptLog, ReadFailed) as error:
+            self._report("file", None, f"where the log ends cannot be read: {error}")
+            return self.removed + self.path.stat().st_size // SMALLEST_EVENT
+        self.head = max(last or 0, self.removed)
+        return self.head
 
     def _skip(self, why: str) -> None:
-        """Go on after an event that cannot be read."""
+        """Go on after a position that cannot be read."""
         self.position += 1
-        self.chain = None
-        self._report("file", self.position, why)
+        self.absent += 1
+        self.trail.gap()
+        if self.unreadable is None:
+            self.unreadable = self.position, why
 
-    def _check_event(self, row: Any) -> None:
-        position, stream, version, type_name, schema_version = row[:5]
-        *header, data, chain, stream_id = row
+    def _end_of_unreadable(self) -> None:
+        if self.unreadable is not None:
+            first, why = self.unreadable
+            self.unreadable = None
+            if self.head is None:
+                self._report("file", first, f"positions from {first} on cannot be read: {why}")
+            else:
+                self._report("file", first, f"positions {first} to {self.position} cannot be read: {why}")
+
+    def _take(self, row: Any) -> None:
+        """Judge the next event there is."""
+        position = row[0]
+        self._end_of_unreadable()
         self.events += 1
-        if position != self.position + 1:
+        if position != self.position + 1 and not self._was_removed(position):
             self._report("gap", self.position + 1, f"positions {self.position + 1} to {position - 1} are missing")
-            self.chain = None
-        if None in (stream, type_name, row[7]):
-            self._report("file", position, "its stream, type or boot has no name")
-        elif self.chain is not None and chain_next(self.chain, record_bytes(tuple(header), data)) != chain:
-            self._report("chain", position, "the record, or its hash, is not what was written")
-        if version != self.versions.get(stream_id, 0) + 1:
-            expected = self.versions.get(stream_id, 0) + 1
-            self._report("version", position, f"version {version} of stream {stream!r}, expected {expected}")
+            self.absent += position - self.position - 1
+            self.trail.gap()
+        self.position = position
         try:
-            decode_events(position, str(type_name), schema_version, data, self.unknown)
-        except (UnknownEventType, CorruptEvent) as error:
-            self._report("decode", position, str(error))
-        self.position, self.chain, self.versions[stream_id] = position, chain, version
+            self._judge(row)
+        except TypeError as error:  # SQLite's own checks do not hold for damaged pages
+            self._damaged("file", f"a value of a wrong type: {error}", row[-2])
 
-    def _check_snapshots(self) -> None:
-        sql = (
-            "SELECT n.rowid, s.name, n.version, n.schema, n.data, n.checksum FROM snapshots AS n"
-            " LEFT JOIN streams AS s ON s.id = n.stream_id WHERE n.rowid > ? ORDER BY n.rowid LIMIT 1"
+    def _was_removed(self, position: int) -> bool:
+        """Whether retention came between, while this check was reading."""
+        removed = self.removed
+        with self.pool.lend() as connection:
+            meta = dict(connection.execute("SELECT key, value FROM meta"))
+            versions = connection.execute("SELECT id, removed_version FROM streams").fetchall()
+        now = meta.get("removed_position")
+        if not isinstance(now, int) or now <= removed or now != position - 1:
+            return False
+        self.removed = now
+        self.trail = Trail(meta["removed_chain"])
+        self.versions.update({stream: max(version, self.versions.get(stream, 0)) for stream, version in versions})
+        return True
+
+    def _judge(self, row: Any) -> None:
+        (
+            position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id,
+            cause, command_id, correlation_id, depth, data, chain, checksum,
+        ) = row  # fmt: skip
+        stream, kind, boot = (
+            self._name(table, number)
+            for table, number in (("streams", stream_id), ("types", type_id), ("boots", boot_id))
         )
-        for row in self._one_by_one(sql):
-            _, stream, version, schema, data, checksum = row
-            self.snapshots += 1
-            if stream is None or not is_intact(stream, version, schema, data, checksum):
-                self._report("snapshot", None, f"snapshot of {stream!r} at version {version} is damaged")
+        if stream is None or kind is None or boot is None:
+            self._damaged("file", "its stream, type or boot has no name", chain)
+            return
+        header = (
+            position, stream, version, kind, schema_version, wall_us, monotonic_us, boot,
+            cause, command_id, correlation_id, depth,
+        )  # fmt: skip
+        problem, right = self.trail.judge(record_bytes(header, data), chain, checksum)
+        if problem == "checksum":
+            self._report("checksum", position, "the record is not what was written")
+        elif problem == "chain":
+            self._report(
+                "chain", position, "the record does not fit the one before: it, or a hash, is not what was written"
+            )
+        if not right:
+            self.absent += 1
+        else:
+            self._check_version(position, stream_id, stream, version)
+            try:
+                decode_events(position, kind, schema_version, data, self.unknown)
+            except (UnknownEventType, CorruptEvent) as error:
+                self._report("decode", position, str(error))
+        self._compare_mark(position)
 
-    def _check_attachments(self) -> None:
-        sql = "SELECT id, key, data, checksum FROM attachments WHERE id > ? ORDER BY id LIMIT 1"
-        for _, key, data, checksum in self._one_by_one(sql):
-            self.attachments += 1
-            if not attachments.is_intact(key, data, checksum):
-                self._report("attachment", None, f"attachment {key!r} is damaged")
+    def _damaged(self, what: str, why: str, chain: object) -> None:
+        self._report(what, self.position, why)
+        self.absent += 1
+        self.trail.unreadable(chain)
 
-    def _one_by_one(self, sql: str) -> Iterator[Any]:
-        """Rows that may be large, one short transaction each."""
-        after = 0
-        while True:
-            with self.pool.lend() as connection:
-                row: Any = connection.execute(sql, (after,)).fetchone()
-            if row is None:
-                return
-            after = row[0]
-            yield row
+    def _name(self, table: str, number: int) -> str | None:
+        names = self.names.setdefault(table, {})
+        if number not in names:
+            try:
+                self._read_names(table)  # it may be newer than what was read
+            except (CorruptLog, ReadFailed):
+                return None
+        return self.names[table].get(number)
+
+    def _check_version(self, position: int, stream_id: int, stream: str, version: int) -> None:
+        expected = self.versions.get(stream_id, 0) + 1
+        self.versions[stream_id] = version
+        if expected <= version <= expected + self.absent:
+            self.absent -= version - expected
+            return
+        self._report("version", position, f"version {version} of stream {stream!r}, expected {expected}")
+
+    # --- beside the events, and outside the log -------------------------------------------------------------------
+
+    def _check_besides(self) -> None:
+        check_besides(self.pool, self._report, self.counts)
+
+    def _compare_mark(self, position: int) -> None:
+        """Whether the log still says at the marked position what it said when it was acknowledged."""
+        if self.mark is None or self.mark.position != position or self.trail.may_be(self.mark.chain):
+            return
+        self._report("mark", position, "the log went on differently from what was acknowledged up to here")
+
+    def _check_mark(self) -> None:
+        if self.mark is None or self.head is None or self.mark.position <= self.head:
+            return
+        marked = self.mark.position
+        missing = f"the log ends at position {self.head}, but position {marked} was acknowledged: its tail is missing"
+        self._report("tail", self.head + 1, missing)

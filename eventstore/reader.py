@@ -204,7 +204,7 @@ class SqliteReader:
 
     def verify(self) -> Verification:
         """Read everything and report what is wrong: gaps, checksums, the hash chain, what cannot be decoded."""
-        return verify(self._pool, unknown=self._unknown)
+        return verify(self._pool, self.path, unknown=self._unknown)
 
     def statistics(self) -> StoreStatistics:
         """This moment's counts."""

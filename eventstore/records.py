@@ -243,8 +243,8 @@ class Problem:
     """One thing that ``verify`` found wrong."""
 
     what: str
-    """Stable code: ``gap``, ``checksum``, ``chain``, ``decode``, ``version``, ``snapshot``, ``attachment``, ``tail``,
-    ``mark``, ``file``."""
+    """Stable code: ``gap``, ``checksum``, ``chain``, ``decode``, ``version``, ``snapshot``, ``attachment``, ``cursor``,
+    ``receipt``, ``append``, ``stream``, ``meta``, ``tail``, ``mark``, ``file``."""
     position: int | None
     detail: str
 

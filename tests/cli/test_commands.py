@@ -408,4 +408,4 @@ def test_verify_of_a_planted_change(lrm: Lrm, life: Lived) -> None:
     assert "cause at #17: #17 names #17 as its cause, which is not before it" in done.out
     assert done.out.splitlines()[-1].endswith(" problems")
     document = lrm("verify", life.path, "--json").document
-    assert (False, {"chain", "cause"}) == (document["ok"], {problem["what"] for problem in document["problems"]})
+    assert (False, {"checksum", "cause"}) == (document["ok"], {problem["what"] for problem in document["problems"]})

@@ -174,20 +174,20 @@ def test_any_sqlite_tool_can_read_the_views(path: Path, raw: Callable[..., list[
 @pytest.mark.parametrize(
     ("damage", "what", "position"),
     [
-        ('UPDATE events SET data = CAST(\'{"n":9,"note":""}\' AS BLOB) WHERE position = 5', "chain", 5),
-        ("UPDATE events SET cause = NULL WHERE position = 5", "chain", 5),
-        ("UPDATE events SET wall_us = wall_us + 1 WHERE position = 6", "chain", 6),
-        ("UPDATE events SET command_id = 'x' WHERE position = 1", "chain", 1),
+        ('UPDATE events SET data = CAST(\'{"n":9,"note":""}\' AS BLOB) WHERE position = 5', "checksum", 5),
+        ("UPDATE events SET cause = NULL WHERE position = 5", "checksum", 5),
+        ("UPDATE events SET wall_us = wall_us + 1 WHERE position = 6", "checksum", 6),
+        ("UPDATE events SET command_id = 'x' WHERE position = 1", "checksum", 1),
         ("UPDATE events SET chain = zeroblob(16) WHERE position = 3", "chain", 3),
-        ("UPDATE streams SET name = 'c' WHERE name = 'b'", "chain", 2),
-        ("UPDATE types SET name = 'sample.measure' WHERE name = 'sample.measured'", "chain", 2),
-        ("UPDATE boots SET name = 'boot-2'", "chain", 1),
+        ("UPDATE streams SET name = 'c' WHERE name = 'b'", "checksum", 2),
+        ("UPDATE types SET name = 'sample.measure' WHERE name = 'sample.measured'", "checksum", 2),
+        ("UPDATE boots SET name = 'boot-2'", "checksum", 1),
         ("UPDATE meta SET value = 'other' WHERE key = 'log_id'", "chain", 1),
-        ("UPDATE events SET data = CAST('{' AS BLOB) WHERE position = 7", "decode", 7),
-        ("UPDATE events SET schema_version = 2 WHERE position = 7", "decode", 7),
+        ("UPDATE events SET data = CAST('{' AS BLOB) WHERE position = 7", "checksum", 7),
+        ("UPDATE events SET schema_version = 2 WHERE position = 7", "checksum", 7),
         ("DELETE FROM events WHERE position = 4", "gap", 4),
         ("DELETE FROM events WHERE position = 1", "gap", 1),
-        ("UPDATE events SET version = 9 WHERE position = 8", "version", 8),
+        ("UPDATE events SET version = 9 WHERE position = 8", "checksum", 8),
         ("DELETE FROM types", "file", 1),
         ("UPDATE snapshots SET data = x'00' WHERE version = 4", "snapshot", None),
         ("UPDATE snapshots SET schema = 'a/2' WHERE version = 4", "snapshot", None),
@@ -215,7 +215,7 @@ def test_unknown_types_are_a_problem_unless_placeholders_are_wanted(path: Path, 
     fill(path)
     raw("UPDATE events SET type_id = 77 WHERE position = 10")
     raw("INSERT INTO types VALUES (77, 'users.own')")
-    for unknown, expected in (("raise", {"chain", "decode"}), ("placeholder", {"chain"})):
+    for unknown, expected in (("raise", {"checksum"}), ("placeholder", {"checksum"})):
         with open_reader(path, unknown=unknown) as reader:  # type: ignore[arg-type]  # a plain str
             assert expected == {problem.what for problem in reader.verify().problems}
 

@@ -140,10 +140,10 @@ def _damage(sql: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("damage", "found"),
     [
-        ("UPDATE events SET cause = 19 WHERE position = 17", {("chain", 17), ("cause", 17)}),
-        ("UPDATE events SET cause = 17 WHERE position = 17", {("chain", 17), ("cause", 17)}),
-        ("UPDATE events SET data = x'7b7d' WHERE position = 17", {("chain", 17), ("decode", 17)}),
-        ("DELETE FROM events WHERE position = 18", {("gap", 18), ("version", 19)}),
+        ("UPDATE events SET cause = 19 WHERE position = 17", {("checksum", 17), ("cause", 17)}),
+        ("UPDATE events SET cause = 17 WHERE position = 17", {("checksum", 17), ("cause", 17)}),
+        ("UPDATE events SET data = x'7b7d' WHERE position = 17", {("checksum", 17)}),
+        ("DELETE FROM events WHERE position = 18", {("gap", 18)}),
         ("UPDATE attachments SET data = x'00'", {("attachment", None), ("checkpoint", None)}),
     ],
 )

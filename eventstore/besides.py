@@ -1,0 +1,81 @@
+"""Checks what a log keeps beside its events: snapshots, attachments, cursors, and the replies it remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from eventstore import attachments, snapshots
+from eventstore.codec import decode_value
+from eventstore.connections import ReaderPool
+from eventstore.errors import CorruptLog, ReadFailed
+
+Report: TypeAlias = Callable[[str, int | None, str], None]
+"""Takes a stable code, a position or None, and what is wrong."""
+
+_HEAD = "coalesce((SELECT max(position) FROM events), (SELECT value FROM meta WHERE key = 'removed_position'))"
+_SNAPSHOTS = (
+    "SELECT n.rowid, s.name, n.version, n.schema, n.data, n.checksum,"
+    " coalesce((SELECT max(version) FROM events WHERE stream_id = n.stream_id), s.removed_version)"
+    " FROM snapshots AS n LEFT JOIN streams AS s ON s.id = n.stream_id WHERE n.rowid > ? ORDER BY n.rowid LIMIT 1"
+)
+_ATTACHMENTS = "SELECT id, key, data, checksum, size FROM attachments WHERE id > ? ORDER BY id LIMIT 1"
+_RECEIPTS = "SELECT id, command_id, reply FROM receipts WHERE id > ? ORDER BY id LIMIT 1000"
+
+
+def check_besides(pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
+    """Report what is wrong beside the events, and count what is there, by table."""
+    for what, check in (
+        ("snapshot", _check_snapshots),
+        ("attachment", _check_attachments),
+        ("cursor", _check_cursors),
+        ("receipt", _check_receipts),
+    ):
+        try:
+            check(pool, report, counts)
+        except (CorruptLog, ReadFailed, TypeError) as error:
+            report("file", None, f"not every {what} can be read: {error}")
+
+
+def _rows(pool: ReaderPool, sql: str, table: str, counts: dict[str, int]) -> Iterator[Any]:
+    """Rows in the order of their first column, one short transaction for each page."""
+    after = 0
+    while True:
+        with pool.lend() as connection:
+            rows: list[Any] = connection.execute(sql, (after,)).fetchall()
+        if not rows:
+            return
+        counts[table] = counts.get(table, 0) + len(rows)
+        yield from rows
+        after = rows[-1][0]
+
+
+def _check_snapshots(pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
+    for _, stream, version, schema, data, checksum, head in _rows(pool, _SNAPSHOTS, "snapshots", counts):
+        if stream is None or not snapshots.is_intact(stream, version, schema, data, checksum):
+            report("snapshot", None, f"snapshot of {stream!r} at version {version} is damaged")
+        elif version > head:
+            report("snapshot", None, f"snapshot of {stream!r} at version {version}, and its stream ends at {head}")
+
+
+def _check_attachments(pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
+    for _, key, data, checksum, size in _rows(pool, _ATTACHMENTS, "attachments", counts):
+        if not attachments.is_intact(key, data, checksum) or size != len(data):
+            report("attachment", None, f"attachment {key!r} is damaged")
+
+
+def _check_cursors(pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
+    with pool.lend() as connection:
+        rows = connection.execute(f"SELECT consumer, position, {_HEAD} FROM cursors").fetchall()  # noqa: S608 - constant
+    counts["cursors"] = len(rows)
+    for consumer, position, head in rows:
+        if not 0 <= position <= head:
+            report("cursor", None, f"the cursor of {consumer!r} is at position {position}, and the log ends at {head}")
+
+
+def _check_receipts(pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
+    for _, command_id, reply in _rows(pool, _RECEIPTS, "receipts", counts):
+        try:
+            decode_value(reply)
+        except (ValueError, TypeError) as error:
+            report("receipt", None, f"the reply to command {command_id!r} cannot be decoded: {error}")
