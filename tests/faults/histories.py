@@ -131,7 +131,7 @@ def batches(seed: int, steps: int = 14) -> History:
         if chance.random() < 0.3:
             writes.append(StreamWrite("b/2", (NewEvent(large),)))
         chance.shuffle(writes)
-        made.append(Step(batch=Batch(tuple(writes), (Cursor("consumer", n),))))
+        made.append(Step(batch=Batch(tuple(writes), (Cursor("consumer", n // 2),))))
     return History("batches", tuple(made), chance.randint(5, 20))
 
 
@@ -146,7 +146,7 @@ def extras(seed: int, steps: int = 14) -> History:
         )
         batch = Batch(
             (StreamWrite("a", _events(chance, n, 1)),),
-            (Cursor("one", n), Cursor(f"many-{n % 3}", n)),
+            (Cursor("one", n // 2), Cursor(f"many-{n % 3}", n // 3)),  # never past the end, were a step missing
             (Receipt(f"command-{n}", {"step": n}),),
             (Snapshot("a", n, "a/1", bytes([n]) * chance.choice((20, 3000))),) if chance.random() < 0.6 else (),
             attached if chance.random() < 0.5 else (),

@@ -14,6 +14,7 @@ import pytest
 
 from eventstore.connections import Connect
 from eventstore.testing import FaultVFS
+from eventstore.transactions import Transactions
 from tests.faults.careless import careless
 from tests.faults.cutting import Counts, explore, memory_directory, record
 from tests.faults.histories import History, batches, creation, extras, relaxed, reopening, singles
@@ -66,6 +67,7 @@ class Sweep:
         if "sync-failed" not in kinds:
             return False
         self.sites += 1
+        self.counts.problems += [f"the program gave up: {captured.run.gave_up}"] if captured.run.gave_up else []
         self.unknown += sum(told in ("in", "out", "unknown") for told in captured.run.told.values())
         captured = attrs.evolve(captured, first=kinds.index("sync-failed"))
         for number, survive in enumerate(self.survive):
@@ -88,7 +90,7 @@ def test_a_sync_that_fails_loses_nothing_that_is_acknowledged(vfs: FaultVFS, rel
         histories = [singles(1), batches(1, 8), extras(1, 8), relaxed(1), reopening(1), creation(1)]
     else:
         sweep = Sweep(vfs, SURVIVE, step=3, share=0.3, samples=2)
-        histories = [singles(1, 12), batches(1, 5), reopening(1, 6), creation(1)]
+        histories = [singles(1, 12), batches(1, 5), relaxed(1, 8), reopening(1, 6), creation(1)]
     for history in histories:
         sweep.run(history)
     print(f"failing fsync: {sweep.sites} sites, {sweep.unknown} outcomes unknown, {sweep.counts}")
@@ -111,3 +113,19 @@ def test_the_sweep_catches_a_program_that_takes_unknown_for_done(vfs: FaultVFS) 
     sweep.run(singles(1))
     print(sweep.counts)
     assert any("is lost" in problem for problem in sweep.counts.problems)
+
+
+def test_the_sweep_catches_a_store_that_copies_what_was_forgotten(
+    vfs: FaultVFS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The planted bug: to rescue relaxed commits, the WAL is copied into the file while the disk does not have it."""
+
+    def checkpoint(transactions: Transactions) -> None:
+        transactions._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        transactions._relaxed = 0
+
+    monkeypatch.setattr(Transactions, "_rescue_relaxed", checkpoint)
+    sweep = Sweep(vfs, SURVIVE)
+    sweep.run(relaxed(1, 8))
+    print(sweep.counts)
+    assert any("database main" in problem for problem in sweep.counts.problems)

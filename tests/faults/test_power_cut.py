@@ -42,7 +42,8 @@ def campaign(wanted: int, first_seed: int) -> Counts:
     with FaultVFS() as vfs:
         while counts.states < wanted and not counts.problems:
             for make in WORKLOADS.values():
-                cut_power(counts, vfs, make(seed), seed=seed, samples=24, reader_every=25, owner_every=100)
+                run = cut_power(counts, vfs, make(seed), seed=seed, samples=24, reader_every=25, owner_every=100)
+                counts.problems += [f"the program gave up: {run.gave_up}"] if run.gave_up else []
             seed += PROCESSES
     return counts
 
