@@ -230,7 +230,7 @@ def test_rule_14_planted_a_command_that_fails_unwrapped_is_caught(
 
 def test_rule_14_planted_an_append_that_is_half_done_is_caught(tmp_path: Path) -> None:
     """A store that stores what came before the bad part is seen by what stands in the log."""
-    with pytest.raises(AssertionError, match="not there any more"), written(tmp_path) as path:
+    with pytest.raises(AssertionError, match="its tail is missing"), written(tmp_path) as path:
         with sqlite3.connect(path) as log:
             tables = [row[0] for row in log.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")]
             for trigger in tables:
