@@ -36,7 +36,7 @@ _decode_any = msgspec.json.Decoder().decode
 _plans: dict[type, _Plan] = {}
 _state_plans: dict[type, _Plan] = {}
 _decoders: dict[type, Callable[[bytes], Any]] = {}
-_facts: dict[type, Facts] = {}
+_read: dict[type, tuple[Facts, Shape | None]] = {}
 
 
 def _nobody_knows(value: object, data: bytes) -> bool:
@@ -88,8 +88,10 @@ def decode_events(
     if kind is not None and kind.version == schema_version:
         try:
             event = (_decoders.get(kind.cls) or _decoder(type_name, kind.cls))(data)
-            facts = _facts.get(kind.cls) or _facts_of(kind.cls)
+            facts, shape = _read.get(kind.cls) or _look_at(kind.cls)
             beyond = beyond_limits(data, integers=facts.integers, unbounded=facts.unbounded)
+            if facts.decimals and shape is not None:
+                shape(event)
         except MemoryError:
             raise
         except Exception as error:
@@ -222,15 +224,14 @@ def _decoder(name: str, cls: type) -> Callable[[bytes], Any]:
     return decode
 
 
-def _facts_of(cls: type) -> Facts:
+def _look_at(cls: type) -> tuple[Facts, Shape | None]:
     """What to look for in stored data of a class; of one that could not be stored, everything."""
     facts = Facts()
     try:
-        shape_of(cls, facts)
+        _read[cls] = facts, shape_of(cls, facts)
     except Unstorable:
-        facts = Facts(integers=True, unbounded=True)
-    _facts[cls] = facts
-    return facts
+        _read[cls] = Facts(integers=True, unbounded=True), None
+    return _read[cls]
 
 
 def _exactness(shape: Shape | None, facts: Facts) -> _Faithful:

@@ -19,7 +19,7 @@ _LONG_NUMBER = b"0" * 19  # the shortest run of digits that may exceed 64 bits
 _decode_any = msgspec.json.Decoder().decode
 
 
-def beyond_limits(data: bytes, *, integers: bool = True, unbounded: bool = True) -> str:
+def beyond_limits(data: bytes, *, integers: bool = True, unbounded: bool = True, levels: int = MAX_DEPTH) -> str:
     """Why JSON holds an integer beyond 64 bits or is nested too deep; empty when it is not so.
 
     The looks at the bytes are quick and only say where a closer one is needed: text may hold digits and brackets too.
@@ -28,21 +28,22 @@ def beyond_limits(data: bytes, *, integers: bool = True, unbounded: bool = True)
         data: JSON.
         integers: whether it may hold integers.
         unbounded: whether it may be nested deeper than is known beforehand.
+        levels: how deep it may be nested.
     """
     long = integers and data.translate(_TO_ZEROS).find(_LONG_NUMBER) >= 0
-    deep = unbounded and data.count(b"[") + data.count(b"{") > MAX_DEPTH
-    return _look(_decode_any(data)) if long or deep else ""
+    deep = unbounded and data.count(b"[") + data.count(b"{") > levels
+    return _look(_decode_any(data), levels) if long or deep else ""
 
 
-def _look(value: Any) -> str:
+def _look(value: Any, levels: int) -> str:
     level: list[Any] = [value]
-    for depth in range(MAX_DEPTH + 1):
+    for depth in range(levels + 1):
         if any(isinstance(one, int) and not INT_MIN <= one <= INT_MAX for one in level):
             return "an integer beyond 64 bits"
         holders = [one for one in level if isinstance(one, dict | list)]
         if not holders:
             break
-        if depth == MAX_DEPTH:
+        if depth == levels:
             return f"nested more than {MAX_DEPTH} levels deep"
         level = [inner for one in holders for inner in (one.values() if isinstance(one, dict) else one)]
     return ""

@@ -73,7 +73,7 @@ def _why(hint: Any, value: Any) -> str:
             value, back = shape(value), shape(back)
         if written(back) != written(value):
             return f"{value!r:.80} would come back as {back!r:.80}"
-        return beyond_limits(data)
+        return beyond_limits(data, levels=MAX_DEPTH - 1)  # the event around it is a level too
     except Unstorable as error:
         return error.reason
     except Exception as error:  # noqa: BLE001 - validators of the class may raise anything

@@ -17,7 +17,7 @@ import operator
 import types
 import typing
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, TypeVar
 
 import attrs
@@ -31,10 +31,7 @@ PLAIN: Shape | None = None
 
 _VERSION = 2  # of marshal: binary floats, and no references, which would tell equal values apart by identity
 _SCALARS = frozenset((bool, int, float, str, types.NoneType))
-_BY_REPR = (
-    *(dt.datetime, dt.date, dt.time, dt.timedelta),
-    *(decimal.Decimal, uuid.UUID),
-)
+_BY_REPR = (dt.datetime, dt.date, dt.time, dt.timedelta, uuid.UUID)
 _LISTS = frozenset(
     (
         *(list, collections.abc.Sequence, collections.abc.MutableSequence),
@@ -75,6 +72,8 @@ class Facts:
     """It may hold integers, so long ones must be looked for."""
     unbounded: bool = False
     """Its values may be nested without end: it holds ``Any``, or itself."""
+    decimals: bool = False
+    """It may hold decimals, of which those that are not finite are text to a decoder."""
     loose: bool = False
     """Its instances may carry more than their fields, which an encoder would write too."""
 
@@ -157,6 +156,7 @@ class _Maker:
         if origin in _DICTS:
             keys = self.make(arguments[0], path, variables) if arguments else PLAIN
             return _dict_of(keys, self._inner(arguments, 1, path, variables))
+        self.facts.decimals |= origin is decimal.Decimal
         return _leaf(origin, hint, path)
 
     def _inner(self, arguments: tuple[Any, ...], index: int, path: str, variables: dict[Any, Any]) -> Shape | None:
@@ -170,11 +170,13 @@ class _Maker:
         return PLAIN if not any(shapes) else _record_of(shapes)
 
     def _union(self, hints: list[Any], path: str, variables: dict[Any, Any]) -> Shape | None:
-        shapes = {_class_of(one): self.make(one, path, variables) for one in hints}
+        shapes = {cls: self.make(one, path, variables) for one in hints for cls in _classes_of(one)}
         if not any(shapes.values()):
             return PLAIN
 
         def union(value: Any) -> object:
+            if type(value) not in shapes and Any not in shapes:
+                raise Unlike(f"{value!r:.80} is a {type(value).__qualname__}, which is not declared")
             shape = shapes.get(type(value))
             return value if shape is None else shape(value)
 
@@ -241,14 +243,16 @@ def _bare(hint: Any, variables: dict[Any, Any]) -> Any:
     return types.NoneType if hint is None else hint
 
 
-def _class_of(hint: Any) -> Any:
-    """The type that values declared as ``hint`` have when they are read."""
+def _classes_of(hint: Any) -> Iterable[Any]:
+    """The types that values declared as ``hint`` have when they are read."""
     origin = typing.get_origin(hint) or hint
+    if origin is typing.Literal:
+        return [type(one) for one in typing.get_args(hint)]
     if origin in _LISTS:
-        return list
+        return [list]
     if origin in _DICTS:
-        return dict
-    return _SETS.get(origin, origin)
+        return [dict]
+    return [_SETS.get(origin, origin)]
 
 
 def _leaf(origin: Any, hint: Any, path: str) -> Shape:
@@ -258,7 +262,15 @@ def _leaf(origin: Any, hint: Any, path: str) -> Shape:
         return _checked(origin, bytes)
     if origin in _BY_REPR:
         return _checked(origin, repr)
+    if origin is decimal.Decimal:
+        return _checked(origin, _decimal)
     raise Unstorable(path, f"{_name(hint)} is not a type that can be stored")
+
+
+def _decimal(value: decimal.Decimal) -> str:
+    if not value.is_finite():
+        raise Unlike(f"{value!r} is not a finite number")
+    return repr(value)
 
 
 def _name(hint: Any) -> str:
