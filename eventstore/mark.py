@@ -8,6 +8,7 @@ never before: it may be behind the log, so it can prove a loss and cannot invent
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import struct
 from pathlib import Path
@@ -25,6 +26,7 @@ SYNC_EVERY = 256
 _MAGIC = b"LRMM"
 _BODY = struct.Struct(f"<4sxxxxQ{HASH_SIZE}s16s")
 _CHECKSUM = struct.Struct("<I")
+_SLOT_USED = _BODY.size + _CHECKSUM.size
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
@@ -51,54 +53,71 @@ def read_mark(log: Path) -> Mark | None:
 
 
 class MarkFile:
-    """The owner's end of a mark. Best effort: a mark that could not be written is an older mark."""
+    """The owner's end of a mark. Best effort: a mark that could not be written is an older mark.
+
+    The file is mapped into memory: noting a position is no system call, and outlives the process all the same.
+    """
 
     def __init__(self, log: Path, log_id: str) -> None:
         self._log_id = bytes.fromhex(log_id)
         self._slot = 0
         self._unsynced = 0
-        self._descriptor: int | None = None
-        with contextlib.suppress(OSError):
-            self._descriptor = os.open(mark_path(log), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._map: mmap.mmap | None = None
+        with contextlib.suppress(OSError, ValueError):
+            self._map = _map(mark_path(log))
 
     def write(self, position: int, chain: bytes) -> None:
         """Note that everything up to a position was acknowledged."""
-        if self._descriptor is None:
+        mapped = self._map
+        if mapped is None:
             return
         body = _BODY.pack(_MAGIC, position, chain, self._log_id)
-        self._slot ^= SLOT_BYTES
-        with contextlib.suppress(OSError):
-            os.pwrite(self._descriptor, body + _CHECKSUM.pack(crc32(body)), self._slot)
-            self._unsynced += 1
-            if self._unsynced >= SYNC_EVERY:
-                self._sync()
+        self._slot = slot = self._slot ^ SLOT_BYTES
+        mapped[slot : slot + _SLOT_USED] = body + crc32(body).to_bytes(4, "little")
+        self._unsynced += 1
+        if self._unsynced >= SYNC_EVERY:
+            self._sync()
 
     def restart(self, position: int, chain: bytes) -> None:
         """Forget what was noted before: both slots say the same from now on."""
         self.write(position, chain)
         self.write(position, chain)
-        with contextlib.suppress(OSError):
-            self._sync()
+        self._sync()
 
     def close(self) -> None:
         """Let the disk have the last mark. Idempotent."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            with contextlib.suppress(OSError):
-                if self._unsynced:
-                    os.fsync(descriptor)
-            os.close(descriptor)
+        if self._map is not None:
+            if self._unsynced:
+                self._sync()
+            mapped, self._map = self._map, None
+            mapped.close()
+
+    def abandon(self) -> None:
+        """Forget it without a word to the disk: in a forked child it is still the parent's."""
+        self._map = None
 
     def _sync(self) -> None:
-        if self._descriptor is not None:
-            os.fsync(self._descriptor)
+        if self._map is not None:
             self._unsynced = 0
+            with contextlib.suppress(OSError):
+                self._map.flush()
+
+
+def _map(path: Path) -> mmap.mmap:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        missing = 2 * SLOT_BYTES - os.fstat(descriptor).st_size
+        if missing > 0:  # blocks of its own, or a full disk would be met by a signal
+            os.pwrite(descriptor, bytes(missing), 2 * SLOT_BYTES - missing)
+        return mmap.mmap(descriptor, 2 * SLOT_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _decode(slot: bytes) -> Mark | None:
-    if len(slot) < _BODY.size + _CHECKSUM.size:
+    if len(slot) < _SLOT_USED:
         return None
-    body, checksum = slot[: _BODY.size], slot[_BODY.size : _BODY.size + _CHECKSUM.size]
+    body, checksum = slot[: _BODY.size], slot[_BODY.size : _SLOT_USED]
     magic, position, chain, log_id = _BODY.unpack(body)
     if magic != _MAGIC or _CHECKSUM.unpack(checksum)[0] != crc32(body):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -30,6 +31,10 @@ class PreparedEvent(NamedTuple):
     depth: int
 
 
+_as_event = partial(tuple.__new__, PreparedEvent)
+"""As ``PreparedEvent._make``, in a third of its time: once per event stored."""
+
+
 class PreparedWrite(NamedTuple):
     """A stream write, ready to be stored."""
 
@@ -51,15 +56,14 @@ class PreparedBatch(NamedTuple):
     attachments: tuple[Attachment, ...]
     discard: tuple[str, ...]
     durability: Durability
-    types: frozenset[str]
+    types: set[str]
     idempotency_key: str | None
     digest: bytes
     """Tells batches with one idempotency key apart; empty without a key."""
-
-    @property
-    def weight(self) -> int:
-        """How much of a transaction it takes: one for itself and one for each event."""
-        return 1 + sum(len(write.events) for write in self.writes)
+    weight: int
+    """How much of a transaction it takes: one for itself and one for each event."""
+    more: bool
+    """Whether there is more in it than events."""
 
 
 def prepare(batch: Batch) -> PreparedBatch:
@@ -83,6 +87,12 @@ def prepare(batch: Batch) -> PreparedBatch:
     for key in batch.discard:
         check_name("key", key)
     writes = [_prepare_write(write) for write in batch.writes]
+    weight = 1
+    types = set()
+    for prepared in writes:
+        weight += len(prepared.events)
+        for event in prepared.events:
+            types.add(event[0])
     receipts = []
     for receipt in batch.receipts:
         check_name("command_id", receipt.command_id)
@@ -91,7 +101,7 @@ def prepare(batch: Batch) -> PreparedBatch:
     if batch.idempotency_key is not None:
         check_name("idempotency_key", batch.idempotency_key)
         digest = _digest(writes, batch)
-    return PreparedBatch(
+    fields = (
         writes,
         batch.cursors,
         receipts,
@@ -99,10 +109,13 @@ def prepare(batch: Batch) -> PreparedBatch:
         batch.attachments,
         batch.discard,
         batch.durability,
-        frozenset([event[0] for write in writes for event in write.events]),
+        types,
         batch.idempotency_key,
         digest,
+        weight,
+        bool(receipts or batch.cursors or batch.snapshots or batch.attachments or batch.discard or digest),
     )
+    return tuple.__new__(PreparedBatch, fields)
 
 
 def _digest(writes: list[PreparedWrite], batch: Batch) -> bytes:
@@ -119,6 +132,8 @@ def check_name(field: str, name: object) -> None:
     Raises:
         BadRequest: it is empty, no text, holds NUL, or a lone surrogate.
     """
+    if type(name) is str and name and name.isascii() and "\0" not in name:
+        return
     if not isinstance(name, str) or not name:
         raise BadRequest(field, name, "it must be text, and not empty")
     if "\0" in name:
@@ -138,24 +153,24 @@ def _prepare_write(write: StreamWrite) -> PreparedWrite:
         kind, data = encode_event(new.event)
         cause, command_id, correlation_id, depth = new.cause, new.command_id, new.correlation_id, new.depth
         if command_id is not checked_command:  # those of one decision share theirs
-            if command_id is not None:
+            if command_id is not None and not (type(command_id) is str and command_id.isascii()):
                 _check_text("command_id", command_id)
             checked_command = command_id
         if correlation_id is not checked_correlation:
-            _check_text("correlation_id", correlation_id)
+            if not (type(correlation_id) is str and correlation_id.isascii()):
+                _check_text("correlation_id", correlation_id)
             checked_correlation = correlation_id
         if cause is not None:
             _check_number("cause", cause)
             if not new.after_previous:
                 causes.append((len(events), cause))
-        if depth != 0:
+        if depth != 0 or type(depth) is not int:
             _check_number("depth", depth)
-        events.append(
-            PreparedEvent(kind.name, kind.version, data, cause, new.after_previous, command_id, correlation_id, depth)
-        )
+        fields = kind.name, kind.version, data, cause, new.after_previous, command_id, correlation_id, depth
+        events.append(_as_event(fields))
     if events and events[0].after_previous:
         raise BadRequest("after_previous", True, "there is no event before the first one of a write")
-    return PreparedWrite(write.stream, write.expected_version, write.epoch, events, causes)
+    return tuple.__new__(PreparedWrite, (write.stream, write.expected_version, write.epoch, events, causes))
 
 
 def _check_number(field: str, value: object) -> None:

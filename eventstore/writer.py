@@ -129,7 +129,7 @@ class Writer:
         """Tell the listeners of what was committed, once for all of it."""
         if not self._listeners:
             return
-        types = frozenset[str]().union(*(entry.item.types for entry in entries if entry.result is not None))
+        types = frozenset[str]().union(*[entry.item.types for entry in entries if entry.result is not None])
         if types:
             head = max(entry.result.last_position for entry in entries if entry.result is not None)
             self._listeners.notify(head, types)

@@ -56,14 +56,16 @@ class Ends:
         self.chain = b""
         self.streams: dict[str, tuple[int, int, int]] = {}
         """Id, epoch and version by name."""
-        self.numbers: dict[tuple[str, str], int] = {}
-        """Ids of types and boots."""
+        self.types: dict[str, int] = {}
+        self.boots: dict[str, int] = {}
+        """Ids by name."""
 
     def forget(self) -> None:
         """Know nothing any more."""
         self.position = None
         self.streams.clear()
-        self.numbers.clear()
+        self.types.clear()
+        self.boots.clear()
 
 
 class BatchWriter:
@@ -94,9 +96,13 @@ class BatchWriter:
         first = ends.position
         wall_us = round(instant.wall_s * 1e6)
         stamp = (wall_us, round(instant.monotonic_s * 1e6), instant.boot_id)
-        versions = {write.stream: self._write_events(connection, write, stamp) for write in batch.writes}
-        appended = Appended(min(first + 1, ends.position), ends.position, versions)
-        self._write_rest(connection, batch, wall_us, appended)
+        versions = {}
+        for write in batch.writes:
+            versions[write.stream] = self._write_events(connection, write, stamp)
+        position = ends.position
+        appended = Appended(first + 1 if position > first else position, position, versions)
+        if batch.more:
+            self._write_rest(connection, batch, wall_us, appended)
         return appended
 
     def stream(self, connection: sqlite3.Connection, name: str) -> tuple[int, int, int]:
@@ -172,12 +178,13 @@ class BatchWriter:
         position, chain = ends.position, ends.chain
         assert position is not None
         wall_us, monotonic_us, boot = stamp
-        boot_id = self._number(connection, "boots", boot)
-        type_ids = {name: self._number(connection, "types", name) for name in {event[0] for event in write.events}}
+        boot_id = ends.boots.get(boot) or _number(connection, "boots", ends.boots, boot)
+        type_ids = ends.types
         rows = []
         for kind, schema_version, data, cause, after_previous, command_id, correlation_id, depth in write.events:
             if after_previous:
                 cause = position  # noqa: PLW2901 - known only here
+            type_id = type_ids.get(kind) or _number(connection, "types", type_ids, kind)
             position += 1
             version += 1
             # As checksums.record_bytes, chain_next and record_checksum say, without their calls: once per event stored.
@@ -188,7 +195,7 @@ class BatchWriter:
             record = _encode(header) + data
             chain = blake2b(chain + record, digest_size=HASH_SIZE).digest()
             rows.append((
-                position, stream_id, version, type_ids[kind], schema_version, wall_us, monotonic_us, boot_id,
+                position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id,
                 cause, command_id, correlation_id, depth, data, chain, crc32(record),
             ))  # fmt: skip
         connection.executemany(_INSERT, rows)
@@ -215,18 +222,17 @@ class BatchWriter:
             connection.execute(_APPEND, (batch.idempotency_key, wall_us, batch.digest, _encode(appended)))
             self._prune(connection, "appends", 1, wall_us)
 
-    def _number(self, connection: sqlite3.Connection, table: str, name: str) -> int:
-        """The id of a type or boot."""
-        number = self._ends.numbers.get((table, name))
-        if number is None:
-            insert, select = _NUMBER[table]
-            connection.execute(insert, (name,))
-            number = self._ends.numbers[table, name] = int(connection.execute(select, (name,)).fetchone()[0])
-        return number
-
     def _prune(self, connection: sqlite3.Connection, table: str, added: int, wall_us: int) -> None:
         self._since_prune[table] += added
         if self._since_prune[table] >= PRUNE_EVERY:
             limit = max(PRUNE_AT_ONCE, 2 * added)
             connection.execute(_PRUNE[table], (limit, wall_us - RECEIPT_AGE_US, RECEIPTS_KEPT))
             self._since_prune[table] = 0
+
+
+def _number(connection: sqlite3.Connection, table: str, known: dict[str, int], name: str) -> int:
+    """The id of a type or boot, which is added where there is none."""
+    insert, select = _NUMBER[table]
+    connection.execute(insert, (name,))
+    number = known[name] = int(connection.execute(select, (name,)).fetchone()[0])
+    return number
