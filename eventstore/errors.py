@@ -324,7 +324,7 @@ class CorruptLog(EventStoreError, ValueError):
 
 
 class TailMissing(OpenError, ValueError):
-    """Events that were acknowledged are not in the log any more."""
+    """Events that were acknowledged are not in the log any more, or what was stored after the last of them."""
 
     code = "ES-5005"
     hint = (
@@ -333,9 +333,12 @@ class TailMissing(OpenError, ValueError):
     )
 
     def __init__(self, path: str, head: int, marked: int) -> None:
-        super().__init__(
-            path, f"{path} ends at position {head}, but position {marked} was acknowledged: its tail is missing"
+        missing = (
+            f"{path} ends at position {head}, but position {marked} was acknowledged: its tail is missing"
+            if head < marked
+            else f"{path} ends at position {head} as it should, but what was acknowledged after that is missing"
         )
+        super().__init__(path, missing)
         self.head, self.marked = head, marked
 
 

@@ -24,7 +24,8 @@ SYNC_EVERY = 256
 """Marks written between two that wait for the disk."""
 
 _MAGIC = b"LRMM"
-_BODY = struct.Struct(f"<4sxxxxQ{HASH_SIZE}s16s")
+_BODY = struct.Struct(f"<4sIQ{HASH_SIZE}s16s")
+_COUNT_MAX = 2**32 - 1
 _CHECKSUM = struct.Struct("<I")
 _SLOT_USED = _BODY.size + _CHECKSUM.size
 
@@ -35,6 +36,8 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
     position: int
     chain: bytes
     log_id: bytes
+    commits: int = 0
+    """How many commits without events were acknowledged: see ``schema.commits_without_events``."""
 
 
 def mark_path(log: Path) -> Path:
@@ -44,12 +47,19 @@ def mark_path(log: Path) -> Path:
 
 def read_mark(log: Path) -> Mark | None:
     """The newest readable mark of a log; None when there is none."""
-    try:
-        data = mark_path(log).read_bytes()
-    except OSError:
-        return None
-    marks = [mark for start in (0, SLOT_BYTES) if (mark := _decode(data[start : start + SLOT_BYTES])) is not None]
-    return max(marks, key=lambda mark: mark.position, default=None)
+    marks = [mark for slot in _slots(log) if (mark := _decode(slot)) is not None]
+    return max(marks, key=lambda mark: (mark.position, mark.commits), default=None)
+
+
+def is_mark_damaged(log: Path) -> bool:
+    """Whether there is a mark, and none of it can be read."""
+    slots = _slots(log)
+    return any(any(slot) for slot in slots) and all(_decode(slot) is None for slot in slots)
+
+
+def is_behind(mark: Mark, position: int, commits: int) -> bool:
+    """Whether a log that ends so has lost something that was acknowledged."""
+    return position < mark.position or min(commits, _COUNT_MAX) < mark.commits
 
 
 class MarkFile:
@@ -66,22 +76,22 @@ class MarkFile:
         with contextlib.suppress(OSError, ValueError):
             self._map = _map(mark_path(log))
 
-    def write(self, position: int, chain: bytes) -> None:
-        """Note that everything up to a position was acknowledged."""
+    def write(self, position: int, chain: bytes, commits: int) -> None:
+        """Note that everything up to a position was acknowledged, and so many commits without events."""
         mapped = self._map
         if mapped is None:
             return
-        body = _BODY.pack(_MAGIC, position, chain, self._log_id)
+        body = _BODY.pack(_MAGIC, min(commits, _COUNT_MAX), position, chain, self._log_id)
         self._slot = slot = self._slot ^ SLOT_BYTES
         mapped[slot : slot + _SLOT_USED] = body + crc32(body).to_bytes(4, "little")
         self._unsynced += 1
         if self._unsynced >= SYNC_EVERY:
             self._sync()
 
-    def restart(self, position: int, chain: bytes) -> None:
+    def restart(self, position: int, chain: bytes, commits: int) -> None:
         """Forget what was noted before: both slots say the same from now on."""
-        self.write(position, chain)
-        self.write(position, chain)
+        self.write(position, chain, commits)
+        self.write(position, chain, commits)
         self._sync()
 
     def close(self) -> None:
@@ -114,11 +124,19 @@ def _map(path: Path) -> mmap.mmap:
         os.close(descriptor)
 
 
+def _slots(log: Path) -> tuple[bytes, bytes]:
+    try:
+        data = mark_path(log).read_bytes()
+    except OSError:
+        data = b""
+    return data[:SLOT_BYTES], data[SLOT_BYTES : 2 * SLOT_BYTES]
+
+
 def _decode(slot: bytes) -> Mark | None:
     if len(slot) < _SLOT_USED:
         return None
     body, checksum = slot[: _BODY.size], slot[_BODY.size : _SLOT_USED]
-    magic, position, chain, log_id = _BODY.unpack(body)
+    magic, commits, position, chain, log_id = _BODY.unpack(body)
     if magic != _MAGIC or _CHECKSUM.unpack(checksum)[0] != crc32(body):
         return None
-    return Mark(position, chain, log_id)
+    return Mark(position, chain, log_id, commits)

@@ -24,7 +24,7 @@ from eventstore.errors import (
     TailMissing,
 )
 from eventstore.locking import LogLock
-from eventstore.mark import MarkFile, read_mark
+from eventstore.mark import MarkFile, is_behind, read_mark
 from eventstore.reader import SqliteReader
 from eventstore.records import Instant
 from eventstore.schema import (
@@ -32,6 +32,7 @@ from eventstore.schema import (
     DIRECTORY_MODE,
     FILE_MODE,
     SCHEMA_VERSION,
+    commits_without_events,
     identify,
     log_end,
     migrate,
@@ -147,9 +148,12 @@ def _own(
         if version < SCHEMA_VERSION:
             migrate(connection)
         log_id, position, chain = log_end(connection)
+        commits = commits_without_events(connection)
         mark = read_mark(log)
-        known = mark is not None and mark.log_id.hex() == log_id
-        if known and mark is not None and mark.position > position and not accept_lost_tail:
+        if mark is not None and mark.log_id.hex() != log_id:
+            mark = None  # it was left here by another log
+        behind = mark is not None and is_behind(mark, position, commits)
+        if behind and mark is not None and not accept_lost_tail:
             raise TailMissing(str(log), position, mark.position)
         mark_file = MarkFile(log, log_id)
         try:
@@ -158,8 +162,8 @@ def _own(
         except BaseException:
             mark_file.close()
             raise
-        if mark is None or not known or mark.position > position:
-            mark_file.restart(position, chain)
+        if mark is None or behind:
+            mark_file.restart(position, chain, commits)
         connection.execute(f"PRAGMA busy_timeout = {timeout_ms}")
     except BaseException:
         connection.close()

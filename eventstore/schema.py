@@ -18,6 +18,8 @@ APPLICATION_ID = 0x4C524D31
 """``LRM1``, in the header of every log file."""
 SCHEMA_VERSION = 2
 """Kept as the file's ``user_version``. A release opens its own version and migrates every lower one."""
+COUNT_COMMIT = "UPDATE meta SET value = value + 1 WHERE key = 'barrier'"
+"""Done in a commit that stores no event, and in one that must write something, so that the disk waits for it."""
 PAGE_ROWS = 1000
 """Rows one read transaction takes at most: a longer one would keep the WAL from being checkpointed."""
 WAL_PAGES = 1000
@@ -198,7 +200,7 @@ def log_end(connection: sqlite3.Connection) -> tuple[str, int, bytes]:
 
 
 def commits_without_events(connection: sqlite3.Connection) -> int:
-    """How many commits stored something other than events. Nothing else would tell that the last of them is missing."""
+    """How many commits stored something but no events. Nothing else would tell that the last of them is missing."""
     return int(connection.execute("SELECT value FROM meta WHERE key = 'barrier'").fetchone()[0])
 
 

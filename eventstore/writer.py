@@ -136,4 +136,4 @@ class Writer:
 
     def _note_durable(self) -> None:
         if self._ends.position is not None:
-            self._mark.write(self._ends.position, self._ends.chain)
+            self._mark.write(self._ends.position, self._ends.chain, self._ends.commits)

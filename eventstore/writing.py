@@ -13,11 +13,11 @@ from zlib import crc32
 import msgspec
 
 from eventstore import attachments, snapshots
-from eventstore.checksums import HASH_SIZE
+from eventstore.checksums import HASH_SIZE, row_checksum
 from eventstore.errors import BadRequest, Fenced, IdempotencyConflict, WrongVersion
 from eventstore.prepare import RECEIPT_AGE_US, RECEIPTS_KEPT, PreparedBatch, PreparedWrite
 from eventstore.records import ANY_VERSION, Appended, Instant
-from eventstore.schema import log_end
+from eventstore.schema import COUNT_COMMIT, commits_without_events, log_end
 
 MAX_STREAMS_KNOWN = 10_000
 """Streams whose ends are kept in memory; past it all are forgotten and read again as they are needed."""
@@ -31,8 +31,11 @@ _STREAM = (
     " FROM streams WHERE name = ?"
 )
 _CURSOR = "INSERT INTO cursors VALUES (?1, ?2) ON CONFLICT (consumer) DO UPDATE SET position = ?2"
-_RECEIPT = "INSERT INTO receipts (command_id, created_us, reply) VALUES (?, ?, ?) ON CONFLICT (command_id) DO NOTHING"
-_APPEND = "INSERT INTO appends (idempotency_key, created_us, digest, result) VALUES (?, ?, ?, ?)"
+_RECEIPT = (
+    "INSERT INTO receipts (command_id, created_us, reply, checksum) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (command_id) DO NOTHING"
+)
+_APPEND = "INSERT INTO appends (idempotency_key, created_us, digest, result, checksum) VALUES (?, ?, ?, ?, ?)"
 _APPENDED = "SELECT digest, result FROM appends WHERE idempotency_key = ?"
 _NUMBER = {
     "boots": ("INSERT INTO boots (name) VALUES (?) ON CONFLICT DO NOTHING", "SELECT id FROM boots WHERE name = ?"),
@@ -54,6 +57,8 @@ class Ends:
         self.position: int | None = None
         """Of the last event; None while it is not known."""
         self.chain = b""
+        self.commits = 0
+        """Commits without events, known whenever the position is."""
         self.streams: dict[str, tuple[int, int, int]] = {}
         """Id, epoch and version by name."""
         self.types: dict[str, int] = {}
@@ -87,6 +92,7 @@ class BatchWriter:
         ends = self._ends
         if ends.position is None:
             _, ends.position, ends.chain = log_end(connection)
+            ends.commits = commits_without_events(connection)
         if batch.idempotency_key is not None:
             earlier = self._earlier(connection, batch.idempotency_key, batch.digest)
             if earlier is not None:
@@ -118,6 +124,7 @@ class BatchWriter:
         stream_id, epoch, version = self.stream(connection, name)
         connection.execute("UPDATE streams SET epoch = ? WHERE id = ?", (epoch + 1, stream_id))
         self._ends.streams[name] = stream_id, epoch + 1, version
+        self._count_commit(connection)
         return epoch + 1, version
 
     # --- checking: reads only -------------------------------------------------------------------------------------
@@ -207,10 +214,13 @@ class BatchWriter:
         self, connection: sqlite3.Connection, batch: PreparedBatch, wall_us: int, appended: Appended
     ) -> None:
         """Everything of a batch but its events."""
+        if not any(write.events for write in batch.writes):
+            self._count_commit(connection)
         for cursor in batch.cursors:
             connection.execute(_CURSOR, (cursor.consumer, cursor.position))
         if batch.receipts:
-            connection.executemany(_RECEIPT, [(command_id, wall_us, reply) for command_id, reply in batch.receipts])
+            receipts = [(name, wall_us, reply, row_checksum(name, reply)) for name, reply in batch.receipts]
+            connection.executemany(_RECEIPT, receipts)
             self._prune(connection, "receipts", len(batch.receipts), wall_us)
         if batch.discard:
             attachments.discard(connection, batch.discard)
@@ -219,8 +229,14 @@ class BatchWriter:
         for snapshot in batch.snapshots:
             snapshots.write(connection, self.stream(connection, snapshot.stream)[0], snapshot)
         if batch.idempotency_key is not None:
-            connection.execute(_APPEND, (batch.idempotency_key, wall_us, batch.digest, _encode(appended)))
+            key, digest, result = batch.idempotency_key, batch.digest, _encode(appended)
+            connection.execute(_APPEND, (key, wall_us, digest, result, row_checksum(key, digest, result)))
             self._prune(connection, "appends", 1, wall_us)
+
+    def _count_commit(self, connection: sqlite3.Connection) -> None:
+        """Or nothing outside the log could tell that this commit was lost: the position stays where it is."""
+        connection.execute(COUNT_COMMIT)
+        self._ends.commits = commits_without_events(connection)
 
     def _prune(self, connection: sqlite3.Connection, table: str, added: int, wall_us: int) -> None:
         self._since_prune[table] += added
