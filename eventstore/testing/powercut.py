@@ -130,6 +130,10 @@ class PowerCut:
         paths = [os.path.dirname(entry.path) for entry in self._entries if entry.inode]  # noqa: PTH120
         root = os.path.commonpath(paths) if paths else ""
         self._relative = {entry.path: os.path.relpath(entry.path, root) for entry in self._entries if entry.inode}
+        for entry in self._entries:  # what is found was there all along, however late the program opened it
+            if entry.kind == "found":
+                self._inodes[entry.inode] = _Inode(Image(entry.data))
+                self._names.setdefault(entry.path, entry.inode)
         self.cuts = 0
         """Points of the run that were cut at, so far."""
         self.tried = 0
@@ -143,18 +147,18 @@ class PowerCut:
 
     def states(self) -> Iterator[CrashState]:
         """Every state once: never the same content with the same marks again. One pass per instance."""
+        cut_before = False
         for at, entry in enumerate(self._entries, 1):
             self._carry_out(at, entry)
-            if at <= self._start or (entry.kind in ("sync", "sync-directory") and self._model != "lying"):
+            if entry.kind == "found" or (entry.kind in ("sync", "sync-directory") and self._model != "lying"):
                 continue  # what is durable now could have been kept a moment ago
-            if self._share < 1 and self._chance.random() >= self._share:
+            if at <= self._start or (self._share < 1 and self._chance.random() >= self._share):
+                cut_before = False
                 continue
             self.cuts += 1
-            everything = entry.kind == "mark"
-            if everything and not any(inode.pending for inode in self._inodes.values()):
-                everything = False
-            for choice in self._choices(at, everything=everything):
+            for choice in self._choices(at, everything=entry.kind == "mark" or not cut_before):
                 yield from self._state(at, choice)
+            cut_before = True
 
     # --- carrying the run out -------------------------------------------------------------------------------------
 
@@ -163,8 +167,7 @@ class PowerCut:
         if kind == "mark":
             self._marks[path] = offset
         elif kind == "found":
-            self._inodes[number] = _Inode(Image(data))
-            self._names[path] = number
+            self._names.setdefault(path, number)
         elif kind == "create":
             self._inodes[number] = _Inode(Image())
             self._renaming.append((path, number))
