@@ -59,9 +59,14 @@ def read_error(error: sqlite3.Error | UnicodeError) -> EventStoreError:
         return BadRequest("name", error.object, error.reason)
     if isinstance(error, UnicodeError):
         return CorruptLog(f"text that is none: {error}")
-    if primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or _is_no_text(error):
         return CorruptLog(str(error))
     return ReadFailed(str(error))
+
+
+def _is_no_text(error: sqlite3.Error) -> bool:
+    """Whether bytes in a column of text are none. That error is Python's own and has no code."""
+    return primary_code(error) == 0 and str(error).startswith("Could not decode to UTF-8")
 
 
 def closed_error(pid: int) -> StoreClosed:

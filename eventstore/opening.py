@@ -12,8 +12,10 @@ from functools import cache, partial
 from pathlib import Path
 
 from eventstore.codec import OnUnknown
-from eventstore.connections import Connect, ReaderPool, open_reading, open_writing, primary_code
+from eventstore.connections import Connect, ReaderPool, open_reading, open_writing, primary_code, read_error
 from eventstore.errors import (
+    CorruptLog,
+    EventStoreError,
     LogLocked,
     LogNotFound,
     LogNotReadable,
@@ -80,6 +82,7 @@ def open_store(
 
     Raises:
         TailMissing: the log ends before a position that was acknowledged, unless ``accept_lost_tail``.
+        CorruptLog: the file is damaged.
         NotALog, LogTooNew, LogLocked, LogNotWritable, OpenError: see each; nothing in the file was changed.
     """
     log = _resolve(path)
@@ -111,7 +114,7 @@ def open_reader(
     With ``unknown="placeholder"``, events of types that this process does not know come as ``UnknownEvent``.
 
     Raises:
-        LogNotFound, NotALog, LogTooNew, LogNotReadable, OpenError: see each.
+        LogNotFound, NotALog, LogTooNew, LogNotReadable, OpenError, CorruptLog: see each.
     """
     log = _resolve(path)
     kind = _identify(log, connect, owning=False)
@@ -251,10 +254,12 @@ def _make_file(log: Path) -> None:
         raise LogNotWritable(str(log), f"{log} cannot be created: {error.strerror}") from error
 
 
-def _open_error(log: Path, error: sqlite3.Error) -> OpenError:
+def _open_error(log: Path, error: sqlite3.Error) -> EventStoreError:
     code = primary_code(error)
-    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+    if code == sqlite3.SQLITE_NOTADB:
         return NotALog(str(log), f"{log}: {error}")
+    if isinstance(damage := read_error(error), CorruptLog):
+        return damage
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return LogLocked(str(log), f"{log}: another program keeps a lock on the file")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):

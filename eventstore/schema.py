@@ -10,6 +10,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from eventstore.checksums import chain_anchor
+from eventstore.errors import CorruptLog
 
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
@@ -191,17 +192,34 @@ def identify(connection: sqlite3.Connection) -> tuple[int, int, int]:
 
 
 def log_end(connection: sqlite3.Connection) -> tuple[str, int, bytes]:
-    """The log's id, and position and chain of its last event, or of the last one removed, or of where a log begins."""
+    """The log's id, and position and chain of its last event, or of the last one removed, or of where a log begins.
+
+    Raises:
+        CorruptLog: the file does not say.
+    """
     meta = dict(connection.execute("SELECT key, value FROM meta"))
-    log_id = str(meta["log_id"])
     last = connection.execute("SELECT position, chain FROM events ORDER BY position DESC LIMIT 1").fetchone()
-    position, chain = last or (meta["removed_position"], meta["removed_chain"] or chain_anchor(log_id))
-    return log_id, int(position), bytes(chain)
+    try:
+        log_id: str = meta["log_id"]
+        uuid.UUID(log_id)
+        position, chain = last or (meta["removed_position"], meta["removed_chain"] or chain_anchor(log_id))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptLog(f"its id, or where it begins, is not there: {error!r}") from error
+    if not isinstance(position, int) or not isinstance(chain, bytes):
+        raise CorruptLog("its last event has no position or no hash")
+    return log_id, position, chain
 
 
 def commits_without_events(connection: sqlite3.Connection) -> int:
-    """How many commits stored something but no events. Nothing else would tell that the last of them is missing."""
-    return int(connection.execute("SELECT value FROM meta WHERE key = 'barrier'").fetchone()[0])
+    """How many commits stored something but no events. Nothing else would tell that the last of them is missing.
+
+    Raises:
+        CorruptLog: the file does not say.
+    """
+    row = connection.execute("SELECT value FROM meta WHERE key = 'barrier'").fetchone()
+    if row is None or not isinstance(row[0], int):
+        raise CorruptLog("its count of commits is not there")
+    return row[0]
 
 
 def migrate(connection: sqlite3.Connection) -> None:
