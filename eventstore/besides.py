@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from eventstore import attachments, snapshots
+from eventstore.checksums import row_checksum
 from eventstore.codec import decode_value
 from eventstore.connections import ReaderPool
 from eventstore.errors import CorruptLog, ReadFailed
@@ -20,7 +21,8 @@ _SNAPSHOTS = (
     " FROM snapshots AS n LEFT JOIN streams AS s ON s.id = n.stream_id WHERE n.rowid > ? ORDER BY n.rowid LIMIT 1"
 )
 _ATTACHMENTS = "SELECT id, key, data, checksum, size FROM attachments WHERE id > ? ORDER BY id LIMIT 1"
-_RECEIPTS = "SELECT id, command_id, reply FROM receipts WHERE id > ? ORDER BY id LIMIT 1000"
+_RECEIPTS = "SELECT id, command_id, reply, {checksum} FROM receipts WHERE id > ? ORDER BY id LIMIT 1000"
+_APPENDS = "SELECT id, idempotency_key, digest, result, checksum FROM appends WHERE id > ? ORDER BY id LIMIT 1000"
 
 
 def check_besides(pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
@@ -30,6 +32,7 @@ def check_besides(pool: ReaderPool, report: Report, counts: dict[str, int]) -> N
         ("attachment", _check_attachments),
         ("cursor", _check_cursors),
         ("receipt", _check_receipts),
+        ("append", _check_appends),
     ):
         try:
             check(pool, report, counts)
@@ -74,8 +77,26 @@ def _check_cursors(pool: ReaderPool, report: Report, counts: dict[str, int]) -> 
 
 
 def _check_receipts(pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
-    for _, command_id, reply in _rows(pool, _RECEIPTS, "receipts", counts):
+    sql = _RECEIPTS.format(checksum="checksum" if "checksum" in columns(pool, "receipts") else "NULL")
+    for _, command_id, reply, checksum in _rows(pool, sql, "receipts", counts):
+        if checksum not in (None, row_checksum(command_id, reply)):
+            report("receipt", None, f"the reply to command {command_id!r} is damaged")
+            continue
         try:
             decode_value(reply)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             report("receipt", None, f"the reply to command {command_id!r} cannot be decoded: {error}")
+
+
+def _check_appends(pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
+    if not columns(pool, "appends"):
+        return  # the first schema has none
+    for _, key, digest, result, checksum in _rows(pool, _APPENDS, "appends", counts):
+        if checksum != row_checksum(key, digest, result):
+            report("append", None, f"what is remembered of the batch with the idempotency key {key!r} is damaged")
+
+
+def columns(pool: ReaderPool, table: str) -> set[str]:
+    """The columns that a table has in this file; none where there is no such table."""
+    with pool.lend() as connection:
+        return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}

@@ -9,14 +9,14 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from eventstore.besides import check_besides
+from eventstore.besides import check_besides, columns
 from eventstore.checksums import chain_anchor, record_bytes
 from eventstore.codec import OnUnknown, decode_events
 from eventstore.connections import ReaderPool
 from eventstore.errors import CorruptEvent, CorruptLog, ReadFailed, UnknownEventType
-from eventstore.mark import Mark, read_mark
+from eventstore.mark import Mark, is_behind, is_mark_damaged, read_mark
 from eventstore.records import Problem, Verification
-from eventstore.schema import PAGE_ROWS
+from eventstore.schema import PAGE_ROWS, commits_without_events
 from eventstore.trail import Trail
 
 MAX_PROBLEMS = 1000
@@ -112,9 +112,7 @@ class _Check:
             self.versions = dict(connection.execute("SELECT id, removed_version FROM streams"))
         self._begin()
         bound = self._bound()
-        with self.pool.lend() as connection:
-            columns = {row[1] for row in connection.execute("PRAGMA table_info(events)")}
-        sql = _EVENTS.format(checksum="checksum" if "checksum" in columns else "NULL")
+        sql = _EVENTS.format(checksum="checksum" if "checksum" in columns(self.pool, "events") else "NULL")
         page = PAGE_ROWS
         while self.position < bound and not self._enough:
             try:
@@ -275,8 +273,21 @@ class _Check:
         self._report("mark", position, "the log went on differently from what was acknowledged up to here")
 
     def _check_mark(self) -> None:
-        if self.mark is None or self.head is None or self.mark.position <= self.head:
+        if self.mark is None:
+            if is_mark_damaged(self.path):
+                self._report("mark", None, "the mark beside the log cannot be read: it would not tell of a missing tail")
+                    "mark", None, "the mark beside the log cannot be read: a missing tail would not be noticed"
+                )
+            return
+        if self.head is None:
             return
         marked = self.mark.position
-        missing = f"the log ends at position {self.head}, but position {marked} was acknowledged: its tail is missing"
-        self._report("tail", self.head + 1, missing)
+        if marked > self.head:
+            missing = f"the log ends at position {self.head}, but position {marked} was acknowledged"
+            self._report("tail", self.head + 1, f"{missing}: its tail is missing")
+            return
+        with self.pool.lend() as connection:
+            commits = commits_without_events(connection)
+        if is_behind(self.mark, self.head, commits):
+            missing = f"{self.mark.commits} commits without events were acknowledged, and the log has {commits}"
+            self._report("tail", None, f"{missing}: what was stored after the last event is missing")
