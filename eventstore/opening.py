@@ -29,6 +29,8 @@ from eventstore.locking import LogLock
 from eventstore.mark import MarkFile, is_behind, read_mark
 from eventstore.reader import SqliteReader
 from eventstore.records import Instant
+from eventstore.reserve import RESERVE_BYTES, Reserve, check_reserve
+from eventstore.retention import Retainer
 from eventstore.schema import (
     APPLICATION_ID,
     DIRECTORY_MODE,
@@ -74,17 +76,21 @@ def open_store(
     unknown: OnUnknown = "raise",
     busy_timeout_s: float = BUSY_TIMEOUT_S,
     accept_lost_tail: bool = False,
+    reserve_bytes: int = RESERVE_BYTES,
     connect: Connect = sqlite3.connect,
 ) -> SqliteStore:
     """Own a log: create it where there is none (directory 0700, file 0600), migrate it, and fence who owned it before.
 
+    ``reserve_bytes`` are kept free for it in a file beside it, so that ``retain`` works on a full disk; 0 for none.
     ``connect`` opens SQLite connections; pass another to stand between the store and its file.
 
     Raises:
+        BadRequest: ``reserve_bytes`` makes no sense.
         TailMissing: the log ends before a position that was acknowledged, unless ``accept_lost_tail``.
         CorruptLog: the file is damaged.
         NotALog, LogTooNew, LogLocked, LogNotWritable, OpenError: see each; nothing in the file was changed.
     """
+    check_reserve(reserve_bytes)
     log = _resolve(path)
     kind = _identify(log, connect, owning=True)
     if kind is None:
@@ -95,7 +101,8 @@ def open_store(
             _make_file(log)
         open_connection = partial(open_writing, connect, log, busy_timeout_s=busy_timeout_s)
         listeners = Listeners()
-        writer = _own(log, open_connection, clock or system_instant, listeners, accept_lost_tail=accept_lost_tail)
+        clock = clock or system_instant
+        writer = _own(log, open_connection, clock, listeners, accept_lost_tail=accept_lost_tail)
     except BaseException as error:
         lock.release()
         cause = error if isinstance(error, sqlite3.Error) else error.__cause__
@@ -103,7 +110,10 @@ def open_store(
             raise _open_error(log, cause) from error
         raise
     pool = ReaderPool(partial(open_reading, connect, log, busy_timeout_s=busy_timeout_s))
-    return SqliteStore(log, pool, writer, lock, listeners, unknown=unknown)
+    reserve = Reserve(log, reserve_bytes)
+    reserve.make()
+    retainer = Retainer(log, pool, writer.transactions, clock, reserve)
+    return SqliteStore(log, pool, writer, lock, listeners, retainer=retainer, unknown=unknown)
 
 
 def open_reader(

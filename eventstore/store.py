@@ -11,7 +11,8 @@ from eventstore.group import Submitted
 from eventstore.locking import LogLock
 from eventstore.prepare import PreparedBatch, check_name, prepare
 from eventstore.reader import SqliteReader
-from eventstore.records import Appended, Batch, Grant, Lease, StoreStatistics
+from eventstore.records import Appended, Batch, Grant, Lease, Retained, Retention, StoreStatistics
+from eventstore.retention import WITHIN_S, Retainer
 from eventstore.waking import Listeners
 from eventstore.writer import Writer
 
@@ -20,12 +21,21 @@ class SqliteStore(SqliteReader):
     """An ``EventStore`` in a log file."""
 
     def __init__(
-        self, path: Path, pool: ReaderPool, writer: Writer, lock: LogLock, listeners: Listeners, *, unknown: OnUnknown
+        self,
+        path: Path,
+        pool: ReaderPool,
+        writer: Writer,
+        lock: LogLock,
+        listeners: Listeners,
+        *,
+        retainer: Retainer,
+        unknown: OnUnknown,
     ) -> None:
         super().__init__(path, pool, unknown=unknown, listeners=listeners)
         self._writer = writer
         self._log_lock = lock
         self._commits = listeners
+        self._retainer = retainer
 
     @property
     def owner_epoch(self) -> int:
@@ -84,6 +94,27 @@ class SqliteStore(SqliteReader):
     def barrier(self) -> None:
         """Make everything appended and submitted so far durable."""
         self._writer.barrier()
+
+    def retain(self, retention: Retention, *, within_s: float = WITHIN_S) -> Retained:
+        """Remove the oldest events that may go, and give their space back to the file system.
+
+        Works where the disk is full, if the reserve was made before: it is given up, and made again once there is
+        room. An outcome that is unknown is settled then. Attachments are not touched: ``Batch.discard`` removes those.
+
+        Args:
+            retention: which events may go.
+            within_s: after this many seconds it stops where it is, and says ``time``; call again for the rest.
+
+        Raises:
+            BadRequest: a limit makes no sense, or there is none.
+            AppendFailed, OutcomeUnknown, Fenced: the storage refused, or another owner has taken the log.
+        """
+        epoch = self.owner_epoch
+        try:
+            return self._retainer.retain(retention, within_s)
+        finally:
+            if self.owner_epoch != epoch:
+                self._forget_names()
 
     def settle(self) -> int:
         """After ``OutcomeUnknown``: commit a new owner epoch, which decides what is in the log for every process alike.

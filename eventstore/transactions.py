@@ -12,9 +12,9 @@ import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from eventstore.connections import closed_error, primary_code
 from eventstore.errors import AppendFailed, EventStoreError, Fenced, OutcomeUnknown, StorageFull
@@ -27,8 +27,24 @@ T = TypeVar("T")
 MAX_RELAXED = 1000
 """Relaxed commits in a row before one waits for the disk all the same: until then the WAL only grows."""
 
+CHECKPOINT_PATIENCE_MS = 50
+"""How long a checkpoint waits for readers, and appends wait with it: many times what one page of reading takes."""
+
 _BARRIER = "UPDATE meta SET value = value + 1 WHERE key = 'barrier'"
 """A commit that waits for the disk takes every earlier one along, but only if it writes something itself."""
+
+
+class Running(Protocol):
+    """Runs transactions one after the other."""
+
+    def run(self, work: Callable[[sqlite3.Connection], T], *, strict: bool = True) -> T:
+        """Commit what ``work`` does, or nothing."""
+
+    def checkpoint(self) -> bool:
+        """Copy the WAL into the file and empty it, if nobody reads it."""
+
+    def settle(self) -> int:
+        """After an unknown outcome, decide it."""
 
 
 class Transactions:
@@ -101,6 +117,25 @@ class Transactions:
             except sqlite3.Error as error:
                 raise failure(error) from error
 
+    def checkpoint(self) -> bool:
+        """Copy the WAL into the file and empty it, so that the file system gets its space back.
+
+        Returns whether it is empty now; it is not where somebody reads an older state of the log.
+
+        Raises:
+            AppendFailed, StorageFull, OutcomeUnknown, StoreClosed: as ``run``.
+        """
+        with self._lock:
+            self._check_usable()
+            return self._checkpoint()
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[Running]:
+        """Keep every other transaction out for as long as the block lasts."""
+        with self._lock:
+            self._check_open()
+            yield _Exclusive(self._check_usable, self._run, self._checkpoint, self._settle)
+
     def barrier(self) -> None:
         """Make relaxed commits durable."""
         with self._lock:
@@ -112,15 +147,7 @@ class Transactions:
         """Commit a new owner epoch over whatever a failed commit left behind."""
         with self._lock:
             self._check_open()
-            if self._doubt is not None:
-                if self._reopen:
-                    self._replace_connection()
-                self._reopen = True  # the next attempt, if this one fails
-                if self._relaxed:
-                    self._rescue_relaxed()
-                self.owner_epoch = self._run(self._bump_owner)
-                self._reopen = False
-            return self.owner_epoch
+            return self._settle()
 
     @property
     def foreign(self) -> bool:
@@ -179,6 +206,32 @@ class Transactions:
         else:
             self._relaxed += 1
         return result
+
+    def _settle(self) -> int:
+        if self._doubt is not None:
+            if self._reopen:
+                self._replace_connection()
+            self._reopen = True  # the next attempt, if this one fails
+            if self._relaxed:
+                self._rescue_relaxed()
+            self.owner_epoch = self._run(self._bump_owner)
+            self._reopen = False
+        return self.owner_epoch
+
+    def _checkpoint(self) -> bool:
+        if self._relaxed:  # durable first, by a commit that notices if they cannot be: a checkpoint would not tell
+            self._run(lambda connection: None)
+        connection = self._connection
+        try:
+            timeout_ms = connection.execute("PRAGMA busy_timeout").fetchone()[0]
+            connection.execute(f"PRAGMA busy_timeout = {min(timeout_ms, CHECKPOINT_PATIENCE_MS)}")
+            try:
+                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {timeout_ms}")
+        except sqlite3.Error as error:
+            raise failure(error) from error
+        return not busy
 
     def _commit(self, connection: sqlite3.Connection) -> None:
         # In doubt from here until COMMIT has returned, so that an exception at any point leaves the right answer.
@@ -251,6 +304,36 @@ class Transactions:
     def _bump_owner(self, connection: sqlite3.Connection) -> int:
         connection.execute("UPDATE owner SET epoch = epoch + 1, token = ?", (self._token,))
         return int(connection.execute("SELECT epoch FROM owner").fetchone()[0])
+
+
+class _Exclusive:
+    """The transactions of whoever holds the lock.
+
+    Args:
+        check: whether there may be any now.
+        run: what ``Transactions`` does with the lock held; so are the others.
+    """
+
+    def __init__(
+        self,
+        check: Callable[[], None],
+        run: Callable[..., Any],
+        checkpoint: Callable[[], bool],
+        settle: Callable[[], int],
+    ) -> None:
+        self._check, self._run, self._checkpoint, self._settle = check, run, checkpoint, settle
+
+    def run(self, work: Callable[[sqlite3.Connection], T], *, strict: bool = True) -> T:
+        self._check()
+        result: T = self._run(work, strict=strict)
+        return result
+
+    def checkpoint(self) -> bool:
+        self._check()
+        return self._checkpoint()
+
+    def settle(self) -> int:
+        return self._settle()
 
 
 def failure(error: Exception) -> AppendFailed:

@@ -126,7 +126,7 @@ def test_closing_makes_relaxed_appends_durable(path: Path) -> None:
 def test_the_wal_is_gone_after_closing(path: Path) -> None:
     """The file alone holds everything."""
     fill(path)
-    assert {"lrm.db", "lrm.db-mark", "lrm.lock"} == {file.name for file in path.parent.iterdir()}
+    assert {"lrm.db", "lrm.db-mark", "lrm.db-reserve", "lrm.lock"} == {file.name for file in path.parent.iterdir()}
 
 
 def test_migrating_twice_changes_nothing(path: Path, raw: Callable[..., list[Any]]) -> None:

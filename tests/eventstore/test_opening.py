@@ -60,7 +60,8 @@ def test_only_the_owner_may_look(tmp_path: Path) -> None:
         path = tmp_path / "dir" / "agent" / "lrm.db"
         with open_store(path) as store:
             append(store, "a", Counted(1))
-            assert {"lrm.db", "lrm.db-wal", "lrm.db-shm", "lrm.db-mark", "lrm.lock"} == {file.name for file in path.parent.iterdir()}
+            beside = {"lrm.db-wal", "lrm.db-shm", "lrm.db-mark", "lrm.db-reserve", "lrm.lock"}
+            assert {"lrm.db", *beside} == {file.name for file in path.parent.iterdir()}
             assert {0o600} == {mode(file) for file in path.parent.iterdir()}
             assert [0o700, 0o700] == [mode(path.parent), mode(path.parent.parent)]
     finally:

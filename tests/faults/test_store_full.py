@@ -115,7 +115,7 @@ def test_a_full_disk_loses_nothing_and_heals(disk: SmallDisk | FileSizeLimit) ->
     """While it is full every append is refused by a typed error; then settling, if needed, and on it goes."""
     path = disk.directory / "lrm.db"
     kinds = set()
-    with open_store(path) as store:
+    with open_store(path, reserve_bytes=0) as store:
         grant = store.acquire("b")
         written = 0
         acknowledged: list[int] = []
