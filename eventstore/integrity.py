@@ -275,9 +275,7 @@ class _Check:
     def _check_mark(self) -> None:
         if self.mark is None:
             if is_mark_damaged(self.path):
-                self._report("mark", None, "the mark beside the log cannot be read: it would not tell of a missing tail")
-                    "mark", None, "the mark beside the log cannot be read: a missing tail would not be noticed"
-                )
+                self._report("mark", None, "the mark cannot be read: it would not tell of a missing tail")
             return
         if self.head is None:
             return
