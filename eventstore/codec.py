@@ -68,11 +68,11 @@ def encode_event(event: object) -> tuple[EventType, bytes]:
     plan = _plans.get(type(event)) or _plan(type(event))
     try:
         data = _encode(event)
+        if len(data) <= MAX_EVENT_BYTES and plan.vouch(event, data):
+            return plan.kind, data
     except Exception as error:
         raise _refused(plan.kind.name, event, error) from error
-    if len(data) > MAX_EVENT_BYTES or not plan.vouch(event, data):
-        data = _read_back(plan, event, data, MAX_EVENT_BYTES)
-    return plan.kind, data
+    return plan.kind, _read_back(plan, event, data, MAX_EVENT_BYTES)
 
 
 def decode_events(

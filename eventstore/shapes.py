@@ -17,7 +17,7 @@ import operator
 import types
 import typing
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias, TypeVar
 
 import attrs
@@ -134,7 +134,7 @@ class _Maker:
     def make(self, hint: Any, path: str, variables: dict[Any, Any]) -> Shape | None:
         hint = _bare(hint, variables)
         origin, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
-        if origin in (Any, object):
+        if origin is Any:
             self.facts.integers = self.facts.unbounded = True
             return PLAIN
         if origin in _SCALARS:
@@ -144,7 +144,7 @@ class _Maker:
             self.facts.integers |= any(isinstance(one, int) for one in arguments)
             return PLAIN
         if origin in (typing.Union, types.UnionType):
-            return self._union([_bare(one, variables) for one in arguments], path, variables)
+            return self._union(list(_alternatives(hint, variables)), path, variables)
         if isinstance(origin, type) and field_names(origin) is not None:
             return self._object(origin, arguments, path, variables)
         if origin is tuple:
@@ -240,7 +240,17 @@ def _bare(hint: Any, variables: dict[Any, Any]) -> Any:
             hint = typing.get_args(hint)[0]
         else:
             break
-    return types.NoneType if hint is None else hint
+    return {None: types.NoneType, object: Any}.get(hint, hint)
+
+
+def _alternatives(hint: Any, variables: dict[Any, Any]) -> Iterator[Any]:
+    """The members of a union, those of unions in it included."""
+    hint = _bare(hint, variables)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        for one in typing.get_args(hint):
+            yield from _alternatives(one, variables)
+    else:
+        yield hint
 
 
 def _classes_of(hint: Any) -> Iterable[Any]:

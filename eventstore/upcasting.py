@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from eventstore.errors import CorruptEvent
 from eventstore.events import EventType, Payload, find_type, find_upcaster
@@ -69,12 +69,15 @@ def _next(name: str, version: int, result: object) -> list[tuple[str, int, Paylo
     if isinstance(result, dict):
         return [(name, version + 1, result)]
     pieces: list[tuple[str, int, Payload]] = []
-    for piece in cast("Sequence[tuple[Any, ...]]", result):
-        piece_name, payload = piece[0], piece[-1]
-        if len(piece) not in (2, 3) or not isinstance(piece_name, str) or not isinstance(payload, dict):
-            msg = f"{piece!r:.80} is neither (type name, payload) nor (type name, version, payload)"
-            raise TypeError(msg)
-        kind = find_type(piece_name)
-        default = version + 1 if piece_name == name or kind is None else kind.version
-        pieces.append((piece_name, piece[1] if len(piece) == 3 else default, payload))
+    for piece in cast("Sequence[object]", result):
+        match piece:
+            case (str(piece_name), int(piece_version), dict(payload)):
+                pieces.append((piece_name, piece_version, payload))
+            case (str(piece_name), dict(payload)):
+                kind = find_type(piece_name)
+                default = version + 1 if piece_name == name or kind is None else kind.version
+                pieces.append((piece_name, default, payload))
+            case _:
+                msg = f"{piece!r:.80} is neither (type name, payload) nor (type name, version, payload)"
+                raise TypeError(msg)
     return pieces
