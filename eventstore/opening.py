@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -247,11 +248,22 @@ def _make_directory(log: Path) -> None:
     try:
         for directory in reversed(missing):
             directory.mkdir(DIRECTORY_MODE)
+            _sync_directory(directory.parent)
     except FileExistsError as error:
         if not log.parent.is_dir():
             raise LogNotWritable(str(log), f"{error.filename} is not a directory") from error
     except OSError as error:
         raise LogNotWritable(str(log), f"{error.filename} cannot be created: {error.strerror}") from error
+
+
+def _sync_directory(directory: Path) -> None:
+    """Let the disk have the names in a directory. SQLite does it for the log's own, but for none above it."""
+    with contextlib.suppress(OSError):  # some file systems cannot, and need not
+        descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _make_file(log: Path) -> None:
