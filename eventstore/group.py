@@ -28,13 +28,15 @@ LOOK_AGAIN_S = 1.0
 class Entry(Generic[Item]):
     """An item that was handed in, and what became of it."""
 
-    __slots__ = ("error", "item", "result", "sleepers", "weight")
+    __slots__ = ("error", "item", "repeated", "result", "sleepers", "weight")
 
     def __init__(self, item: Item, weight: int) -> None:
         self.item = item
         self.weight = weight
         self.result: Appended | None = None
         self.error: BaseException | None = None
+        self.repeated = False
+        """Whether it was stored before, so that its result is not new."""
         self.sleepers: dict[int, threading.Lock] = {}
         """By thread: a lock, held, of each caller that sleeps until this is done or it leads."""
 

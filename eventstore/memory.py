@@ -161,7 +161,6 @@ class MemoryStore(MemoryReader):
         """Store a group of batches, each on its own checks."""
         log = self._open()
         instant = self._clock()
-        stored = 0
         with log.lock:
             log.check_owner(self._owner_epoch)
             for entry in entries:
@@ -170,14 +169,15 @@ class MemoryStore(MemoryReader):
                 except EventStoreError as error:
                     entry.error = error
                     continue
-                stored += 1
+                entry.repeated = not new
                 self._events += entry.item.weight - 1 if new else 0
+                self._batches += new
                 self._repeated += not new
-            self._batches += stored
             self._commits += 1
             self._largest_commit = max(self._largest_commit, len(entries))
 
     def _tell(self, entries: list[Entry[PreparedBatch]]) -> None:
-        types = frozenset[str]().union(*(entry.item.types for entry in entries if entry.result is not None))
+        new = [entry for entry in entries if entry.result is not None and not entry.repeated]
+        types = frozenset[str]().union(*[entry.item.types for entry in new])
         if types:
-            self._commits_heard.notify(max(entry.result.last_position for entry in entries if entry.result), types)
+            self._commits_heard.notify(max(entry.outcome().last_position for entry in new), types)

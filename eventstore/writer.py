@@ -108,8 +108,10 @@ class Writer:
         def write(connection: sqlite3.Connection) -> None:
             instant = self._clock()
             for entry in entries:
+                repeated = self._batches.repeated
                 try:
                     stored.append((entry, self._batches.write(connection, entry.item, instant)))
+                    entry.repeated = self._batches.repeated > repeated
                 except REFUSALS as error:
                     entry.error = error
 
@@ -120,8 +122,9 @@ class Writer:
             raise
         for entry, appended in stored:
             entry.result = appended
-            self.events_appended += entry.item.weight - 1
-        self.batches_appended += len(stored)
+            if not entry.repeated:
+                self.events_appended += entry.item.weight - 1
+                self.batches_appended += 1
         self.commits += 1
         self.largest_commit = max(self.largest_commit, len(entries))
 
@@ -129,10 +132,10 @@ class Writer:
         """Tell the listeners of what was committed, once for all of it."""
         if not self._listeners:
             return
-        types = frozenset[str]().union(*[entry.item.types for entry in entries if entry.result is not None])
+        new = [entry for entry in entries if entry.result is not None and not entry.repeated]
+        types = frozenset[str]().union(*[entry.item.types for entry in new])
         if types:
-            head = max(entry.result.last_position for entry in entries if entry.result is not None)
-            self._listeners.notify(head, types)
+            self._listeners.notify(max(entry.outcome().last_position for entry in new), types)
 
     def _note_durable(self) -> None:
         if self._ends.position is not None:
