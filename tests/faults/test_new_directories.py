@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ def test_the_names_of_new_directories_are_on_the_disk(tmp_path: Path, monkeypatc
     synchronised: list[tuple[Path, set[str]]] = []
 
     def sync(directory: Path) -> None:
-        synchronised.append((directory, set(os.listdir(directory))))
+        synchronised.append((directory, {path.name for path in directory.iterdir()}))
 
     monkeypatch.setattr(opening, "_sync_directory", sync)
     open_store(tmp_path / "a" / "b" / "lrm.db").close()
