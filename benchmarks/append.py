@@ -1,132 +1,169 @@
-"""Durable appends against raw SQLite on the same disk, both waiting for it at each commit (``synchronous=FULL``).
+"""Durable appends: against raw SQLite on the same disk, among many callers, against a peer, and in a long log.
 
-``append_1_vs_raw`` appends one event per transaction; the raw side fills the very same columns, hash chain included,
-but knows every number and hash beforehand. ``append_100_vs_raw`` appends batches of 100; the raw side has the fewest
-columns that could hold an event log. Our side starts from event objects and ends with what ``append`` returned.
+Everybody waits for the disk at each commit (``synchronous=FULL``). Our side starts from event objects and ends with
+what ``append`` returned; the raw side knows every number and hash beforehand.
 """
 
 from __future__ import annotations
 
-import itertools
-import sqlite3
+import shutil
+import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.harness import Figure, ratio_of_pairs
-from eventstore.codec import encode_event
-from eventstore.events import event
+import attrs
+
+from benchmarks import peers
+from benchmarks.harness import Figure, medians_of_pairs, ratio_of_pairs
+from benchmarks.logs import (
+    MINIMAL_COLUMNS,
+    NEW,
+    SAME_COLUMNS,
+    fill,
+    ours,
+    raw,
+    raw_append_many,
+    raw_append_one,
+    speed,
+)
 from eventstore.opening import open_store
-from eventstore.records import Batch, NewEvent, StreamWrite
+from eventstore.records import Batch, StreamWrite
 
-PEERS = ("sqlite3",)
-PAYLOAD_BYTES = 200
-
-
-@event("benchmark.sampled", 1)
-class Sampled:
-    """An event of about 200 bytes of JSON."""
-
-    number: int
-    text: str
+PEERS = ("sqlite3", peers.PEER)
+THREADS = 16
+IN_FLIGHT = 64
 
 
-SAMPLE = Sampled(123_456, "x" * (PAYLOAD_BYTES - len('{"number":123456,"text":""}')))
-SAME_COLUMNS = (
-    "CREATE TABLE events (position INTEGER PRIMARY KEY, stream_id INTEGER NOT NULL, version INTEGER NOT NULL,"
-    " type_id INTEGER NOT NULL, schema_version INTEGER NOT NULL, wall_us INTEGER NOT NULL,"
-    " monotonic_us INTEGER NOT NULL, boot_id INTEGER NOT NULL, cause INTEGER, command_id TEXT,"
-    " correlation_id TEXT NOT NULL, depth INTEGER NOT NULL, data BLOB NOT NULL, chain BLOB NOT NULL,"
-    " UNIQUE (stream_id, version)) STRICT"
-)
-MINIMAL_COLUMNS = (
-    "CREATE TABLE events (position INTEGER PRIMARY KEY, stream_id INTEGER NOT NULL, version INTEGER NOT NULL,"
-    " data BLOB NOT NULL, UNIQUE (stream_id, version)) STRICT"
-)
+@attrs.frozen
+class Size:
+    """How much is done between two looks at the clock."""
+
+    singles: int
+    batches: int
+    each: int
+    """Appends of each of many threads."""
+    pipelined: int
+    short: int
+    """Events in a log before what is measured."""
+    long: int
 
 
-@contextmanager
-def raw(directory: Path, schema: str) -> Iterator[sqlite3.Connection]:
-    """A bare log: one table, WAL, FULL."""
-    connection = sqlite3.connect(directory / "raw.db", isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(schema)
-    yield connection
-    connection.close()
-
-
-def raw_same_columns(connection: sqlite3.Connection, data: bytes, commits: int) -> Callable[[], float]:
-    """Events per second, one per transaction, every column filled from what is at hand."""
-    numbers = itertools.count(1)
-    now_us = time.time_ns() // 1000
-    insert = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
-    def measure() -> float:
-        began = time.perf_counter()
-        for _ in range(commits):
-            number = next(numbers)
-            row = (number, 1, number, 1, 1, now_us, now_us, 1, None, "command", "correlation", 0, data, bytes(16))
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(insert, row)
-            connection.execute("COMMIT")
-        return commits / (time.perf_counter() - began)
-
-    return measure
-
-
-def raw_minimal_columns(connection: sqlite3.Connection, data: bytes, commits: int, size: int) -> Callable[[], float]:
-    """Events per second, in batches."""
-    numbers = itertools.count(1)
-
-    def measure() -> float:
-        began = time.perf_counter()
-        for _ in range(commits):
-            rows = [(number, 1, number, data) for number in itertools.islice(numbers, size)]
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", rows)
-            connection.execute("COMMIT")
-        return commits * size / (time.perf_counter() - began)
-
-    return measure
-
-
-@contextmanager
-def ours(directory: Path, commits: int, size: int) -> Iterator[Callable[[], float]]:
-    """Events per second through the store, as an actor appends them: owned, fenced, at an expected version."""
-    with open_store(directory / "ours" / "lrm.db") as store:
-        grant = store.acquire("benchmark/1")
-        version = grant.version
-        events = tuple(NewEvent(SAMPLE, command_id="command", correlation_id="correlation") for _ in range(size))
-
-        def measure() -> float:
-            nonlocal version
-            began = time.perf_counter()
-            for _ in range(commits):
-                write = StreamWrite(grant.stream, events, version, grant.epoch)
-                version = store.append(Batch((write,))).versions[grant.stream]
-            return commits * size / (time.perf_counter() - began)
-
-        yield measure
+FULL = Size(singles=400, batches=40, each=25, pipelined=4000, short=1000, long=1_000_000)
+QUICK = Size(singles=40, batches=4, each=4, pipelined=400, short=100, long=5000)
 
 
 def run(quick: bool) -> list[Figure]:
-    """Both figures."""
-    _, data = encode_event(SAMPLE)
-    singles, batches = (100, 10) if quick else (500, 50)
-    found = []
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        with raw(directory, SAME_COLUMNS) as connection, ours(directory, singles, 1) as measure:
-            value = ratio_of_pairs(measure, raw_same_columns(connection, data, singles), quick=quick)
-        what = "durable appends of one event over raw inserts of the same columns"
-        found.append(Figure("append_1_vs_raw", value, "higher", what))
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        with raw(directory, MINIMAL_COLUMNS) as connection, ours(directory, batches, 100) as measure:
-            value = ratio_of_pairs(measure, raw_minimal_columns(connection, data, batches, 100), quick=quick)
-        what = "durable appends of 100 events at once over raw inserts of minimal columns"
-        found.append(Figure("append_100_vs_raw", value, "higher", what))
+    """Every figure; those against a peer only where it is installed."""
+    size = QUICK if quick else FULL
+    sections: tuple[Callable[[Path, Size, bool], Iterator[Figure]], ...] = (_raw, _many_callers, _peer, _long_log)
+    found: list[Figure] = []
+    for section in sections:
+        with tempfile.TemporaryDirectory() as name:
+            found += section(Path(name), size, quick)
     return found
+
+
+def _raw(directory: Path, size: Size, quick: bool) -> Iterator[Figure]:
+    (directory / "1").mkdir()
+    with raw(directory / "1", SAME_COLUMNS) as connection, ours(directory / "1", 1) as append:
+        theirs = speed(raw_append_one(connection), size.singles)
+        value = ratio_of_pairs(speed(append, size.singles), theirs, quick=quick)
+    yield Figure("append_1_vs_raw", value, "higher", "appends of one event over raw inserts of the same columns")
+    (directory / "100").mkdir()
+    with raw(directory / "100", MINIMAL_COLUMNS) as connection, ours(directory / "100", 100) as append:
+        theirs = speed(raw_append_many(connection, 100), size.batches, 100)
+        value = ratio_of_pairs(speed(append, size.batches, 100), theirs, quick=quick)
+    yield Figure("append_100_vs_raw", value, "higher", "appends of 100 events over raw inserts of minimal columns")
+
+
+def _many_callers(directory: Path, size: Size, quick: bool) -> Iterator[Figure]:
+    """Raw appends take turns at one lock, each with a transaction of its own; ours wait for their own append each."""
+    lock = threading.Lock()
+    with raw(directory, SAME_COLUMNS) as connection, open_store(directory / "ours" / "lrm.db") as store:
+        insert = raw_append_one(connection)
+
+        def serial(_number: int) -> None:
+            with lock:
+                insert()
+
+        def shared(number: int) -> None:
+            store.append(Batch((StreamWrite(f"caller/{number}", (NEW,)),)))
+
+        pairs = medians_of_pairs(
+            lambda: _by_threads(shared, size.each), lambda: _by_threads(serial, size.each), quick=quick
+        )
+        yield Figure(
+            "waiting_16_vs_serial", pairs["speed"], "higher", "16 threads that wait for each append, over one by one"
+        )
+        what = "the 99th percentile of the wait of one of 16 threads, over that of one by one: a ratio of times"
+        yield Figure("waiting_16_p99_vs_serial", pairs["p99_s"], "lower", what)
+
+        def pipelined() -> float:
+            began = time.perf_counter()
+            pending = []
+            for _ in range(size.pipelined):
+                pending.append(store.submit(Batch((StreamWrite("pipeline", (NEW,)),))))
+                if len(pending) == IN_FLIGHT:
+                    pending[-1].result()
+                    for one in pending:
+                        one.result()
+                    pending.clear()
+            for one in pending:
+                one.result()
+            return size.pipelined / (time.perf_counter() - began)
+
+        value = ratio_of_pairs(pipelined, lambda: _by_threads(serial, size.each)["speed"], quick=quick)
+        what = "one caller with up to 64 appends handed in, over one transaction for each"
+        yield Figure("pipelined_vs_serial", value, "higher", what)
+
+
+def _by_threads(append: Callable[[int], None], each: int) -> dict[str, float]:
+    """Appends per second of many threads, and how long the slowest of a hundred waited."""
+    waits: list[float] = []
+    start = threading.Barrier(THREADS + 1)
+
+    def work(number: int) -> None:
+        mine = []
+        start.wait()
+        for _ in range(each):
+            began = time.perf_counter()
+            append(number)
+            mine.append(time.perf_counter() - began)
+        waits.extend(mine)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    began = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    took_s = time.perf_counter() - began
+    return {"speed": THREADS * each / took_s, "p99_s": statistics.quantiles(waits, n=100)[98]}
+
+
+def _peer(directory: Path, size: Size, quick: bool) -> Iterator[Figure]:
+    if not peers.available():
+        return
+    for events, times in ((1, size.singles), (100, size.batches)):
+        place = directory / str(events)
+        peer = peers.Peer(place)
+        with ours(place, events) as append:
+            theirs = speed(peer.append(events), times, events)
+            value = ratio_of_pairs(speed(append, times, events), theirs, quick=quick)
+        peer.close()
+        what = f"appends of {events} event{'s' * (events > 1)} over saves of eventsourcing's"
+        yield Figure(f"append_{events}_vs_eventsourcing", value, "higher", what)
+
+
+def _long_log(directory: Path, size: Size, quick: bool) -> Iterator[Figure]:
+    for name, events in (("short", size.short), ("long", size.long)):
+        fill(directory / name / "ours" / "lrm.db", events)
+    with ours(directory / "short", 1) as short, ours(directory / "long", 1) as long:
+        value = ratio_of_pairs(speed(long, size.singles), speed(short, size.singles), quick=quick)
+    shutil.rmtree(directory / "long")
+    what = f"appends of one event after {size.long} others, over appends after {size.short}"
+    yield Figure("append_at_1m_vs_at_1k", value, "higher", what)

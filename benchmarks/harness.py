@@ -20,6 +20,8 @@ import attrs
 
 import benchmarks
 
+NO_BENCHMARKS = ("__main__", "harness", "logs", "peers")
+"""Modules here that the benchmarks use."""
 PAIRS = 11
 QUICK_PAIRS = 7
 """Fewer would not be called a median."""
@@ -45,9 +47,21 @@ def ratio_of_pairs(
 
     Both give a speed, or both a time. One unmeasured pair comes before: caches and imports are not what is compared.
     """
+    found = medians_of_pairs(lambda: {"": ours()}, lambda: {"": theirs()}, quick=quick, pairs=pairs)
+    return found[""]
+
+
+def medians_of_pairs(
+    ours: Callable[[], dict[str, float]],
+    theirs: Callable[[], dict[str, float]],
+    *,
+    quick: bool = False,
+    pairs: int | None = None,
+) -> dict[str, float]:
+    """As ``ratio_of_pairs``, for several figures of the same pairs: the median ratio of each, by its name."""
     ours()
     theirs()
-    ratios = []
+    ratios: list[dict[str, float]] = []
     for number in range(pairs or (QUICK_PAIRS if quick else PAIRS)):
         if number % 2:
             other = theirs()
@@ -55,14 +69,14 @@ def ratio_of_pairs(
         else:
             own = ours()
             other = theirs()
-        ratios.append(own / other)
-    return statistics.median(ratios)
+        ratios.append({name: own[name] / other[name] for name in own})
+    return {name: statistics.median(one[name] for one in ratios) for name in ratios[0]}
 
 
 def names() -> Sequence[str]:
     """Every benchmark: a module here with ``run(quick)``."""
     modules = (module.name for module in pkgutil.iter_modules(benchmarks.__path__))
-    return sorted(name for name in modules if name not in ("__main__", "harness"))
+    return sorted(name for name in modules if name not in NO_BENCHMARKS)
 
 
 def report(name: str, *, quick: bool) -> dict[str, Any]:
