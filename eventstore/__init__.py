@@ -9,7 +9,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from eventstore.events import EventType, UnknownEvent, declared_types, event, name_of, upcast
+    from eventstore.events import (
+        EventType,
+        UnknownEvent,
+        declared_types,
+        event,
+        missing_upcasters,
+        name_of,
+        upcast,
+    )
     from eventstore.memory import MemoryStore
     from eventstore.opening import open_reader, open_store
     from eventstore.protocol import EventReader, EventStore, Pending
@@ -38,7 +46,7 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
-    "events": ("EventType", "UnknownEvent", "declared_types", "event", "name_of", "upcast"),
+    "events": ("EventType", "UnknownEvent", "declared_types", "event", "missing_upcasters", "name_of", "upcast"),
     "memory": ("MemoryStore",),
     "opening": ("open_reader", "open_store"),
     "protocol": ("EventReader", "EventStore", "Pending"),
@@ -73,6 +81,7 @@ __all__ = [  # noqa: RUF022 - grouped by module, as above
     "UnknownEvent",
     "declared_types",
     "event",
+    "missing_upcasters",
     "name_of",
     "upcast",
     "MemoryStore",
