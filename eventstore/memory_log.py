@@ -134,6 +134,7 @@ class MemoryLog:
         for write in batch.writes:
             added += self._checked(write, first + len(added), versions, instant, wall_us)
         self._check_snapshots(batch, versions)
+        _check_cursors(batch, first + len(added))
         for stored in added:
             self.streams.setdefault(stored.stream, Stream()).events.append(stored)
         for write in batch.writes:
@@ -216,6 +217,12 @@ class MemoryLog:
             kept[snapshot.version] = snapshot
             for version in sorted(kept)[:-SNAPSHOTS_KEPT]:
                 del kept[version]
+
+
+def _check_cursors(batch: PreparedBatch, position: int) -> None:
+    for cursor in batch.cursors:
+        if cursor.position > position:
+            raise BadRequest("cursor position", cursor.position, f"the log ends at position {position}")
 
 
 def _forget_old(

@@ -67,7 +67,10 @@ class StreamWrite(msgspec.Struct, frozen=True):
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """How far a consumer has read: everything up to and including ``position`` is dealt with."""
+    """How far a consumer has read: everything up to and including ``position`` is dealt with.
+
+    It cannot be past the last event of the batch that it comes with.
+    """
 
     consumer: str
     position: int

@@ -172,6 +172,9 @@ class BatchWriter:
             version = versions.get(snapshot.stream, version)
             if snapshot.version > version:
                 raise BadRequest("snapshot version", snapshot.version, f"the stream is at {version}")
+        for cursor in batch.cursors:
+            if cursor.position > position:
+                raise BadRequest("cursor position", cursor.position, f"the log ends at position {position}")
 
     # --- writing: refuses nothing any more ------------------------------------------------------------------------
 
