@@ -87,10 +87,10 @@ class Retainer:
             AppendFailed, OutcomeUnknown, Fenced, StoreClosed: the storage refused, or another owner has taken the log.
         """
         check_retention(retention)
-        self.transactions.run(lambda connection: None, strict=False)  # an older owner must not even checkpoint
         size = files_size(self.log)
         remover = Remover(self.pool, retention, self.clock, self.clock().monotonic_s + within_s)
         try:
+            self.transactions.run(lambda connection: None, strict=False)  # an older owner must not even checkpoint
             remover.remove(self.transactions)
             remover.give_back(self.transactions)
         except (AppendFailed, OutcomeUnknown):
