@@ -34,7 +34,7 @@ from eventstore.records import Batch, StreamWrite
 
 PEERS = ("sqlite3", peers.PEER)
 THREADS = 16
-IN_FLIGHT = 64
+IN_FLIGHT = 256
 
 
 @attrs.frozen
@@ -116,7 +116,7 @@ def _many_callers(directory: Path, size: Size, quick: bool) -> Iterator[Figure]:
             return size.pipelined / (time.perf_counter() - began)
 
         value = ratio_of_pairs(pipelined, lambda: _by_threads(serial, size.each)["speed"], quick=quick)
-        what = "one caller with up to 64 appends handed in, over one transaction for each"
+        what = "one caller with up to 256 appends handed in, over one transaction for each"
         yield Figure("pipelined_vs_serial", value, "higher", what)
 
 

@@ -102,18 +102,20 @@ class Writer:
 
     def _commit(self, entries: list[Entry[PreparedBatch]]) -> None:
         """One transaction for a group of batches, each on its own checks."""
-        strict = any([entry.item.durability is Durability.STRICT for entry in entries])
+        strict = any(entry.item.durability is Durability.STRICT for entry in entries)
         stored: list[tuple[Entry[PreparedBatch], Appended]] = []
 
         def write(connection: sqlite3.Connection) -> None:
-            instant = self._clock()
+            batches = self._batches
+            batches.begin(connection, self._clock())
             for entry in entries:
-                repeated = self._batches.repeated
+                repeated = batches.repeated
                 try:
-                    stored.append((entry, self._batches.write(connection, entry.item, instant)))
-                    entry.repeated = self._batches.repeated > repeated
+                    stored.append((entry, batches.write(connection, entry.item)))
+                    entry.repeated = batches.repeated > repeated
                 except REFUSALS as error:
                     entry.error = error
+            batches.flush(connection)
 
         try:
             self.transactions.run(write, strict=strict)

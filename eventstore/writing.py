@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from hashlib import blake2b
+from typing import TypeAlias
 from zlib import crc32
 
 import msgspec
@@ -50,6 +51,10 @@ _encode = msgspec.json.Encoder().encode
 _decode_result = msgspec.json.Decoder(Appended).decode
 
 
+Row: TypeAlias = tuple[object, ...]
+"""A row of the events table, in the order of its columns."""
+
+
 class Ends:
     """Where the log and its streams end, as of the last commit or of the transaction under way."""
 
@@ -74,15 +79,37 @@ class Ends:
 
 
 class BatchWriter:
-    """Writes batches into the transaction under way."""
+    """Writes batches into the transaction under way: ``begin``, ``write`` for each, ``flush``."""
 
     def __init__(self, ends: Ends) -> None:
         self._ends = ends
+        self._rows: list[Row] = []
+        """Events of this transaction that are not inserted yet."""
+        self._wall_us = self._monotonic_us = self._boot_id = 0
+        self._boot = ""
         self._since_prune = dict.fromkeys(_PRUNE, PRUNE_EVERY)  # the first one after opening looks at once
         self.repeated = 0
         """Batches that were stored before."""
 
-    def write(self, connection: sqlite3.Connection, batch: PreparedBatch, instant: Instant) -> Appended:
+    def begin(self, connection: sqlite3.Connection, instant: Instant) -> None:
+        """Begin a transaction, in which everything is stamped with one instant."""
+        ends = self._ends
+        self._rows = []
+        if ends.position is None:
+            _, ends.position, ends.chain = log_end(connection)
+            ends.commits = commits_without_events(connection)
+        if len(ends.streams) >= MAX_STREAMS_KNOWN:
+            ends.streams.clear()
+        self._wall_us, self._monotonic_us = round(instant.wall_s * 1e6), round(instant.monotonic_s * 1e6)
+        self._boot = boot = instant.boot_id
+        self._boot_id = ends.boots.get(boot) or _number(connection, "boots", ends.boots, boot)
+
+    def flush(self, connection: sqlite3.Connection) -> None:
+        """Insert the events of all batches of the transaction."""
+        if self._rows:
+            connection.executemany(_INSERT, self._rows)
+
+    def write(self, connection: sqlite3.Connection, batch: PreparedBatch) -> Appended:
         """Write a batch, or refuse it with nothing written.
 
         Raises:
@@ -90,9 +117,7 @@ class BatchWriter:
             sqlite3.Error: the transaction must be rolled back.
         """
         ends = self._ends
-        if ends.position is None:
-            _, ends.position, ends.chain = log_end(connection)
-            ends.commits = commits_without_events(connection)
+        assert ends.position is not None
         if batch.idempotency_key is not None:
             earlier = self._earlier(connection, batch.idempotency_key, batch.digest)
             if earlier is not None:
@@ -100,15 +125,13 @@ class BatchWriter:
                 return earlier
         self._check(connection, batch, ends.position)
         first = ends.position
-        wall_us = round(instant.wall_s * 1e6)
-        stamp = (wall_us, round(instant.monotonic_s * 1e6), instant.boot_id)
         versions = {}
         for write in batch.writes:
-            versions[write.stream] = self._write_events(connection, write, stamp)
+            versions[write.stream] = self._write_events(connection, write)
         position = ends.position
         appended = Appended(first + 1 if position > first else position, position, versions)
         if batch.more:
-            self._write_rest(connection, batch, wall_us, appended)
+            self._write_rest(connection, batch, self._wall_us, appended)
         return appended
 
     def stream(self, connection: sqlite3.Connection, name: str) -> tuple[int, int, int]:
@@ -135,8 +158,6 @@ class BatchWriter:
         if known is None:
             known = connection.execute(_STREAM, (name,)).fetchone()
             if known is not None:
-                if len(streams) >= MAX_STREAMS_KNOWN:
-                    streams.clear()
                 streams[name] = known
         return known
 
@@ -178,19 +199,17 @@ class BatchWriter:
 
     # --- writing: refuses nothing any more ------------------------------------------------------------------------
 
-    def _write_events(self, connection: sqlite3.Connection, write: PreparedWrite, stamp: tuple[int, int, str]) -> int:
-        """Insert one stream's events. Returns the stream's new version."""
+    def _write_events(self, connection: sqlite3.Connection, write: PreparedWrite) -> int:
+        """Make rows of one stream's events. Returns the stream's new version."""
         ends = self._ends
         stream = write.stream
-        stream_id, epoch, version = self.stream(connection, stream)
+        stream_id, epoch, version = ends.streams.get(stream) or self.stream(connection, stream)
         if not write.events:
             return version
         position, chain = ends.position, ends.chain
         assert position is not None
-        wall_us, monotonic_us, boot = stamp
-        boot_id = ends.boots.get(boot) or _number(connection, "boots", ends.boots, boot)
-        type_ids = ends.types
-        rows = []
+        wall_us, monotonic_us, boot, boot_id = self._wall_us, self._monotonic_us, self._boot, self._boot_id
+        type_ids, rows = ends.types, self._rows
         for kind, schema_version, data, cause, after_previous, command_id, correlation_id, depth in write.events:
             if after_previous:
                 cause = position  # noqa: PLW2901 - known only here
@@ -208,7 +227,6 @@ class BatchWriter:
                 position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id,
                 cause, command_id, correlation_id, depth, data, chain, crc32(record),
             ))  # fmt: skip
-        connection.executemany(_INSERT, rows)
         ends.position, ends.chain = position, chain
         ends.streams[stream] = stream_id, epoch, version
         return version
