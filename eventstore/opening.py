@@ -93,28 +93,21 @@ def open_store(
     """
     check_reserve(reserve_bytes)
     log = _resolve(path)
-    kind = _identify(log, connect, owning=True)
-    if kind is None:
-        _make_directory(log)
-    lock = LogLock(log)
-    try:
-        if kind is None:
-            _make_file(log)
-        open_connection = partial(open_writing, connect, log, busy_timeout_s=busy_timeout_s)
-        listeners = Listeners()
-        clock = clock or system_instant
-        writer = _own(log, open_connection, clock, listeners, accept_lost_tail=accept_lost_tail)
-    except BaseException as error:
-        lock.release()
-        cause = error if isinstance(error, sqlite3.Error) else error.__cause__
-        if isinstance(cause, sqlite3.Error) and not isinstance(error, OpenError):
-            raise _open_error(log, cause) from error
-        raise
-    pool = ReaderPool(partial(open_reading, connect, log, busy_timeout_s=busy_timeout_s))
     reserve = Reserve(log, reserve_bytes)
-    reserve.make()
-    retainer = Retainer(log, pool, writer.transactions, clock, reserve)
-    return SqliteStore(log, pool, writer, lock, listeners, retainer=retainer, unknown=unknown)
+    while True:
+        try:
+            return _open(
+                log,
+                connect,
+                clock or system_instant,
+                reserve,
+                unknown=unknown,
+                busy_timeout_s=busy_timeout_s,
+                accept_lost_tail=accept_lost_tail,
+            )
+        except OpenError as error:  # even to be opened a log takes some space
+            if type(error) not in (OpenError, LogNotWritable) or not reserve.release_a_little():
+                raise
 
 
 def open_reader(
@@ -142,6 +135,38 @@ def _resolve(path: str | os.PathLike[str]) -> Path:
         return Path(path).resolve()
     except (OSError, RuntimeError, ValueError) as error:  # links in a circle, NUL
         raise LogNotFound(os.fspath(path), f"{os.fspath(path)!r} is no path: {error}") from error
+
+
+def _open(
+    log: Path,
+    connect: Connect,
+    clock: Callable[[], Instant],
+    reserve: Reserve,
+    *,
+    unknown: OnUnknown,
+    busy_timeout_s: float,
+    accept_lost_tail: bool,
+) -> SqliteStore:
+    kind = _identify(log, connect, owning=True)
+    if kind is None:
+        _make_directory(log)
+    lock = LogLock(log)
+    try:
+        if kind is None:
+            _make_file(log)
+        open_connection = partial(open_writing, connect, log, busy_timeout_s=busy_timeout_s)
+        listeners = Listeners()
+        writer = _own(log, open_connection, clock, listeners, accept_lost_tail=accept_lost_tail)
+    except BaseException as error:
+        lock.release()
+        cause = error if isinstance(error, sqlite3.Error) else error.__cause__
+        if isinstance(cause, sqlite3.Error) and not isinstance(error, OpenError):
+            raise _open_error(log, cause) from error
+        raise
+    reserve.make()
+    pool = ReaderPool(partial(open_reading, connect, log, busy_timeout_s=busy_timeout_s))
+    retainer = Retainer(log, pool, writer.transactions, clock, reserve)
+    return SqliteStore(log, pool, writer, lock, listeners, retainer=retainer, unknown=unknown)
 
 
 def _own(

@@ -20,8 +20,11 @@ RESERVE_BYTES = WAL_PAGES * PAGE_BYTES + 2 * 1024 * 1024
 a few transactions that remove events."""
 LEAST_DISKS = 32
 """A disk smaller than this many reserves has none: it would be a notable part of it."""
-LEAST_FREE = 2
-"""Free space, in reserves, without which none is made: at least as much is left as it takes."""
+LEAST_FREE = 1.25
+"""Free space, in reserves, without which none is made. Not more: a log with a reserve and hardly any other space can
+still be helped, one with some space and no reserve cannot once that is used up."""
+OPENING_BYTES = 512 * 1024
+"""What is given up of it so that a log can be opened on a full disk."""
 
 
 def reserve_path(log: Path) -> Path:
@@ -49,11 +52,6 @@ class Reserve:
         self._path = reserve_path(log)
         self._size_bytes = size_bytes
 
-    @property
-    def kept(self) -> bool:
-        """Whether there is one, of whatever size."""
-        return self._path.exists()
-
     def make(self) -> None:
         """See that there is one of the right size, if there is room; with a size of 0, that there is none."""
         with contextlib.suppress(OSError):
@@ -70,6 +68,17 @@ class Reserve:
             return False
         return True
 
+    def release_a_little(self) -> bool:
+        """On a full disk, give back what opening the log takes. Returns whether there was anything to give."""
+        try:
+            size_bytes = self._path.stat().st_size
+            if self._free_bytes() >= OPENING_BYTES or not size_bytes:
+                return False
+            os.truncate(self._path, max(0, size_bytes - OPENING_BYTES))
+        except OSError:
+            return False
+        return True
+
     def _is_whole(self) -> bool:
         try:
             status = self._path.stat()
@@ -81,7 +90,11 @@ class Reserve:
     def _has_room(self) -> bool:
         disk = os.statvfs(self._path.parent)
         large_enough = disk.f_blocks * disk.f_frsize >= LEAST_DISKS * self._size_bytes
-        return large_enough and disk.f_bavail * disk.f_frsize >= LEAST_FREE * self._size_bytes
+        return large_enough and self._free_bytes() >= LEAST_FREE * self._size_bytes
+
+    def _free_bytes(self) -> int:
+        disk = os.statvfs(self._path.parent)
+        return disk.f_bavail * disk.f_frsize
 
     def _write(self) -> None:
         self._path.unlink(missing_ok=True)
