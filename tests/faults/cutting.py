@@ -129,7 +129,7 @@ def explore(counts: Counts, captured: Captured, directory: Path, base_at: Path |
     """
     judging = {name: options.pop(name) for name in ("reader_every", "owner_every") if name in options}
     base = NOTHING if base_at is None else by_sql(base_at)
-    judge = Judge(captured.run, directory, Examiner(captured.run.history, base), **judging)
+    judge = Judge(captured.run, directory, Examiner(captured.run.history, base, captured.run.absent), **judging)
     judge.problems += captured.run.untyped
     cut = PowerCut(captured.capture, start=captured.first, **options)
     for state in cut.states():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -18,11 +18,21 @@ import attrs
 
 from eventstore.codec import encode_event, encode_value
 from eventstore.prepare import SNAPSHOTS_KEPT
-from eventstore.records import Attachment, Batch, Cursor, Durability, NewEvent, Receipt, Snapshot, StreamWrite
+from eventstore.records import (
+    Attachment,
+    Batch,
+    Cursor,
+    Durability,
+    NewEvent,
+    Receipt,
+    Retention,
+    Snapshot,
+    StreamWrite,
+)
 from eventstore.schema import SCHEMA_VERSION
 from tests.eventstore.support import Counted
 
-StepKind: TypeAlias = Literal["append", "acquire", "barrier", "reopen"]
+StepKind: TypeAlias = Literal["append", "acquire", "barrier", "reopen", "retain"]
 
 MOST_EVENTS = 1000
 """Of one step: event ``n`` belongs to step ``n // MOST_EVENTS``."""
@@ -38,6 +48,8 @@ class Step:
     batch: Batch = attrs.field(factory=Batch)
     stream: str = ""
     """What to acquire."""
+    retention: Retention = attrs.field(factory=Retention)
+    """What to retain. It must have a number of events."""
 
 
 @attrs.frozen
@@ -50,6 +62,8 @@ class Found:
     receipts: dict[str, bytes] = attrs.field(factory=dict)
     snapshots: dict[tuple[str, int], bytes] = attrs.field(factory=dict)
     attachments: dict[str, bytes] = attrs.field(factory=dict)
+    removed: int = 0
+    """Events at the beginning that are no longer kept."""
 
 
 @attrs.frozen
@@ -73,13 +87,22 @@ def step_of(data: bytes) -> int:
     return int(data[data.index(b":") + 1 : data.index(b",")]) // MOST_EVENTS
 
 
-def steps_in(found: Found, base: Found) -> set[int]:
-    """Which steps are in a log, by their events."""
-    return {step_of(data) for _, _, name, data in found.events[len(base.events) :] if name == TYPE}
+def steps_in(history: History, found: Found, base: Found, absent: Collection[int] = ()) -> set[int]:
+    """Which steps are in a log, by their events.
+
+    Of those whose events are no longer kept it is known that they came before: all but what the program knows to be
+    ``absent``.
+    """
+    ours = found.events[max(0, len(base.events) - found.removed) :]
+    steps = {step_of(data) for _, _, name, data in ours if name == TYPE}
+    if found.removed:
+        oldest = min(steps, default=len(history.steps))
+        steps |= {n for n in range(oldest) if history.steps[n].kind == "append" and n not in absent}
+    return steps
 
 
-def expected(history: History, steps: Iterable[int], base: Found) -> Found:
-    """What a log holds after just these steps, in order."""
+def expected(history: History, steps: Iterable[int], base: Found, removed: int = 0) -> Found:
+    """What a log holds after just these steps, in order, and without so many events at its beginning."""
     events = list(base.events)
     versions = {stream: version for stream, version, _, _ in events}
     cursors, receipts, attachments = dict(base.cursors), dict(base.receipts), dict(base.attachments)
@@ -99,7 +122,7 @@ def expected(history: History, steps: Iterable[int], base: Found) -> Found:
             snapshots[one.stream, one.version] = one.data
             kept = sorted(version for stream, version in snapshots if stream == one.stream)[-SNAPSHOTS_KEPT:]
             snapshots = {key: data for key, data in snapshots.items() if key[0] != one.stream or key[1] in kept}
-    return Found(tuple(events), cursors, receipts, snapshots, attachments)
+    return Found(tuple(events[removed:]), cursors, receipts, snapshots, attachments, removed)
 
 
 # --- the workloads ------------------------------------------------------------------------------------------------
@@ -181,6 +204,23 @@ def reopening(seed: int, steps: int = 12) -> History:
     return History("reopening", tuple(made), chance.randint(4, 12))
 
 
+def retaining(seed: int, steps: int = 16) -> History:
+    """The oldest events are removed now and then, of which some are covered by snapshots and others need not be."""
+    chance = random.Random(seed)
+    made: list[Step] = []
+    version = 0
+    for n in range(steps):
+        if n % 4 == 3:
+            retention = Retention(max_events=chance.randint(2, 5), expendable=chance.choice(((), ("a",))))
+            made.append(Step("retain", retention=retention))
+            continue
+        many = chance.randint(1, 4)
+        version += many
+        snapshots = (Snapshot("a", version, "a/1", bytes([n]) * 50),) if chance.random() < 0.6 else ()
+        made.append(Step(batch=Batch((StreamWrite("a", _events(chance, n, many)),), snapshots=snapshots)))
+    return History("retaining", tuple(made), chance.randint(4, 12))
+
+
 def creation(seed: int) -> History:
     """A log where there was none."""
     made = singles(seed, 2)
@@ -219,5 +259,5 @@ WORKLOADS: dict[str, Callable[[int], History]] = {
     "creation": creation,
     "migration": migration,
     "settling": settling,
-    # A workload with retention goes here, and what it may remove into ``expected`` and into the verdict.
+    "retaining": retaining,
 }

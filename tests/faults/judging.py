@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from pathlib import Path
 
 import attrs
@@ -21,6 +22,8 @@ class Seen:
     """What a look at one log file brought to light."""
 
     steps: set[int] = attrs.field(factory=set)
+    removed: int = 0
+    """Events that are no longer kept."""
     wrong: list[str] = attrs.field(factory=list)
     read: bool = False
     """It was read through the store's reader too."""
@@ -34,7 +37,9 @@ class Examiner:
 
     history: History
     base: Found = NOTHING
-    _expected: dict[tuple[int, ...], Found] = attrs.field(factory=dict)
+    absent: Collection[int] = ()
+    """Steps that the program knows not to be there."""
+    _expected: dict[tuple[int, tuple[int, ...]], Found] = attrs.field(factory=dict)
 
     def look(self, path: Path, *, through_reader: bool, by_owner_too: bool) -> Seen:
         """Read it by SQL, and in more ways where that is wanted."""
@@ -53,8 +58,9 @@ class Examiner:
             if error.sqlite_errorcode & 0xFF != READONLY:
                 raise
             found, by_owner_too = NOTHING, True  # its creation was interrupted: only an owner may roll it back
-        seen.steps = steps_in(found, self.base)
-        wanted = self._wanted(seen.steps)
+        seen.removed = found.removed
+        seen.steps = steps_in(self.history, found, self.base, self.absent)
+        wanted = self._wanted(seen.steps, found.removed)
         if found != wanted:
             seen.wrong.append(f"not what steps {sorted(seen.steps)} leave: {difference(found, wanted)}")
         if through_reader and found is not NOTHING:
@@ -70,11 +76,11 @@ class Examiner:
             if through != wanted:
                 seen.wrong.append(f"a new owner finds something else: {difference(through, wanted)}")
 
-    def _wanted(self, steps: set[int]) -> Found:
-        key = tuple(sorted(steps))
+    def _wanted(self, steps: set[int], removed: int) -> Found:
+        key = (removed, tuple(sorted(steps)))
         wanted = self._expected.get(key)
         if wanted is None:
-            wanted = self._expected[key] = expected(self.history, key, self.base)
+            wanted = self._expected[key] = expected(self.history, key[1], self.base, removed)
         return wanted
 
 
@@ -93,28 +99,24 @@ class Judge:
     owner_every: int = 40
     log_name: str = "lrm.db"
     problems: list[str] = attrs.field(factory=list)
-    seen: dict[int, set[int] | str] = attrs.field(factory=dict)
-    """By the digest of a state: the steps in it, or why it cannot be told."""
+    seen: dict[int, Seen] = attrs.field(factory=dict)
+    """By the digest of a state."""
     read: int = 0
     owned: int = 0
     _last: CrashState | None = None
 
     def look(self, state: CrashState) -> None:
         """Judge one state, and remember what is wrong with it."""
-        steps = self.seen.get(state.digest)
-        if steps is None:
-            steps = self.seen[state.digest] = self._steps_in(state)
-        if isinstance(steps, str):
-            wrong = [steps]
-        else:
-            started, durable = state.marks.get("started", -1), state.marks.get("durable", -1)
-            wrong = self.run.verdict(steps, started=started, durable=durable)
+        seen = self.seen.get(state.digest)
+        if seen is None:
+            seen = self.seen[state.digest] = self._see(state)
+        wrong = seen.wrong or self.run.verdict(seen.steps, seen.removed, state.marks)
         if wrong:
             self.problems.append(
                 f"{self.run.history.name} after {state.at} operations, {state.how}: {'; '.join(wrong)}"
             )
 
-    def _steps_in(self, state: CrashState) -> set[int] | str:
+    def _see(self, state: CrashState) -> Seen:
         number = len(self.seen)
         state.write(self.directory, after=self._last)
         seen = self.examiner.look(
@@ -125,7 +127,7 @@ class Judge:
         self._last = None if seen.changed else state
         self.read += seen.read
         self.owned += seen.changed
-        return "; ".join(seen.wrong) or seen.steps
+        return seen
 
 
 def difference(found: Found, wanted: Found) -> str:

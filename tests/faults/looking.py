@@ -23,10 +23,11 @@ def by_sql(path: Path) -> Found:
         log.execute("BEGIN")
         if not log.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'event_log'").fetchone()[0]:
             return NOTHING
+        removed = log.execute("SELECT value FROM meta WHERE key = 'removed_position'").fetchone()[0]
         events = log.execute("SELECT position, stream, version, type, data FROM event_log").fetchall()
         positions = [position for position, *_ in events]
-        if positions != list(range(1, len(positions) + 1)):
-            msg = f"positions {positions}"
+        if positions != list(range(removed + 1, removed + 1 + len(positions))):
+            msg = f"positions {positions} after {removed}"
             raise ValueError(msg)
         return Found(
             tuple((stream, version, name, data.encode()) for _, stream, version, name, data in events),
@@ -34,6 +35,7 @@ def by_sql(path: Path) -> Found:
             dict(log.execute("SELECT command_id, reply FROM receipts").fetchall()),
             {(stream, version): data for stream, version, data in log.execute(_SNAPSHOTS)},
             dict(log.execute("SELECT key, data FROM attachments").fetchall()),
+            removed,
         )
 
 
@@ -54,7 +56,7 @@ def by_reader(path: Path, like: Found) -> Found:
 
 def by_owner(path: Path, like: Found) -> tuple[Found, list[str]]:
     """The same for a new owner, who can append, and what it finds wrong."""
-    with open_store(path, unknown="placeholder") as store:
+    with open_store(path, unknown="placeholder", reserve_bytes=0) as store:
         return through(store, like)
 
 
@@ -63,7 +65,7 @@ def through(store: SqliteStore, like: Found) -> tuple[Found, list[str]]:
     found = _read(store, like)
     problems = [str(problem) for problem in store.verify().problems]
     store.append(Batch((StreamWrite("after", (NewEvent(Counted(1)),)),)))
-    if store.head != len(found.events) + 1 or store.version("after") != 1:
+    if store.head != found.removed + len(found.events) + 1 or store.version("after") != 1:
         problems.append(f"appended to {len(found.events)} events, the head is {store.head}")
     return found, problems
 
@@ -78,4 +80,5 @@ def _read(reader: EventReader, like: Found) -> Found:
         {name: encode_value(one.reply) for name, one in receipts.items() if one is not None},
         {key: one.data for key, one in snapshots.items() if one is not None and one.version == key[1]},
         {key: reader.attachment(key).data for key in reader.attachment_keys()},
+        reader.first - 1,
     )

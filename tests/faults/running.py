@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
 from unittest import mock
 
 import attrs
 
-from eventstore import schema
+from eventstore import retention, schema
 from eventstore.connections import Connect
 from eventstore.errors import AppendFailed, EventStoreError, OpenError, OutcomeUnknown
 from eventstore.opening import open_store
-from eventstore.records import Durability
+from eventstore.records import Durability, Retention
 from eventstore.store import SqliteStore
 from tests.faults.histories import History, Step, step_of
 
@@ -42,9 +42,23 @@ class Run:
     untyped: list[str] = attrs.field(factory=list)
     """Errors that are none of the store's."""
 
-    def verdict(self, steps: set[int], *, started: int, durable: int) -> list[str]:
-        """What is wrong with a log that holds just these steps, after a crash at some point of the run."""
+    @property
+    def absent(self) -> set[int]:
+        """Steps that the program knows not to be in the log."""
+        return {number for number, told in self.told.items() if told in ("refused", "out")}
+
+    def verdict(self, steps: set[int], removed: int, marks: Mapping[str, int]) -> list[str]:
+        """What is wrong with a log that holds just these steps, after a crash at some point of the run.
+
+        Args:
+            steps: that are in the log.
+            removed: how many events are no longer kept.
+            marks: the newest ones that the program noted until then.
+        """
+        started, durable = marks.get("started", -1), marks.get("durable", -1)
         wrong = []
+        if not marks.get("gone", 0) <= removed <= marks.get("removable", 0):
+            wrong.append(f"{removed} events are removed, of {marks.get('removable', 0)}; {marks.get('gone', 0)} were")
         appends = {n: told for n, told in self.told.items() if self.history.steps[n].kind == "append"}
         for number, told in appends.items():
             if told == "refused" and number in steps:
@@ -65,8 +79,8 @@ class Run:
 
 @contextlib.contextmanager
 def small_wal(pages: int) -> Iterator[None]:
-    """Stores opened within copy their WAL into the file after so few pages."""
-    with mock.patch.object(schema, "WAL_PAGES", pages):
+    """Stores opened within copy their WAL into the file after so few pages, and remove few events at once."""
+    with mock.patch.object(schema, "WAL_PAGES", pages), mock.patch.object(retention, "EVENTS_AT_ONCE", 2):
         yield
 
 
@@ -89,7 +103,8 @@ class Program:
         self._settles = settles
         self._path = path
         self._connect = connect
-        self._note = note or (lambda name, value: None)
+        self.marks: dict[str, int] = {}
+        self._told_to = note or (lambda name, value: None)
         self.store: SqliteStore | None = None
 
     def go(self, *, close: bool = True) -> Run:
@@ -112,10 +127,14 @@ class Program:
                 self._close()
         return run
 
+    def _note(self, name: str, value: int) -> None:
+        self.marks[name] = value
+        self._told_to(name, value)
+
     def _open(self) -> None:
         for attempt in range(TRIES):
             try:
-                self.store = open_store(self._path, connect=self._connect, unknown="placeholder")
+                self.store = open_store(self._path, connect=self._connect, unknown="placeholder", reserve_bytes=0)
                 return
             except (OpenError, AppendFailed, OutcomeUnknown):
                 if attempt + 1 == TRIES:
@@ -140,6 +159,8 @@ class Program:
                 self.store.acquire(step.stream)
             elif step.kind == "barrier":
                 self.store.barrier()
+            elif step.kind == "retain":
+                self._retain(self.store, step.retention)
             else:
                 self._close()
                 self._open()
@@ -149,6 +170,11 @@ class Program:
             self.run.told[number] = "refused"
         else:
             self._done(number, step)
+
+    def _retain(self, store: SqliteStore, wanted: Retention) -> None:
+        assert wanted.max_events is not None
+        self._note("removable", max(store.first - 1, store.head - wanted.max_events))
+        self._note("gone", store.retain(wanted).first - 1)
 
     def _done(self, number: int, step: Step) -> None:
         self.run.told[number] = "done"

@@ -23,7 +23,7 @@ from tests.faults.histories import WORKLOADS, singles
 
 ROOT = Path(__file__).parents[2]
 STATES, STATES_FOR_RELEASE = 5_000, 500_000
-SHARE = 0.4
+SHARE = 0.26
 """Of all points of a run that are cut at by default."""
 PROCESSES = 2
 

@@ -31,6 +31,7 @@ from tests.faults.histories import (
     extras,
     migration,
     reopening,
+    retaining,
     singles,
     steps_in,
 )
@@ -104,7 +105,7 @@ class Sweep:
         if history.before is not None:
             history.before(path)
         elif not history.from_creation:
-            open_store(path).close()
+            open_store(path, reserve_bytes=0).close()
         begun: list[bool] = []
 
         def note(name: str, value: int) -> None:
@@ -154,15 +155,16 @@ class Sweep:
             store = None
         self.vfs.clear()
         with small_wal(run.history.wal_pages):
-            store = store or open_store(path, unknown="placeholder")
+            store = store or open_store(path, unknown="placeholder", reserve_bytes=0)
         with store:
             store.settle()
-            steps = steps_in(by_sql(path), base)
-            wanted = expected(run.history, sorted(steps), base)
+            before = by_sql(path)
+            steps = steps_in(run.history, before, base, run.absent)
+            wanted = expected(run.history, sorted(steps), base, before.removed)
             found, problems = through(store, wanted)
             if found != wanted:
                 problems.append(f"found {difference(found, wanted)}")
-        return problems + run.verdict(steps, started=run.started, durable=run.started)
+        return problems + run.verdict(steps, before.removed, program.marks | {"durable": run.started})
 
 
 def _killed(program: Program, capture: Capture, path: Path, directory: Path) -> Path:
@@ -183,8 +185,16 @@ def _killed(program: Program, capture: Capture, path: Path, directory: Path) -> 
 
 def test_an_io_error_anywhere_is_told_and_loses_nothing(vfs: FaultVFS, release: bool) -> None:
     """In every distinct case: what was done is there, what was refused is not, and the store goes on afterwards."""
-    sweep = Sweep(vfs, stride=1 if release else 17)
-    for history in (singles(1, 5), batches(2, 4), extras(1, 5), reopening(1, 5), creation(1), migration(1)):
+    sweep = Sweep(vfs, stride=1 if release else 31)
+    for history in (
+        singles(1, 5),
+        batches(2, 4),
+        extras(1, 5),
+        reopening(1, 5),
+        retaining(1, 8),
+        creation(1),
+        migration(1),
+    ):
         sweep.run(history)
     print(
         f"I/O errors: {len(sweep.cases)} distinct cases, {sweep.unknown} outcomes unknown, "
