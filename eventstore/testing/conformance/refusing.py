@@ -105,7 +105,7 @@ class Refusing(Beneath):
         ids=repr,
     )
     def test_a_value_that_would_not_come_back_is_refused(self, store: EventStore, bad: Any) -> None:
-        """The error names the field of an event. The reply of a receipt must come back on a retry, and is held to it."""
+        """The error names the field of an event. A reply must come back on a retry, and is refused alike."""
         with pytest.raises(EventRefused) as caught:
             append(store, "a", Counted(1), Measured({}, extra=bad))
         assert "conformance.measured" == caught.value.type_name
