@@ -276,6 +276,13 @@ class LogNotReadable(OpenError, PermissionError):
     hint = "copy the log's whole directory to a place that you may write, and read it there"
 
 
+class LogExists(OpenError, FileExistsError):
+    """There is something already where a new log should be."""
+
+    code = "ES-4008"
+    hint = "choose another path; nothing was changed"
+
+
 # --- damage -------------------------------------------------------------------------------------------------------
 
 
@@ -340,6 +347,31 @@ class TailMissing(OpenError, ValueError):
         )
         super().__init__(path, missing)
         self.head, self.marked = head, marked
+
+
+# --- copies -------------------------------------------------------------------------------------------------------
+
+
+class ExportDamaged(EventStoreError, ValueError):
+    """An export or an archive is not what was written."""
+
+    code = "ES-7001"
+    hint = "use another copy; nothing was imported"
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line}: {reason}")
+        self.line, self.reason = line, reason
+
+
+class CopyFailed(EventStoreError, OSError):
+    """A backup, an export, an import or an archive could not be written. Nothing is left of it, nothing was removed."""
+
+    code = "ES-7002"
+    hint = "see that there is space and that the directory may be written, then try again"
+
+    def __init__(self, path: str, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{path} could not be written: {reason}", hint=hint)
+        self.path, self.reason = path, reason
 
 
 # --- testing ------------------------------------------------------------------------------------------------------
