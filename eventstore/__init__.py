@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         UnknownEvent,
         declared_types,
         event,
+        float_fields,
         missing_upcasters,
         name_of,
         upcast,
@@ -46,7 +47,16 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
-    "events": ("EventType", "UnknownEvent", "declared_types", "event", "missing_upcasters", "name_of", "upcast"),
+    "events": (
+        "EventType",
+        "UnknownEvent",
+        "declared_types",
+        "event",
+        "float_fields",
+        "missing_upcasters",
+        "name_of",
+        "upcast",
+    ),
     "memory": ("MemoryStore",),
     "opening": ("open_reader", "open_store"),
     "protocol": ("EventReader", "EventStore", "Pending"),
@@ -81,6 +91,7 @@ __all__ = [  # noqa: RUF022 - grouped by module, as above
     "UnknownEvent",
     "declared_types",
     "event",
+    "float_fields",
     "missing_upcasters",
     "name_of",
     "upcast",

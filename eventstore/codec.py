@@ -18,7 +18,7 @@ from eventstore.errors import CorruptEvent, EventRefused, EventStoreError, Snaps
 from eventstore.events import EventType, Payload, UnknownEvent, find_type, type_of
 from eventstore.limits import MAX_EVENT_BYTES, MAX_STATE_BYTES, beyond_limits
 from eventstore.refusals import refusal, refusal_of_size, undecodable_field
-from eventstore.shapes import Facts, Shape, Unstorable, shape_of, written
+from eventstore.shapes import Facts, Shape, Unstorable, alike, is_plain, shape_of
 from eventstore.upcasting import Piece, upcast_pieces
 from eventstore.vouching import scalar_fields, vouching
 
@@ -138,8 +138,8 @@ def encode_value(value: object, *, what: str = "receipt", field: str = "reply") 
     """
     try:
         data = _encode(value)
-        alike = written(_decode_any(data)) == written(value)
-        reason = beyond_limits(data) if alike else "it would come back different: only JSON values do not"
+        faithful = alike(value, _decode_any(data))
+        reason = beyond_limits(data) if faithful else "it would come back different: only JSON values do not"
     except (msgspec.MsgspecError, AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EventRefused(what, field, refusal(what, value, str(error)).reason) from error
     if reason:
@@ -239,8 +239,10 @@ def _exactness(shape: Shape | None, facts: Facts) -> _Faithful:
     integers, unbounded = facts.integers, facts.unbounded
 
     def faithful(value: Any, back: Any, data: bytes) -> bool:
-        alike = written(back) == written(value) if shape is None else written(shape(back)) == written(shape(value))
-        return alike and not beyond_limits(data, integers=integers, unbounded=unbounded)
+        one, other = (value, back) if shape is None else (shape(value), shape(back))
+        # What was written of the whole is at hand and usually the same; that of the shapes is right for sets too
+        same = is_plain(one) and one == other and (_encode(back) == data or _encode(one) == _encode(other))
+        return same and not beyond_limits(data, integers=integers, unbounded=unbounded)
 
     return faithful
 

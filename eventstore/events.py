@@ -35,6 +35,9 @@ class EventType:
     cls: type
 
 
+_EXACT_IN_FLOAT = 2**53
+_FLOATS = (float, float | None, "float", "float | None")
+
 _by_class: dict[type, EventType] = {}
 _by_name: dict[str, EventType] = {}
 _upcasters: dict[tuple[str, int], Callable[[Payload], Upcast]] = {}
@@ -44,8 +47,9 @@ _upcasters: dict[tuple[str, int], Callable[[Payload], Upcast]] = {}
 def event(name: str, version: int) -> Callable[[type[T]], type[T]]:
     """Declare a class as an event stored under ``name`` with schema ``version``.
 
-    The class becomes ``attrs.frozen`` if it is not an attrs class yet. Declaring the same name twice is refused, unless
-    it is the same class declared again (a module that was reloaded). A class has one name and one version.
+    The class becomes ``attrs.frozen`` with ``float_fields`` if it is not an attrs class yet. Declaring the same name
+    twice is refused, unless it is the same class declared again (a module that was reloaded). A class has one name and
+    one version.
 
     Raises:
         DuplicateEventType: another class has this name.
@@ -57,7 +61,8 @@ def event(name: str, version: int) -> Callable[[type[T]], type[T]]:
         raise ValueError(msg)
 
     def declare(cls: type[T]) -> type[T]:
-        declared: type[T] = cls if "__attrs_attrs__" in vars(cls) else attrs.frozen(cls)
+        made = "__attrs_attrs__" in vars(cls)
+        declared: type[T] = cls if made else attrs.frozen(cls, field_transformer=float_fields)
         known = _by_name.get(name)
         if known is not None and (known.cls.__module__, known.cls.__qualname__) != (cls.__module__, cls.__qualname__):
             raise DuplicateEventType(name, known.cls, cls)
@@ -71,6 +76,22 @@ def event(name: str, version: int) -> Callable[[type[T]], type[T]]:
         return declared
 
     return declare
+
+
+def float_fields(cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
+    """As ``field_transformer`` of an attrs class: an int that is given for a ``float`` field becomes a float at once.
+
+    Type checkers let it pass for one, and it would come back from the log as one. Fields with a converter keep theirs;
+    an integer beyond 2^53, which a float may not hold exactly, stays what it is, and is refused when it is stored.
+    """
+    return [
+        field.evolve(converter=_to_float) if field.type in _FLOATS and field.converter is None else field
+        for field in fields
+    ]
+
+
+def _to_float(value: Any) -> Any:
+    return float(value) if type(value) is int and -_EXACT_IN_FLOAT <= value <= _EXACT_IN_FLOAT else value
 
 
 def upcast(name: str, from_version: int) -> Callable[[Callable[[Payload], Upcast]], Callable[[Payload], Upcast]]:

@@ -10,7 +10,7 @@ import msgspec
 
 from eventstore.errors import EventRefused
 from eventstore.limits import INT_MAX, INT_MIN, MAX_DEPTH, beyond_limits
-from eventstore.shapes import Facts, Unstorable, field_names, hints_of, shape_of, written
+from eventstore.shapes import Facts, Unstorable, alike, field_names, hints_of, shape_of
 
 _BUILTINS = (str, bool, int, float, dict, list, tuple, set, frozenset, bytes, bytearray)
 
@@ -71,7 +71,7 @@ def _why(hint: Any, value: Any) -> str:
         back = msgspec.json.decode(data, type=hint)
         if shape is not None:
             value, back = shape(value), shape(back)
-        if written(back) != written(value):
+        if not alike(value, back):
             return f"{value!r:.80} would come back as {back!r:.80}"
         return beyond_limits(data, levels=MAX_DEPTH - 1)  # the event around it is a level too
     except Unstorable as error:

@@ -1,9 +1,8 @@
 """What a class may hold, and whether a value of it came back exactly: equal, and of the same type all the way down.
 
 ``==`` is too weak for that: ``1 == 1.0 == True``, and members of ``StrEnum`` equal their text. So both values are taken
-apart, once per class decided how, into a *shape* of plain builtins, and the shapes are compared by what ``marshal``
-writes of them: it tells every builtin type from every other, refuses subclasses, and runs in C. Nothing is ever read by
-``marshal``.
+apart, once per class decided how, into a *shape* of plain builtins. Two shapes are alike when they hold nothing derived
+from a builtin, are equal, and are written as the same JSON, which tells numbers and flags from each other.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import collections.abc
 import datetime as dt
 import decimal
 import enum
-import marshal
 import operator
 import types
 import typing
@@ -29,7 +27,8 @@ Shape: TypeAlias = Callable[[Any], object]
 PLAIN: Shape | None = None
 """The shape of what consists of builtins alone: the value itself."""
 
-_VERSION = 2  # of marshal: binary floats, and no references, which would tell equal values apart by identity
+_encode = msgspec.json.Encoder().encode
+_EXACT = frozenset((bool, int, float, str, types.NoneType, list, tuple, dict))
 _SCALARS = frozenset((bool, int, float, str, types.NoneType))
 _BY_REPR = (dt.datetime, dt.date, dt.time, dt.timedelta, uuid.UUID)
 _LISTS = frozenset(
@@ -78,13 +77,30 @@ class Facts:
     """Its instances may carry more than their fields, which an encoder would write too."""
 
 
-def written(value: Any) -> bytes:
-    """What tells a value of builtins from every other, by type and by content.
+def is_plain(value: Any) -> bool:
+    """Whether a value consists of builtins that JSON knows, and of tuples; subclasses and members of enums are none."""
+    level: list[Any] = [value]
+    while level:
+        kinds = set(map(type, level))
+        if not kinds <= _EXACT:
+            return False
+        if kinds <= _SCALARS:
+            return True
+        inner: list[Any] = []
+        for one in level:
+            kind = type(one)
+            if kind is dict:
+                inner += one
+                inner += one.values()
+            elif kind is list or kind is tuple:
+                inner += one
+        level = inner
+    return True
 
-    Raises:
-        ValueError: it holds something else, a subclass of a builtin included.
-    """
-    return marshal.dumps(value, _VERSION)
+
+def alike(value: Any, back: Any) -> bool:
+    """Whether two shapes tell of identical values."""
+    return is_plain(value) and bool(value == back) and _encode(value) == _encode(back)
 
 
 def shape_of(hint: Any, facts: Facts) -> Shape | None:
@@ -269,7 +285,7 @@ def _leaf(origin: Any, hint: Any, path: str) -> Shape:
     if isinstance(origin, type) and issubclass(origin, enum.Enum):
         return _checked(origin, lambda value: value.name)
     if origin in (bytes, bytearray):
-        return _checked(origin, bytes)
+        return _checked(origin, lambda value: value.hex())
     if origin in _BY_REPR:
         return _checked(origin, repr)
     if origin is decimal.Decimal:
@@ -313,7 +329,12 @@ def _record_of(shapes: list[Shape | None]) -> Shape:
 
 def _set_of(cls: type, inner: Shape | None) -> Shape:
     """The order of a set says nothing, and differs between two that are equal."""
-    return _checked(cls, lambda value: sorted(written(one if inner is None else inner(one)) for one in value))
+
+    def ordered(value: Any) -> object:
+        shapes = [one if inner is None else inner(one) for one in value]
+        return sorted([_encode(one).decode(), one] for one in shapes) if is_plain(shapes) else value
+
+    return _checked(cls, ordered)
 
 
 def _dict_of(keys: Shape | None, values: Shape | None) -> Shape | None:

@@ -12,7 +12,7 @@ from functools import partial
 
 import attrs
 
-from eventstore.events import event
+from eventstore.events import event, float_fields
 from lrm_actors.domain.backoff import exponential_s
 from lrm_actors.domain.behavior import NOTHING, Command, Context, Decision, Effect, Spec, then
 from lrm_actors.domain.deadlines import Deadline, deadline
@@ -22,7 +22,7 @@ CATEGORY = "breaker"
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=float_fields)
 class BreakerConfig:
     failure_threshold: int = 5
     """Failures in a row that open it, at least 1."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from eventstore.events import float_fields
 from eventstore.records import Instant
 from lrm_actors.domain.deadlines import Deadline
 
@@ -15,7 +16,7 @@ LEAVING = "leaving"
 """Removed while its restart was under way: nothing else may happen to it before that has ended."""
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=float_fields)
 class RestartPolicy:
     """How a child is restarted."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import attrs
 
+from eventstore.events import float_fields
 from eventstore.records import Instant
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=float_fields)
 class Deadline:
     """A moment ``delay_s`` after it was set, storable in an event."""
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 import attrs
 
+from eventstore.events import float_fields
+
 HEALTHY, WARNING, CRITICAL, FAILING = "healthy", "warning", "critical", "failing"
 STATUSES = (HEALTHY, WARNING, CRITICAL, FAILING)
 """Best first."""
@@ -20,7 +22,7 @@ JUDGED = {"cpu": "cpu_percent", "memory": "memory_percent"}
 """The metrics that make the health, by the name they have in a cause."""
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=float_fields)
 class MonitorConfig:
     interval_s: float = 30.0
     """Seconds between samples in normal mode; the mode's multiplier is applied to it."""
@@ -37,7 +39,7 @@ class MonitorConfig:
     """Seconds between looks at heartbeats and exits of components."""
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=float_fields)
 class Metrics:
     """One sample. None: not known now, ``unknown`` says why; without a reason, this platform does not have it.
 

@@ -53,7 +53,7 @@ class MonitorState:
     cause: str = ""
     last: Metrics | None = None
     """The last sample."""
-    last_good: dict[str, float] = attrs.Factory(dict)
+    last_good: dict[str, int | float] = attrs.Factory(dict)
     """The last known number of each metric."""
     samples: int = 0
     sampled_at_s: float | None = None

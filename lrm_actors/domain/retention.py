@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 import attrs
 
+from eventstore.events import float_fields
+
 PERIODIC, EMERGENCY, MANUAL = "periodic", "emergency", "manual"
 KINDS = (PERIODIC, EMERGENCY, MANUAL)
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=float_fields)
 class CheckpointerConfig:
     interval_s: float = 300.0
     max_checkpoints: int = 50
