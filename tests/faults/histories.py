@@ -50,6 +50,8 @@ class Step:
     """What to acquire."""
     retention: Retention = attrs.field(factory=Retention)
     """What to retain. It must have a number of events."""
+    together: bool = False
+    """Whether it is asked for at the same time as the step before, by another thread. Only for appends."""
 
 
 @attrs.frozen
@@ -81,23 +83,29 @@ class History:
     failing_syncs: tuple[int, ...] = ()
     """Syncs of the WAL that fail, counted from the first step."""
 
+    def group(self, number: int) -> int:
+        """The first of the steps that are asked for at the same time as this one."""
+        while self.steps[number].together:
+            number -= 1
+        return number
+
 
 def step_of(data: bytes) -> int:
     """Which step an event belongs to."""
     return int(data[data.index(b":") + 1 : data.index(b",")]) // MOST_EVENTS
 
 
-def steps_in(history: History, found: Found, base: Found, absent: Collection[int] = ()) -> set[int]:
-    """Which steps are in a log, by their events.
+def steps_in(history: History, found: Found, base: Found, absent: Collection[int] = ()) -> list[int]:
+    """Which steps are in a log, by their events, in the order of the log.
 
     Of those whose events are no longer kept it is known that they came before: all but what the program knows to be
     ``absent``.
     """
     ours = found.events[max(0, len(base.events) - found.removed) :]
-    steps = {step_of(data) for _, _, name, data in ours if name == TYPE}
+    steps = list(dict.fromkeys(step_of(data) for _, _, name, data in ours if name == TYPE))
     if found.removed:
         oldest = min(steps, default=len(history.steps))
-        steps |= {n for n in range(oldest) if history.steps[n].kind == "append" and n not in absent}
+        steps[:0] = [n for n in range(oldest) if history.steps[n].kind == "append" and n not in absent]
     return steps
 
 
@@ -204,6 +212,16 @@ def reopening(seed: int, steps: int = 12) -> History:
     return History("reopening", tuple(made), chance.randint(4, 12))
 
 
+def crowd(seed: int, rounds: int = 6) -> History:
+    """Several threads that append at the same moment, so that one commits for the others."""
+    chance = random.Random(seed)
+    made = []
+    for n in range(rounds * 4):
+        writes = [StreamWrite(f"t{n % 4}", _events(chance, n, chance.randint(1, 3)))]
+        made.append(Step(batch=Batch(tuple(writes), (Cursor(f"c{n % 4}", n // 8),)), together=n % 4 != 0))
+    return History("crowd", tuple(made), chance.randint(6, 20))
+
+
 def retaining(seed: int, steps: int = 16) -> History:
     """The oldest events are removed now and then, of which some are covered by snapshots and others need not be."""
     chance = random.Random(seed)
@@ -260,4 +278,5 @@ WORKLOADS: dict[str, Callable[[int], History]] = {
     "migration": migration,
     "settling": settling,
     "retaining": retaining,
+    "crowd": crowd,
 }

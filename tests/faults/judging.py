@@ -21,7 +21,7 @@ READONLY = sqlite3.SQLITE_READONLY
 class Seen:
     """What a look at one log file brought to light."""
 
-    steps: set[int] = attrs.field(factory=set)
+    steps: list[int] = attrs.field(factory=list)
     removed: int = 0
     """Events that are no longer kept."""
     wrong: list[str] = attrs.field(factory=list)
@@ -62,7 +62,7 @@ class Examiner:
         seen.steps = steps_in(self.history, found, self.base, self.absent)
         wanted = self._wanted(seen.steps, found.removed)
         if found != wanted:
-            seen.wrong.append(f"not what steps {sorted(seen.steps)} leave: {difference(found, wanted)}")
+            seen.wrong.append(f"not what steps {seen.steps} leave: {difference(found, wanted)}")
         if through_reader and found is not NOTHING:
             seen.read = True
             seen.wrong += quick_check(path)
@@ -76,8 +76,8 @@ class Examiner:
             if through != wanted:
                 seen.wrong.append(f"a new owner finds something else: {difference(through, wanted)}")
 
-    def _wanted(self, steps: set[int], removed: int) -> Found:
-        key = (removed, tuple(sorted(steps)))
+    def _wanted(self, steps: list[int], removed: int) -> Found:
+        key = (removed, tuple(steps))
         wanted = self._expected.get(key)
         if wanted is None:
             wanted = self._expected[key] = expected(self.history, key[1], self.base, removed)

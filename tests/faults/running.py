@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 from unittest import mock
@@ -21,6 +23,8 @@ from tests.faults.histories import History, Step, step_of
 Told: TypeAlias = Literal["done", "refused", "unknown", "in", "out"]
 """What the program knows of a step. Of one whose outcome was unknown, after settling: whether it is in the log."""
 
+DONE = "done "
+"""With the number of a step that was done before those asked for at the same time: what is noted of it."""
 TRIES = 4
 """How often the program tries to settle, or to open, before it gives up."""
 
@@ -47,16 +51,22 @@ class Run:
         """Steps that the program knows not to be in the log."""
         return {number for number, told in self.told.items() if told in ("refused", "out")}
 
-    def verdict(self, steps: set[int], removed: int, marks: Mapping[str, int]) -> list[str]:
+    def verdict(self, steps: Sequence[int], removed: int, marks: Mapping[str, int]) -> list[str]:
         """What is wrong with a log that holds just these steps, after a crash at some point of the run.
 
         Args:
-            steps: that are in the log.
+            steps: that are in the log, in its order.
             removed: how many events are no longer kept.
             marks: the newest ones that the program noted until then.
         """
         started, durable = marks.get("started", -1), marks.get("durable", -1)
         wrong = []
+        lost = [name for name in marks if name.startswith(DONE) and int(name.removeprefix(DONE)) not in steps]
+        if lost:
+            wrong.append(f"steps {lost} are lost, which are {DONE}")
+        groups = [self.history.group(number) for number in steps]
+        if groups != sorted(groups):
+            wrong.append(f"steps {steps} are out of order")
         if not marks.get("gone", 0) <= removed <= marks.get("removable", 0):
             wrong.append(f"{removed} events are removed, of {marks.get('removable', 0)}; {marks.get('gone', 0)} were")
         appends = {n: told for n, told in self.told.items() if self.history.steps[n].kind == "append"}
@@ -71,7 +81,8 @@ class Run:
         newest = max(steps, default=-1)
         if newest > started:
             wrong.append(f"step {newest} is there and never began")
-        missing = [n for n, told in appends.items() if n < newest and told in ("done", "in") and n not in steps]
+        group = self.history.group(newest) if steps else 0
+        missing = [n for n, told in appends.items() if n < group and told in ("done", "in") and n not in steps]
         if missing:
             wrong.append(f"steps {missing} are missing before step {newest}")
         return wrong
@@ -114,10 +125,14 @@ class Program:
             try:
                 self._open()
                 run.opened = True
-                for number, step in enumerate(run.history.steps):
-                    run.started = number
-                    self._note("started", number)
-                    self._do(number, step)
+                for _, members in itertools.groupby(range(len(run.history.steps)), run.history.group):
+                    numbers = list(members)
+                    run.started = numbers[-1]
+                    self._note("started", run.started)
+                    if len(numbers) == 1:
+                        self._do(numbers[0], run.history.steps[numbers[0]])
+                    else:
+                        self._do_together(numbers)
             except EventStoreError as error:
                 run.gave_up = f"{type(error).__name__}: {error}"
             except Exception as error:
@@ -170,6 +185,31 @@ class Program:
             self.run.told[number] = "refused"
         else:
             self._done(number, step)
+
+    def _do_together(self, numbers: list[int]) -> None:
+        threads = [threading.Thread(target=self._append, args=(number,)) for number in numbers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for number in numbers:
+            if self.run.told.get(number) == "unknown":
+                self._settle(number, self.run.history.steps[number])
+        self._durable(numbers[-1])
+
+    def _append(self, number: int) -> None:
+        assert self.store is not None
+        try:
+            self.store.append(self.run.history.steps[number].batch)
+        except OutcomeUnknown:
+            self.run.told[number] = "unknown"
+        except AppendFailed:
+            self.run.told[number] = "refused"
+        except Exception as error:
+            self.run.untyped.append(f"step {number}: {error!r}")
+        else:
+            self.run.told[number] = "done"
+            self._note(f"{DONE}{number}", 1)
 
     def _retain(self, store: SqliteStore, wanted: Retention) -> None:
         assert wanted.max_events is not None

@@ -17,7 +17,7 @@ from eventstore.testing import FaultVFS
 from eventstore.transactions import Transactions
 from tests.faults.careless import careless
 from tests.faults.cutting import Counts, explore, memory_directory, record
-from tests.faults.histories import History, batches, creation, extras, relaxed, reopening, retaining, singles
+from tests.faults.histories import History, batches, creation, crowd, extras, relaxed, reopening, retaining, singles
 from tests.faults.running import Program, Trusting
 
 STATES_FOR_RELEASE = 5_000
@@ -87,10 +87,19 @@ def test_a_sync_that_fails_loses_nothing_that_is_acknowledged(vfs: FaultVFS, rel
     """Whether the failure is told or swallowed by a checkpoint, and whatever the kernel forgot."""
     if release:
         sweep = Sweep(vfs, SURVIVE_FOR_RELEASE)
-        histories = [singles(1), batches(1, 8), extras(1, 8), relaxed(1), reopening(1), retaining(1), creation(1)]
+        histories = [
+            singles(1),
+            batches(1, 8),
+            extras(1, 8),
+            relaxed(1),
+            reopening(1),
+            retaining(1),
+            crowd(1),
+            creation(1),
+        ]
     else:
         sweep = Sweep(vfs, SURVIVE, step=4, share=0.2, samples=2)
-        histories = [singles(1, 12), batches(1, 5), relaxed(1, 8), reopening(1, 6), creation(1)]
+        histories = [singles(1, 12), batches(1, 5), relaxed(1, 8), reopening(1, 6), crowd(1, 3), creation(1)]
     for history in histories:
         sweep.run(history)
     print(f"failing fsync: {sweep.sites} sites, {sweep.unknown} outcomes unknown, {sweep.counts}")

@@ -13,20 +13,21 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
 import pytest
 
 from eventstore.errors import EventStoreError
 from eventstore.opening import open_store
-from eventstore.testing import Capture, FaultVFS, PowerCut
+from eventstore.testing import Capture, Fault, FaultVFS, PowerCut
 from tests.faults.cutting import ENOUGH_PROBLEMS, memory_directory
 from tests.faults.histories import (
     Found,
     History,
     batches,
     creation,
+    crowd,
     expected,
     extras,
     migration,
@@ -99,7 +100,7 @@ class Sweep:
             with memory_directory() as scratch:
                 self._try(history, case, scratch)
 
-    def _carry_out(self, history: History, scratch: Path, plant: Callable[[], object], *, settles: bool) -> Program:
+    def _carry_out(self, history: History, scratch: Path, plant: Callable[[], None], *, settles: bool) -> Program:
         """Let the program do its steps, with the fault from the first one on, or from the opening."""
         path = scratch / LOG
         if history.before is not None:
@@ -125,15 +126,17 @@ class Sweep:
             history.before(scratch / "base" / LOG)
             base = by_sql(scratch / "base" / LOG)
 
-        def plant() -> object:
-            if case.short:
-                return self.vfs.fail(nth=case.nth, sticky=case.sticky, error="full", carried_out="half")
-            return self.vfs.fail(nth=case.nth, sticky=case.sticky)
+        planted: list[Fault] = []
+
+        def plant() -> None:
+            how: dict[str, Any] = {"error": "full", "carried_out": "half"} if case.short else {}
+            planted.append(self.vfs.fail(nth=case.nth, sticky=case.sticky, **how))
 
         capture = self.vfs.capture() if case.then == "killed" else None
         program = self._carry_out(history, scratch / "agent", plant, settles=case.then != "killed")
         run = program.run
-        self.cases.add(case)
+        if planted[0].fired:  # threads do not always come to as many operations
+            self.cases.add(case)
         self.unknown += any(told in ("unknown", "in", "out") for told in run.told.values())
         self.swallowed += all(told == "done" for told in run.told.values()) and not run.gave_up
         path = scratch / "agent" / LOG
@@ -160,7 +163,7 @@ class Sweep:
             store.settle()
             before = by_sql(path)
             steps = steps_in(run.history, before, base, run.absent)
-            wanted = expected(run.history, sorted(steps), base, before.removed)
+            wanted = expected(run.history, steps, base, before.removed)
             found, problems = through(store, wanted)
             if found != wanted:
                 problems.append(f"found {difference(found, wanted)}")
@@ -185,13 +188,14 @@ def _killed(program: Program, capture: Capture, path: Path, directory: Path) -> 
 
 def test_an_io_error_anywhere_is_told_and_loses_nothing(vfs: FaultVFS, release: bool) -> None:
     """In every distinct case: what was done is there, what was refused is not, and the store goes on afterwards."""
-    sweep = Sweep(vfs, stride=1 if release else 31)
+    sweep = Sweep(vfs, stride=1 if release else 37)
     for history in (
         singles(1, 5),
         batches(2, 4),
         extras(1, 5),
         reopening(1, 5),
         retaining(1, 8),
+        crowd(1, 2),
         creation(1),
         migration(1),
     ):
