@@ -120,13 +120,22 @@ def open_reader(
     Raises:
         LogNotFound, NotALog, LogTooNew, LogNotReadable, OpenError, CorruptLog: see each.
     """
+    log, pool = open_pool(path, connect=connect)
+    return SqliteReader(log, pool, unknown=unknown)
+
+
+def open_pool(path: str | os.PathLike[str], *, connect: Connect = sqlite3.connect) -> tuple[Path, ReaderPool]:
+    """The file of a log, and connections to read it: for what looks at the file itself rather than at events.
+
+    Raises:
+        LogNotFound, NotALog, LogTooNew, LogNotReadable, OpenError: as ``open_reader``.
+    """
     log = _resolve(path)
     kind = _identify(log, connect, owning=False)
     if kind is None:
         raise LogNotFound(str(log), f"there is no log at {log}")
     immutable = kind == "immutable"
-    pool = ReaderPool(partial(open_reading, connect, log, busy_timeout_s=BUSY_TIMEOUT_S, immutable=immutable))
-    return SqliteReader(log, pool, unknown=unknown)
+    return log, ReaderPool(partial(open_reading, connect, log, busy_timeout_s=BUSY_TIMEOUT_S, immutable=immutable))
 
 
 def _resolve(path: str | os.PathLike[str]) -> Path:
