@@ -1,0 +1,238 @@
+"""Group commit: callers share transactions, each gets its own outcome, and nobody takes the lead away with him."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from eventstore import group as group_module
+from eventstore.errors import AppendFailed, OutcomeUnknown, WrongVersion
+from eventstore.group import Entry, GroupCommit
+from eventstore.records import Appended
+
+PATIENCE_S = 30.0
+
+
+class Committing:
+    """Stands in for the transaction: notes each group, and can be held up in the middle of one."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+        self.told: list[list[str]] = []
+        self.held = threading.Event()
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.fails: BaseException | None = None
+        self.group = GroupCommit(self.commit, lambda entries: self.told.append([entry.item for entry in entries]))
+
+    def commit(self, entries: list[Entry[str]]) -> None:
+        self.held.set()
+        assert self.go_on.wait(PATIENCE_S)
+        fails, self.fails = self.fails, None
+        if fails is not None:
+            raise fails
+        self.groups.append([entry.item for entry in entries])
+        for entry in entries:
+            if entry.item == "refused":
+                entry.error = WrongVersion("a", 1, 2)
+            else:
+                entry.result = Appended(len(self.groups), len(self.groups), {})
+
+    def hold(self) -> None:
+        self.held.clear()
+        self.go_on.clear()
+
+
+class Callers:
+    """Threads that each commit one item, and what became of it."""
+
+    def __init__(self, group: GroupCommit[str]) -> None:
+        self._group = group
+        self.outcomes: dict[str, Appended | BaseException] = {}
+        self._threads: list[threading.Thread] = []
+
+    def start(self, item: str) -> threading.Thread:
+        def call() -> None:
+            try:
+                self.outcomes[item] = self._group.commit(item)
+            except BaseException as error:
+                self.outcomes[item] = error
+
+        thread = threading.Thread(target=call, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+        return thread
+
+    def until_queued(self, count: int) -> None:
+        """Until so many wait behind the one that commits."""
+        eventually(lambda: sum(bool(entry.sleepers) for entry in list(self._group._queue)) == count)
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Until something is true, bounded."""
+    tick = threading.Event()
+    for _ in range(int(PATIENCE_S * 1000)):
+        if condition():
+            return
+        tick.wait(0.001)
+    pytest.fail("it never came true")
+
+
+@pytest.fixture
+def committing() -> Iterator[Committing]:
+    """Let go at the end, whatever happened."""
+    found = Committing()
+    yield found
+    found.go_on.set()
+
+
+@pytest.fixture
+def callers(committing: Committing) -> Callers:
+    """None yet."""
+    return Callers(committing.group)
+
+
+def test_one_caller_commits_for_itself(committing: Committing) -> None:
+    """And is told apart from nobody: one group, one item, no thread."""
+    before = threading.active_count()
+    assert Appended(1, 1, {}) == committing.group.commit("a")
+    assert [["a"]] == committing.groups == committing.told
+    assert threading.active_count() == before
+
+
+def test_who_comes_during_a_commit_shares_the_next(committing: Committing, callers: Callers) -> None:
+    """All that wait behind one transaction are in one transaction, in the order they came."""
+    committing.hold()
+    callers.start("first")
+    assert committing.held.wait(PATIENCE_S)
+    for number in range(5):
+        callers.start(f"behind {number}")
+        callers.until_queued(number + 1)
+    committing.go_on.set()
+    callers.join()
+    assert [["first"], [f"behind {number}" for number in range(5)]] == committing.groups
+    assert Appended(1, 1, {}) == callers.outcomes.pop("first")
+    assert [Appended(2, 2, {})] * 5 == list(callers.outcomes.values())
+
+
+def test_the_lead_is_handed_over(committing: Committing, callers: Callers) -> None:
+    """The first caller is answered while the second's transaction is under way: nobody works for all the others."""
+    committing.hold()
+    first = callers.start("first")
+    assert committing.held.wait(PATIENCE_S)
+    callers.start("second")
+    callers.until_queued(1)
+    committing.held.clear()
+    committing.go_on.set()
+    assert committing.held.wait(PATIENCE_S)
+    first.join(PATIENCE_S)
+    assert not first.is_alive()
+    callers.join()
+    assert [["first"], ["second"]] == committing.groups
+
+
+def test_a_refusal_is_one_callers_own(committing: Committing, callers: Callers) -> None:
+    """The others of its transaction are stored."""
+    committing.hold()
+    callers.start("first")
+    assert committing.held.wait(PATIENCE_S)
+    for number, item in enumerate(("before", "refused", "after")):
+        callers.start(item)
+        callers.until_queued(number + 1)
+    committing.go_on.set()
+    callers.join()
+    assert isinstance(callers.outcomes["refused"], WrongVersion)
+    assert isinstance(callers.outcomes["before"], Appended)
+    assert isinstance(callers.outcomes["after"], Appended)
+
+
+@pytest.mark.parametrize(
+    ("error", "of_others"), [(AppendFailed("no"), AppendFailed), (KeyboardInterrupt(), OutcomeUnknown)]
+)
+def test_a_failed_transaction_is_everybodys(
+    committing: Committing, callers: Callers, error: BaseException, of_others: type[Exception]
+) -> None:
+    """A signal's exception goes to the one that led, the others know nothing; the next transaction is as ever."""
+    committing.fails = error
+    callers.start("leads")
+    callers.join()
+    assert error is callers.outcomes["leads"]
+    pending = [committing.group.hand_in("x"), committing.group.hand_in("y")]
+    committing.fails = error
+    with pytest.raises(type(error)):
+        committing.group.wait(pending[0])
+        pending[0].outcome()
+    with pytest.raises(of_others):
+        pending[1].outcome()
+    assert isinstance(committing.group.commit("after"), Appended)
+
+
+def test_a_caller_that_leaves_does_not_take_the_lead_along(
+    committing: Committing, callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was to lead next is hit by a signal's exception while it sleeps: those behind it go on all the same."""
+    monkeypatch.setattr(group_module, "LOOK_AGAIN_S", 0.01)
+    committing.hold()
+    callers.start("first")
+    assert committing.held.wait(PATIENCE_S)
+    leaves = callers.start("leaves")
+    callers.until_queued(1)
+    callers.start("stays")
+    callers.until_queued(2)
+    assert leaves.ident is not None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(leaves.ident), ctypes.py_object(KeyboardInterrupt))
+    leaves.join(PATIENCE_S)
+    assert isinstance(callers.outcomes["leaves"], KeyboardInterrupt)
+    committing.go_on.set()
+    callers.join()
+    assert isinstance(callers.outcomes["stays"], Appended)
+
+
+def test_planted_a_lead_that_is_kept_is_caught(
+    committing: Committing, callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the hand-over, who waits would wait for ever."""
+    monkeypatch.setattr(group_module, "LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr(committing.group, "_hand_over", lambda: None)
+    committing.hold()
+    callers.start("first")
+    assert committing.held.wait(PATIENCE_S)
+    second = callers.start("second")
+    callers.until_queued(1)
+    committing.go_on.set()
+    eventually(lambda: "first" in callers.outcomes)
+    second.join(0.1)
+    assert second.is_alive()
+    monkeypatch.undo()
+    committing.group._hand_over()
+    callers.join()
+
+
+def test_what_is_handed_in_waits_for_somebody_who_waits(committing: Committing) -> None:
+    """Then all of it is committed at once, in order; so is it where too much waits."""
+    pending = [committing.group.hand_in(f"item {number}") for number in range(4)]
+    assert not any(entry.done for entry in pending)
+    committing.group.wait(pending[-1])
+    assert all(entry.done for entry in pending)
+    assert [[f"item {number}" for number in range(4)]] == committing.groups
+    for number in range(group_module.MAX_PENDING):
+        committing.group.hand_in(f"more {number}")
+    assert group_module.MAX_PENDING == len(committing.groups[1])
+
+
+def test_one_transaction_takes_a_bounded_weight(committing: Committing) -> None:
+    """More is left for the next, and something heavier than that goes alone."""
+    half = group_module.MAX_WEIGHT // 2
+    for number in range(3):
+        committing.group.hand_in(f"half {number}", half)
+    committing.group.hand_in("heavy", 2 * group_module.MAX_WEIGHT)
+    committing.group.flush()
+    assert [["half 0", "half 1"], ["half 2"], ["heavy"]] == committing.groups

@@ -1,0 +1,126 @@
+"""The mark outside the log: never ahead of what was acknowledged, and there after a kill."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from eventstore.errors import TailMissing
+from eventstore.mark import SLOT_BYTES, MarkFile, mark_path, read_mark
+from eventstore.opening import open_reader, open_store
+from eventstore.records import Durability
+from tests.eventstore.support import Counted, append
+
+LOG_ID = "0f" * 16
+
+
+def test_the_newest_of_two_slots_counts(tmp_path: Path) -> None:
+    """They are written in turn, so that a write that was torn leaves the one before."""
+    log = tmp_path / "lrm.db"
+    mark = MarkFile(log, LOG_ID)
+    for position in (5, 6, 7):
+        mark.write(position, bytes([position]) * 16, 0)
+    mark.close()
+    mark.close()
+    newest = read_mark(log)
+    assert newest is not None
+    assert (7, b"\7" * 16, LOG_ID) == (newest.position, newest.chain, newest.log_id.hex())
+    data = bytearray(mark_path(log).read_bytes())
+    slots = [data[start : start + SLOT_BYTES] for start in (0, SLOT_BYTES)]
+    torn = max(range(2), key=lambda slot: slots[slot][8])
+    data[torn * SLOT_BYTES + 9] ^= 1
+    mark_path(log).write_bytes(data)
+    older = read_mark(log)
+    assert older is not None
+    assert 6 == older.position
+
+
+@pytest.mark.parametrize("content", [b"", b"LRMM", bytes(2 * SLOT_BYTES), b"\xff" * 500])
+def test_a_mark_that_is_none_marks_nothing(tmp_path: Path, content: bytes) -> None:
+    """Nothing can be said from it, and the next owner writes a new one."""
+    log = tmp_path / "lrm.db"
+    mark_path(log).write_bytes(content)
+    assert read_mark(log) is None
+    with open_store(log) as store:
+        append(store, "a", Counted(1))
+        mark = read_mark(log)
+        assert mark is not None
+        assert store.head == mark.position
+
+
+def test_relaxed_appends_are_marked_when_they_are_durable(tmp_path: Path) -> None:
+    """The disk may still lose them: a mark would call that a loss."""
+    log = tmp_path / "lrm.db"
+    with open_store(log) as store:
+        append(store, "a", Counted(1))
+        append(store, "a", Counted(2), durability=Durability.RELAXED)
+        mark = read_mark(log)
+        assert mark is not None
+        assert 1 == mark.position
+        store.barrier()
+        mark = read_mark(log)
+        assert mark is not None
+        assert 2 == mark.position
+
+
+def test_it_outlives_a_killed_process(tmp_path: Path) -> None:
+    """Every append that returned is marked, whatever becomes of the process."""
+    log = tmp_path / "lrm.db"
+    writer = os.fork()
+    if writer == 0:
+        try:
+            store = open_store(log)
+            for number in range(50):
+                append(store, "a", Counted(number))
+            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(1)
+    assert signal.SIGKILL == os.waitstatus_to_exitcode(os.waitpid(writer, 0)[1]) * -1
+    mark = read_mark(log)
+    assert mark is not None
+    assert 50 == mark.position
+
+
+def test_a_tail_that_is_gone_is_told_with_both_numbers(tmp_path: Path) -> None:
+    """A log as it was some appends ago, under the mark of today: its owner is refused, readers may look."""
+    log = tmp_path / "lrm.db"
+    with open_store(log) as store:
+        append(store, "a", *(Counted(number) for number in range(3)))
+    shutil.copy(log, tmp_path / "before.db")
+    with open_store(log) as store:
+        append(store, "a", *(Counted(number) for number in range(4)))
+    shutil.copy(tmp_path / "before.db", log)
+    with pytest.raises(TailMissing, match="ends at position 3, but position 7") as caught:
+        open_store(log)
+    assert (3, 7) == (caught.value.head, caught.value.marked)
+    with open_reader(log) as reader:
+        assert 3 == reader.head
+    with open_store(log, accept_lost_tail=True) as store:
+        append(store, "a", Counted(9))
+    with open_store(log) as store:
+        assert 4 == store.head
+
+
+def test_the_mark_of_another_log_says_nothing(tmp_path: Path) -> None:
+    """A new log in the place of an old one begins a mark of its own."""
+    log = tmp_path / "lrm.db"
+    with open_store(log) as store:
+        append(store, "a", *(Counted(number) for number in range(9)))
+    log.unlink()
+    with open_store(log) as store:
+        append(store, "a", Counted(1))
+        mark = read_mark(log)
+        assert mark is not None
+        assert 1 == mark.position
+
+
+def test_no_mark_can_be_written_where_there_is_no_place(tmp_path: Path) -> None:
+    """It is a help, and no reason to stop."""
+    mark = MarkFile(tmp_path / "missing" / "lrm.db", LOG_ID)
+    mark.write(1, bytes(16), 0)
+    mark.restart(1, bytes(16), 0)
+    mark.close()
