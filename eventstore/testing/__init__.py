@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eventstore.testing.capture import Capture, Entry
+    from eventstore.testing.clock import FakeClock
+    from eventstore.testing.conformance import StoreConformance
     from eventstore.testing.faults import Fault, Operation
+    from eventstore.testing.machine import StoreMachine
     from eventstore.testing.powercut import CrashState, PowerCut
+    from eventstore.testing.strategies import batches, events, histories, play, poison_payloads, poison_values
     from eventstore.testing.vfs import FaultVFS
 
 _HOME = {
     "capture": ("Capture", "Entry"),
+    "clock": ("FakeClock",),
+    "conformance": ("StoreConformance",),
     "faults": ("Fault", "Operation"),
+    "machine": ("StoreMachine",),
     "powercut": ("CrashState", "PowerCut"),
+    "strategies": ("batches", "events", "histories", "play", "poison_payloads", "poison_values"),
     "vfs": ("FaultVFS",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -25,10 +33,19 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [  # noqa: RUF022 - grouped by module, as above
     "Capture",
     "Entry",
+    "FakeClock",
+    "StoreConformance",
     "Fault",
     "Operation",
+    "StoreMachine",
     "CrashState",
     "PowerCut",
+    "batches",
+    "events",
+    "histories",
+    "play",
+    "poison_payloads",
+    "poison_values",
     "FaultVFS",
 ]
 
