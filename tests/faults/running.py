@@ -14,7 +14,7 @@ import attrs
 
 from eventstore import retention, schema
 from eventstore.connections import Connect
-from eventstore.errors import AppendFailed, EventStoreError, OpenError, OutcomeUnknown
+from eventstore.errors import AppendFailed, BadRequest, EventStoreError, OpenError, OutcomeUnknown
 from eventstore.opening import open_store
 from eventstore.records import Durability, Retention
 from eventstore.store import SqliteStore
@@ -181,7 +181,7 @@ class Program:
                 self._open()
         except OutcomeUnknown:
             self._settle(number, step)
-        except AppendFailed:
+        except (AppendFailed, BadRequest):  # a snapshot of a version that was not reached, because a step was refused
             self.run.told[number] = "refused"
         else:
             self._done(number, step)

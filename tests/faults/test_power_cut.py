@@ -20,6 +20,7 @@ from eventstore.testing import FaultVFS
 from tests.faults.careless import careless
 from tests.faults.cutting import Counts, cut_power
 from tests.faults.histories import WORKLOADS, singles
+from tests.faults.running import Run, Told
 
 ROOT = Path(__file__).parents[2]
 STATES, STATES_FOR_RELEASE = 5_000, 500_000
@@ -125,6 +126,34 @@ def test_a_disk_that_lies_is_caught(vfs: FaultVFS) -> None:
     counts = Counts()
     cut_power(counts, vfs, singles(1), model="lying")
     assert counts.problems
+
+
+WHOLE = {"started": 7, "durable": 7, "removable": 2, "gone": 1}
+
+
+@pytest.mark.parametrize(
+    ("steps", "removed", "marks", "wrong"),
+    [
+        ([0, 2, 1, 3, 4, 5, 7], 1, {}, ""),
+        ([0, 1, 2, 3, 4, 5], 1, {}, "step 7 was in and is lost"),
+        ([0, 1, 2, 3, 4, 5], 1, {"durable": 6}, ""),
+        ([0, 1, 2, 3, 5, 7], 1, {"durable": -1}, "missing before step 7"),
+        ([0, 1, 2, 3, 4, 5, 6, 7], 1, {}, "step 6 was refused for certain and is there"),
+        ([0, 1, 2, 3, 4, 5, 7], 1, {"started": 6}, "never began"),
+        ([0, 1, 2, 4, 3, 5, 7], 1, {}, "out of order"),
+        ([0, 1, 2, 3], 1, {"durable": 3, "done 5": 1}, "are lost, which are done"),
+        ([0, 1, 2, 3, 4, 5, 7], 0, {}, "0 events are removed, of 2; 1 were"),
+        ([0, 1, 2, 3, 4, 5, 7], 3, {}, "3 events are removed, of 2; 1 were"),
+    ],
+)
+def test_the_verdict_sees_each_kind_of_wrong(steps: list[int], removed: int, marks: dict[str, int], wrong: str) -> None:
+    """And nothing else: steps 1 to 3 are asked for at the same time, 6 was refused, and 7 found after settling."""
+    told: dict[int, Told] = {**dict.fromkeys(range(6), "done"), 6: "refused", 7: "in"}
+    made = [attrs.evolve(step, together=number in (2, 3)) for number, step in enumerate(singles(1, 8).steps)]
+    run = Run(attrs.evolve(singles(1, 8), steps=tuple(made)), told)
+    found = run.verdict(steps, removed, WHOLE | marks)
+    assert bool(wrong) is bool(found), found
+    assert any(wrong in one for one in found) or not wrong
 
 
 def main() -> None:
