@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         name_of,
         upcast,
     )
+    from eventstore.keyring import Keyring, generate_key, key_from_environment, key_from_file
     from eventstore.memory import MemoryStore
     from eventstore.opening import open_reader, open_store
     from eventstore.protocol import EventReader, EventStore, Pending
@@ -57,6 +58,7 @@ _HOME = {
         "name_of",
         "upcast",
     ),
+    "keyring": ("Keyring", "generate_key", "key_from_environment", "key_from_file"),
     "memory": ("MemoryStore",),
     "opening": ("open_reader", "open_store"),
     "protocol": ("EventReader", "EventStore", "Pending"),
@@ -95,6 +97,10 @@ __all__ = [  # noqa: RUF022 - grouped by module, as above
     "missing_upcasters",
     "name_of",
     "upcast",
+    "Keyring",
+    "generate_key",
+    "key_from_environment",
+    "key_from_file",
     "MemoryStore",
     "open_reader",
     "open_store",

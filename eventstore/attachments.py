@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from eventstore.checksums import attachment_checksum
+from eventstore.encryption import Unopened, Unsealer, about_attachment
 from eventstore.errors import AttachmentNotFound, CorruptAttachment
 from eventstore.records import Attachment
 
@@ -15,12 +16,13 @@ _WRITE = (
 )
 
 
-def fetch(connection: sqlite3.Connection, key: str) -> Attachment:
+def fetch(connection: sqlite3.Connection, key: str, unsealer: Unsealer) -> Attachment:
     """The bytes kept under a key.
 
     Raises:
         AttachmentNotFound: there are none.
         CorruptAttachment: they are not what was stored.
+        KeyRequired: they are encrypted, and there is no key.
     """
     row = connection.execute("SELECT checksum, data FROM attachments WHERE key = ?", (key,)).fetchone()
     if row is None:
@@ -28,7 +30,10 @@ def fetch(connection: sqlite3.Connection, key: str) -> Attachment:
     checksum, data = row
     if not is_intact(key, data, checksum):
         raise CorruptAttachment(key, "its checksum is wrong")
-    return Attachment(key, data)
+    try:
+        return Attachment(key, unsealer.beside(about_attachment(key), data))
+    except Unopened as error:
+        raise CorruptAttachment(key, str(error)) from error
 
 
 def is_intact(key: str, data: object, checksum: bytes) -> bool:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from eventstore.codec import OnUnknown, decode_events, decoder_of
-from eventstore.errors import CorruptEvent, CorruptLog
+from eventstore.encryption import Unsealer, is_sealed
+from eventstore.errors import CorruptEvent, CorruptLog, KeyRequired
+from eventstore.events import UnknownEvent
 from eventstore.records import Instant, Record
 
 Names: TypeAlias = Callable[[str], dict[int, str]]
 """Reads one of the tables ``streams``, ``types`` and ``boots`` anew: names by id."""
+
+LOCKED = "encrypted, and no key was given"
+"""The reason of an ``UnknownEvent`` that nobody without the key can know."""
 
 
 class NameTables:
@@ -37,17 +42,23 @@ class Decoding:
 
     Args:
         names: of this log.
-        unknown: what to do with events of types that are not known here.
+        unknown: what to do with events of types that are not known here, or encrypted with a key that is not.
+        unsealer: opens what is encrypted.
     """
 
-    def __init__(self, names: NameTables, unknown: OnUnknown) -> None:
+    def __init__(self, names: NameTables, unknown: OnUnknown, unsealer: Unsealer) -> None:
         self._names = names
         self._unknown: OnUnknown = unknown
+        self._unsealer = unsealer
+        self.opens = unsealer.given
+        """Whether rows must be opened before they are decoded. Where nothing is, nothing is asked of an event."""
         self.direct: dict[tuple[int, int], Callable[[bytes], object] | None] = {}
         """By type id and schema version: the decoder of a type at its current version; None for all others."""
 
-    def records(self, rows: Sequence[Any]) -> Iterator[Record]:
+    def records(self, rows: Iterable[Any]) -> Iterator[Record]:
         """Records of rows of the events table, without their hashes."""
+        if self.opens:
+            rows = self._opened(rows)
         names, direct = self._names, self.direct
         streams, types, boots = names.streams, names.types, names.boots
         for row in rows:
@@ -81,24 +92,61 @@ class Decoding:
 
         Raises:
             UnknownEventType, CorruptEvent: it cannot be decoded.
+            KeyRequired: it is encrypted.
             CorruptLog: its type has no name.
         """
         name = self._name("types", type_id)
+        if not self.opens and is_sealed(data) and self._unsealer.locked:
+            raise KeyRequired(str(self._unsealer.log))
         key = type_id, schema_version
         if key not in self.direct:
             self.direct[key] = decoder_of(name, schema_version)
         return decode_events(position, name, schema_version, data, self._unknown)
 
+    def opened(self, position: int, stream: str, type_id: int, schema_version: int, data: bytes) -> bytes:
+        """The JSON of one row, where rows must be opened.
+
+        Raises:
+            CorruptEvent: it is not what was encrypted.
+            CorruptLog: its type has no name.
+        """
+        name = self._names.types.get(type_id) or self._name("types", type_id)
+        return self._unsealer.event(position, stream, name, schema_version, data)
+
+    def _opened(self, rows: Iterable[Any]) -> Iterator[Any]:
+        for row in rows:
+            stream = self._names.streams.get(row[1]) or self._name("streams", row[1])
+            yield (*row[:12], self.opened(row[0], stream, row[3], row[4], row[12]))
+
     def _carefully(self, row: Sequence[Any]) -> Record:
-        """A row that met an error on the short way: a name not known yet, or damage."""
+        """A row that met an error on the short way: a name not known yet, no key, or damage."""
         position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id = row[:8]
-        events = self.decode(position, type_id, schema_version, row[12])
+        cause, command_id, correlation_id, depth, data = row[8:]
+        try:
+            events = self.decode(position, type_id, schema_version, data)
+        except KeyRequired:
+            if self._unknown == "raise":
+                raise
+            events, data = (UnknownEvent(self._name("types", type_id), schema_version, {}, LOCKED),), b"{}"
         try:
             recorded_at = Instant(wall_us / 1e6, monotonic_us / 1e6, self._name("boots", boot_id))
         except TypeError as error:
             raise CorruptEvent(position, f"its time: {error}") from error
         stream, type_name = self._name("streams", stream_id), self._name("types", type_id)
-        return Record(position, stream, version, type_name, schema_version, events, recorded_at, *row[8:13])
+        return Record(
+            position,
+            stream,
+            version,
+            type_name,
+            schema_version,
+            events,
+            recorded_at,
+            cause,
+            command_id,
+            correlation_id,
+            depth,
+            data,
+        )
 
     def _name(self, table: str, number: int) -> str:
         names: dict[int, str] = getattr(self._names, table)

@@ -349,6 +349,49 @@ class TailMissing(OpenError, ValueError):
         self.head, self.marked = head, marked
 
 
+# --- encryption ---------------------------------------------------------------------------------------------------
+
+
+class WrongKey(OpenError, PermissionError):
+    """The key that was given is not the one that the log is encrypted with."""
+
+    code = "ES-6001"
+    hint = "give the key that the log was written with, or the newest that it was changed to; nothing was changed"
+
+    def __init__(self, path: str, tried: int) -> None:
+        given = "the key given does not open" if tried == 1 else f"none of the {tried} keys given opens"
+        super().__init__(path, f"{path} is encrypted, and {given} it")
+        self.tried = tried
+
+
+class KeyRequired(OpenError, PermissionError):
+    """The log is encrypted, and no key was given."""
+
+    code = "ES-6002"
+    hint = "give the key: open_store(path, key=...), LRM_LOG_KEY or --key-file; checking and copying need none"
+
+    def __init__(self, path: str, message: str = "", *, hint: str | None = None) -> None:
+        super().__init__(path, message or f"{path} is encrypted, and no key was given", hint=hint)
+
+
+class BadKey(EventStoreError, ValueError):
+    """What was given as a key is none. The message never repeats it."""
+
+    code = "ES-6003"
+    hint = "a key is 32 bytes; as text 64 hex digits or base64; generate_key() makes one"
+
+
+class CryptographyMissing(EventStoreError, ImportError):
+    """Encryption needs a library that is not installed."""
+
+    code = "ES-6004"
+    hint = "pip install 'lrm-actors[crypto]'"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"encryption needs the cryptography library: {reason}")
+        self.reason = reason
+
+
 # --- copies -------------------------------------------------------------------------------------------------------
 
 

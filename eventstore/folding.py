@@ -41,6 +41,8 @@ def fold(
     while True:
         with pool.lend() as connection:
             rows = connection.execute(_PAGE, (stream_id, version, up_to, PAGE_ROWS)).fetchall()
+        if decoding.opens:
+            rows = [(*row[:3], decoding.opened(row[4], stream, *row[1:4]), row[4]) for row in rows]
         for version, type_id, schema_version, data, position in rows:  # noqa: B007 - the next page's start
             decode = direct.get((type_id, schema_version))
             if decode is None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from eventstore.codec import OnUnknown
 from eventstore.connections import Connect, ReaderPool, open_reading, open_writing, primary_code, read_error
+from eventstore.encryption import Unsealer
 from eventstore.errors import (
     CorruptLog,
     EventStoreError,
@@ -26,6 +27,7 @@ from eventstore.errors import (
     OpenError,
     TailMissing,
 )
+from eventstore.keyring import LogKey
 from eventstore.locking import LogLock
 from eventstore.mark import MarkFile, is_behind, read_mark
 from eventstore.reader import SqliteReader
@@ -43,6 +45,7 @@ from eventstore.schema import (
     migrate,
     prepare_file,
 )
+from eventstore.sealing import Sealer
 from eventstore.store import SqliteStore
 from eventstore.waking import Listeners
 from eventstore.writer import Writer
@@ -78,15 +81,21 @@ def open_store(
     busy_timeout_s: float = BUSY_TIMEOUT_S,
     accept_lost_tail: bool = False,
     reserve_bytes: int = RESERVE_BYTES,
+    key: LogKey | None = None,
     connect: Connect = sqlite3.connect,
 ) -> SqliteStore:
     """Own a log: create it where there is none (directory 0700, file 0600), migrate it, and fence who owned it before.
 
     ``reserve_bytes`` are kept free for it in a file beside it, so that ``retain`` works on a full disk; 0 for none.
+    With ``key`` the log is encrypted, and must be opened with it ever after. In one that was not, what is written from
+    now on is, and snapshots, attachments and replies; the events that are there stay as they are. If several keys are
+    given, the log is locked with the first of them.
     ``connect`` opens SQLite connections; pass another to stand between the store and its file.
 
     Raises:
         BadRequest: ``reserve_bytes`` makes no sense.
+        WrongKey, KeyRequired: the log is encrypted, and with another key; nothing in the file was changed.
+        BadKey, CryptographyMissing: it is no key, or cannot be used here; nothing was made or changed.
         TailMissing: the log ends before a position that was acknowledged, unless ``accept_lost_tail``.
         CorruptLog: the file is damaged.
         NotALog, LogTooNew, LogLocked, LogNotWritable, OpenError: see each; nothing in the file was changed.
@@ -94,6 +103,9 @@ def open_store(
     check_reserve(reserve_bytes)
     log = _resolve(path)
     reserve = Reserve(log, reserve_bytes)
+    pool = ReaderPool(partial(open_reading, connect, log, busy_timeout_s=busy_timeout_s))
+    unsealer = Unsealer(log, key, pool.lend)
+    unsealer.check_usable()
     while True:
         try:
             return _open(
@@ -101,6 +113,8 @@ def open_store(
                 connect,
                 clock or system_instant,
                 reserve,
+                pool,
+                unsealer=unsealer,
                 unknown=unknown,
                 busy_timeout_s=busy_timeout_s,
                 accept_lost_tail=accept_lost_tail,
@@ -111,17 +125,33 @@ def open_store(
 
 
 def open_reader(
-    path: str | os.PathLike[str], *, unknown: OnUnknown = "raise", connect: Connect = sqlite3.connect
+    path: str | os.PathLike[str],
+    *,
+    unknown: OnUnknown = "raise",
+    key: LogKey | None = None,
+    connect: Connect = sqlite3.connect,
 ) -> SqliteReader:
     """Read a log, whether its owner is alive or not.
 
-    With ``unknown="placeholder"``, events of types that this process does not know come as ``UnknownEvent``.
+    With ``unknown="placeholder"``, events of types that this process does not know come as ``UnknownEvent``. So do
+    encrypted ones where no ``key`` is given; otherwise to read what is encrypted without one raises ``KeyRequired``.
+    Where nothing is encrypted, the key is not used.
 
     Raises:
+        WrongKey: the log is encrypted, and with another key.
+        BadKey, CryptographyMissing: it is no key, or cannot be used here.
         LogNotFound, NotALog, LogTooNew, LogNotReadable, OpenError, CorruptLog: see each.
     """
     log, pool = open_pool(path, connect=connect)
-    return SqliteReader(log, pool, unknown=unknown)
+    unsealer = Unsealer(log, key, pool.lend)
+    if unsealer.given:
+        try:
+            with pool.lend() as connection:
+                unsealer.load(connection)
+        except BaseException:
+            pool.close()
+            raise
+    return SqliteReader(log, pool, unknown=unknown, unsealer=unsealer)
 
 
 def open_pool(path: str | os.PathLike[str], *, connect: Connect = sqlite3.connect) -> tuple[Path, ReaderPool]:
@@ -151,7 +181,9 @@ def _open(
     connect: Connect,
     clock: Callable[[], Instant],
     reserve: Reserve,
+    pool: ReaderPool,
     *,
+    unsealer: Unsealer,
     unknown: OnUnknown,
     busy_timeout_s: float,
     accept_lost_tail: bool,
@@ -165,7 +197,7 @@ def _open(
             _make_file(log)
         open_connection = partial(open_writing, connect, log, busy_timeout_s=busy_timeout_s)
         listeners = Listeners()
-        writer = _own(log, open_connection, clock, listeners, accept_lost_tail=accept_lost_tail)
+        writer, sealer = _own(log, open_connection, clock, listeners, unsealer, accept_lost_tail=accept_lost_tail)
     except BaseException as error:
         lock.release()
         cause = error if isinstance(error, sqlite3.Error) else error.__cause__
@@ -173,9 +205,10 @@ def _open(
             raise _open_error(log, cause) from error
         raise
     reserve.make()
-    pool = ReaderPool(partial(open_reading, connect, log, busy_timeout_s=busy_timeout_s))
     retainer = Retainer(log, pool, writer.transactions, clock, reserve)
-    return SqliteStore(log, pool, writer, lock, listeners, retainer=retainer, unknown=unknown)
+    return SqliteStore(
+        log, pool, writer, lock, listeners, retainer=retainer, unknown=unknown, unsealer=unsealer, sealer=sealer
+    )
 
 
 def _own(
@@ -183,14 +216,16 @@ def _own(
     open_connection: Callable[[], sqlite3.Connection],
     clock: Callable[[], Instant],
     listeners: Listeners,
+    unsealer: Unsealer,
     *,
     accept_lost_tail: bool,
-) -> Writer:
+) -> tuple[Writer, Sealer | None]:
     connection = open_connection()
     try:
         timeout_ms = connection.execute("PRAGMA busy_timeout").fetchone()[0]
         connection.execute(f"PRAGMA busy_timeout = {min(timeout_ms, round(OPEN_TIMEOUT_S * 1000))}")
         _, version, tables = identify(connection)
+        keys = unsealer.load(connection)
         if not tables:
             prepare_file(connection)
         if version < SCHEMA_VERSION:
@@ -207,6 +242,9 @@ def _own(
         try:
             writer = Writer(connection, open_connection, clock, mark_file, listeners)
             writer.transactions.take_ownership()
+            sealer = Sealer(unsealer, writer.transactions, clock) if unsealer.given else None
+            if sealer is not None:
+                sealer.begin(keys)
         except BaseException:
             mark_file.close()
             raise
@@ -216,7 +254,7 @@ def _own(
     except BaseException:
         connection.close()
         raise
-    return writer
+    return writer, sealer
 
 
 def _identify(log: Path, connect: Connect, *, owning: bool) -> str | None:

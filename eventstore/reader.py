@@ -12,6 +12,7 @@ from eventstore import attachments, snapshots
 from eventstore.codec import OnUnknown, decode_value, encode_value
 from eventstore.connections import ReaderPool
 from eventstore.decoding import Decoding, NameTables
+from eventstore.encryption import Unsealer, about_receipt
 from eventstore.errors import BadRequest, CorruptLog, EventRefused, PositionNotFound
 from eventstore.folding import fold
 from eventstore.integrity import verify
@@ -56,12 +57,26 @@ _FOREVER = 2**63 - 1
 class SqliteReader:
     """An ``EventReader`` on a log file."""
 
-    def __init__(self, path: Path, pool: ReaderPool, *, unknown: OnUnknown, listeners: Listeners | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        pool: ReaderPool,
+        *,
+        unknown: OnUnknown,
+        unsealer: Unsealer | None = None,
+        listeners: Listeners | None = None,
+    ) -> None:
         self.path = path
         self._pool = pool
         self._unknown: OnUnknown = unknown
+        self._unsealer = unsealer or Unsealer(path, None, pool.lend)
         self._listeners = listeners
         self._names = NameTables(lambda table: dict(self._all(_NAMES[table])))
+
+    @property
+    def locked(self) -> bool:
+        """Whether the log is encrypted and no key was given: then only what lies in the clear can be read."""
+        return self._unsealer.locked
 
     # --- events ---------------------------------------------------------------------------------------------------
 
@@ -167,7 +182,7 @@ class SqliteReader:
         One whose checksum is wrong is passed over for the next older one: the log still has the truth.
         """
         with self._pool.lend() as connection:
-            return snapshots.newest(connection, stream, schema=schema, up_to=up_to)
+            return snapshots.newest(connection, stream, schema=schema, up_to=up_to, unsealer=self._unsealer)
 
     def cursor(self, consumer: str) -> int | None:
         """How far a consumer has read, None when it never stored a cursor."""
@@ -180,7 +195,8 @@ class SqliteReader:
         if not rows:
             return None
         try:
-            return Receipt(command_id, decode_value(rows[0][0]))
+            reply = self._unsealer.beside(about_receipt(command_id), rows[0][0])
+            return Receipt(command_id, decode_value(reply))
         except ValueError as error:
             msg = f"the receipt of command {command_id!r}: {error}"
             raise CorruptLog(msg) from error
@@ -193,7 +209,7 @@ class SqliteReader:
             CorruptAttachment: they are not what was stored.
         """
         with self._pool.lend() as connection:
-            return attachments.fetch(connection, key)
+            return attachments.fetch(connection, key, self._unsealer)
 
     def attachment_keys(self, prefix: str = "") -> Sequence[str]:
         """The keys kept, in order."""
@@ -240,7 +256,7 @@ class SqliteReader:
         return self._all(sql)[0][0]
 
     def _decoding(self) -> Decoding:
-        return Decoding(self._names, self._unknown)
+        return Decoding(self._names, self._unknown, self._unsealer)
 
     def _read(
         self, after: int, up_to: int | None, where: str, values: Sequence[Any], limit: int | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from eventstore.checksums import snapshot_checksum
+from eventstore.encryption import Unopened, Unsealer, about_snapshot
 from eventstore.prepare import SNAPSHOTS_KEPT
 from eventstore.records import Snapshot
 
@@ -19,13 +20,27 @@ _DROP_OLD = (
 )
 
 
-def newest(connection: sqlite3.Connection, stream: str, *, schema: str | None, up_to: int | None) -> Snapshot | None:
-    """The newest intact snapshot of a stream at or below a version."""
+def newest(
+    connection: sqlite3.Connection, stream: str, *, schema: str | None, up_to: int | None, unsealer: Unsealer
+) -> Snapshot | None:
+    """The newest intact snapshot of a stream at or below a version.
+
+    Raises:
+        KeyRequired: it is encrypted, and there is no key.
+    """
     for version, found_schema, checksum, data in connection.execute(
         _NEWEST, (stream, 2**63 - 1 if up_to is None else up_to)
     ):
         if (schema is None or found_schema == schema) and is_intact(stream, version, found_schema, data, checksum):
-            return Snapshot(stream, version, found_schema, data)
+            try:
+                return Snapshot(
+                    stream,
+                    version,
+                    found_schema,
+                    unsealer.beside(about_snapshot(stream, version, found_schema), data),
+                )
+            except Unopened:
+                continue
     return None
 
 

@@ -7,12 +7,16 @@ from pathlib import Path
 
 from eventstore.codec import OnUnknown
 from eventstore.connections import ReaderPool
+from eventstore.encryption import Unsealer
+from eventstore.errors import KeyRequired
 from eventstore.group import Submitted
+from eventstore.keyring import LogKey
 from eventstore.locking import LogLock
 from eventstore.prepare import PreparedBatch, check_name, prepare
 from eventstore.reader import SqliteReader
 from eventstore.records import Appended, Batch, Grant, Lease, Retained, Retention, StoreStatistics
 from eventstore.retention import WITHIN_S, Retainer
+from eventstore.sealing import Sealer
 from eventstore.waking import Listeners
 from eventstore.writer import Writer
 
@@ -30,12 +34,16 @@ class SqliteStore(SqliteReader):
         *,
         retainer: Retainer,
         unknown: OnUnknown,
+        unsealer: Unsealer,
+        sealer: Sealer | None,
     ) -> None:
-        super().__init__(path, pool, unknown=unknown, listeners=listeners)
+        super().__init__(path, pool, unknown=unknown, unsealer=unsealer, listeners=listeners)
         self._writer = writer
         self._log_lock = lock
         self._commits = listeners
         self._retainer = retainer
+        self._sealer = sealer
+        self._prepare = prepare if sealer is None else sealer.prepare
 
     @property
     def owner_epoch(self) -> int:
@@ -78,7 +86,7 @@ class SqliteStore(SqliteReader):
             AppendFailed: the storage refused; certainly nothing was stored.
             OutcomeUnknown: it may or may not be stored; call ``settle`` and look.
         """
-        return self._writer.append(prepare(batch))
+        return self._writer.append(self._prepare(batch))
 
     def submit(self, batch: Batch) -> Submitted[PreparedBatch]:
         """Hand in a batch and go on. Batches of one thread are stored in the order they were handed in.
@@ -89,7 +97,7 @@ class SqliteStore(SqliteReader):
         Raises:
             EventRefused, BadRequest: as ``append``; every other error comes from ``Submitted.result``.
         """
-        return self._writer.submit(prepare(batch))
+        return self._writer.submit(self._prepare(batch))
 
     def barrier(self) -> None:
         """Make everything appended and submitted so far durable."""
@@ -115,6 +123,23 @@ class SqliteStore(SqliteReader):
         finally:
             if self.owner_epoch != epoch:
                 self._forget_names()
+
+    def rotate_key(self, key: LogKey, *, new_data_key: bool = False) -> None:
+        """Lock the log with another key: from now on the old one opens it no more. Nothing is encrypted anew.
+
+        A copy of the file that was made before still opens with the old key. With ``new_data_key``, what is written
+        from now on is encrypted with a fresh data key, which no such copy holds.
+
+        Raises:
+            KeyRequired: the log is not encrypted: it was opened without a key.
+            BadKey: it is no key.
+            AppendFailed, Fenced: as ``append``; the old key is still the one.
+            OutcomeUnknown: either may be the one; ``settle``, then call again.
+        """
+        if self._sealer is None:
+            hint = "open it with a key, and it is encrypted from then on"
+            raise KeyRequired(str(self.path), f"{self.path} is not encrypted: there is no key to change", hint=hint)
+        self._sealer.rotate(key, new_data_key=new_data_key)
 
     def settle(self) -> int:
         """After ``OutcomeUnknown``: commit a new owner epoch, which decides what is in the log for every process alike.

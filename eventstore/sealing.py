@@ -1,0 +1,249 @@
+"""Encrypts what a store writes: batches are sealed in the caller's thread, before any lock, with a key kept in the log.
+
+How many values a data key has sealed is counted ahead, in the log itself, so that no crash can make it forget some.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
+from typing import TypeAlias
+
+from eventstore.checksums import attachment_checksum, snapshot_checksum
+from eventstore.datakeys import Unwrapped, add_key, aes_gcm, first_key, following, replace_key
+from eventstore.encryption import Unsealer, about_attachment, about_event, about_receipt, about_snapshot, sealing
+from eventstore.errors import EventStoreError
+from eventstore.keyring import Keyring, LogKey, keyring_of
+from eventstore.prepare import PreparedBatch, PreparedEvent, PreparedWrite, prepare
+from eventstore.records import Attachment, Batch, Instant, Snapshot
+from eventstore.schema import log_end
+from eventstore.transactions import Transactions
+
+Seal: TypeAlias = Callable[[bytes, bytes], bytes]
+
+MAX_SEALS = 2**32
+"""Values sealed with one data key at most: with random nonces, NIST SP 800-38D allows no more."""
+SEALS_AT_ONCE = 2**16
+"""Values counted in one transaction, before they are sealed."""
+DIGEST_BYTES = 16
+
+_SNAPSHOTS = "SELECT n.rowid FROM snapshots AS n ORDER BY n.rowid"
+_SNAPSHOT = (
+    "SELECT s.name, n.version, n.schema, n.data FROM snapshots AS n JOIN streams AS s ON s.id = n.stream_id"
+    " WHERE n.rowid = ?"
+)
+_SECURE_DELETE = {0: "OFF", 1: "ON", 2: "FAST"}
+
+
+class Sealer:
+    """Prepares batches for an encrypted log, and looks after its data keys.
+
+    Args:
+        unsealer: of the same log, with a key.
+        transactions: change the log.
+        clock: dates the data keys.
+    """
+
+    def __init__(self, unsealer: Unsealer, transactions: Transactions, clock: Callable[[], Instant]) -> None:
+        self._unsealer = unsealer
+        self._transactions = transactions
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._left = 0
+        """Values that are counted and not sealed yet."""
+        self._seal: Seal = _nothing_counted
+        self._digest_key = b""
+
+    def begin(self, keys: Sequence[Unwrapped]) -> None:
+        """Make the log an encrypted one where it is none, and lock its data keys with the newest key that was given.
+
+        Args:
+            keys: the data keys that it has.
+
+        Raises:
+            AppendFailed, OutcomeUnknown, Fenced: as any transaction.
+        """
+        if not keys:
+            with _wiping(self._transactions):
+                keys = (self._transactions.run(self._encrypt),)
+            self._unsealer.learn(keys)
+        elif any(one.by != self._keyring.newest for one in keys):
+            self._rewrap(self._keyring, new_data_key=False)
+        self._digest_key = _digest_key(keys[0])
+
+    def prepare(self, batch: Batch) -> PreparedBatch:
+        """As ``prepare.prepare``, with all data sealed.
+
+        Raises:
+            EventRefused, NotAnEvent, BadRequest: as there.
+            AppendFailed, OutcomeUnknown, Fenced, StoreClosed: its values could not be counted; nothing was stored.
+        """
+        prepared = prepare(batch)
+        count = sum([len(write.events) for write in prepared.writes])
+        count += len(prepared.receipts) + len(prepared.snapshots) + len(prepared.attachments)
+        digest = prepared.digest and _keyed(self._digest_key, prepared.digest)
+        if not count:
+            return prepared._replace(digest=digest)
+        seal = self._take(count)
+        return prepared._replace(
+            writes=[_sealed_write(write, seal) for write in prepared.writes],
+            receipts=[(name, seal(about_receipt(name), reply)) for name, reply in prepared.receipts],
+            snapshots=tuple([_sealed_snapshot(one, seal) for one in prepared.snapshots]),
+            attachments=tuple([_sealed_attachment(one, seal) for one in prepared.attachments]),
+            digest=digest,
+        )
+
+    def rotate(self, key: LogKey, *, new_data_key: bool) -> None:
+        """Lock the data keys with another key, and seal with a new one from now on if that is wanted.
+
+        Raises:
+            BadKey: it is no key.
+            AppendFailed, OutcomeUnknown, Fenced, StoreClosed: as any transaction.
+        """
+        keyring = keyring_of(key)
+        with self._lock:
+            both = dict.fromkeys((keyring.newest, *self._keyring.keys[:1]))
+            self._unsealer.use(Keyring(tuple(both)))  # after an unknown outcome either may be what opens it
+            self._rewrap(keyring, new_data_key=new_data_key)
+            self._unsealer.use(keyring)
+            self._left = 0
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _keyring(self) -> Keyring:
+        assert self._unsealer.keyring is not None
+        return self._unsealer.keyring
+
+    def _take(self, count: int) -> Seal:
+        """What seals so many values."""
+        with self._lock:
+            if self._left < count:
+                many = max(count, SEALS_AT_ONCE)
+                found = self._transactions.run(lambda connection: self._count(connection, many))
+                self._unsealer.learn((found,))
+                self._seal = sealing(found.key.number, aes_gcm(found.key.secret), os.urandom)
+                self._left = many
+            self._left -= count
+            return self._seal
+
+    def _count(self, connection: sqlite3.Connection, many: int) -> Unwrapped:
+        """Inside a transaction: count values that will be sealed with the newest data key, or with the next one."""
+        newest, by = self._unsealer.load(connection)[-1]
+        if newest.reserved + many <= MAX_SEALS:
+            counted = newest._replace(reserved=newest.reserved + many)
+            replace_key(connection, counted, by)
+        else:
+            counted = following(newest)._replace(reserved=many)
+            add_key(connection, counted, by, self._now_us())
+        return Unwrapped(counted, by)
+
+    def _rewrap(self, keyring: Keyring, *, new_data_key: bool) -> None:
+        def rewrap(connection: sqlite3.Connection) -> None:
+            keys = self._unsealer.load(connection)
+            for key, _ in keys:
+                replace_key(connection, key, keyring.newest)
+            if new_data_key:
+                add_key(connection, following(keys[-1].key), keyring.newest, self._now_us())
+
+        with _wiping(self._transactions):
+            self._transactions.run(rewrap)
+
+    def _encrypt(self, connection: sqlite3.Connection) -> Unwrapped:
+        """Inside a transaction: the first data key. What was there before stays as it is, if it is an event."""
+        _, position, _ = log_end(connection)
+        key, by = first_key(position), self._keyring.newest
+        unwrapped = Unwrapped(key, by)
+        sealed = seal_besides(connection, sealing(key.number, aes_gcm(key.secret), os.urandom), _digest_key(unwrapped))
+        add_key(connection, key._replace(reserved=sealed), by, self._now_us())
+        return unwrapped
+
+    def _now_us(self) -> int:
+        return round(self._clock().wall_s * 1e6)
+
+
+def seal_besides(connection: sqlite3.Connection, seal: Seal, digest_key: bytes) -> int:
+    """Inside a transaction: seal the snapshots, attachments and replies that a log has. Returns how many.
+
+    None of them can then be taken for something plain, whatever its first byte is.
+    """
+    count = 0
+    for (row,) in connection.execute(_SNAPSHOTS).fetchall():
+        stream, version, schema, data = connection.execute(_SNAPSHOT, (row,)).fetchone()
+        data = seal(about_snapshot(stream, version, schema), data)
+        values = data, snapshot_checksum(stream, version, schema, data), row
+        connection.execute("UPDATE snapshots SET data = ?, checksum = ? WHERE rowid = ?", values)
+        count += 1
+    for row, key in connection.execute("SELECT id, key FROM attachments ORDER BY id").fetchall():
+        (data,) = connection.execute("SELECT data FROM attachments WHERE id = ?", (row,)).fetchone()
+        data = seal(about_attachment(key), data)
+        row_values = data, attachment_checksum(key, data), len(data), row
+        connection.execute("UPDATE attachments SET data = ?, checksum = ?, size = ? WHERE id = ?", row_values)
+        count += 1
+    for row, command_id, reply in connection.execute("SELECT id, command_id, reply FROM receipts").fetchall():
+        sealed = seal(about_receipt(command_id), reply)
+        connection.execute("UPDATE receipts SET reply = ? WHERE id = ?", (sealed, row))
+        count += 1
+    for row, digest in connection.execute("SELECT id, digest FROM appends").fetchall():
+        connection.execute("UPDATE appends SET digest = ? WHERE id = ?", (_keyed(digest_key, digest), row))
+    return count
+
+
+@contextlib.contextmanager
+def _wiping(transactions: Transactions) -> Iterator[None]:
+    """Leave nothing of what is replaced inside the block in the file's unused parts, nor in the WAL if nobody reads."""
+
+    def set_on(connection: sqlite3.Connection) -> str:
+        before = connection.execute("PRAGMA secure_delete").fetchone()[0]
+        connection.execute("PRAGMA secure_delete = ON").fetchall()
+        return _SECURE_DELETE[before]
+
+    before = transactions.outside(set_on)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(EventStoreError):
+            transactions.outside(lambda connection: connection.execute(f"PRAGMA secure_delete = {before}").fetchall())
+    with contextlib.suppress(EventStoreError):
+        transactions.checkpoint()
+
+
+def _nothing_counted(about: bytes, data: bytes) -> bytes:
+    raise AssertionError("sealed without counting")
+
+
+def _digest_key(first: Unwrapped) -> bytes:
+    """What the digests of batches are keyed with: without it, one would tell whoever guesses a batch that it is right.
+
+    Of the first data key, so that it stays the same.
+    """
+    return blake2b(b"idempotency", key=first.key.secret, digest_size=DIGEST_BYTES).digest()
+
+
+def _keyed(key: bytes, digest: bytes) -> bytes:
+    return blake2b(digest, key=key, digest_size=DIGEST_BYTES).digest()
+
+
+def _sealed_write(write: PreparedWrite, seal: Seal) -> PreparedWrite:
+    abouts: dict[tuple[str, int], bytes] = {}
+    events = []
+    for event in write.events:
+        kind, version, data = event[:3]
+        about = abouts.get((kind, version))
+        if about is None:
+            about = abouts[kind, version] = about_event(write.stream, kind, version)
+        events.append(PreparedEvent(kind, version, seal(about, data), *event[3:]))
+    return write._replace(events=events)
+
+
+def _sealed_snapshot(snapshot: Snapshot, seal: Seal) -> Snapshot:
+    about = about_snapshot(snapshot.stream, snapshot.version, snapshot.schema)
+    return Snapshot(snapshot.stream, snapshot.version, snapshot.schema, seal(about, snapshot.data))
+
+
+def _sealed_attachment(attachment: Attachment, seal: Seal) -> Attachment:
+    return Attachment(attachment.key, seal(about_attachment(attachment.key), attachment.data))
