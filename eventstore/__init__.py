@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from eventstore.keyring import Keyring, generate_key, key_from_environment, key_from_file
     from eventstore.memory import MemoryStore
+    from eventstore.memory_log import MemoryLog
     from eventstore.opening import open_reader, open_store
     from eventstore.protocol import EventReader, EventStore, Pending
     from eventstore.records import (
@@ -60,6 +61,7 @@ _HOME = {
     ),
     "keyring": ("Keyring", "generate_key", "key_from_environment", "key_from_file"),
     "memory": ("MemoryStore",),
+    "memory_log": ("MemoryLog",),
     "opening": ("open_reader", "open_store"),
     "protocol": ("EventReader", "EventStore", "Pending"),
     "records": (
@@ -102,6 +104,7 @@ __all__ = [  # noqa: RUF022 - grouped by module, as above
     "key_from_environment",
     "key_from_file",
     "MemoryStore",
+    "MemoryLog",
     "open_reader",
     "open_store",
     "EventReader",
