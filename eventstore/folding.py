@@ -32,15 +32,17 @@ def fold(
     with pool.lend() as connection:
         known: tuple[int, int] | None = connection.execute(_STREAM, (stream,)).fetchone()
     if known is None:
-        return Folded(state, after)
-    stream_id, removed = known
-    if after < min(removed, up_to):
-        raise EventsRemoved(stream, after, removed)
-    version = after
+        return Folded(state, max(after, 0))
+    stream_id, _ = known
+    version = after = max(after, 0)
     direct = decoding.direct
     while True:
         with pool.lend() as connection:
             rows = connection.execute(_PAGE, (stream_id, version, up_to, PAGE_ROWS)).fetchall()
+            if not rows or rows[0][0] != version + 1:  # retention may have come in between
+                removed = connection.execute(_STREAM, (stream,)).fetchone()[1]
+                if version < min(removed, up_to):
+                    raise EventsRemoved(stream, version, removed)
         if decoding.opens:
             rows = [(*row[:3], decoding.opened(row[4], stream, *row[1:4]), row[4]) for row in rows]
         for version, type_id, schema_version, data, position in rows:  # noqa: B007 - the next page's start

@@ -147,7 +147,7 @@ class Reading(Beneath):
         append(store, "a", *(Counted(n) for n in (1, 2, 4)))
         append(store, "b", Counted(1000))
         append(store, "a", Counted(8))
-        assert Folded(15, 4) == store.fold("a", add, 0)
+        assert Folded(15, 4) == store.fold("a", add, 0) == store.fold("a", add, 0, after=-3, up_to=2**70)
         for after in range(5):
             for up_to in range(6):
                 events = [record.event.n for record in store.read_stream("a", after=after, up_to=up_to)]

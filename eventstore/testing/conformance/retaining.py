@@ -162,6 +162,22 @@ class Retaining(Beneath):
         append(long, "a", Counted(11), snapshots=(Snapshot("a", 11, "a/1", b""),))
         assert Retained(2, 7, 0, "stream a") == without_bytes(retain(long, Retention(max_events=0)))
 
+    def test_a_fold_that_retention_overtakes_says_so(self, store: EventStore) -> None:
+        """It leaves nothing out: it had read the events before, or it raises."""
+        append(store, "a", *(Counted(n) for n in range(1, 2501)), snapshots=(Snapshot("a", 2400, "a/1", b""),))
+
+        def overtaken(state: int, event: Counted) -> int:
+            if state == 0:
+                retain(store, Retention(max_events=0))
+            return state + event.n
+
+        try:
+            folded = store.fold("a", overtaken, 0)
+        except EventsRemoved as error:
+            assert 2400 == error.removed
+        else:
+            assert Folded(sum(range(1, 2501)), 2500) == folded
+
     def test_a_cause_may_be_what_was_removed(self, long: EventStore) -> None:
         """Why something happened is not forgotten with it."""
         retain(long, Retention(max_events=0))
