@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeAlias
 
 from eventstore import attachments, snapshots
 from eventstore.checksums import row_checksum
 from eventstore.codec import decode_value
 from eventstore.connections import ReaderPool
+from eventstore.encryption import Unopened, Unsealer, about_attachment, about_receipt, about_snapshot
 from eventstore.errors import CorruptLog, ReadFailed
 
 Report: TypeAlias = Callable[[str, int | None, str], None]
@@ -25,13 +27,13 @@ _RECEIPTS = "SELECT id, command_id, reply, {checksum} FROM receipts WHERE id > ?
 _APPENDS = "SELECT id, idempotency_key, digest, result, checksum FROM appends WHERE id > ? ORDER BY id LIMIT 1000"
 
 
-def check_besides(pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
+def check_besides(pool: ReaderPool, report: Report, counts: dict[str, int], unsealer: Unsealer) -> None:
     """Report what is wrong beside the events, and count what is there, by table."""
     for what, check in (
-        ("snapshot", _check_snapshots),
-        ("attachment", _check_attachments),
+        ("snapshot", partial(_check_snapshots, unsealer)),
+        ("attachment", partial(_check_attachments, unsealer)),
         ("cursor", _check_cursors),
-        ("receipt", _check_receipts),
+        ("receipt", partial(_check_receipts, unsealer)),
         ("append", _check_appends),
     ):
         try:
@@ -48,23 +50,30 @@ def _rows(pool: ReaderPool, sql: str, table: str, counts: dict[str, int]) -> Ite
             rows: list[Any] = connection.execute(sql, (after,)).fetchall()
         if not rows:
             return
-        counts[table] = counts.get(table, 0) + len(rows)
-        yield from rows
-        after = rows[-1][0]
+        for row in rows:
+            if row[0] <= after:
+                raise CorruptLog(f"the rows of {table} are out of order")
+            after = row[0]
+            counts[table] = counts.get(table, 0) + 1
+            yield row
 
 
-def _check_snapshots(pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
+def _check_snapshots(unsealer: Unsealer, pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
     for _, stream, version, schema, data, checksum, head in _rows(pool, _SNAPSHOTS, "snapshots", counts):
         if stream is None or not snapshots.is_intact(stream, version, schema, data, checksum):
             report("snapshot", None, f"snapshot of {stream!r} at version {version} is damaged")
         elif version > head:
             report("snapshot", None, f"snapshot of {stream!r} at version {version}, and its stream ends at {head}")
+        elif why := _unopened(unsealer, about_snapshot(stream, version, schema), data):
+            report("snapshot", None, f"snapshot of {stream!r} at version {version}: {why}")
 
 
-def _check_attachments(pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
+def _check_attachments(unsealer: Unsealer, pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
     for _, key, data, checksum, size in _rows(pool, _ATTACHMENTS, "attachments", counts):
         if not attachments.is_intact(key, data, checksum) or size != len(data):
             report("attachment", None, f"attachment {key!r} is damaged")
+        elif why := _unopened(unsealer, about_attachment(key), data):
+            report("attachment", None, f"attachment {key!r}: {why}")
 
 
 def _check_cursors(pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
@@ -76,14 +85,16 @@ def _check_cursors(pool: ReaderPool, report: Report, counts: dict[str, int]) -> 
             report("cursor", None, f"the cursor of {consumer!r} is at position {position}, and the log ends at {head}")
 
 
-def _check_receipts(pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
+def _check_receipts(unsealer: Unsealer, pool: ReaderPool, report: Report, counts: dict[str, int]) -> None:
     sql = _RECEIPTS.format(checksum="checksum" if "checksum" in columns(pool, "receipts") else "NULL")
     for _, command_id, reply, checksum in _rows(pool, sql, "receipts", counts):
         if checksum not in (None, row_checksum(command_id, reply)):
             report("receipt", None, f"the reply to command {command_id!r} is damaged")
             continue
         try:
-            decode_value(reply)
+            readable = unsealer.readable_beside(about_receipt(command_id), reply)
+            if readable is not None:
+                decode_value(readable)
         except ValueError as error:
             report("receipt", None, f"the reply to command {command_id!r} cannot be decoded: {error}")
 
@@ -94,6 +105,15 @@ def _check_appends(pool: ReaderPool, report: Report, counts: dict[str, int]) -> 
     for _, key, digest, result, checksum in _rows(pool, _APPENDS, "appends", counts):
         if checksum != row_checksum(key, digest, result):
             report("append", None, f"what is remembered of the batch with the idempotency key {key!r} is damaged")
+
+
+def _unopened(unsealer: Unsealer, about: bytes, data: bytes) -> str:
+    """Why something encrypted does not open with the key; empty where it does, and where there is no key."""
+    try:
+        unsealer.readable_beside(about, data)
+    except Unopened as error:
+        return str(error)
+    return ""
 
 
 def columns(pool: ReaderPool, table: str) -> set[str]:

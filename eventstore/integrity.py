@@ -13,6 +13,7 @@ from eventstore.besides import check_besides, columns
 from eventstore.checksums import chain_anchor, record_bytes
 from eventstore.codec import OnUnknown, decode_events
 from eventstore.connections import ReaderPool
+from eventstore.encryption import Unsealer
 from eventstore.errors import CorruptEvent, CorruptLog, ReadFailed, UnknownEventType
 from eventstore.mark import Mark, is_behind, is_mark_damaged, read_mark
 from eventstore.records import Problem, Verification
@@ -33,14 +34,15 @@ _EVENTS = (
 )
 
 
-def verify(pool: ReaderPool, path: Path, *, unknown: OnUnknown) -> Verification:
+def verify(pool: ReaderPool, path: Path, *, unknown: OnUnknown, unsealer: Unsealer | None = None) -> Verification:
     """Check the file, every event and everything beside the events, and the mark outside the log.
 
-    Types not known here are problems unless placeholders are wanted. The problems with a position come first, in the
+    Types not known here are problems unless placeholders are wanted. What is encrypted is opened if there is a key;
+    everything else needs none. The problems with a position come first, in the
     order of their positions.
     """
     mark = read_mark(path)  # before the log: what is committed meanwhile is then no loss
-    return _Check(pool, path, unknown, mark).run()
+    return _Check(pool, path, unknown, unsealer or Unsealer(path, None, pool.lend), mark).run()
 
 
 @attrs.define
@@ -48,6 +50,7 @@ class _Check:
     pool: ReaderPool
     path: Path
     unknown: OnUnknown
+    unsealer: Unsealer
     mark: Mark | None
     problems: list[Problem] = attrs.field(factory=list)
     counts: dict[str, int] = attrs.field(factory=dict)
@@ -234,7 +237,9 @@ class _Check:
         else:
             self._check_version(position, stream_id, stream, version)
             try:
-                decode_events(position, kind, schema_version, data, self.unknown)
+                readable = self.unsealer.readable(position, stream, kind, schema_version, data)
+                if readable is not None:
+                    decode_events(position, kind, schema_version, readable, self.unknown)
             except (UnknownEventType, CorruptEvent) as error:
                 self._report("decode", position, str(error))
         self._compare_mark(position)
@@ -264,7 +269,7 @@ class _Check:
     # --- beside the events, and outside the log -------------------------------------------------------------------
 
     def _check_besides(self) -> None:
-        check_besides(self.pool, self._report, self.counts)
+        check_besides(self.pool, self._report, self.counts, self.unsealer)
 
     def _compare_mark(self, position: int) -> None:
         """Whether the log still says at the marked position what it said when it was acknowledged."""

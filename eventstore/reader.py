@@ -83,12 +83,12 @@ class SqliteReader:
     @property
     def head(self) -> int:
         """Position of the newest event, 0 when there is none."""
-        return int(self._one(_HEAD))
+        return self._one(_HEAD)
 
     @property
     def first(self) -> int:
         """Position of the oldest event still kept, 1 when nothing was ever removed."""
-        return int(self._one(_FIRST))
+        return self._one(_FIRST)
 
     def streams(self, prefix: str = "") -> Sequence[StreamInfo]:
         """The streams whose name starts with ``prefix``, by name."""
@@ -220,13 +220,13 @@ class SqliteReader:
 
     def verify(self) -> Verification:
         """Read everything and report what is wrong: gaps, checksums, the hash chain, what cannot be decoded."""
-        return verify(self._pool, self.path, unknown=self._unknown)
+        return verify(self._pool, self.path, unknown=self._unknown, unsealer=self._unsealer)
 
     def statistics(self) -> StoreStatistics:
         """This moment's counts."""
         return StoreStatistics(
             head=self.head,
-            streams=int(self._one("SELECT count(*) FROM streams")),
+            streams=self._one("SELECT count(*) FROM streams"),
             events_appended=0,
             batches_appended=0,
             failures=0,
@@ -252,8 +252,11 @@ class SqliteReader:
         with self._pool.lend() as connection:
             return connection.execute(sql, values).fetchall()
 
-    def _one(self, sql: str) -> Any:
-        return self._all(sql)[0][0]
+    def _one(self, sql: str) -> int:
+        rows = self._all(sql)
+        if not rows or not isinstance(rows[0][0], int):
+            raise CorruptLog("where it begins or ends is not there")
+        return rows[0][0]
 
     def _decoding(self) -> Decoding:
         return Decoding(self._names, self._unknown, self._unsealer)
@@ -276,7 +279,7 @@ class SqliteReader:
             yield from decoding.records(rows)
             left -= len(rows)
             if len(rows) == rows_wanted:
-                after = rows[-1][0]
+                after = _onwards(after, rows[-1][0])
             elif window_end >= min(bound, head) or not where:
                 return
             else:
@@ -289,7 +292,7 @@ class SqliteReader:
             yield from decoding.records(rows)
             if len(rows) < PAGE_ROWS:
                 return
-            after = rows[-1][2]
+            after = _onwards(after, rows[-1][2])
 
     def _tail(self, after: int, poll_s: float, stop: Callable[[], bool]) -> Iterator[Record]:
         with waking(self._listeners) as woken:
@@ -312,6 +315,13 @@ class SqliteReader:
             with contextlib.suppress(FileNotFoundError):
                 size += path.stat().st_size  # never open it: closing it would drop SQLite's locks on the file
         return size
+
+
+def _onwards(after: int, last: int) -> int:
+    """Where the next page begins. On damaged pages SQLite goes in circles."""
+    if last <= after:
+        raise CorruptLog("its events are out of order")
+    return last
 
 
 def _clamp(number: float) -> int:

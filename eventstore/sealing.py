@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from typing import TypeAlias
 
-from eventstore.checksums import attachment_checksum, snapshot_checksum
+from eventstore import attachments, snapshots
+from eventstore.checksums import attachment_checksum, row_checksum, snapshot_checksum
 from eventstore.datakeys import Unwrapped, add_key, aes_gcm, first_key, following, replace_key
 from eventstore.encryption import Unsealer, about_attachment, about_event, about_receipt, about_snapshot, sealing
 from eventstore.errors import EventStoreError
@@ -31,11 +32,11 @@ SEALS_AT_ONCE = 2**16
 """Values counted in one transaction, before they are sealed."""
 DIGEST_BYTES = 16
 
-_SNAPSHOTS = "SELECT n.rowid FROM snapshots AS n ORDER BY n.rowid"
 _SNAPSHOT = (
-    "SELECT s.name, n.version, n.schema, n.data FROM snapshots AS n JOIN streams AS s ON s.id = n.stream_id"
+    "SELECT s.name, n.version, n.schema, n.data, n.checksum FROM snapshots AS n JOIN streams AS s ON s.id = n.stream_id"
     " WHERE n.rowid = ?"
 )
+_APPENDS = "SELECT id, idempotency_key, digest, result, checksum FROM appends"
 _SECURE_DELETE = {0: "OFF", 1: "ON", 2: "FAST"}
 
 
@@ -167,30 +168,53 @@ class Sealer:
 
 
 def seal_besides(connection: sqlite3.Connection, seal: Seal, digest_key: bytes) -> int:
-    """Inside a transaction: seal the snapshots, attachments and replies that a log has. Returns how many.
+    """Inside a transaction: seal the snapshots, attachments and replies that a log has. Returns how many at most.
 
-    None of them can then be taken for something plain, whatever its first byte is.
+    None of them can then be taken for something plain, whatever its first byte is. What is damaged stays as it is: with
+    a checksum of its own making it would be taken for sound.
     """
-    count = 0
-    for (row,) in connection.execute(_SNAPSHOTS).fetchall():
-        stream, version, schema, data = connection.execute(_SNAPSHOT, (row,)).fetchone()
-        data = seal(about_snapshot(stream, version, schema), data)
-        values = data, snapshot_checksum(stream, version, schema, data), row
-        connection.execute("UPDATE snapshots SET data = ?, checksum = ? WHERE rowid = ?", values)
-        count += 1
-    for row, key in connection.execute("SELECT id, key FROM attachments ORDER BY id").fetchall():
-        (data,) = connection.execute("SELECT data FROM attachments WHERE id = ?", (row,)).fetchone()
-        data = seal(about_attachment(key), data)
-        row_values = data, attachment_checksum(key, data), len(data), row
-        connection.execute("UPDATE attachments SET data = ?, checksum = ?, size = ? WHERE id = ?", row_values)
-        count += 1
-    for row, command_id, reply in connection.execute("SELECT id, command_id, reply FROM receipts").fetchall():
-        sealed = seal(about_receipt(command_id), reply)
-        connection.execute("UPDATE receipts SET reply = ? WHERE id = ?", (sealed, row))
-        count += 1
-    for row, digest in connection.execute("SELECT id, digest FROM appends").fetchall():
-        connection.execute("UPDATE appends SET digest = ? WHERE id = ?", (_keyed(digest_key, digest), row))
-    return count
+    _key_digests(connection, digest_key)
+    return _seal_snapshots(connection, seal) + _seal_attachments(connection, seal) + _seal_receipts(connection, seal)
+
+
+def _seal_snapshots(connection: sqlite3.Connection, seal: Seal) -> int:
+    rows = connection.execute("SELECT rowid FROM snapshots").fetchall()
+    for (row,) in rows:
+        for stream, version, schema, data, checksum in connection.execute(_SNAPSHOT, (row,)).fetchall():
+            if snapshots.is_intact(stream, version, schema, data, checksum):
+                sealed = seal(about_snapshot(stream, version, schema), data)
+                values = sealed, snapshot_checksum(stream, version, schema, sealed), row
+                connection.execute("UPDATE snapshots SET data = ?, checksum = ? WHERE rowid = ?", values)
+    return len(rows)
+
+
+def _seal_attachments(connection: sqlite3.Connection, seal: Seal) -> int:
+    rows = connection.execute("SELECT id, key FROM attachments").fetchall()
+    for row, key in rows:
+        data, checksum = connection.execute("SELECT data, checksum FROM attachments WHERE id = ?", (row,)).fetchone()
+        if attachments.is_intact(key, data, checksum):
+            sealed = seal(about_attachment(key), data)
+            values = sealed, attachment_checksum(key, sealed), len(sealed), row
+            connection.execute("UPDATE attachments SET data = ?, checksum = ?, size = ? WHERE id = ?", values)
+    return len(rows)
+
+
+def _seal_receipts(connection: sqlite3.Connection, seal: Seal) -> int:
+    rows = connection.execute("SELECT id, command_id, reply, checksum FROM receipts").fetchall()
+    for row, command_id, reply, checksum in rows:
+        if checksum in (None, row_checksum(command_id, reply)):
+            sealed = seal(about_receipt(command_id), reply)
+            values = sealed, row_checksum(command_id, sealed), row
+            connection.execute("UPDATE receipts SET reply = ?, checksum = ? WHERE id = ?", values)
+    return len(rows)
+
+
+def _key_digests(connection: sqlite3.Connection, digest_key: bytes) -> None:
+    for row, name, digest, result, checksum in connection.execute(_APPENDS).fetchall():
+        if checksum == row_checksum(name, digest, result):
+            keyed = _keyed(digest_key, digest)
+            values = keyed, row_checksum(name, keyed, result), row
+            connection.execute("UPDATE appends SET digest = ?, checksum = ? WHERE id = ?", values)
 
 
 @contextlib.contextmanager
