@@ -1,0 +1,95 @@
+"""An online backup: a log's file as it is at one moment, copied by SQLite itself while its owner goes on writing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+import attrs
+
+from eventstore.connections import file_uri, primary_code, read_error
+from eventstore.errors import CopyFailed
+from eventstore.placing import check_free, placed
+from eventstore.reader import SqliteReader
+from eventstore.records import Verification
+
+PAGES_AT_ONCE = 1024
+"""Pages that are copied in one step, during which other threads of this process wait."""
+
+
+@attrs.frozen
+class BackedUp:
+    """What a backup holds."""
+
+    path: Path
+    head: int
+    """Position of its last event."""
+    events: int
+    size_bytes: int
+
+
+def backup(source: SqliteReader | str | os.PathLike[str], target: str | os.PathLike[str]) -> BackedUp:
+    """Copy a log, alive or not, into a new file, mode 0600, that opens as a log; verify it, and only then name it.
+
+    Its owner goes on appending; only the WAL grows meanwhile, as with any reader. An encrypted log needs no key.
+
+    Args:
+        source: the log: its path, or a reader or store of it.
+        target: the new file. Missing directories are made.
+
+    Raises:
+        LogExists: there is something at ``target``, or beside it what would be taken for a part of it.
+        CopyFailed: the copy cannot be written, or is not whole; nothing is left of it.
+        LogNotFound, NotALog, LogTooNew, LogNotReadable, OpenError, ReadFailed, CorruptLog: the log cannot be read.
+    """
+    from eventstore.opening import open_pool
+
+    place = Path(os.path.abspath(target))  # noqa: PTH100 - links stay as they are
+    check_free(place)
+    _, pool = open_pool(source.path if isinstance(source, SqliteReader) else source)
+    with contextlib.closing(pool), placed(place) as copy:
+        with pool.lend() as connection:
+            _copy(connection, copy, place)
+        checked = check_copy(copy, place)
+    return BackedUp(place, checked.head, checked.events, place.stat().st_size)
+
+
+def check_copy(copy: Path, target: Path) -> Verification:
+    """Verify a new file before it gets its name.
+
+    Raises:
+        CopyFailed: something in it is not as it was written.
+    """
+    from eventstore.opening import open_reader
+
+    with open_reader(copy, unknown="placeholder") as reader:
+        result = reader.verify()
+    if not result.ok:
+        first = result.problems[0]
+        where = "" if first.position is None else f" at position {first.position}"
+        hint = "run 'lrm verify' on the log: what is damaged there is damaged in a copy too"
+        raise CopyFailed(str(target), f"{first.what}{where}: {first.detail}", hint=hint)
+    return result
+
+
+def _copy(connection: sqlite3.Connection, copy: Path, place: Path) -> None:
+    """Page by page, all of one moment: a read transaction of our own keeps the steps from starting anew.
+
+    A failure of the log's own file is told as such, and left to the pool.
+    """
+    target = sqlite3.connect(file_uri(copy, "mode=rw"), uri=True, isolation_level=None)
+    with contextlib.closing(target):
+        target.execute("PRAGMA journal_mode = OFF")  # it is thrown away if anything goes wrong
+        target.execute("PRAGMA synchronous = OFF")  # and synchronised as a whole
+        connection.execute("BEGIN")
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            connection.backup(target, pages=PAGES_AT_ONCE)
+        except sqlite3.Error as error:
+            if primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise read_error(error) from error
+            raise CopyFailed(str(place), str(error)) from error
+        finally:
+            connection.execute("ROLLBACK")
