@@ -29,9 +29,10 @@ Report: TypeAlias = Callable[[str, int | None, str], None]
 
 _EVENTS = (
     "SELECT position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id, cause, command_id,"
-    " correlation_id, depth, data, chain, {checksum} FROM events WHERE position > ? AND position <= ?"
-    " ORDER BY position LIMIT ?"
+    " correlation_id, depth, data, chain, {checksum} FROM events"
 )
+_AFTER = " WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
+_AT = " WHERE position = ?"
 
 
 def verify(pool: ReaderPool, path: Path, *, unknown: OnUnknown, unsealer: Unsealer | None = None) -> Verification:
@@ -57,13 +58,17 @@ class _Check:
     names: dict[str, dict[int, str]] = attrs.field(factory=dict)
     events: int = 0
     versions: dict[int, int] = attrs.field(factory=dict)
-    head: int | None = None
-    """None while it is not known."""
+    endless: bool = False
+    """Where the log ends cannot be read."""
     position: int = 0
+    last: int = 0
+    """Position of the last event that was found."""
     removed: int = 0
     absent: int = 0
     """Events that are missing or damaged: a version that is not there may have been that of one of these."""
     trail: Trail = attrs.field(factory=lambda: Trail(b""))
+    checksum: str = "NULL"
+    """The column of that name, where the file has it."""
     unreadable: tuple[int, str] | None = None
     """Where positions that cannot be read begin, and why."""
 
@@ -78,7 +83,7 @@ class _Check:
             snapshots=self.counts.get("snapshots", 0),
             attachments=self.counts.get("attachments", 0),
             problems=tuple(problems[:MAX_PROBLEMS]),
-            head=self.position if self.head is None else self.head,
+            head=self.last,
             marked=None if self.mark is None else self.mark.position,
         )
 
@@ -114,24 +119,50 @@ class _Check:
         with self._reporting_damage(), self.pool.lend() as connection:
             self.versions = dict(connection.execute("SELECT id, removed_version FROM streams"))
         self._begin()
-        bound = self._bound()
-        sql = _EVENTS.format(checksum="checksum" if "checksum" in columns(self.pool, "events") else "NULL")
-        page = PAGE_ROWS
+        bound = max(self._bound(), 0 if self.mark is None else self.mark.position)
+        self.checksum = "checksum" if "checksum" in columns(self.pool, "events") else "NULL"
+        if self.problems:
+            self._take_singly(bound)
+        else:
+            self._take_pages(bound)
+        self._end_of_unreadable()
+
+    def _take_pages(self, bound: int) -> None:
+        """Take events as they come, in short pages, until something is in the way."""
         while self.position < bound and not self._enough:
             try:
-                with self.pool.lend() as connection:
-                    rows = connection.execute(sql, (self.position, bound, page)).fetchall()
-            except (CorruptLog, ReadFailed) as error:
-                if page == 1:
-                    self._skip(str(error))
-                page = 1
-                continue
+                rows = self._rows(_AFTER, (self.position, bound, PAGE_ROWS))
+            except (CorruptLog, ReadFailed):
+                self._take_singly(bound)
+                return
             for row in rows:
                 self._take(row)
-            if len(rows) < page:
-                break
-            page = min(page * 2, PAGE_ROWS)
-        self._end_of_unreadable()
+            if len(rows) < PAGE_ROWS:
+                return
+
+    def _take_singly(self, bound: int) -> None:
+        """Take events one by one, each by its own position: on damaged pages what comes next need not be the next."""
+        while self.position < bound and not self._enough:
+            found, why = None, "what is found there is another position"
+            for where, values in ((_AT, (self.position + 1,)), (_AFTER, (self.position, bound, 1))):
+                try:
+                    rows = self._rows(where, values)
+                except (CorruptLog, ReadFailed) as error:
+                    why = str(error)
+                    continue
+                if where is _AFTER and not rows:
+                    return
+                if rows and isinstance(rows[0][0], int) and rows[0][0] > self.position:
+                    found = rows[0]
+                    break
+            if found is None:
+                self._skip(why)
+            else:
+                self._take(found)
+
+    def _rows(self, where: str, values: tuple[int, ...]) -> list[Any]:
+        with self.pool.lend() as connection:
+            return connection.execute(_EVENTS.format(checksum=self.checksum) + where, values).fetchall()
 
     def _read_names(self, table: str) -> None:
         with self.pool.lend() as connection:
@@ -145,7 +176,7 @@ class _Check:
         if not isinstance(removed, int) or removed < 0 or (removed == 0) != (chain is None):
             self._report("meta", None, f"what it says of removed events makes no sense: up to {removed!r}")
             removed, chain = (removed if isinstance(removed, int) else 0), None
-        self.position = self.removed = removed
+        self.position = self.removed = self.last = removed
         self.trail = Trail(chain if isinstance(chain, bytes) else chain_anchor(str(log_id)))
         if self.mark is not None and self.mark.log_id.hex() != log_id:
             self._report("mark", None, f"it is of the log {self.mark.log_id.hex()}, and this one is {log_id}")
@@ -159,9 +190,9 @@ class _Check:
                 last = connection.execute("SELECT max(position) FROM events").fetchone()[0]
         except (CorruptLog, ReadFailed) as error:
             self._report("file", None, f"where the log ends cannot be read: {error}")
+            self.endless = True
             return self.removed + self.path.stat().st_size // SMALLEST_EVENT
-        self.head = max(last or 0, self.removed)
-        return self.head
+        return max(last or 0, self.removed)
 
     def _skip(self, why: str) -> None:
         """Go on after a position that cannot be read."""
@@ -175,7 +206,7 @@ class _Check:
         if self.unreadable is not None:
             first, why = self.unreadable
             self.unreadable = None
-            if self.head is None:
+            if self.endless:
                 self._report("file", first, f"positions from {first} on cannot be read: {why}")
             else:
                 self._report("file", first, f"positions {first} to {self.position} cannot be read: {why}")
@@ -185,6 +216,7 @@ class _Check:
         position = row[0]
         self._end_of_unreadable()
         self.events += 1
+        self.last = position
         if position != self.position + 1 and not self._was_removed(position):
             self._report("gap", self.position + 1, f"positions {self.position + 1} to {position - 1} are missing")
             self.absent += position - self.position - 1
@@ -251,12 +283,16 @@ class _Check:
 
     def _name(self, table: str, number: int) -> str | None:
         names = self.names.setdefault(table, {})
-        if number not in names:
+        if number not in names:  # it may be newer than what was read, or the only one that can be read
             try:
-                self._read_names(table)  # it may be newer than what was read
+                with self.pool.lend() as connection:
+                    row = connection.execute(f"SELECT name FROM {table} WHERE id = ?", (number,)).fetchone()  # noqa: S608
             except (CorruptLog, ReadFailed):
                 return None
-        return self.names[table].get(number)
+            if row is None or not isinstance(row[0], str):
+                return None
+            names[number] = row[0]
+        return names[number]
 
     def _check_version(self, position: int, stream_id: int, stream: str, version: int) -> None:
         expected = self.versions.get(stream_id, 0) + 1
@@ -282,15 +318,13 @@ class _Check:
             if is_mark_damaged(self.path):
                 self._report("mark", None, "the mark cannot be read: it would not tell of a missing tail")
             return
-        if self.head is None:
-            return
         marked = self.mark.position
-        if marked > self.head:
-            missing = f"the log ends at position {self.head}, but position {marked} was acknowledged"
-            self._report("tail", self.head + 1, f"{missing}: its tail is missing")
+        if marked > self.last:
+            missing = f"the log ends at position {self.last}, but position {marked} was acknowledged"
+            self._report("tail", self.last + 1, f"{missing}: its tail is missing")
             return
         with self.pool.lend() as connection:
             commits = commits_without_events(connection)
-        if is_behind(self.mark, self.head, commits):
+        if is_behind(self.mark, self.last, commits):
             missing = f"{self.mark.commits} commits without events were acknowledged, and the log has {commits}"
             self._report("tail", None, f"{missing}: what was stored after the last event is missing")

@@ -1,0 +1,369 @@
+"""Logs to damage, the ways to damage them, and what is then asked: is every difference told, and where it begins?"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from eventstore.errors import EventStoreError
+from eventstore.opening import open_reader, open_store
+from eventstore.reader import SqliteReader
+from eventstore.records import Attachment, Batch, Cursor, NewEvent, Receipt, Retention, Snapshot, StreamWrite
+from eventstore.store import SqliteStore
+from tests.eventstore.support import Counted, FakeClock, Measured
+
+PAGE, SECTOR = 4096, 512
+DATABASE, WAL, MARK = "", "-wal", "-mark"
+_ROWS = (
+    "SELECT * FROM events WHERE position = ?",
+    "SELECT * FROM events WHERE position > ? - 1 ORDER BY position LIMIT 1",
+)
+"""Both ways to a row: on damaged pages they may lead to different ones."""
+_NAMES = ("SELECT id, name FROM streams", "SELECT id, name FROM types", "SELECT id, name FROM boots")
+_BESIDES = {
+    "cursors": "SELECT consumer, position FROM cursors ORDER BY consumer",
+    "receipts": "SELECT command_id, reply FROM receipts ORDER BY id",
+    "appends": "SELECT idempotency_key, digest, result FROM appends ORDER BY id",
+    "snapshots": "SELECT stream_id, version, schema, data FROM snapshots ORDER BY stream_id, version",
+}
+
+
+def scratch() -> Path:
+    """A directory in memory where there is one."""
+    memory = Path("/dev/shm")
+    return Path(tempfile.mkdtemp(prefix="damaged-", dir=memory if memory.is_dir() else None))
+
+
+# --- logs ---------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Specimen:
+    """A log as it lies, what it says, and an older state of its files."""
+
+    name: str
+    files: dict[str, bytes]
+    older: dict[str, bytes]
+    says: Any
+    rows: dict[int, Any]
+    """Every event by its position, with its hashes."""
+    names: Any
+
+    def lay(self, path: Path, damaged: dict[str, bytes] | None = None) -> None:
+        """Put it into a directory, and nothing else."""
+        for suffix in (DATABASE, WAL, MARK, "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        for suffix, data in {**self.files, **(damaged or {})}.items():
+            path.with_name(path.name + suffix).write_bytes(data)
+
+
+def _live(store: SqliteStore, first: int, rounds: int) -> None:
+    """What an agent stores, of every kind, in commits with and without events."""
+    for n in range(first, first + rounds):
+        note = f"{n} " + "x" * (5000 if n % 20 == 7 else n % 90)
+        counted = NewEvent(Counted(n, note), command_id=f"c-{n}", correlation_id=f"t-{n // 5}")
+        measured = tuple(NewEvent(Measured({"n": n / 3, "m": float(k)}), cause=n or None) for k in range(n % 3))
+        writes = (StreamWrite("a", (counted,)), StreamWrite(f"b/{n % 3}", measured))
+        store.append(Batch(writes, receipts=(Receipt(f"c-{n}", {"done": n}),), idempotency_key=f"k-{n}"))
+        if n % 4 == 0:
+            store.append(Batch(cursors=(Cursor("reader", store.head), Cursor("other", n))))
+        if n % 7 == 0:
+            version = store.version("a")
+            store.append(Batch(snapshots=(Snapshot("a", version, "a/1", b'{"n":%d}' % n),)))
+        if n % 10 == 0:
+            data = random.Random(n).randbytes(200 + 900 * (n % 13))
+            store.append(Batch(attachments=(Attachment(f"file/{n % 20}", data),)))
+        if n % 15 == 0:
+            store.acquire(f"owned/{n % 2}")
+
+
+def _bytes(path: Path) -> dict[str, bytes]:
+    files = {suffix: path.with_name(path.name + suffix) for suffix in (DATABASE, WAL, MARK)}
+    return {suffix: file.read_bytes() for suffix, file in files.items() if file.exists()}
+
+
+def specimens() -> list[Specimen]:
+    """A closed log, one whose WAL holds its newest part, and one that lost its oldest part to retention."""
+    made = []
+    directory = scratch()
+    try:
+        for name, rounds in (("closed", 60), ("live", 50), ("removed", 60)):
+            path = directory / name / "lrm.db"
+            with open_store(path, clock=FakeClock(), reserve_bytes=0) as store:
+                writing = store._writer.transactions._connection
+                _live(store, 0, rounds // 2)
+                writing.execute("PRAGMA wal_checkpoint(RESTART)")  # the WAL begins anew over what it held before
+                older = _copied(path)
+                _live(store, rounds // 2, rounds // 2)
+                if name == "removed":
+                    everything = ("a", "b", "owned")
+                    removed = store.retain(Retention(max_events=store.head // 2, consumers=(), expendable=everything))
+                    assert removed.removed
+                files = _copied(path) if name == "live" else {}
+            made.append(_specimen(name, files or _bytes(path), older, directory / "look" / "lrm.db"))
+    finally:
+        shutil.rmtree(directory)
+    return made
+
+
+def _copied(path: Path) -> dict[str, bytes]:
+    """The files of a log that is open. Opened as files only because nothing of it is used after the next append."""
+    copy = path.parent / "copy"
+    copy.mkdir(exist_ok=True)
+
+    names = [str(file) for suffix in (DATABASE, WAL, MARK) if (file := path.with_name(path.name + suffix)).exists()]
+    subprocess.run(["cp", *names, str(copy)], check=True)
+    return _bytes(copy / path.name)
+
+
+def _specimen(name: str, files: dict[str, bytes], older: dict[str, bytes], path: Path) -> Specimen:
+    path.parent.mkdir(exist_ok=True)
+    bare = Specimen(name, files, older, None, {}, None)
+    bare.lay(path)
+    with open_reader(path) as reader:
+        problems = reader.verify().problems
+        assert problems == (), problems
+        rows = {position: row for position, (row, _) in rows_of(reader, range(reader.first, reader.head + 1)).items()}
+        return attrs.evolve(bare, says=said_by(reader), rows=rows, names=names_of(reader))
+
+
+# --- what a log says ----------------------------------------------------------------------------------------------
+
+
+def said_by(reader: SqliteReader) -> Any:
+    """Everything that can be read, by every way of reading it."""
+    streams = reader.streams()
+    records = list(reader.read())
+    with reader._pool.lend() as connection:
+        besides = {what: connection.execute(sql).fetchall() for what, sql in _BESIDES.items()}
+    return (
+        (reader.first, reader.head),
+        records,
+        streams,
+        {info.name: [record.position for record in reader.read_stream(info.name)] for info in streams},
+        {info.name: reader.snapshot(info.name) for info in streams},
+        {consumer: reader.cursor(consumer) for consumer, _ in besides["cursors"]},
+        besides,
+        [reader.attachment(key) for key in reader.attachment_keys()],
+    )
+
+
+def rows_of(reader: SqliteReader, positions: range) -> dict[int, list[Any]]:
+    """Each event by itself, as its row lies in the table, by either way to it that leads there."""
+    rows: dict[int, list[Any]] = {}
+    for position in positions:
+        for sql in _ROWS:
+            with contextlib.suppress(EventStoreError), reader._pool.lend() as connection:
+                row = connection.execute(sql, (position,)).fetchone()
+                if row is not None:
+                    rows.setdefault(position, []).append(row)
+    return rows
+
+
+def names_of(reader: SqliteReader) -> Any:
+    """What the numbers in the events' rows mean; None where that cannot be read."""
+    try:
+        with reader._pool.lend() as connection:
+            return [sorted(connection.execute(sql).fetchall()) for sql in _NAMES]
+    except (EventStoreError, TypeError):
+        return None
+
+
+# --- damage -------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Mutation:
+    """One change to one file."""
+
+    what: str
+    file: str
+    at: int
+    data: bytes
+    """The whole file, damaged."""
+
+    def __str__(self) -> str:
+        return f"{self.what} at byte {self.at} of lrm.db{self.file}"
+
+
+def _flip(data: bytes, at: int, chance: random.Random, _older: bytes) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1 :]
+
+
+def _garble(data: bytes, at: int, chance: random.Random, _older: bytes) -> bytes:
+    garbage = chance.randbytes(chance.randint(1, 24))
+    return data[:at] + garbage[: len(data) - at] + data[at + len(garbage) :]
+
+
+def _zero(size: int) -> Callable[..., bytes]:
+    def change(data: bytes, at: int, _chance: random.Random, _older: bytes) -> bytes:
+        at -= at % size
+        return data[:at] + bytes(len(data[at : at + size])) + data[at + size :]
+
+    return change
+
+
+def _stale(data: bytes, at: int, _chance: random.Random, older: bytes) -> bytes:
+    at -= at % PAGE
+    return data[:at] + older[at : at + PAGE] + data[at + len(older[at : at + PAGE]) :]
+
+
+def _misplace(data: bytes, at: int, chance: random.Random, _older: bytes) -> bytes:
+    at -= at % PAGE
+    other = chance.randrange(0, len(data), PAGE)
+    page = data[other : other + PAGE]
+    return (data[:at] + page + data[at + PAGE :])[: len(data)]
+
+
+def _cut(data: bytes, at: int, chance: random.Random, _older: bytes) -> bytes:
+    return data[: at - at % chance.choice((1, SECTOR, PAGE))]
+
+
+_WAYS: dict[str, tuple[Callable[..., bytes], int]] = {
+    "a flipped bit": (_flip, 9),
+    "garbage": (_garble, 3),
+    "a zeroed sector": (_zero(SECTOR), 3),
+    "a zeroed page": (_zero(PAGE), 1),
+    "a stale page": (_stale, 2),
+    "a misplaced page": (_misplace, 1),
+    "a cut": (_cut, 2),
+}
+
+
+def mutation(specimen: Specimen, chance: random.Random) -> Mutation:
+    """One of all the ways, somewhere."""
+    names = list(_WAYS)
+    what = chance.choices(names, [_WAYS[name][1] for name in names])[0]
+    if WAL in specimen.files:
+        file = chance.choices((DATABASE, WAL, MARK), (8, 12, 1))[0]
+    else:
+        file = chance.choices((DATABASE, MARK), (20, 1))[0]
+    data = specimen.files[file]
+    at = chance.randrange(len(data))
+    return Mutation(what, file, at, _WAYS[what][0](data, at, chance, specimen.older.get(file, b"")))
+
+
+# --- judging ------------------------------------------------------------------------------------------------------
+
+
+@attrs.define
+class Counts:
+    """What was done, and what was found wanting."""
+
+    mutations: int = 0
+    damaging: int = 0
+    by_error: int = 0
+    """Told by a typed error when it was opened or read, before anybody verified."""
+    placed: int = 0
+    """Those of them whose first bad event was known, and named rightly."""
+    by_way: Counter[str] = attrs.field(factory=Counter)
+    wrong: list[str] = attrs.field(factory=list)
+
+    def __str__(self) -> str:
+        ways = ", ".join(f"{what} {many}" for what, many in sorted(self.by_way.items()))
+        return (
+            f"{self.mutations} mutations, {self.damaging} damaging ({self.by_error} met by reading), all told;"
+            f" first bad event right in {self.placed}; damaging: {ways}"
+        )
+
+
+Verify = Callable[[SqliteReader], Any]
+
+
+def judge(
+    specimen: Specimen,
+    one: Mutation,
+    path: Path,
+    counts: Counts,
+    verify: Verify = SqliteReader.verify,
+) -> None:
+    """Damage a log and ask whether everything that is now different is told."""
+    specimen.lay(path, {one.file: one.data})
+    counts.mutations += 1
+    where = f"{specimen.name}: {one}"
+    try:
+        reader = open_reader(path)
+    except EventStoreError:
+        counts.damaging += 1
+        counts.by_error += 1
+        counts.by_way[one.what] += 1
+        return
+    except Exception as error:
+        counts.wrong.append(f"{where}: open raised {error!r}")
+        return
+    with reader:
+        try:
+            same = said_by(reader) == specimen.says
+            met = False
+        except EventStoreError:
+            same, met = False, True
+        except Exception as error:
+            counts.wrong.append(f"{where}: reading raised {error!r}")
+            return
+        try:
+            problems = verify(reader).problems
+        except EventStoreError:
+            problems, met = (), True
+        except Exception as error:
+            counts.wrong.append(f"{where}: verify raised {error!r}")
+            return
+        if same:
+            if one.file == MARK and any(problem.what != "mark" for problem in problems):
+                counts.wrong.append(f"{where}: a damaged mark made {problems}")
+            return
+        counts.damaging += 1
+        counts.by_way[one.what] += 1
+        counts.by_error += met
+        if not problems:
+            if not met:
+                counts.wrong.append(f"{where}: nobody tells")
+            return
+        _check_place(specimen, where, reader, problems, counts)
+
+
+def _check_place(specimen: Specimen, where: str, reader: SqliteReader, problems: Any, counts: Counts) -> None:
+    """Whether the first position told is that of the first event that is not what it was."""
+    found = rows_of(reader, range(min(specimen.rows), max(specimen.rows) + 1))
+    changed = [position for position, row in specimen.rows.items() if row not in found.get(position, ())]
+    logically = [p for p in changed if specimen.rows[p][:13] not in [row[:13] for row in found.get(p, ())]]
+    if not logically:
+        return
+    told = min((problem.position for problem in problems if problem.position is not None), default=None)
+    elsewhere = names_of(reader) != specimen.names  # then an event whose own bytes are right is bad all the same
+    if told is None or told > min(logically) or (told not in changed and not elsewhere):
+        counts.wrong.append(f"{where}: {told} is told, the first bad event is {changed[0]}: {problems[:3]}")
+    else:
+        counts.placed += 1
+
+
+def campaign(
+    wanted: int, seed: int, verify: Verify = SqliteReader.verify, logs: list[Specimen] | None = None
+) -> Counts:
+    """So many mutations."""
+    counts = Counts()
+    chance = random.Random(seed)
+    logs = logs or specimens()
+    directory = scratch()
+    try:
+        for number in range(wanted):
+            specimen = logs[number % len(logs)]
+            judge(specimen, mutation(specimen, chance), directory / "lrm.db", counts, verify)
+    finally:
+        shutil.rmtree(directory)
+    return counts
+
+
+if __name__ == "__main__":
+    done = campaign(int(sys.argv[1]), int(sys.argv[2]))
+    print(json.dumps({"counts": str(done), "wrong": done.wrong}))
