@@ -289,7 +289,7 @@ class LineReader:
         self.number += 1
         try:
             text = self._file.readline(MAX_LINE_BYTES * 2)
-        except (OSError, EOFError, ValueError) as error:
+        except Exception as error:  # a file that is compressed has errors of its own
             raise self.damaged(f"it cannot be read: {error}") from error
         if not text:
             raise self.damaged("it is missing: the file ends before its last line")

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -22,6 +23,9 @@ from eventstore.removable import check_retention, is_expendable, removable_up_to
 from eventstore.reserve import Reserve
 from eventstore.snapshots import is_intact
 from eventstore.transactions import Running, Transactions
+
+if TYPE_CHECKING:
+    from eventstore.archive import Archiver
 
 EVENTS_AT_ONCE = 500
 """Events that one transaction removes."""
@@ -79,16 +83,22 @@ class Retainer:
     clock: Callable[[], Instant]
     reserve: Reserve
 
-    def retain(self, retention: Retention, within_s: float) -> Retained:
+    def retain(self, retention: Retention, archive: Path | None, within_s: float) -> Retained:
         """Remove the oldest events that may go, as far as the time allows, and give their space back.
 
         Raises:
             BadRequest: a limit makes no sense, or there is none.
+            CopyFailed, CorruptEvent: an archive could not be written.
             AppendFailed, OutcomeUnknown, Fenced, StoreClosed: the storage refused, or another owner has taken the log.
         """
         check_retention(retention)
         size = files_size(self.log)
-        remover = Remover(self.pool, retention, self.clock, self.clock().monotonic_s + within_s)
+        archiver: Archiver | None = None
+        if archive is not None:
+            from eventstore.archive import Archiver  # brings what opening a log does not need
+
+            archiver = Archiver(archive, self.pool)
+        remover = Remover(self.pool, retention, archiver, self.clock, self.clock().monotonic_s + within_s)
         try:
             self.transactions.run(lambda connection: None, strict=False)  # an older owner must not even checkpoint
             remover.remove(self.transactions)
@@ -120,12 +130,14 @@ class Remover:
     Args:
         pool: lends connections to read the log.
         retention: what was asked for, checked.
+        archiver: keeps elsewhere what is removed; None where nothing does.
         clock: tells ages and the time that passes.
         until_s: when to stop, by the clock's monotonic seconds.
     """
 
     pool: ReaderPool
     retention: Retention
+    archiver: Archiver | None
     clock: Callable[[], Instant]
     until_s: float
     removed: int = 0
@@ -134,11 +146,13 @@ class Remover:
     """Whether there was a step: each run gets on, however little time it has."""
     at_once: int = attrs.field(factory=lambda: EVENTS_AT_ONCE)
     """Less where even that does not fit."""
+    archived: int = 0
+    """Up to which position events are in an archive."""
 
     def remove(self, transactions: Running) -> None:
         """Remove what may go."""
         up_to = self._plan()
-        while self.first() <= up_to and not self._is_late():
+        while self._goes_on(up_to):
             up_to = self._step(transactions, up_to)
             time.sleep(PAUSE_S)
 
@@ -154,7 +168,7 @@ class Remover:
         transactions.settle()
         _checkpoint(transactions)
         up_to = self._plan()
-        while self.first() <= up_to and not self._is_late():
+        while self._goes_on(up_to):
             try:
                 up_to = self._step(transactions, up_to)
             except (AppendFailed, OutcomeUnknown):
@@ -173,6 +187,11 @@ class Remover:
             return int(connection.execute(_FIRST).fetchone()[0])
 
     # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _goes_on(self, up_to: int) -> bool:
+        """Whether there is something to remove, and time. What is archived goes in any case, or it would be again."""
+        first = self.first()
+        return first <= up_to and (first <= self.archived or not self._is_late())
 
     def _is_late(self) -> bool:
         late = self.begun and self.clock().monotonic_s >= self.until_s
@@ -211,9 +230,13 @@ class Remover:
 
     def _step(self, transactions: Running, up_to: int) -> int:
         """Remove some events. Returns up to which position they may go from now on."""
-        before = self.removed
+        before, bound = self.removed, up_to
         self.begun = True
-        self.removed += transactions.run(lambda connection: self._remove(connection, up_to))
+        if self.archiver is not None:
+            if self.first() > self.archived:
+                self.archived = self.archiver.archive(up_to)
+            bound = min(up_to, self.archived)
+        self.removed += transactions.run(lambda connection: self._remove(connection, bound))
         return up_to if self.removed > before else self._plan()
 
     def _remove(self, connection: sqlite3.Connection, up_to: int) -> int:

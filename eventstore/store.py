@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,7 +104,9 @@ class SqliteStore(SqliteReader):
         """Make everything appended and submitted so far durable."""
         self._writer.barrier()
 
-    def retain(self, retention: Retention, *, within_s: float = WITHIN_S) -> Retained:
+    def retain(
+        self, retention: Retention, *, archive: str | os.PathLike[str] | None = None, within_s: float = WITHIN_S
+    ) -> Retained:
         """Remove the oldest events that may go, and give their space back to the file system.
 
         Works where the disk is full, if the reserve was made before: it is given up, and made again once there is
@@ -111,15 +114,18 @@ class SqliteStore(SqliteReader):
 
         Args:
             retention: which events may go.
+            archive: a directory where what is removed is kept, compressed: it is on disk there before it goes here.
             within_s: after this many seconds it stops where it is, and says ``time``; call again for the rest.
 
         Raises:
             BadRequest: a limit makes no sense, or there is none.
+            CopyFailed: the archive could not be written; what was not archived was not removed.
+            CorruptEvent: an event that should be archived is damaged; it was not removed.
             AppendFailed, OutcomeUnknown, Fenced: the storage refused, or another owner has taken the log.
         """
         epoch = self.owner_epoch
         try:
-            return self._retainer.retain(retention, within_s)
+            return self._retainer.retain(retention, None if archive is None else Path(archive), within_s)
         finally:
             if self.owner_epoch != epoch:
                 self._forget_names()
