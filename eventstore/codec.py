@@ -20,7 +20,7 @@ from eventstore.limits import MAX_EVENT_BYTES, MAX_STATE_BYTES, beyond_limits
 from eventstore.refusals import refusal, refusal_of_size, undecodable_field
 from eventstore.shapes import Facts, Shape, Unstorable, alike, is_plain, shape_of
 from eventstore.upcasting import Piece, upcast_pieces
-from eventstore.vouching import scalar_fields, vouching
+from eventstore.vouching import vouching
 
 S = TypeVar("S")
 
@@ -207,12 +207,10 @@ def _make_plan(kind: EventType) -> _Plan:
     facts = Facts()
     try:
         shape = shape_of(cls, facts)
-        scalars = None if facts.loose else scalar_fields(cls)
     except Unstorable as error:
         raise EventRefused(kind.name, error.field, error.reason) from None
     decode = _decoders.get(cls) or _decoder(kind.name, cls)
-    functions = () if scalars is None else vouching(scalars)
-    return _Plan(kind, decode, _exactness(shape, facts), facts.loose, *functions)
+    return _Plan(kind, decode, _exactness(shape, facts), facts.loose, *(vouching(cls, facts) or ()))
 
 
 def _decoder(name: str, cls: type) -> Callable[[bytes], Any]:

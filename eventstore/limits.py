@@ -22,17 +22,22 @@ _decode_any = msgspec.json.Decoder().decode
 def beyond_limits(data: bytes, *, integers: bool = True, unbounded: bool = True, levels: int = MAX_DEPTH) -> str:
     """Why JSON holds an integer beyond 64 bits or is nested too deep; empty when it is not so.
 
-    The looks at the bytes are quick and only say where a closer one is needed: text may hold digits and brackets too.
-
     Args:
         data: JSON.
         integers: whether it may hold integers.
         unbounded: whether it may be nested deeper than is known beforehand.
         levels: how deep it may be nested.
     """
-    long = integers and data.translate(_TO_ZEROS).find(_LONG_NUMBER) >= 0
-    deep = unbounded and data.count(b"[") + data.count(b"{") > levels
-    return _look(_decode_any(data), levels) if long or deep else ""
+    if is_suspect(data, integers=integers, unbounded=unbounded, levels=levels):
+        return _look(_decode_any(data), levels)
+    return ""
+
+
+def is_suspect(data: bytes, *, integers: bool, unbounded: bool, levels: int = MAX_DEPTH) -> bool:
+    """Whether JSON may be beyond a limit, at a quick look: digits and brackets in text make it so too."""
+    if integers and data.translate(_TO_ZEROS).find(_LONG_NUMBER) >= 0:
+        return True
+    return unbounded and data.count(b"[") + data.count(b"{") > levels
 
 
 def _look(value: Any, levels: int) -> str:

@@ -282,3 +282,50 @@ def test_types_vouch_for_no_more_than_they_can(wrong: Plain) -> None:
                     assert identical(right, through(right))
     with pytest.raises(EventRefused):
         encode_event(wrong)
+
+
+Share = NewType("Share", float)
+
+
+@attrs.frozen
+class Part:
+    share: Share | None
+    count: int
+
+
+@event("exact.compound", 1)
+@attrs.frozen
+class Compound:
+    parts: tuple[Part, ...]
+    totals: dict[str, float]
+    anything: Any = None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Compound((Part(Share(1.0), 1), Part(Share(float("nan")), 1)), {}),
+        Compound((Part(Share(1.0), 2**63),), {}),
+        Compound((), {"a": float("inf")}),
+        Compound((), {"a": 1}),
+        Compound((), {Word.YES: 1.0}),
+        Compound((), {}, [1.0, {"a": [float("nan")]}]),
+        Compound((), {}, [1, {"a": [2**64]}]),
+        Compound((), {}, [{"a": Word.YES}]),
+        Compound((), {}, {"a": {1: 2}}),
+        Compound((), {}, ("a",)),
+        Compound([], {}),  # type: ignore[arg-type]
+        Compound((None,), {}),  # type: ignore[arg-type]
+    ],
+    ids=str,
+)
+def test_types_of_what_is_inside_vouch_for_no_more_either(wrong: Compound) -> None:
+    """The same for classes in classes, containers and JSON: all that is right was seen before."""
+    parts = (Part(Share(1.0), 1), Part(None, 2))
+    for some in ((), parts[:1], parts):
+        for totals in ({}, {"null": 1.0}):
+            for value in (None, 1, [1.5, {"a": ["null", None, True, []]}]):
+                right = Compound(some, totals, value)
+                assert [identical(right, through(right)) for _ in range(2)] == [True, True]
+    with pytest.raises(EventRefused):
+        encode_event(wrong)
