@@ -11,7 +11,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
 
@@ -23,9 +22,6 @@ from eventstore.removable import check_retention, is_expendable, removable_up_to
 from eventstore.reserve import Reserve
 from eventstore.snapshots import is_intact
 from eventstore.transactions import Running, Transactions
-
-if TYPE_CHECKING:
-    from eventstore.archive import Archiver
 
 EVENTS_AT_ONCE = 500
 """Events that one transaction removes."""
@@ -93,12 +89,12 @@ class Retainer:
         """
         check_retention(retention)
         size = files_size(self.log)
-        archiver: Archiver | None = None
+        keep: Callable[[int], int] | None = None
         if archive is not None:
             from eventstore.archive import Archiver  # brings what opening a log does not need
 
-            archiver = Archiver(archive, self.pool)
-        remover = Remover(self.pool, retention, archiver, self.clock, self.clock().monotonic_s + within_s)
+            keep = Archiver(archive, self.pool).archive
+        remover = Remover(self.pool, retention, keep, self.clock, self.clock().monotonic_s + within_s)
         try:
             self.transactions.run(lambda connection: None, strict=False)  # an older owner must not even checkpoint
             remover.remove(self.transactions)
@@ -130,14 +126,14 @@ class Remover:
     Args:
         pool: lends connections to read the log.
         retention: what was asked for, checked.
-        archiver: keeps elsewhere what is removed; None where nothing does.
+        keep: keeps elsewhere what is removed, see ``Archiver.archive``; None where nothing does.
         clock: tells ages and the time that passes.
         until_s: when to stop, by the clock's monotonic seconds.
     """
 
     pool: ReaderPool
     retention: Retention
-    archiver: Archiver | None
+    keep: Callable[[int], int] | None
     clock: Callable[[], Instant]
     until_s: float
     removed: int = 0
@@ -232,9 +228,9 @@ class Remover:
         """Remove some events. Returns up to which position they may go from now on."""
         before, bound = self.removed, up_to
         self.begun = True
-        if self.archiver is not None:
+        if self.keep is not None:
             if self.first() > self.archived:
-                self.archived = self.archiver.archive(up_to)
+                self.archived = self.keep(up_to)
             bound = min(up_to, self.archived)
         self.removed += transactions.run(lambda connection: self._remove(connection, bound))
         return up_to if self.removed > before else self._plan()
