@@ -86,7 +86,7 @@ class Sweep:
 def test_a_sync_that_fails_loses_nothing_that_is_acknowledged(vfs: FaultVFS, release: bool) -> None:
     """Whether the failure is told or swallowed by a checkpoint, and whatever the kernel forgot."""
     if release:
-        sweep = Sweep(vfs, SURVIVE_FOR_RELEASE, share=0.4)
+        sweep = Sweep(vfs, SURVIVE_FOR_RELEASE, share=0.1)
         histories = [
             singles(1),
             batches(1, 8),
