@@ -11,6 +11,7 @@ import sqlite3
 import struct
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from os import urandom
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -209,7 +210,7 @@ def is_sealed(data: object) -> bool:
     return isinstance(data, bytes) and data[:1] == FORM
 
 
-def sealing(number: int, cipher: AESGCM, urandom: Callable[[int], bytes]) -> Callable[[bytes, bytes], bytes]:
+def sealing(number: int, cipher: AESGCM) -> Callable[[bytes, bytes], bytes]:
     """What seals data with a data key, given first what they are bound to."""
     header, encrypt = HEADER.pack(FORM, number), cipher.encrypt
 

@@ -6,7 +6,6 @@ How many values a data key has sealed is counted ahead, in the log itself, so th
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -68,20 +67,29 @@ class Sealer:
         Raises:
             AppendFailed, OutcomeUnknown, Fenced: as any transaction.
         """
-        if not keys:
-            with _wiping(self._transactions):
-                keys = (self._transactions.run(self._encrypt),)
-            self._unsealer.learn(keys)
-        elif any(one.by != self._keyring.newest for one in keys):
-            self._rewrap(self._keyring, new_data_key=False)
-        self._digest_key = _digest_key(keys[0])
+        newest = self._keyring.newest
+
+        def start(connection: sqlite3.Connection) -> tuple[Unwrapped, Unwrapped]:
+            if not keys:
+                self._encrypt(connection)
+            for key, by in keys:
+                if by != newest:
+                    replace_key(connection, key, newest)
+            return self._unsealer.load(connection)[0], self._count(connection, SEALS_AT_ONCE)
+
+        replacing = not keys or any(one.by != newest for one in keys)
+        with _wiping(self._transactions) if replacing else contextlib.nullcontext():
+            first, counted = self._transactions.run(start)
+        self._digest_key = _digest_key(first)
+        self._use(counted, SEALS_AT_ONCE)
 
     def prepare(self, batch: Batch) -> PreparedBatch:
         """As ``prepare.prepare``, with all data sealed.
 
         Raises:
             EventRefused, NotAnEvent, BadRequest: as there.
-            AppendFailed, OutcomeUnknown, Fenced, StoreClosed: its values could not be counted; nothing was stored.
+            AppendFailed, OutcomeUnknown, Fenced, StoreClosed: once in many batches, its values could not be counted;
+                nothing was stored.
         """
         prepared = prepare(batch)
         count = sum([len(write.events) for write in prepared.writes])
@@ -125,12 +133,15 @@ class Sealer:
         with self._lock:
             if self._left < count:
                 many = max(count, SEALS_AT_ONCE)
-                found = self._transactions.run(lambda connection: self._count(connection, many))
-                self._unsealer.learn((found,))
-                self._seal = sealing(found.key.number, aes_gcm(found.key.secret), os.urandom)
-                self._left = many
+                self._use(self._transactions.run(lambda connection: self._count(connection, many)), many)
             self._left -= count
             return self._seal
+
+    def _use(self, counted: Unwrapped, many: int) -> None:
+        """From now on seal with this data key, so many values."""
+        self._unsealer.learn((counted,))
+        self._seal = sealing(counted.key.number, aes_gcm(counted.key.secret))
+        self._left = many
 
     def _count(self, connection: sqlite3.Connection, many: int) -> Unwrapped:
         """Inside a transaction: count values that will be sealed with the newest data key, or with the next one."""
@@ -154,14 +165,13 @@ class Sealer:
         with _wiping(self._transactions):
             self._transactions.run(rewrap)
 
-    def _encrypt(self, connection: sqlite3.Connection) -> Unwrapped:
+    def _encrypt(self, connection: sqlite3.Connection) -> None:
         """Inside a transaction: the first data key. What was there before stays as it is, if it is an event."""
         _, position, _ = log_end(connection)
         key, by = first_key(position), self._keyring.newest
         unwrapped = Unwrapped(key, by)
-        sealed = seal_besides(connection, sealing(key.number, aes_gcm(key.secret), os.urandom), _digest_key(unwrapped))
+        sealed = seal_besides(connection, sealing(key.number, aes_gcm(key.secret)), _digest_key(unwrapped))
         add_key(connection, key._replace(reserved=sealed), by, self._now_us())
-        return unwrapped
 
     def _now_us(self) -> int:
         return round(self._clock().wall_s * 1e6)

@@ -96,7 +96,8 @@ class SqliteStore(SqliteReader):
         in. Where too many wait already, this call stores them.
 
         Raises:
-            EventRefused, BadRequest: as ``append``; every other error comes from ``Submitted.result``.
+            EventRefused, BadRequest: as ``append``; every other error comes from ``Submitted.result``, and once in
+                many batches of an encrypted log from here.
         """
         return self._writer.submit(self._prepare(batch))
 
