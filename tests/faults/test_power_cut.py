@@ -24,7 +24,7 @@ from tests.faults.running import Run, Told
 
 ROOT = Path(__file__).parents[2]
 STATES, STATES_FOR_RELEASE = 5_000, 500_000
-SHARE = 0.26
+SHARE = 0.23
 """Of all points of a run that are cut at by default."""
 PROCESSES = 2
 
@@ -87,7 +87,7 @@ def test_losing_nothing_is_never_a_loss(vfs: FaultVFS) -> None:
     """The check of the check: where the disk keeps everything, no workload may be found wanting."""
     counts = Counts()
     for make in WORKLOADS.values():
-        cut_power(counts, vfs, make(3), model="keep_all", share=0.5)
+        cut_power(counts, vfs, make(3), model="keep_all", share=0.25)
     assert [] == counts.problems
 
 

@@ -218,7 +218,7 @@ def test_the_sweep_catches_a_program_that_takes_unknown_for_an_answer(
     vfs: FaultVFS, program: type[Program], ending: Ending, problem: str
 ) -> None:
     """The planted bugs: a commit that failed is neither done nor refused."""
-    sweep = Sweep(vfs, program=program, endings=(ending,))
+    sweep = Sweep(vfs, stride=5, program=program, endings=(ending,))
     sweep.run(singles(1, 2))
     print(sweep.problems)
     assert any(problem in one for one in sweep.problems)
