@@ -148,15 +148,18 @@ def _by_threads(append: Callable[[int], None], each: int) -> dict[str, float]:
 def _peer(directory: Path, size: Size, quick: bool) -> Iterator[Figure]:
     if not peers.available():
         return
-    for events, times in ((1, size.singles), (100, size.batches)):
-        place = directory / str(events)
-        peer = peers.Peer(place)
-        with ours(place, events) as append:
-            theirs = speed(peer.append(events), times, events)
-            value = ratio_of_pairs(speed(append, times, events), theirs, quick=quick)
-        peer.close()
-        what = f"appends of {events} event{'s' * (events > 1)} over saves of eventsourcing's"
-        yield Figure(f"append_{events}_vs_eventsourcing", value, "higher", what)
+    value = _against_peer(directory / "1", 1, size.singles, quick)
+    yield Figure("append_1_vs_eventsourcing", value, "higher", "appends of one event over saves of eventsourcing's")
+    value = _against_peer(directory / "100", 100, size.batches, quick)
+    yield Figure("append_100_vs_eventsourcing", value, "higher", "appends of 100 events over saves of eventsourcing's")
+
+
+def _against_peer(place: Path, events: int, times: int, quick: bool) -> float:
+    peer = peers.Peer(place)
+    with ours(place, events) as append:
+        value = ratio_of_pairs(speed(append, times, events), speed(peer.append(events), times, events), quick=quick)
+    peer.close()
+    return value
 
 
 def _long_log(directory: Path, size: Size, quick: bool) -> Iterator[Figure]:

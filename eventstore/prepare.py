@@ -143,8 +143,9 @@ def check_name(field: str, name: object) -> None:
 
 def _prepare_write(write: StreamWrite) -> PreparedWrite:
     check_name("stream", write.stream)
-    if write.expected_version != ANY_VERSION:
-        _check_number("expected_version", write.expected_version)
+    expected = write.expected_version
+    if expected != ANY_VERSION and not (type(expected) is int and 0 <= expected <= INT_MAX):
+        _check_number("expected_version", expected)
     causes: list[tuple[int, int]] = []
     events: list[PreparedEvent] = []
     checked_command: str | None = None

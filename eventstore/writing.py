@@ -123,11 +123,10 @@ class BatchWriter:
             if earlier is not None:
                 self.repeated += 1
                 return earlier
-        self._check(connection, batch, ends.position)
         first = ends.position
-        versions = {}
+        versions = self._check(connection, batch, first)
         for write in batch.writes:
-            versions[write.stream] = self._write_events(connection, write)
+            self._write_events(connection, write)
         position = ends.position
         appended = Appended(first + 1 if position > first else position, position, versions)
         if batch.more:
@@ -170,22 +169,32 @@ class BatchWriter:
             raise IdempotencyConflict(key)
         return _decode_result(row[1])
 
-    def _check(self, connection: sqlite3.Connection, batch: PreparedBatch, position: int) -> None:
+    def _check(self, connection: sqlite3.Connection, batch: PreparedBatch, position: int) -> dict[str, int]:
+        """Check a batch that would follow a position. Returns the new version of each stream."""
+        streams = self._ends.streams
         versions: dict[str, int] = {}
-        for write in batch.writes:
-            stream = write.stream
-            _, epoch, version = self._known(connection, stream) or (0, 0, 0)
-            version = versions.get(stream, version)
-            if (write.epoch or 0) != epoch:
-                raise Fenced(f"stream {stream!r}", write.epoch or 0, epoch)
-            if write.expected_version not in (ANY_VERSION, version):
-                raise WrongVersion(stream, write.expected_version, version)
-            for index, cause in write.causes:
+        for stream, expected_version, given_epoch, events, causes in batch.writes:
+            _, epoch, version = streams.get(stream) or self._known(connection, stream) or (0, 0, 0)
+            if stream in versions:
+                version = versions[stream]
+            if (given_epoch or 0) != epoch:
+                raise Fenced(f"stream {stream!r}", given_epoch or 0, epoch)
+            if version != expected_version != ANY_VERSION:
+                raise WrongVersion(stream, expected_version, version)
+            for index, cause in causes:
                 if cause > position + index:
                     where = position + index + 1
                     raise BadRequest("cause", cause, f"the event itself will be at position {where}")
-            position += len(write.events)
-            versions[stream] = version + len(write.events)
+            position += len(events)
+            versions[stream] = version + len(events)
+        if batch.more:
+            self._check_more(connection, batch, versions, position)
+        return versions
+
+    def _check_more(
+        self, connection: sqlite3.Connection, batch: PreparedBatch, versions: dict[str, int], position: int
+    ) -> None:
+        """What is in a batch beside events, against where the log and its streams will end."""
         for snapshot in batch.snapshots:
             _, epoch, version = self._known(connection, snapshot.stream) or (0, 0, 0)
             if epoch and snapshot.stream not in versions:  # only a write of the stream proves its epoch
@@ -199,13 +208,11 @@ class BatchWriter:
 
     # --- writing: refuses nothing any more ------------------------------------------------------------------------
 
-    def _write_events(self, connection: sqlite3.Connection, write: PreparedWrite) -> int:
-        """Make rows of one stream's events. Returns the stream's new version."""
+    def _write_events(self, connection: sqlite3.Connection, write: PreparedWrite) -> None:
+        """Make rows of one stream's events."""
         ends = self._ends
         stream = write.stream
         stream_id, epoch, version = ends.streams.get(stream) or self.stream(connection, stream)
-        if not write.events:
-            return version
         position, chain = ends.position, ends.chain
         assert position is not None
         wall_us, monotonic_us, boot, boot_id = self._wall_us, self._monotonic_us, self._boot, self._boot_id
@@ -229,7 +236,6 @@ class BatchWriter:
             ))  # fmt: skip
         ends.position, ends.chain = position, chain
         ends.streams[stream] = stream_id, epoch, version
-        return version
 
     def _write_rest(
         self, connection: sqlite3.Connection, batch: PreparedBatch, wall_us: int, appended: Appended
