@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eventstore.archive import Archived, read_archive, verify_archive
+    from eventstore.backups import backup
     from eventstore.events import (
         EventType,
         UnknownEvent,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from eventstore.memory import MemoryStore
     from eventstore.memory_log import MemoryLog
     from eventstore.opening import open_reader, open_store
+    from eventstore.portable import export_log, import_log
     from eventstore.protocol import EventReader, EventStore, Pending
     from eventstore.records import (
         ANY_VERSION,
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "archive": ("Archived", "read_archive", "verify_archive"),
+    "backups": ("backup",),
     "events": (
         "EventType",
         "UnknownEvent",
@@ -63,6 +68,7 @@ _HOME = {
     "memory": ("MemoryStore",),
     "memory_log": ("MemoryLog",),
     "opening": ("open_reader", "open_store"),
+    "portable": ("export_log", "import_log"),
     "protocol": ("EventReader", "EventStore", "Pending"),
     "records": (
         "ANY_VERSION",
@@ -91,6 +97,10 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - grouped by module, as above
+    "Archived",
+    "read_archive",
+    "verify_archive",
+    "backup",
     "EventType",
     "UnknownEvent",
     "declared_types",
@@ -107,6 +117,8 @@ __all__ = [  # noqa: RUF022 - grouped by module, as above
     "MemoryLog",
     "open_reader",
     "open_store",
+    "export_log",
+    "import_log",
     "EventReader",
     "EventStore",
     "Pending",

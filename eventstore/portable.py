@@ -138,7 +138,7 @@ def import_log(file: IO[bytes], path: str | os.PathLike[str]) -> Exported:
                 beginning = importer.finish()
             except ValueError as error:
                 raise lines.damaged(str(error)) from error
-        from eventstore.backup import check_copy
+        from eventstore.backups import check_copy
 
         check_copy(copy, place)
     return Exported(beginning.log_id, beginning.head, importer.events, lines.number)

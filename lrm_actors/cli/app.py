@@ -26,6 +26,10 @@ COMMANDS = {
     "health": "Tell how an agent is, alive or dead.",
     "checkpoints": "List checkpoints, or look into one.",
     "verify": "Check that a log is as it was written.",
+    "backup": "Copy a log while its agent goes on.",
+    "export": "Write a log as lines of JSON.",
+    "import": "Make a log of an export.",
+    "retain": "Remove the oldest events that nothing needs.",
     "demo": "Show an agent that survives.",
 }
 """Every command, and what it is for. Its module is loaded when it is run."""

@@ -32,9 +32,10 @@ _OF_ERRORS: tuple[tuple[int, tuple[type[Exception], ...]], ...] = (
     (USAGE, (ours.SettingsError, ours.UnknownSetting)),
     (NOT_FOUND, (store.LogNotFound, store.PositionNotFound, store.AttachmentNotFound, ours.CheckpointNotFound)),
     (BROKEN, (store.NotALog, store.CorruptEvent, store.CorruptAttachment, store.CorruptLog, ours.CheckpointDamaged)),
+    (BROKEN, (store.ExportDamaged,)),
     (LOCKED, (store.LogLocked,)),
     (TOO_NEW, (store.LogTooNew,)),
-    (NO_ACCESS, (store.LogNotWritable, store.LogNotReadable, store.ReadFailed)),
+    (NO_ACCESS, (store.LogNotWritable, store.LogNotReadable, store.ReadFailed, store.LogExists, store.CopyFailed)),
 )
 _OF_CODES = {"LRM-4001": NOT_FOUND, "LRM-4002": USAGE, "LRM-4003": USAGE}
 """Errors of ``lrm_actors.inspect``, which is not imported for a message."""

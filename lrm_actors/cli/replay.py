@@ -86,7 +86,7 @@ def _data(one: Replayed) -> dict[str, Any]:
 def _print(one: Replayed) -> None:
     from lrm_actors.inspect.replay import state_data
 
-    last = f", the last one #{one.last_position}" if one.version else ""
+    last = f", the last one #{one.last_position}" if one.last_position else ""
     say()
     say_line(f"{paint(one.stream, 'name')}  {count(one.version, 'event')}{last}")
     if one.note:

@@ -16,7 +16,7 @@ import msgspec
 from eventstore.errors import SnapshotUnusable
 from eventstore.events import UnknownEvent
 from eventstore.protocol import EventReader
-from eventstore.records import Record
+from eventstore.records import Record, Snapshot
 from lrm_actors.domain.behavior import Spec
 from lrm_actors.inspect.errors import FoldFailed
 from lrm_actors.inspect.folds import STATELESS, Folds, newest_snapshot, snapshot_state
@@ -35,7 +35,7 @@ class Replayed:
     version: int
     """Events of it up to there."""
     last_position: int
-    """Position of the last of them, 0 when there is none."""
+    """Position of the last of them, 0 when there is none, or it is not kept any more."""
     state: Any
     """Its state; None when nobody told how it is folded."""
     folded: bool
@@ -153,14 +153,23 @@ def _beginning(reader: EventReader, spec: Spec[Any], at: int) -> _Beginning:
         snapshot = newest_snapshot(reader, spec, up_to=up_to)
         if snapshot is None:
             break
-        ends_with = next(iter(reader.read_stream(spec.name, after=snapshot.version - 1, up_to=snapshot.version)), None)
-        if ends_with is not None and ends_with.position <= at:
+        position = _position_of(reader, snapshot)
+        if position is not None and position <= at:
             try:
-                return _Beginning(snapshot_state(spec, snapshot), snapshot.version, ends_with.position)
+                return _Beginning(snapshot_state(spec, snapshot), snapshot.version, position)
             except SnapshotUnusable:
                 pass  # an older one may do, and the events always will
         up_to = snapshot.version - 1
     return _Beginning(spec.initial)
+
+
+def _position_of(reader: EventReader, snapshot: Snapshot) -> int | None:
+    """Position of the event that a snapshot ends with; 0 where it was removed with all before it; None if unknown."""
+    stream, version = snapshot.stream, snapshot.version
+    record = next(iter(reader.read_stream(stream, after=version - 1, up_to=version)), None)
+    if record is not None:
+        return record.position
+    return None if next(iter(reader.read_stream(stream, up_to=version)), None) is not None else 0
 
 
 def _unfolded(reader: EventReader, stream: str, at: int) -> Replayed:

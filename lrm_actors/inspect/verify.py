@@ -104,7 +104,7 @@ class _Snapshots:
 
     def _is_gap(self, spec: Spec[object], at: int) -> bool:
         first = next(iter(self.reader.read_stream(spec.name, after=at)), None)
-        return first is not None and first.version != at + 1
+        return first is None or first.version != at + 1
 
     def _kept(self, spec: Spec[object], version: int) -> Iterator[Snapshot]:
         while version > 0:
@@ -141,7 +141,9 @@ class _Checkpoints:
                 yield from self._check_one(info)
 
     def _kept(self) -> tuple[CheckpointInfo, ...]:
-        replayed = state_at(self.reader, "checkpointer", snapshots=False)
+        first = next(iter(self.reader.read_stream("checkpointer")), None)
+        whole = first is not None and first.version == 1  # else only a snapshot still says what there was
+        replayed = state_at(self.reader, "checkpointer", snapshots=not whole)
         return tuple(getattr(replayed.state, "kept", ()))
 
     def _check_one(self, info: CheckpointInfo) -> Iterator[Problem]:

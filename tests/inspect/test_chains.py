@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
-import attrs
+import msgspec
 import pytest
 
 from eventstore.errors import CorruptEvent
@@ -41,7 +41,7 @@ class Tampered:
         return getattr(self._reader, name)
 
     def _changed(self, record: Record) -> Record:
-        return attrs.evolve(record, cause=self._causes.get(record.position, record.cause))
+        return msgspec.structs.replace(record, cause=self._causes.get(record.position, record.cause))
 
     def get(self, position: int) -> Record:
         if position == self._unreadable:

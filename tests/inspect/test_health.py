@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 import pytest
 
 from eventstore.opening import open_store
@@ -133,7 +133,7 @@ def test_after_a_reboot_the_wall_clock_tells_the_age(writer: LogWriter) -> None:
     now = Instant(recorded.wall_s + 7.0, 3.0, "another boot")
     found = health_of(writer.store, now=now, owner=DEAD)
     assert 7.0 == found.silent_s
-    earlier = attrs.evolve(now, wall_s=0.0)
+    earlier = msgspec.structs.replace(now, wall_s=0.0)
     assert 0.0 == health_of(writer.store, now=earlier, owner=DEAD).silent_s
 
 

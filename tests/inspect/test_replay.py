@@ -10,8 +10,8 @@ import pytest
 
 from eventstore.codec import encode_state
 from eventstore.events import event
-from eventstore.records import Batch, Snapshot
-from lrm_actors.domain import journal, modes
+from eventstore.records import Batch, Retention, Snapshot
+from lrm_actors.domain import journal, modes, supervisor
 from lrm_actors.domain.behavior import Spec, then
 from lrm_actors.domain.breaker import BreakerState
 from lrm_actors.domain.journal import JournalState
@@ -192,3 +192,16 @@ def test_no_stream_without_an_instance_is_taken_for_a_breaker() -> None:
 def test_any_state_can_be_shown(state: Any) -> None:
     """As JSON, whatever it is made of."""
     json.dumps(state_data(state), allow_nan=False)
+
+
+def test_an_actor_all_of_whose_events_were_removed(writer: LogWriter) -> None:
+    """Is what its snapshot says; where its last event was is not known any more."""
+    writer.add("journal", journal.JournalOpened(3))
+    before = state_at(writer.store, "journal")
+    writer.snapshot("journal")
+    writer.add("supervisor", supervisor.ProcessExitObserved(-9, "exit by signal 9"))
+    assert 1 == writer.store.retain(Retention(max_events=0)).removed
+    after = state_at(writer.store, "journal")
+    assert (before.state, 1, 1, 0, "") == (
+        after.state, after.version, after.from_snapshot, after.last_position, after.note,
+    )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from eventstore.codec import encode_state
 from eventstore.errors import CorruptAttachment
-from eventstore.records import Attachment, Batch, Snapshot
+from eventstore.records import Attachment, Batch, Retention, Snapshot
 from lrm_actors.actors.checkpointer import encode_checkpoint, read_envelope
 from lrm_actors.domain import checkpointer, journal, supervisor
 from lrm_actors.domain.checkpointer import CheckpointInfo, attachment_key
@@ -161,3 +161,17 @@ def test_the_store_itself_refuses_a_damaged_attachment(life: Lived) -> None:
     _damage("UPDATE attachments SET data = x'00'")(life.path)
     with pytest.raises(CorruptAttachment):
         life.reader.attachment(attachment_key(CHECKPOINT))
+
+
+def test_a_log_whose_beginning_was_removed_is_sound(writer: LogWriter) -> None:
+    """A snapshot is where what is left begins; a checkpoint on record only there is read all the same."""
+    writer.checkpoint()
+    writer.add("journal", journal.JournalOpened(1))
+    for stream in ("checkpointer", "journal"):
+        writer.snapshot(stream)
+    writer.add("journal", journal.JournalOpened(2))
+    assert 2 == writer.store.retain(Retention(max_events=0)).removed
+    result = check(writer)
+    assert (True, (), 1, 1) == (result.ok, result.problems, result.store.events, result.checkpoints)
+    writer.snapshot("journal", JournalState(committed=7, start=4))
+    assert [("snapshot", None)] == details(check(writer))

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from eventstore import backup as module
-from eventstore.backup import backup
+from eventstore import backups as module
+from eventstore.backups import backup
 from eventstore.connections import file_uri
 from eventstore.errors import CopyFailed, CorruptLog, LogExists, LogNotFound, NotALog
 from eventstore.opening import open_reader, open_store

@@ -1,0 +1,90 @@
+"""``lrm retain``: the oldest events removed, as far as nothing needs them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lrm_actors.cli.common import Request, on_a_log
+from lrm_actors.cli.output import count, document, say_line, size
+
+if TYPE_CHECKING:
+    from eventstore.records import Retained
+
+UNITS_S = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+
+
+def to_seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Turn ``45s``, ``90m``, ``12h`` or ``30d`` into seconds, as a click callback."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])", value)
+    if match is None:
+        raise click.BadParameter(f"{value!r} is no age: give 45s, 90m, 12h or 30d", ctx, param)
+    return float(match[1]) * UNITS_S[match[2]]
+
+
+@click.command()
+@click.option("--older-than", "max_age_s", callback=to_seconds, metavar="AGE", help="Remove what is older: 12h, 30d.")
+@click.option(
+    "--keep-events", "max_events", type=click.IntRange(min=0), metavar="N", help="Keep the newest so many events."
+)
+@click.option(
+    "--expendable", multiple=True, metavar="CATEGORY", help="Its streams may lose what no snapshot covers. Repeatable."
+)
+@click.option(
+    "--consumer", "consumers", multiple=True, metavar="NAME", help="Only this one's cursor holds events. Repeatable."
+)
+@click.option("--archive", metavar="DIRECTORY", help="Keep what is removed there, compressed.")
+@on_a_log
+def command(
+    *,
+    max_age_s: float | None,
+    max_events: int | None,
+    expendable: tuple[str, ...],
+    consumers: tuple[str, ...],
+    archive: str | None,
+    request: Request,
+) -> None:
+    """Remove the oldest events of a log that nobody owns.
+
+    Those go that are older than AGE and not among the newest N, and that neither a consumer has yet to read nor
+    recovery needs: of each actor, the events after its oldest snapshot. The space goes back to the file system, also
+    where the disk is full.
+    """
+    from eventstore.opening import open_store
+    from eventstore.records import Retention
+
+    if max_age_s is None and max_events is None:
+        raise click.UsageError("say what may go: give --older-than, --keep-events or both")
+    retention = Retention(max_age_s, max_events, consumers or None, expendable)
+    path = request.path()
+    key = request.owners_key(path)  # a log must be there: opening it for writing would make one
+    removed = freed = 0
+    with open_store(path, unknown="placeholder", key=key) as store:
+        while True:
+            result = store.retain(retention, archive=archive)
+            removed, freed = removed + result.removed, freed + result.freed_bytes
+            if result.held_by != "time":
+                break
+        head = store.head
+    if request.json:
+        data = {"removed": removed, "first": result.first, "head": head, "freed_bytes": freed}
+        document("retain", {**data, "held_by": result.held_by, "archive": archive and str(Path(archive))})
+        return
+    say_line(f"{count(removed, 'event')} removed, {size(freed)} given back")
+    kept = count(head - result.first + 1, "event")
+    say_line(f"{kept} kept, from #{result.first} on: {reason(result)}" if head >= result.first else "no event kept")
+
+
+def reason(result: Retained) -> str:
+    """What kept the oldest event that is left, in words."""
+    what, _, name = result.held_by.partition(" ")
+    if what == "cursor":
+        return f"{name} has not read it yet"
+    if what == "stream":
+        return f"{name} needs it to be recovered, no snapshot covers it"
+    return "it is not to go by what was asked"
