@@ -16,7 +16,6 @@ import attrs
 
 from eventstore.connections import ReaderPool
 from eventstore.errors import AppendFailed, CorruptLog, OutcomeUnknown
-from eventstore.limits import INT_MAX
 from eventstore.records import Instant, Retained, Retention
 from eventstore.removable import check_retention, is_expendable, removable_up_to, young_after_us
 from eventstore.reserve import Reserve
@@ -35,11 +34,8 @@ PAUSE_S = 0.001
 """Between two transactions: whoever waits for the lock would hardly ever get it from a loop that takes it again."""
 
 _FIRST = "SELECT value + 1 FROM meta WHERE key = 'removed_position'"
-_ENDS = (
-    "SELECT value + 1, coalesce((SELECT max(position) FROM events), value),"
-    " (SELECT position FROM events WHERE wall_us > ? ORDER BY position LIMIT 1)"
-    " FROM meta WHERE key = 'removed_position'"
-)
+_ENDS = "SELECT value + 1, coalesce((SELECT max(position) FROM events), value) FROM meta WHERE key = 'removed_position'"
+_FIRST_YOUNG = "SELECT position FROM events WHERE wall_us > ? ORDER BY position LIMIT 1"
 _CURSORS = "SELECT consumer, position FROM cursors"
 _STREAMS = (
     "SELECT id, name, (SELECT position FROM events WHERE stream_id = streams.id ORDER BY version LIMIT 1)"
@@ -199,13 +195,13 @@ class Remover:
         """Up to which position events may go; and notes what keeps the next one."""
         young = young_after_us(self.retention, self.clock().wall_s)
         with self.pool.lend() as connection:
-            ends = connection.execute(_ENDS, (INT_MAX if young is None else young,)).fetchone()
+            first, head = connection.execute(_ENDS).fetchone()
             cursors = dict(connection.execute(_CURSORS).fetchall())
-        first, head, first_young = ends
+            row = None if young is None else connection.execute(_FIRST_YOUNG, (young,)).fetchone()
 
         def plan(needed: Iterable[tuple[str, int]]) -> tuple[int, str]:
             return removable_up_to(
-                self.retention, first=first, head=head, first_young=first_young, needed=needed, cursors=cursors
+                self.retention, first=first, head=head, first_young=row and row[0], needed=needed, cursors=cursors
             )
 
         up_to, _ = plan(())
