@@ -8,14 +8,11 @@ from typing import Any, TypeAlias
 from eventstore.codec import OnUnknown, decode_events, decoder_of
 from eventstore.encryption import Unsealer, is_sealed
 from eventstore.errors import CorruptEvent, CorruptLog, KeyRequired
-from eventstore.events import UnknownEvent
+from eventstore.events import LOCKED, UnknownEvent
 from eventstore.records import Instant, Record
 
 Names: TypeAlias = Callable[[str], dict[int, str]]
 """Reads one of the tables ``streams``, ``types`` and ``boots`` anew: names by id."""
-
-LOCKED = "encrypted, and no key was given"
-"""The reason of an ``UnknownEvent`` that nobody without the key can know."""
 
 
 class NameTables:

@@ -153,6 +153,10 @@ def declared_types() -> Mapping[str, EventType]:
     return dict(_by_name)
 
 
+LOCKED = "encrypted, and no key was given"
+"""The reason of an ``UnknownEvent`` that nobody without the key can know."""
+
+
 @attrs.frozen
 class UnknownEvent:
     """Stands in for an event this process cannot decode, where the reader asked to go on."""

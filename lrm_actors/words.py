@@ -128,6 +128,8 @@ class Words:
             LogNotFound: there is none yet.
         """
         from eventstore.opening import open_reader
+        from lrm_actors.inspect.keys import log_key
 
         running = self._engine.running
-        return open_reader(running.path if running is not None else self._engine.settings.log_path)
+        path = running.path if running is not None else self._engine.settings.log_path
+        return open_reader(path, key=log_key())

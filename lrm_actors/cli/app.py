@@ -30,6 +30,7 @@ COMMANDS = {
     "export": "Write a log as lines of JSON.",
     "import": "Make a log of an export.",
     "retain": "Remove the oldest events that nothing needs.",
+    "rekey": "Change the key of an encrypted log.",
     "demo": "Show an agent that survives.",
 }
 """Every command, and what it is for. Its module is loaded when it is run."""
@@ -40,6 +41,7 @@ class Common(NamedTuple):
 
     log: str | None
     json: bool
+    key_file: str | None = None
 
 
 class LazyGroup(click.Group):
@@ -124,19 +126,20 @@ def _report(error: LrmError | EventStoreError, *, as_json: bool) -> int:
     name="lrm",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="A log is found by --log, LRM_LOG, the settings, or as the one written last below .lrm. "
-    "Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 broken, 5 locked, 6 too new, 7 no access; "
-    "health: 10 warning, 11 critical, 12 failing, 13 stale.",
+    "Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 broken, 5 locked, 6 too new, 7 no access, "
+    "8 no key; health: 10 warning, 11 critical, 12 failing, 13 stale.",
 )
 @click.option("--log", metavar="PATH", help="The log: lrm.db, its directory, or one above it.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
+@click.option("--key-file", metavar="FILE", help="The key of an encrypted log; otherwise the one in LRM_LOG_KEY.")
 @click.version_option(__version__, prog_name="lrm", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, *, log: str | None, as_json: bool) -> None:
+def cli(ctx: click.Context, *, log: str | None, as_json: bool, key_file: str | None) -> None:
     """Look into the log of a long-running agent: what happened, why, and how it is.
 
     Reading never disturbs a running agent, and needs none.
     """
-    ctx.obj = Common(log, as_json)
+    ctx.obj = Common(log, as_json, key_file)
 
 
 def main() -> NoReturn:

@@ -16,16 +16,18 @@ from lrm_actors.cli.finding import find_log
 from lrm_actors.cli.output import clock_time, iso_time, talk
 
 if TYPE_CHECKING:
+    from eventstore.keyring import Keyring
     from eventstore.reader import SqliteReader
     from eventstore.records import Record
 
 
 @attrs.frozen
 class Request:
-    """Which log, and whether JSON is wanted."""
+    """Which log, with which key, and whether JSON is wanted."""
 
     given: str | None
     json: bool
+    key_file: str | None = None
 
     def path(self) -> Path:
         """Where the log is. Says so on stderr when it was not named.
@@ -38,21 +40,55 @@ class Request:
             talk(f"reading {path} ({how})")
         return path
 
+    def key(self) -> Keyring | None:
+        """The key of an encrypted log, if one was given.
+
+        Raises:
+            BadKey: what was given is none.
+        """
+        if self.key_file is not None:
+            from eventstore.keyring import key_from_file
+
+            return key_from_file(self.key_file)
+        from lrm_actors.inspect.keys import log_key
+
+        return log_key()
+
+    def owners_key(self, path: Path) -> Keyring | None:
+        """The key to own a log with that is there already; None where it is not encrypted, and is not to become so.
+
+        Raises:
+            OpenError: there is none, or it cannot be read.
+            BadKey: what was given as its key is none.
+        """
+        from eventstore.opening import open_reader
+
+        with open_reader(path, unknown="placeholder") as reader:
+            return self.key() if reader.locked else None
+
     @contextmanager
-    def reader(self) -> Iterator[SqliteReader]:
+    def reader(self, path: Path | None = None, *, without_key: bool = False) -> Iterator[SqliteReader]:
         """The log, open for reading.
+
+        Args:
+            path: where it is, if that was asked already.
+            without_key: what is in the clear in an encrypted log will do.
 
         Raises:
             OpenError: it cannot be read.
+            BadKey: what was given as its key is none.
         """
+        from eventstore.errors import KeyRequired
         from lrm_actors.inspect.folds import open_log
 
-        with open_log(self.path()) as reader:
+        with open_log(path or self.path(), key=self.key()) as reader:
+            if reader.locked and not without_key:
+                raise KeyRequired(str(reader.path))
             yield reader
 
 
 def on_a_log(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options ``--log`` and ``--json`` and the argument ``LOG``; it gets them as ``request``."""
+    """Give a command the options of every log and the argument ``LOG``; it gets them as ``request``."""
 
     def with_argument(*, request: Request, log: str | None, **arguments: Any) -> Any:
         if log is not None and request.given is not None and request.given != log:
@@ -66,16 +102,19 @@ def on_a_log(function: Callable[..., Any]) -> Callable[..., Any]:
 def with_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same without the argument."""
 
-    def with_request(ctx: click.Context, /, *, log_option: str | None, as_json: bool, **arguments: Any) -> Any:
+    def with_request(
+        ctx: click.Context, /, *, log_option: str | None, as_json: bool, key_file: str | None, **arguments: Any
+    ) -> Any:
         common = ctx.find_object(Common) or Common(None, json=False)
-        request = Request(log_option or common.log, as_json or common.json)
-        ctx.obj = Common(request.given, request.json)  # a command of a command goes by them too
+        request = Request(log_option or common.log, as_json or common.json, key_file or common.key_file)
+        ctx.obj = Common(request.given, request.json, request.key_file)  # a command of a command goes by them too
         return function(request=request, **arguments)
 
     functools.update_wrapper(with_request, function)
     log = click.option("--log", "log_option", metavar="PATH", help="The log: lrm.db, its directory, or one above it.")
     as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")
-    return log(as_json(click.pass_context(with_request)))
+    key_file = click.option("--key-file", metavar="FILE", help="The key of an encrypted log.")
+    return log(as_json(key_file(click.pass_context(with_request))))
 
 
 def to_position(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:

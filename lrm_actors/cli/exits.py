@@ -5,7 +5,7 @@ from __future__ import annotations
 from eventstore import errors as store
 from lrm_actors import errors as ours
 
-OK, FAILURE, USAGE, NOT_FOUND, BROKEN, LOCKED, TOO_NEW, NO_ACCESS = range(8)
+OK, FAILURE, USAGE, NOT_FOUND, BROKEN, LOCKED, TOO_NEW, NO_ACCESS, NO_KEY = range(9)
 WARNING, CRITICAL, FAILING, STALE = 10, 11, 12, 13
 INTERRUPTED = 130
 
@@ -18,6 +18,7 @@ MEANINGS = {
     LOCKED: "another process has locked it",
     TOO_NEW: "the log was written by a later release",
     NO_ACCESS: "the file or its directory cannot be read or written",
+    NO_KEY: "the log is encrypted, and the key is missing, wrong or none",
     WARNING: "`health`: warning",
     CRITICAL: "`health`: critical",
     FAILING: "`health`: failing",
@@ -29,7 +30,8 @@ MEANINGS = {
 OF_HEALTH = {"healthy": OK, "warning": WARNING, "critical": CRITICAL, "failing": FAILING}
 
 _OF_ERRORS: tuple[tuple[int, tuple[type[Exception], ...]], ...] = (
-    (USAGE, (ours.SettingsError, ours.UnknownSetting)),
+    (USAGE, (ours.SettingsError, ours.UnknownSetting, store.CryptographyMissing)),
+    (NO_KEY, (store.WrongKey, store.KeyRequired, store.BadKey)),
     (NOT_FOUND, (store.LogNotFound, store.PositionNotFound, store.AttachmentNotFound, ours.CheckpointNotFound)),
     (BROKEN, (store.NotALog, store.CorruptEvent, store.CorruptAttachment, store.CorruptLog, ours.CheckpointDamaged)),
     (BROKEN, (store.ExportDamaged,)),
@@ -41,6 +43,7 @@ _OF_CODES = {"LRM-4001": NOT_FOUND, "LRM-4002": USAGE, "LRM-4003": USAGE}
 """Errors of ``lrm_actors.inspect``, which is not imported for a message."""
 
 _HINTS = {
+    "ES-6002": "give the key: --key-file FILE, or LRM_LOG_KEY",
     "ES-2001": "give a position that the log holds; `lrm log` prints them",
     "LRM-3002": "`lrm checkpoints` lists those there are",
 }

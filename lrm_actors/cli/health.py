@@ -27,11 +27,10 @@ def command(ctx: click.Context, *, request: Request) -> None:
     Reads the log and asks nothing of the agent. Of a dead one, it tells how it was at the end.
     """
     from eventstore.opening import system_instant
-    from lrm_actors.inspect.folds import open_log
     from lrm_actors.inspect.health import health_of, owner_of
 
     path = request.path().absolute()
-    with open_log(path) as reader:
+    with request.reader(path) as reader:
         found = health_of(reader, now=system_instant(), owner=owner_of(path), agent_id=path.parent.name, path=str(path))
     if request.json:
         data = {key: value for key, value in found.report.items() if key != "schema"}

@@ -41,7 +41,7 @@ def command(
     line is one JSON document.
     """
     wanted = _wanted(actors, types)
-    with request.reader() as reader:
+    with request.reader(without_key=True) as reader:
         head = reader.head
         after = (since or 1) - 1
         found = False

@@ -18,6 +18,7 @@ from lrm_actors.actors.supervisor import ComponentRegistry, supervisor_handlers
 from lrm_actors.domain import analyzer, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.behavior import Command, Effect, Spec
 from lrm_actors.hosting.offload import start_thread
+from lrm_actors.inspect.keys import log_key
 from lrm_actors.runtime.clock import SystemClock
 from lrm_actors.runtime.reports import EXIT_ABANDONED
 from lrm_actors.runtime.system import ActorSystem
@@ -60,6 +61,7 @@ class Running:
 
     Raises:
         OpenError: the log cannot be owned; see its leaves.
+        BadKey, CryptographyMissing: there is a key in ``LRM_LOG_KEY``, and it cannot be used.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Running:
 
         self.path = path
         self.agent_id = context.agent_id
-        self.store: EventStore = open_store(path)
+        self.store: EventStore = open_store(path, key=log_key())
         self._context = context
         self._closing = self._closed = False
         self._counting = threading.Lock()

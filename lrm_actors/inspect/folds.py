@@ -18,8 +18,10 @@ from eventstore.protocol import EventReader
 from eventstore.records import Snapshot
 from lrm_actors.domain.behavior import Spec
 from lrm_actors.inspect.errors import LoadFailed
+from lrm_actors.inspect.keys import log_key
 
 if TYPE_CHECKING:
+    from eventstore.keyring import LogKey
     from eventstore.reader import SqliteReader
 
 OURS = ("supervisor", "monitor", "analyzer", "checkpointer", "modes", "journal")
@@ -71,16 +73,20 @@ def declare_ours() -> None:
         importlib.import_module(module.name)
 
 
-def open_log(path: str | os.PathLike[str]) -> SqliteReader:
+def open_log(path: str | os.PathLike[str], *, key: LogKey | None = None) -> SqliteReader:
     """A reader of a log that gives our own events as themselves, and those of others as ``UnknownEvent``.
+
+    One that is encrypted is opened with ``key``, or with the one in ``LRM_LOG_KEY``. Where there is none, all of its
+    events come as ``UnknownEvent``.
 
     Raises:
         OpenError: see ``eventstore.open_reader``.
+        BadKey: what was given as a key is none.
     """
     from eventstore.opening import open_reader
 
     declare_ours()
-    return open_reader(path, unknown="placeholder")
+    return open_reader(path, unknown="placeholder", key=key or log_key())
 
 
 def snapshot_state(spec: Spec[Any], snapshot: Snapshot) -> Any:

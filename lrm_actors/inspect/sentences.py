@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from eventstore.events import UnknownEvent
+from eventstore.events import LOCKED, UnknownEvent
 from eventstore.records import Record
 from lrm_actors.inspect.plain import plain
 
@@ -44,6 +44,8 @@ def short(text: str, length: int = MAX_TEXT) -> str:
 
 def _tell(record: Record, event: Any) -> str:
     teller = _tellers.get(record.type)
+    if isinstance(event, UnknownEvent) and event.reason == LOCKED:
+        return LOCKED
     if isinstance(event, UnknownEvent) or teller is None:
         return _by_fields(fields(record))
     try:
