@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from eventstore.errors import EventStoreError
 from eventstore.opening import open_reader, open_store
 from eventstore.reader import SqliteReader
 from eventstore.records import Attachment, Batch, Cursor, NewEvent, Receipt, Retention, Snapshot, StreamWrite
+from eventstore.salvage import salvage_copy
 from eventstore.store import SqliteStore
 from tests.eventstore.support import Counted, FakeClock, Measured
 
@@ -59,6 +60,10 @@ class Specimen:
     rows: dict[int, Any]
     """Every event by its position, with its hashes."""
     names: Any
+    places: dict[int, list[tuple[str, int, int]]] = attrs.field(factory=dict)
+    """Where all bytes of an event lie together: file, start and end. Of those too large for that, none."""
+    name_pages: tuple[tuple[int, int], ...] = ()
+    """Where the tables lie that have the names: start and end, in the database."""
 
     def lay(self, path: Path, damaged: dict[str, bytes] | None = None) -> None:
         """Put it into a directory, and nothing else."""
@@ -135,7 +140,24 @@ def _specimen(name: str, files: dict[str, bytes], older: dict[str, bytes], path:
         problems = reader.verify().problems
         assert problems == (), problems
         rows = {position: row for position, (row, _) in rows_of(reader, range(reader.first, reader.head + 1)).items()}
-        return attrs.evolve(bare, says=said_by(reader), rows=rows, names=names_of(reader))
+        with reader._pool.lend() as connection:
+            roots = connection.execute(
+                "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name IN ('streams', 'types', 'boots')"
+            ).fetchall()
+        pages = tuple(((root - 1) * PAGE, root * PAGE) for (root,) in roots)
+        whole = attrs.evolve(bare, says=said_by(reader), rows=rows, names=names_of(reader), name_pages=pages)
+    return attrs.evolve(whole, places={position: list(_places(files, row)) for position, row in rows.items()})
+
+
+def _places(files: dict[str, bytes], row: Any) -> Iterator[tuple[str, int, int]]:
+    """Every place where an event lies, with more before it than its header and its other columns take."""
+    size = next(size for size in (1, 2, 3, 4, 6) if row[14] < 1 << 8 * size - 1)
+    tail = row[12] + row[13] + row[14].to_bytes(size, "big")
+    for file, data in files.items():
+        at = data.find(tail)
+        while file != MARK and at >= 0:
+            yield file, max(0, at - 120), at + len(tail)
+            at = data.find(tail, at + 1)
 
 
 # --- what a log says ----------------------------------------------------------------------------------------------
@@ -267,6 +289,9 @@ class Counts:
     """Told by a typed error when it was opened or read, before anybody verified."""
     placed: int = 0
     """Those of them whose first bad event was known, and named rightly."""
+    salvages: int = 0
+    salvaged: int = 0
+    """Events brought back by them."""
     by_way: Counter[str] = attrs.field(factory=Counter)
     wrong: list[str] = attrs.field(factory=list)
 
@@ -347,6 +372,63 @@ def _check_place(specimen: Specimen, where: str, reader: SqliteReader, problems:
         counts.placed += 1
 
 
+def judge_salvage(specimen: Specimen, one: Mutation, directory: Path, counts: Counts) -> None:
+    """Damage a log and bring back what is whole: all of that, and nothing that was never there."""
+    told = f"salvage of {specimen.name}: {one}"
+    path, target = directory / "lrm.db", directory / "salvaged" / "lrm.db"
+    specimen.lay(path, {one.file: one.data})
+    shutil.rmtree(target.parent, ignore_errors=True)
+    counts.salvages += 1
+    whole = {
+        position for position, places in specimen.places.items() if any(_is_whole(specimen, one, *p) for p in places)
+    }
+    if not all(_is_whole(specimen, one, DATABASE, *page) for page in specimen.name_pages):
+        whole = set()  # the names may be gone, and nothing can vouch for an event without them
+    try:
+        result = salvage_copy(path, target)
+    except EventStoreError as error:
+        if whole:
+            counts.wrong.append(f"{told}: {len(whole)} events were whole: {error}")
+        return
+    counts.salvaged += result.events
+    with open_reader(target) as reader:
+        problems = {problem.what for problem in reader.verify().problems}
+        back = {record.position: record for record in reader.read()}
+        attachments = [reader.attachment(key) for key in reader.attachment_keys()]
+    (first, head), records, *_, kept = specimen.says
+    wrong = [position for position, record in back.items() if record != {r.position: r for r in records}.get(position)]
+    lost = {position for a, b in result.lost for position in range(a, b + 1)}
+    if missing := sorted(whole - back.keys()):
+        counts.wrong.append(f"{told}: {missing} were whole and are not back, {result}")
+    if wrong:
+        counts.wrong.append(f"{told}: {wrong} are not what they were")
+    if not problems <= {"gap"}:
+        counts.wrong.append(f"{told}: the new log has {problems}")
+    if one.file != MARK and back and lost != set(range(first, head + 1)) - back.keys():
+        counts.wrong.append(f"{told}: {result.lost} is said to be lost, but {sorted(back)} are back")
+    if any(attachment not in kept for attachment in attachments) and specimen.name == "closed":
+        counts.wrong.append(f"{told}: an attachment that was not there")
+
+
+def _is_whole(specimen: Specimen, one: Mutation, file: str, start: int, end: int) -> bool:
+    return file != one.file or one.data[start:end] == specimen.files[file][start:end]
+
+
+def salvage_campaign(wanted: int, seed: int, logs: list[Specimen] | None = None) -> Counts:
+    """So many mutations, each salvaged."""
+    counts = Counts()
+    chance = random.Random(seed)
+    logs = logs or specimens()
+    directory = scratch()
+    try:
+        for number in range(wanted):
+            specimen = logs[number % len(logs)]
+            judge_salvage(specimen, mutation(specimen, chance), directory, counts)
+    finally:
+        shutil.rmtree(directory)
+    return counts
+
+
 def campaign(
     wanted: int, seed: int, verify: Verify = SqliteReader.verify, logs: list[Specimen] | None = None
 ) -> Counts:
@@ -366,4 +448,6 @@ def campaign(
 
 if __name__ == "__main__":
     done = campaign(int(sys.argv[1]), int(sys.argv[2]))
-    print(json.dumps({"counts": str(done), "wrong": done.wrong}))
+    brought = salvage_campaign(int(sys.argv[1]) // 6, int(sys.argv[2]))
+    salvaged = f"{brought.salvages} salvages brought {brought.salvaged} events back"
+    print(json.dumps({"counts": f"{done}; {salvaged}", "wrong": done.wrong + brought.wrong}))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +16,26 @@ from unittest import mock
 
 import pytest
 
-from eventstore import integrity
+from eventstore import integrity, walfile
 from eventstore.reader import SqliteReader
 from eventstore.records import Problem, Verification
-from tests.faults.corrupting import MARK, WAL, Specimen, campaign, specimens
+from tests.faults.corrupting import (
+    MARK,
+    WAL,
+    Counts,
+    Mutation,
+    Specimen,
+    campaign,
+    judge,
+    judge_salvage,
+    salvage_campaign,
+    scratch,
+    specimens,
+)
 
 ROOT = Path(__file__).parents[2]
 MUTATIONS, MUTATIONS_FOR_RELEASE = 150, 12_000
+SALVAGES = 24
 PROCESSES = 2
 
 
@@ -60,13 +74,21 @@ def in_processes(each: int) -> list[dict[str, object]]:
     return [json.loads(answer) for answer in answers]
 
 
+def test_salvage_brings_back_all_that_is_whole_and_nothing_else(logs: list[Specimen]) -> None:
+    """Each event whose bytes are untouched anywhere in the files is in the new log, which says what it lacks."""
+    counts = salvage_campaign(SALVAGES, 6, logs)
+    print(f"{counts.salvages} salvages brought {counts.salvaged} events back")
+    assert [] == counts.wrong
+    assert counts.salvaged
+
+
 # --- weaker checkers, each of which misses something --------------------------------------------------------------
 
 
-def missed(counts: object) -> bool:
+def missed(counts: Counts) -> bool:
     """Whether something that is different was told by nobody."""
     print(counts)
-    return any("nobody tells" in wrong for wrong in counts.wrong)  # type: ignore[attr-defined]
+    return any("nobody tells" in wrong for wrong in counts.wrong)
 
 
 def test_a_planted_checker_that_only_asks_sqlite_misses_damage(logs: list[Specimen]) -> None:
@@ -92,24 +114,45 @@ def test_a_planted_checker_without_the_mark_misses_a_cut_tail(logs: list[Specime
 
 
 def test_a_planted_mark_without_commits_misses_what_came_after_the_last_event(logs: list[Specimen]) -> None:
-    """A cursor or an attachment that was acknowledged after it: only their count tells."""
+    """A snapshot or a cursor that was acknowledged after it: only the count of commits tells."""
+    (log,) = (log for log in logs if WAL in log.files)
+    data = log.files[WAL]
+    last = max(frame.start for frame in walfile.frames(data, 4096) if frame.trust == 0)
+    cut = Mutation("a cut", WAL, last, data[:last])
+    counts, directory = Counts(), scratch()
 
     def verify(reader: SqliteReader) -> Verification:
         with mock.patch.object(integrity, "is_behind", lambda mark, position, _: position < mark.position):
             return reader.verify()
 
-    assert missed(campaign(250, 4, verify, [log for log in logs if WAL in log.files]))
+    judge(log, cut, directory / "lrm.db", counts)
+    assert ([], 1) == (counts.wrong, counts.damaging)
+    judge(log, cut, directory / "lrm.db", counts, verify)
+    assert missed(counts)
+    shutil.rmtree(directory)
+
+
+def test_a_planted_salvage_that_only_asks_sqlite_brings_less_back(logs: list[Specimen]) -> None:
+    """Behind a flipped bit in the WAL are committed events that SQLite drops."""
+    (log,) = (log for log in logs if WAL in log.files)
+    at = 32 + 24 + 2 * (4096 + 24) + 50
+    data = bytearray(log.files[WAL])
+    data[at] ^= 1
+    with mock.patch.object(walfile, "frames", return_value=[]):
+        counts, directory = Counts(), scratch()
+        judge_salvage(log, Mutation("a flipped bit", WAL, at, bytes(data)), directory, counts)
+        shutil.rmtree(directory)
+    assert any("were whole and are not back" in wrong for wrong in counts.wrong)
 
 
 def test_a_damaged_mark_neither_hides_anything_nor_makes_a_whole_log_look_damaged(logs: list[Specimen]) -> None:
     """At worst it is told that it cannot be read."""
     (log,) = (log for log in logs if log.name == "closed")
     chance = random.Random(5)
-    from tests.faults.corrupting import Counts, Mutation, judge, scratch
-
     counts, directory = Counts(), scratch()
-    for at in range(len(log.files[MARK])):
+    for at in range(0, len(log.files[MARK]), 3):
         data = bytearray(log.files[MARK])
         data[at] ^= 1 << chance.randrange(8)
         judge(log, Mutation("a flipped bit", MARK, at, bytes(data)), directory / "lrm.db", counts)
+    shutil.rmtree(directory)
     assert ([], 0) == (counts.wrong, counts.damaging)
