@@ -37,7 +37,11 @@ def placed(target: Path) -> Iterator[Path]:
         yield partial
         sync(partial)
         _put(partial, target)
-        sync(target.parent)
+        try:
+            sync(target.parent)
+        except OSError:
+            target.unlink()
+            raise
     except FileExistsError as error:
         if isinstance(error, LogExists):
             raise

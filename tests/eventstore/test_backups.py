@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -15,9 +16,11 @@ from typing import Any
 import pytest
 
 from eventstore import backups as module
+from eventstore import events
 from eventstore.backups import backup
 from eventstore.connections import file_uri
 from eventstore.errors import CopyFailed, CorruptLog, LogExists, LogNotFound, NotALog
+from eventstore.events import event
 from eventstore.opening import open_reader, open_store
 from eventstore.portable import export_log, import_log
 from eventstore.records import Attachment, Batch, Retention, Snapshot
@@ -145,6 +148,32 @@ def test_a_file_whose_pages_are_gone(filled: SqliteStore, tmp_path: Path) -> Non
     with pytest.raises((CorruptLog, CopyFailed, NotALog)):
         backup(filled.path, tmp_path / "b.db")
     assert not (tmp_path / "b.db").exists()
+
+
+def test_an_event_that_this_program_cannot_decode(sqlite_store: SqliteStore, tmp_path: Path, registered: None) -> None:
+    """Is copied all the same: its bytes are what was written."""
+
+    @event("copies.changed", 1)
+    class Changed:
+        number: int
+
+    append(sqlite_store, "a", Changed(1))
+    events._by_name.clear()
+    events._by_class.clear()
+
+    @event("copies.changed", 1)
+    class ChangedSince:
+        number: str
+
+    assert ["decode"] == [problem.what for problem in sqlite_store.verify().problems]
+    assert 1 == backup(sqlite_store, tmp_path / "b.db").events
+
+
+def test_a_planted_copy_of_the_file_alone_is_caught(filled: SqliteStore, tmp_path: Path, monkeypatch: Any) -> None:
+    """A part of the log is in its WAL: what ``cp`` copies is an older log, or none."""
+    monkeypatch.setattr(module, "_copy", lambda connection, copy, place: shutil.copy(filled.path, copy))
+    with pytest.raises((AssertionError, CopyFailed, NotALog)):
+        test_a_backup_is_a_log(filled, tmp_path)
 
 
 # --- while it is written ------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eventstore import importing
 from eventstore.errors import CopyFailed, CorruptEvent, CorruptLog, ExportDamaged, LogExists, ReadFailed
 from eventstore.lines import LineWriter
 from eventstore.opening import open_reader, open_store
@@ -85,6 +86,17 @@ def test_a_round_trip_gives_the_same_log_and_the_same_bytes(log: Path, tmp_path:
         results = [append(store, "a", Counted(20), expected_version=20) for store in (one, two)]
         assert results[0] == results[1]
         assert two.verify().ok
+
+
+@pytest.mark.parametrize("lost", ["_ATTACHMENT", "_RECEIPT", "_SNAPSHOT", "_APPEND", "_STREAM"])
+def test_a_planted_import_that_changes_something_is_caught(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """Whatever is stored otherwise than it was, the second export tells; here, one value of each kind."""
+    sql = getattr(importing, lost)
+    monkeypatch.setattr(importing, lost, sql.replace("(?, ?", "(?, ?2 + 1", 1))
+    with pytest.raises((AssertionError, CopyFailed)):
+        test_a_round_trip_gives_the_same_log_and_the_same_bytes(log, tmp_path)
 
 
 def test_each_line_is_json_with_the_event_as_it_is(log: Path) -> None:

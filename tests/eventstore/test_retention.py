@@ -9,7 +9,7 @@ import pytest
 
 from eventstore import retention as module
 from eventstore.connections import file_uri
-from eventstore.errors import BadRequest, EventsRemoved, PositionNotFound
+from eventstore.errors import BadRequest, CorruptLog, EventsRemoved, PositionNotFound
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Batch, Cursor, NewEvent, Retained, Retention, Snapshot, StreamWrite
 from eventstore.reserve import reserve_path
@@ -263,6 +263,17 @@ def test_a_crash_between_two_transactions_leaves_a_valid_log(
             append(store, "a", Counted(0), expected_version=20)
             assert store.verify().ok
     assert len(copies) >= 9
+
+
+@pytest.mark.parametrize("left_out", range(3))
+def test_a_planted_beginning_that_does_not_move_along_is_caught(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, left_out: int
+) -> None:
+    """Whichever part of it: the streams' versions, the hash, or the position."""
+    moves = module._MOVE_BEGINNING
+    monkeypatch.setattr(module, "_MOVE_BEGINNING", moves[:left_out] + moves[left_out + 1 :])
+    with pytest.raises((AssertionError, CorruptLog)):
+        test_a_crash_between_two_transactions_leaves_a_valid_log(path, clock, monkeypatch)
 
 
 # --- the reserve --------------------------------------------------------------------------------------------------
