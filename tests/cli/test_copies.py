@@ -203,6 +203,27 @@ def test_retain_of_a_log_that_is_owned(lrm: Lrm, snapshots: Path) -> None:
         assert 1 == store.first
 
 
+def test_an_encrypted_log(lrm: Lrm, tmp_path: Path) -> None:
+    """Is copied without its key, and shrunk with it."""
+    pytest.importorskip("cryptography")
+    (tmp_path / "key").write_bytes(bytes(range(32)))
+    (tmp_path / "key").chmod(0o600)
+    log = tmp_path / "agent" / "lrm.db"
+    with open_store(log, key=bytes(range(32))) as store:
+        store.append(Batch((StreamWrite("journal", tuple(NewEvent(JournalOpened(n)) for n in range(5))),)))
+    assert 0 == lrm("backup", tmp_path / "b.db", log).code
+    assert 0 == lrm("export", tmp_path / "e.jsonl", log).code
+    assert 0 == lrm("import", tmp_path / "e.jsonl", tmp_path / "i.db").code
+    words = ["retain", "--keep-events", 1, "--expendable", "journal"]
+    assert exits.NO_KEY == lrm(*words, log).code
+    for one in (log, tmp_path / "b.db", tmp_path / "i.db"):
+        with open_reader(one, unknown="placeholder") as reader:
+            assert (1, 5, True) == (reader.first, reader.head, reader.locked)
+        assert 0 == lrm(*words, one, "--key-file", tmp_path / "key").code
+        with open_reader(one, key=bytes(range(32))) as reader:
+            assert [JournalOpened(4)] == [record.event for record in reader.read()]
+
+
 def test_retain_makes_no_log(lrm: Lrm, tmp_path: Path) -> None:
     """Where there is none."""
     assert exits.NOT_FOUND == lrm("retain", "--keep-events", 0, tmp_path / "none.db").code
