@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from eventstore import datakeys, open_reader, open_store, sealing
-from eventstore.backup import backup
+from eventstore.backups import backup
 from eventstore.errors import (
     CorruptAttachment,
     CorruptLog,
