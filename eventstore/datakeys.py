@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from eventstore.errors import CryptographyMissing, WrongKey
+from eventstore.errors import CorruptLog, CryptographyMissing, WrongKey
 from eventstore.keyring import KEY_BYTES, Keyring
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def read_keys(connection: sqlite3.Connection, log: Path, keyring: Keyring) -> tu
     Raises:
         WrongKey: the keyring does not open them all.
         CryptographyMissing: there is something to open, and it is not installed.
-        sqlite3.Error: they cannot be read.
+        CorruptLog, sqlite3.Error: they cannot be read.
     """
     if not has_keys(connection):
         return ()
@@ -122,7 +122,10 @@ def first_key(plain_up_to: int) -> DataKey:
 
 
 def _log_id(connection: sqlite3.Connection) -> str:
-    return str(connection.execute("SELECT value FROM meta WHERE key = 'log_id'").fetchone()[0])
+    row = connection.execute("SELECT value FROM meta WHERE key = 'log_id'").fetchone()
+    if row is None:
+        raise CorruptLog("it has no id")
+    return str(row[0])
 
 
 def _copies(connection: sqlite3.Connection) -> dict[int, list[bytes]]:
