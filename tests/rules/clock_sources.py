@@ -27,6 +27,7 @@ ALLOWED = {
 
 READS_LABELS = {
     "eventstore/memory.py": "labels, and the age of receipts",
+    "eventstore/sealing.py": "a label: when a data key was made",
     "eventstore/writing.py": "labels, and the age of receipts",
     "lrm_actors/cli/common.py": "shown",
     "lrm_actors/cli/health.py": "shown",
