@@ -19,6 +19,7 @@ import attrs
 import psutil
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 from eventstore import EventReader, Record
 from lrm_actors.cli.demo import command
@@ -116,7 +117,7 @@ class Relinked:
         return map(self._altered, self._reader.read(**options))
 
     def _altered(self, record: Record) -> Record:
-        return attrs.evolve(record, cause=self._cause) if record.position == self._position else record
+        return structs.replace(record, cause=self._cause) if record.position == self._position else record
 
 
 def again(verdict: Verdict, reader: Any) -> Comparison:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 import pytest
 
 from eventstore.opening import open_store
@@ -134,7 +134,7 @@ def plant_cursor_apart() -> None:
             return batch
         STORES[-1].append(Batch(cursors=batch.cursors))
         time.sleep(PLANTED_PAUSE_S)
-        return attrs.evolve(batch, cursors=())
+        return msgspec.structs.replace(batch, cursors=())
 
     def remember(*args: Any, **options: Any) -> SqliteStore:
         STORES.append(open_store(*args, **options))

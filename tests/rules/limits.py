@@ -54,7 +54,7 @@ QUEUES = frozenset(("deque", "Queue", "SimpleQueue", "LifoQueue", "PriorityQueue
 WITHOUT_DEFAULT = {
     "heartbeat_timeout_s": "None: it sends no heartbeats, and what it does not send is not waited for",
     "timeout_s in lrm_actors/hosting/host.py": "None: the bridge's own, which has a number",
-    "limit in eventstore/memory.py": "of an iterator that reads page by page: the caller stops when it likes",
+    "limit in eventstore/memory_reader.py": "of an iterator that reads page by page: the caller stops when it likes",
     "limit in eventstore/protocol.py": "as above",
     "limit in eventstore/reader.py": "as above",
     "memory_limit in lrm_actors/actors/monitor.py": "a function that reads the control group's",
@@ -67,6 +67,8 @@ BOUNDED_BY = {
     "lrm_actors/runtime/mailbox.py __init__": "the capacity, beyond which senders are refused",
     "lrm_actors/runtime/reply.py __init__": "the asks under way on one loop",
     "lrm_actors/runtime/workers.py __init__": "the effects that actors decided on and that are not done",
+    "eventstore/datakeys.py <module>": "its one result, the class of a cipher's refusal",
+    "eventstore/testing/strategies.py <module>": "the event classes of whoever tests, a strategy for each",
     "eventstore/group.py __init__": "its callers, and past MAX_PENDING whoever hands in more commits them",
     "eventstore/opening.py <module>": "its one result, the name of the boot",
 }

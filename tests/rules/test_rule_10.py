@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from eventstore.records import Instant
 from lrm_actors.actors.breaker import CircuitBreaker
@@ -100,7 +100,7 @@ def _timers_by_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _decisions_by_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
     now = ManualClock.now
-    monkeypatch.setattr(ManualClock, "now", lambda clock: attrs.evolve(now(clock), monotonic_s=now(clock).wall_s))
+    monkeypatch.setattr(ManualClock, "now", lambda clock: structs.replace(now(clock), monotonic_s=now(clock).wall_s))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ class WallClock(SystemClock):
 
     def now(self) -> Instant:
         now = super().now()
-        return attrs.evolve(now, monotonic_s=time.time())
+        return structs.replace(now, monotonic_s=time.time())
 
     def monotonic(self) -> float:
         return time.time()

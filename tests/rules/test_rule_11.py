@@ -305,7 +305,7 @@ def test_rule_11_holds_for_receipts(
     open_one: Callable[[Path], EventStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest are kept, and the limit by default is a number."""
-    for module in ("writing", "memory"):
+    for module in ("writing", "memory_log"):
         monkeypatch.setattr(f"eventstore.{module}.RECEIPTS_KEPT", 50)
     monkeypatch.setattr("eventstore.writing.PRUNE_EVERY", 10)
     store = open_one(tmp_path)

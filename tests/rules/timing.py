@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 import msgspec
+from msgspec import structs
 
 from eventstore.records import Instant
 from lrm_actors.actors.breaker import CircuitBreaker
@@ -154,7 +155,7 @@ class ByTheWall:
     def now(self) -> Instant:
         """The moment, told by one clock twice."""
         now = self.clock.now()
-        return attrs.evolve(now, monotonic_s=now.wall_s)
+        return structs.replace(now, monotonic_s=now.wall_s)
 
     def monotonic(self) -> float:
         """Seconds on the wall clock."""
