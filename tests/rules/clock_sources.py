@@ -32,7 +32,6 @@ READS_LABELS = {
     "eventstore/memory_log.py": "labels, and the age of receipts",
     "eventstore/memory_reader.py": "what was recorded until a date",
     "eventstore/retention.py": "the age of events that may go",
-    "eventstore/sealing.py": "the label of a new key",
     "eventstore/sealing.py": "a label: when a data key was made",
     "eventstore/writing.py": "labels, and the age of receipts",
     "lrm_actors/cli/common.py": "shown",
