@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from eventstore.archive import Archived, read_archive, verify_archive
     from eventstore.backups import backup
+    from eventstore.diagnosis import doctor
     from eventstore.events import (
         EventType,
         UnknownEvent,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         name_of,
         upcast,
     )
+    from eventstore.findings import Diagnosis, Finding
     from eventstore.keyring import Keyring, generate_key, key_from_environment, key_from_file
     from eventstore.memory import MemoryStore
     from eventstore.memory_log import MemoryLog
@@ -50,10 +52,12 @@ if TYPE_CHECKING:
         StreamWrite,
         Verification,
     )
+    from eventstore.salvaging import Salvaged, salvage
 
 _HOME = {
     "archive": ("Archived", "read_archive", "verify_archive"),
     "backups": ("backup",),
+    "diagnosis": ("doctor",),
     "events": (
         "EventType",
         "UnknownEvent",
@@ -64,6 +68,7 @@ _HOME = {
         "name_of",
         "upcast",
     ),
+    "findings": ("Diagnosis", "Finding"),
     "keyring": ("Keyring", "generate_key", "key_from_environment", "key_from_file"),
     "memory": ("MemoryStore",),
     "memory_log": ("MemoryLog",),
@@ -93,6 +98,7 @@ _HOME = {
         "StreamWrite",
         "Verification",
     ),
+    "salvaging": ("Salvaged", "salvage"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -143,6 +149,11 @@ __all__ = [  # noqa: RUF022 - grouped by module, as above
     "StreamInfo",
     "StreamWrite",
     "Verification",
+    "Diagnosis",
+    "Finding",
+    "doctor",
+    "Salvaged",
+    "salvage",
 ]
 
 

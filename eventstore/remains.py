@@ -83,6 +83,10 @@ class Remains:
             Region(carver, frame.start, frame.start + self.page_size, frame.trust)
             for frame in sorted(self._frames, key=lambda frame: -frame.trust if frame.trust >= UNCOMMITTED else 0)
         ]
+        step = walfile.FRAME_HEADER_BYTES + self.page_size
+        torn = walfile.HEADER_BYTES + len(framed) * step + walfile.FRAME_HEADER_BYTES  # the last one, cut short
+        if torn < len(self._wal):
+            framed.insert(0, Region(carver, torn, len(self._wal), UNCOMMITTED))
         old = sum(region.trust >= UNCOMMITTED for region in framed)
         database = Region(Carver(self._database, self.page_size, self._newest), 0, len(self._database), trust=0)
         return [*framed[:old], database, *framed[old:]]

@@ -14,6 +14,7 @@ import attrs
 
 from eventstore.checksums import HASH_SIZE, attachment_checksum, chain_next, row_checksum, snapshot_checksum
 from eventstore.choosing import Found
+from eventstore.codec import decode_value
 from eventstore.prepare import SNAPSHOTS_KEPT
 from eventstore.remains import UNCOMMITTED, Remains
 from eventstore.schema import migrate, prepare_file
@@ -202,20 +203,30 @@ def _attachments(remains: Remains) -> Iterator[tuple[Any, ...]]:
 def _remembered(remains: Remains, table: str, key: str) -> Iterator[tuple[Any, ...]]:
     """Receipts, or what is remembered of batches: the last column is a checksum of those before it but the time."""
     rows, complete = remains.ask_both(
-        f"SELECT id FROM {table} NOT INDEXED",  # noqa: S608 - one of two
-        f"SELECT id FROM {table} INDEXED BY sqlite_autoindex_{table}_1",  # noqa: S608
+        f"SELECT id, {key} FROM {table} NOT INDEXED",  # noqa: S608 - one of two
+        f"SELECT id, {key} FROM {table} INDEXED BY sqlite_autoindex_{table}_1",  # noqa: S608
     )
     found = {}
-    for row in _carved(remains, table, {number for (number,) in rows}, lambda row: row[0], complete=complete):
+    live = set(rows)
+    for row in _carved(remains, table, live, lambda row: row[:2], complete=complete):
         number, name, created_us, *values = row
         if table == "receipts" and len(values) == 1:
             values.append(None)  # of the first schema: nothing vouches for it but that it is there
         *values, checksum = values
         if not isinstance(name, str) or not all(isinstance(value, bytes) for value in values):
             continue
-        if checksum == row_checksum(name, *values) or (checksum is None and table == "receipts" and complete):
+        unchecked = checksum is None and table == "receipts" and (number, name) in live and _is_json(values[0])
+        if unchecked or checksum == row_checksum(name, *values):
             found[name] = number, name, created_us, *values, checksum
     yield from sorted(found.values())
+
+
+def _is_json(reply: bytes) -> bool:
+    try:
+        decode_value(reply)
+    except ValueError:
+        return False
+    return True
 
 
 # --- the new log --------------------------------------------------------------------------------------------------
@@ -263,8 +274,11 @@ def _write(connection: sqlite3.Connection, besides: Besides, events: list[Found]
         connection.execute(_EVENT, row)
     for stream, *values in besides.snapshots:
         connection.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)", (number("streams", stream), *values))
-    connection.executemany("INSERT INTO attachments VALUES (?, ?, ?, ?, ?, ?)", besides.attachments)
+    for table, rows in (
+        ("attachments VALUES (NULL, ?, ?, ?, ?, ?)", besides.attachments),
+        ("receipts VALUES (NULL, ?, ?, ?, ?)", besides.receipts),
+        ("appends VALUES (NULL, ?, ?, ?, ?, ?)", besides.appends),
+    ):  # in the order of their ids, which nothing vouches for
+        connection.executemany(f"INSERT INTO {table}", [row[1:] for row in rows])
     connection.executemany("INSERT INTO cursors VALUES (?, ?)", list(besides.cursors.items()))
-    connection.executemany("INSERT INTO receipts VALUES (?, ?, ?, ?, ?)", besides.receipts)
-    connection.executemany("INSERT INTO appends VALUES (?, ?, ?, ?, ?, ?)", besides.appends)
     connection.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?, ?)", besides.keys)

@@ -34,9 +34,10 @@ def command(ctx: click.Context, *, modules: tuple[str, ...], request: Request) -
     with request.reader(without_key=True) as reader:
         locked = reader.locked
         result = verify_log(reader, folds=folds, check_checkpoint=read_envelope)
-        head = reader.head
+    head = result.store.head
     counts = {
         "head": head,
+        "marked": result.store.marked,
         "events": result.store.events,
         "streams": result.store.streams,
         "snapshots": result.store.snapshots,
@@ -48,7 +49,8 @@ def command(ctx: click.Context, *, modules: tuple[str, ...], request: Request) -
         problems = [attrs.asdict(problem) for problem in result.problems]
         document("verify", {"ok": result.ok, **counts, "locked": locked, "problems": problems})
     else:
-        say(f"{count(result.store.events, 'event')} in {count(result.store.streams, 'stream')}, up to #{head}")
+        kept = f"{count(result.store.events, 'event')} in {count(result.store.streams, 'stream')}"
+        say(f"{kept}, up to #{head}{_mark(result.store.marked)}")
         folded = f"{result.snapshots_folded} of {count(result.store.snapshots, 'snapshot')} folded again"
         say(f"{folded}, {count(result.checkpoints, 'checkpoint')} read")
         if locked:
@@ -59,3 +61,8 @@ def command(ctx: click.Context, *, modules: tuple[str, ...], request: Request) -
         found = count(len(result.problems), "problem")
         say(paint("ok: all is as it was written", "good") if result.ok else paint(found, "bad"))
     ctx.exit(exits.OK if result.ok else exits.BROKEN)
+
+
+def _mark(marked: int | None) -> str:
+    """What the mark beside the log says."""
+    return ", with no mark beside it" if marked is None else f", acknowledged up to #{marked} at least"

@@ -20,7 +20,7 @@ from eventstore.errors import EventStoreError
 from eventstore.opening import open_reader, open_store
 from eventstore.reader import SqliteReader
 from eventstore.records import Attachment, Batch, Cursor, NewEvent, Receipt, Retention, Snapshot, StreamWrite
-from eventstore.salvage import salvage_copy
+from eventstore.salvaging import salvage_copy
 from eventstore.store import SqliteStore
 from tests.eventstore.support import Counted, FakeClock, Measured
 

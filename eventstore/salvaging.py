@@ -97,6 +97,26 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
         raise CopyFailed(str(new), error.strerror or str(error)) from error
 
 
+def keep_copy(log: str | os.PathLike[str], directory: str | os.PathLike[str]) -> Path:
+    """Copy the files of a log that no process owns, as they lie, into a directory of their own.
+
+    Raises:
+        LogNotFound: there is no file at ``log``.
+        LogLocked: its owner is alive.
+        CopyFailed: it cannot be written, or is there already.
+    """
+    source, place = Path(log).resolve(), Path(directory).resolve()
+    if not source.is_file():
+        raise LogNotFound(str(source), f"there is no log at {source}")
+    try:
+        place.mkdir(0o700, parents=True)
+    except OSError as error:
+        raise CopyFailed(str(place), error.strerror or str(error)) from error
+    with _unowned(source):
+        _copy(source, place)
+    return place / source.name
+
+
 def salvage_copy(copy: Path, target: Path) -> Salvaged:
     """The same of a copy that nobody else has open.
 
