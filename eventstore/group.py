@@ -134,6 +134,8 @@ class GroupCommit(Generic[Item]):
                 sleeper = entry.sleepers[me] = threading.Lock()
                 sleeper.acquire()
             sleeper.acquire(timeout=LOOK_AGAIN_S)
+            if entry.done and self._leader != me:  # most wake to this: their own sleeper is gone already
+                return True
 
     def _leave(self, entry: Entry[Item], me: int) -> None:
         """A signal's exception ends this caller's wait: it must not take the lead away with it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from hashlib import blake2b
+from itertools import chain
 from typing import TypeAlias
 from zlib import crc32
 
@@ -26,7 +27,9 @@ PRUNE_EVERY = 1000
 """Receipts, or idempotency keys, written between two looks for old ones."""
 PRUNE_AT_ONCE = 4 * PRUNE_EVERY
 
-_INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERTS = tuple((size, "INSERT INTO events VALUES " + ", ".join([_ROW] * size)) for size in (25, 5, 1))
+"""For so many events in one statement: each statement lets other threads run, and this one waits for them."""
 _STREAM = (
     "SELECT id, epoch, coalesce((SELECT max(version) FROM events WHERE stream_id = streams.id), removed_version)"
     " FROM streams WHERE name = ?"
@@ -106,8 +109,11 @@ class BatchWriter:
 
     def flush(self, connection: sqlite3.Connection) -> None:
         """Insert the events of all batches of the transaction."""
-        if self._rows:
-            connection.executemany(_INSERT, self._rows)
+        rows, start = self._rows, 0
+        for size, insert in _INSERTS:
+            while start + size <= len(rows):
+                connection.execute(insert, tuple(chain.from_iterable(rows[start : start + size])))
+                start += size
 
     def write(self, connection: sqlite3.Connection, batch: PreparedBatch) -> Appended:
         """Write a batch, or refuse it with nothing written.
@@ -213,7 +219,7 @@ class BatchWriter:
         ends = self._ends
         stream = write.stream
         stream_id, epoch, version = ends.streams.get(stream) or self.stream(connection, stream)
-        position, chain = ends.position, ends.chain
+        position, last = ends.position, ends.chain
         assert position is not None
         wall_us, monotonic_us, boot, boot_id = self._wall_us, self._monotonic_us, self._boot, self._boot_id
         type_ids, rows = ends.types, self._rows
@@ -229,12 +235,12 @@ class BatchWriter:
                 cause, command_id, correlation_id, depth,
             )  # fmt: skip
             record = _encode(header) + data
-            chain = blake2b(chain + record, digest_size=HASH_SIZE).digest()
+            last = blake2b(last + record, digest_size=HASH_SIZE).digest()
             rows.append((
                 position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id,
-                cause, command_id, correlation_id, depth, data, chain, crc32(record),
+                cause, command_id, correlation_id, depth, data, last, crc32(record),
             ))  # fmt: skip
-        ends.position, ends.chain = position, chain
+        ends.position, ends.chain = position, last
         ends.streams[stream] = stream_id, epoch, version
 
     def _write_rest(
