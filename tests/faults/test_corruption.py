@@ -20,19 +20,8 @@ from eventstore import integrity, walfile
 from eventstore.reader import SqliteReader
 from eventstore.records import Problem, Verification
 from eventstore.remains import Remains
-from tests.faults.corrupting import (
-    MARK,
-    WAL,
-    Counts,
-    Mutation,
-    Specimen,
-    campaign,
-    judge,
-    judge_salvage,
-    salvage_campaign,
-    scratch,
-    specimens,
-)
+from tests.faults.corrupting import MARK, WAL, Counts, Mutation, Specimen, campaign, judge, scratch, specimens
+from tests.faults.salvage_judging import judge_salvage, salvage_campaign
 
 ROOT = Path(__file__).parents[2]
 MUTATIONS, MUTATIONS_FOR_RELEASE = 150, 12_000
@@ -53,6 +42,7 @@ def test_all_damage_is_told_and_where_it_begins(logs: list[Specimen], release: b
     assert [] == counts.wrong
     assert counts.damaging > MUTATIONS // 4
     assert counts.placed > MUTATIONS // 10
+    assert counts.owned
     if release:
         answers = in_processes(MUTATIONS_FOR_RELEASE // PROCESSES)
         for answer in answers:
@@ -64,7 +54,7 @@ def in_processes(each: int) -> list[dict[str, object]]:
     """The same at once in several processes, each with its own seed."""
     started = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.corrupting", str(each), str(1000 + number)],
+            [sys.executable, "-m", "tests.faults.salvage_judging", str(each), str(1000 + number)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
         )
