@@ -9,9 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from eventstore.archive import Archived, read_archive, verify_archive
-    from eventstore.backups import backup
-    from eventstore.diagnosis import doctor
+    from eventstore.copying.archive import Archived, read_archive, verify_archive
+    from eventstore.copying.backups import backup
+    from eventstore.copying.portable import export_log, import_log
+    from eventstore.damage.diagnosis import doctor
+    from eventstore.damage.findings import Diagnosis, Finding
+    from eventstore.damage.salvaging import Salvaged, salvage
+    from eventstore.encrypting.keyring import Keyring, generate_key, key_from_environment, key_from_file
     from eventstore.events import (
         EventType,
         UnknownEvent,
@@ -22,12 +26,9 @@ if TYPE_CHECKING:
         name_of,
         upcast,
     )
-    from eventstore.findings import Diagnosis, Finding
-    from eventstore.keyring import Keyring, generate_key, key_from_environment, key_from_file
     from eventstore.memory import MemoryStore
     from eventstore.memory_log import MemoryLog
     from eventstore.opening import open_reader, open_store
-    from eventstore.portable import export_log, import_log
     from eventstore.protocol import EventReader, EventStore, Pending
     from eventstore.records import (
         ANY_VERSION,
@@ -52,12 +53,11 @@ if TYPE_CHECKING:
         StreamWrite,
         Verification,
     )
-    from eventstore.salvaging import Salvaged, salvage
 
 _HOME = {
-    "archive": ("Archived", "read_archive", "verify_archive"),
-    "backups": ("backup",),
-    "diagnosis": ("doctor",),
+    "copying.archive": ("Archived", "read_archive", "verify_archive"),
+    "copying.backups": ("backup",),
+    "damage.diagnosis": ("doctor",),
     "events": (
         "EventType",
         "UnknownEvent",
@@ -68,12 +68,12 @@ _HOME = {
         "name_of",
         "upcast",
     ),
-    "findings": ("Diagnosis", "Finding"),
-    "keyring": ("Keyring", "generate_key", "key_from_environment", "key_from_file"),
+    "damage.findings": ("Diagnosis", "Finding"),
+    "encrypting.keyring": ("Keyring", "generate_key", "key_from_environment", "key_from_file"),
     "memory": ("MemoryStore",),
     "memory_log": ("MemoryLog",),
     "opening": ("open_reader", "open_store"),
-    "portable": ("export_log", "import_log"),
+    "copying.portable": ("export_log", "import_log"),
     "protocol": ("EventReader", "EventStore", "Pending"),
     "records": (
         "ANY_VERSION",
@@ -98,7 +98,7 @@ _HOME = {
         "StreamWrite",
         "Verification",
     ),
-    "salvaging": ("Salvaged", "salvage"),
+    "damage.salvaging": ("Salvaged", "salvage"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -16,11 +16,11 @@ import msgspec
 
 from eventstore.errors import CorruptEvent, EventRefused, EventStoreError, SnapshotUnusable, UnknownEventType
 from eventstore.events import EventType, Payload, UnknownEvent, find_type, type_of
-from eventstore.limits import MAX_EVENT_BYTES, MAX_STATE_BYTES, beyond_limits
-from eventstore.refusals import refusal, refusal_of_size, undecodable_field
-from eventstore.shapes import Facts, Shape, Unstorable, alike, is_plain, shape_of
-from eventstore.upcasting import Piece, upcast_pieces
-from eventstore.vouching import vouching
+from eventstore.shaping.limits import MAX_EVENT_BYTES, MAX_STATE_BYTES, beyond_limits
+from eventstore.shaping.refusals import refusal, refusal_of_size, undecodable_field
+from eventstore.shaping.shapes import Facts, Shape, Unstorable, alike, is_plain, shape_of
+from eventstore.shaping.upcasting import Piece, upcast_pieces
+from eventstore.shaping.vouching import vouching
 
 S = TypeVar("S")
 

@@ -17,10 +17,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from eventstore.datakeys import FORM, NONCE_BYTES, TAG_BYTES, Unwrapped, aes_gcm, has_keys, invalid_tag, read_keys
+from eventstore.encrypting.datakeys import (
+    FORM,
+    NONCE_BYTES,
+    TAG_BYTES,
+    Unwrapped,
+    aes_gcm,
+    has_keys,
+    invalid_tag,
+    read_keys,
+)
+from eventstore.encrypting.keyring import Keyring, LogKey, keyring_of
 from eventstore.errors import CorruptEvent, KeyRequired, WrongKey
-from eventstore.keyring import Keyring, LogKey, keyring_of
-from eventstore.limits import INT_MAX
+from eventstore.shaping.limits import INT_MAX
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM

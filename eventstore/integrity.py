@@ -9,16 +9,16 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from eventstore.besides import check_besides, columns
 from eventstore.checksums import chain_anchor, record_bytes
 from eventstore.codec import OnUnknown, decode_events
 from eventstore.connections import ReaderPool
+from eventstore.damage.besides import check_besides, columns
+from eventstore.damage.trail import Trail
 from eventstore.encryption import Unsealer
 from eventstore.errors import CorruptEvent, CorruptLog, ReadFailed, UnknownEventType
 from eventstore.mark import Mark, is_behind, is_mark_damaged, read_mark
 from eventstore.records import Problem, Verification
 from eventstore.schema import PAGE_ROWS, commits_without_events
-from eventstore.trail import Trail
 
 MAX_PROBLEMS = 1000
 """Problems reported at most: a file that is damaged all over need not fill the memory too."""

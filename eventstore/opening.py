@@ -14,6 +14,8 @@ from pathlib import Path
 
 from eventstore.codec import OnUnknown
 from eventstore.connections import Connect, ReaderPool, open_reading, open_writing, primary_code, read_error
+from eventstore.encrypting.keyring import LogKey
+from eventstore.encrypting.sealing import Sealer
 from eventstore.encryption import Unsealer
 from eventstore.errors import (
     CorruptLog,
@@ -27,7 +29,6 @@ from eventstore.errors import (
     OpenError,
     TailMissing,
 )
-from eventstore.keyring import LogKey
 from eventstore.locking import LogLock
 from eventstore.mark import MarkFile, is_behind, read_mark
 from eventstore.reader import SqliteReader
@@ -45,7 +46,6 @@ from eventstore.schema import (
     migrate,
     prepare_file,
 )
-from eventstore.sealing import Sealer
 from eventstore.store import SqliteStore
 from eventstore.waking import Listeners
 from eventstore.writer import Writer

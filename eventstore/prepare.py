@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from eventstore.codec import encode_event, encode_value
 from eventstore.errors import BadRequest
-from eventstore.limits import INT_MAX
 from eventstore.records import ANY_VERSION, Attachment, Batch, Cursor, Durability, Snapshot, StreamWrite
+from eventstore.shaping.limits import INT_MAX
 
 SNAPSHOTS_KEPT = 3
 """Newest snapshots kept of each stream: one may be damaged, one may be of a newer release."""

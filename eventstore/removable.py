@@ -11,9 +11,9 @@ from types import UnionType
 from typing import Any
 
 from eventstore.errors import BadRequest
-from eventstore.limits import INT_MAX
 from eventstore.prepare import check_name
 from eventstore.records import Retention
+from eventstore.shaping.limits import INT_MAX
 
 
 def check_retention(retention: Retention) -> None:

@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 from eventstore.errors import BadRequest
-from eventstore.limits import INT_MAX
 from eventstore.schema import FILE_MODE, WAL_PAGES
+from eventstore.shaping.limits import INT_MAX
 
 PAGE_BYTES = 4096
 RESERVE_BYTES = WAL_PAGES * PAGE_BYTES + 2 * 1024 * 1024

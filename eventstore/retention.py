@@ -87,7 +87,7 @@ class Retainer:
         size = files_size(self.log)
         keep: Callable[[int], int] | None = None
         if archive is not None:
-            from eventstore.archive import Archiver  # brings what opening a log does not need
+            from eventstore.copying.archive import Archiver  # brings what opening a log does not need
 
             keep = Archiver(archive, self.pool).archive
         remover = Remover(self.pool, retention, keep, self.clock, self.clock().monotonic_s + within_s)

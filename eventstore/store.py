@@ -8,16 +8,16 @@ from pathlib import Path
 
 from eventstore.codec import OnUnknown
 from eventstore.connections import ReaderPool
+from eventstore.encrypting.keyring import LogKey
+from eventstore.encrypting.sealing import Sealer
 from eventstore.encryption import Unsealer
 from eventstore.errors import KeyRequired
 from eventstore.group import Submitted
-from eventstore.keyring import LogKey
 from eventstore.locking import LogLock
 from eventstore.prepare import PreparedBatch, check_name, prepare
 from eventstore.reader import SqliteReader
 from eventstore.records import Appended, Batch, Grant, Lease, Retained, Retention, StoreStatistics
 from eventstore.retention import WITHIN_S, Retainer
-from eventstore.sealing import Sealer
 from eventstore.waking import Listeners
 from eventstore.writer import Writer
 

@@ -19,9 +19,9 @@ from typing import Any, TypeAlias
 import attrs
 from hypothesis import strategies as st
 
-from eventstore.limits import INT_MAX, INT_MIN, MAX_DEPTH
 from eventstore.protocol import EventStore
 from eventstore.records import Appended, Attachment, Batch, Cursor, Durability, NewEvent, Receipt, Snapshot, StreamWrite
+from eventstore.shaping.limits import INT_MAX, INT_MIN, MAX_DEPTH
 
 Strategy: TypeAlias = st.SearchStrategy[Any]
 

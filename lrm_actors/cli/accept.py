@@ -18,9 +18,9 @@ def command(*, request: Request) -> None:
     What was acknowledged after its end is given up: try salvage first. A copy of all its files is kept beside it.
     Nothing is done to a log that misses nothing.
     """
-    from eventstore.diagnosis import doctor
+    from eventstore.damage.diagnosis import doctor
+    from eventstore.damage.salvaging import keep_copy
     from eventstore.opening import open_store
-    from eventstore.salvaging import keep_copy
 
     log = request.path()
     behind = any(finding.code == "mark" and finding.level == "problem" for finding in doctor(log).findings)

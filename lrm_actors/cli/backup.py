@@ -19,7 +19,7 @@ def command(*, target: str, request: Request) -> None:
     The copy is verified before it is given its name, and opens as a log. TARGET is the new file, or a directory for an
     lrm.db in it. Nothing is overwritten.
     """
-    from eventstore.backups import backup
+    from eventstore.copying.backups import backup
 
     done = backup(request.path(), new_log(target))
     if request.json:

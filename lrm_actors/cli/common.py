@@ -16,7 +16,7 @@ from lrm_actors.cli.finding import find_log
 from lrm_actors.cli.output import clock_time, iso_time, talk
 
 if TYPE_CHECKING:
-    from eventstore.keyring import Keyring
+    from eventstore.encrypting.keyring import Keyring
     from eventstore.reader import SqliteReader
     from eventstore.records import Record
 
@@ -47,7 +47,7 @@ class Request:
             BadKey: what was given is none.
         """
         if self.key_file is not None:
-            from eventstore.keyring import key_from_file
+            from eventstore.encrypting.keyring import key_from_file
 
             return key_from_file(self.key_file)
         from lrm_actors.inspect.keys import log_key

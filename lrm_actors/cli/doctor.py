@@ -21,7 +21,7 @@ def command(ctx: click.Context, *, request: Request) -> None:
     Looks at SQLite, the file's settings, its owner, the mark beside it, the disk and the permissions. It reads no
     events: that is what verify does. Nothing is changed.
     """
-    from eventstore.diagnosis import doctor
+    from eventstore.damage.diagnosis import doctor
 
     diagnosis = doctor(request.path())
     if request.json:

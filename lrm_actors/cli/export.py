@@ -22,8 +22,8 @@ def command(*, file: str, request: Request) -> None:
     'lrm import' makes the same log of them again. FILE is the new file, or '-' for standard output. Nothing is
     overwritten.
     """
-    from eventstore.placing import placed
-    from eventstore.portable import export_log
+    from eventstore.copying.placing import placed
+    from eventstore.copying.portable import export_log
 
     if file == STDOUT:
         if request.json:

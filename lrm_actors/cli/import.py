@@ -24,8 +24,8 @@ def command(*, file: str, request: Request) -> None:
     FILE is what 'lrm export' wrote, or '-' for standard input. LOG is the new file, or a directory for an lrm.db in it;
     it must be named. Nothing is overwritten. Do not go on with both logs: they are taken for one.
     """
+    from eventstore.copying.portable import import_log
     from eventstore.errors import ReadFailed
-    from eventstore.portable import import_log
 
     if request.given is None:
         raise click.UsageError("say where the new log is to be: lrm import FILE LOG")

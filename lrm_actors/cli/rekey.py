@@ -22,7 +22,7 @@ def command(*, new_key_file: str | None, new_data_key: bool, request: Request) -
     The old key opens the log no more; it still opens copies that were made before. A log that is not encrypted is from
     now on: the events that are in it stay as they are.
     """
-    from eventstore.keyring import key_from_environment, key_from_file
+    from eventstore.encrypting.keyring import key_from_environment, key_from_file
     from eventstore.opening import open_reader, open_store
 
     if new_key_file is None and not os.environ.get(NEW_KEY_VARIABLE, "").strip():

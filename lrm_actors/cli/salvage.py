@@ -22,7 +22,7 @@ def command(ctx: click.Context, *, source: str, target: str, request: Request) -
     SOURCE stays as it is; no process may own it. TARGET is the new file, or a directory for an lrm.db in it. Nothing is
     overwritten.
     """
-    from eventstore.salvaging import salvage
+    from eventstore.damage.salvaging import salvage
     from lrm_actors.cli.finding import find_log
 
     place = new_log(target)

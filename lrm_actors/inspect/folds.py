@@ -21,7 +21,7 @@ from lrm_actors.inspect.errors import LoadFailed
 from lrm_actors.inspect.keys import log_key
 
 if TYPE_CHECKING:
-    from eventstore.keyring import LogKey
+    from eventstore.encrypting.keyring import LogKey
     from eventstore.reader import SqliteReader
 
 OURS = ("supervisor", "monitor", "analyzer", "checkpointer", "modes", "journal")

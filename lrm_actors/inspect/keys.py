@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from eventstore.keyring import Keyring
+    from eventstore.encrypting.keyring import Keyring
 
 KEY_VARIABLE = "LRM_LOG_KEY"
 """Holds a key in hex or base64, or several, the newest first."""
@@ -20,6 +20,6 @@ def log_key() -> Keyring | None:
     """
     if not os.environ.get(KEY_VARIABLE, "").strip():
         return None
-    from eventstore.keyring import key_from_environment
+    from eventstore.encrypting.keyring import key_from_environment
 
     return key_from_environment(KEY_VARIABLE)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from eventstore.archive import read_archive
+from eventstore.copying.archive import read_archive
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Batch, Cursor, NewEvent, StreamWrite
 from lrm_actors.cli import exits

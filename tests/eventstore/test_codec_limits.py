@@ -11,7 +11,7 @@ from eventstore import codec
 from eventstore.codec import decode_events, decode_state, decode_value, encode_event, encode_state, encode_value
 from eventstore.errors import CorruptEvent, EventRefused, SnapshotUnusable
 from eventstore.events import event
-from eventstore.limits import INT_MAX, INT_MIN, MAX_DEPTH, MAX_EVENT_BYTES, MAX_STATE_BYTES, beyond_limits
+from eventstore.shaping.limits import INT_MAX, INT_MIN, MAX_DEPTH, MAX_EVENT_BYTES, MAX_STATE_BYTES, beyond_limits
 
 
 @attrs.frozen

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from eventstore import datakeys, encryption, open_reader, open_store
+from eventstore import encryption, open_reader, open_store
+from eventstore.encrypting import datakeys
+from eventstore.encrypting.keyring import Keyring
 from eventstore.errors import (
     CryptographyMissing,
     KeyRequired,
     WrongKey,
 )
 from eventstore.events import UnknownEvent
-from eventstore.keyring import Keyring
 from eventstore.records import Batch
 from eventstore.testing.conformance.keeping import Keeping
 from eventstore.testing.conformance.retrying import Retrying

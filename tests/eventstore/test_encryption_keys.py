@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from eventstore import datakeys, open_reader, open_store, sealing
-from eventstore.backups import backup
+from eventstore import open_reader, open_store
+from eventstore.copying.backups import backup
+from eventstore.copying.portable import export_log, import_log
+from eventstore.encrypting import datakeys, sealing
+from eventstore.encrypting.keyring import Keyring
 from eventstore.errors import (
     CorruptAttachment,
     CorruptLog,
@@ -23,8 +26,6 @@ from eventstore.errors import (
     OutcomeUnknown,
     WrongKey,
 )
-from eventstore.keyring import Keyring
-from eventstore.portable import export_log, import_log
 from eventstore.records import Batch
 from tests.eventstore.sealed import (
     KEY,

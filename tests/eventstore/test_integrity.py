@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from eventstore.checksums import chain_anchor, chain_next, record_checksum
+from eventstore.damage.trail import Trail
 from eventstore.errors import TailMissing
 from eventstore.mark import SLOT_BYTES, MarkFile, mark_path, read_mark
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Attachment, Batch, Cursor, NewEvent, Receipt, Snapshot, StreamWrite, Verification
-from eventstore.trail import Trail
 from tests.eventstore.support import Counted, append
 
 

@@ -8,9 +8,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from eventstore.damage.salvaging import salvage_copy
 from eventstore.errors import EventStoreError
 from eventstore.opening import open_reader
-from eventstore.salvaging import salvage_copy
 from tests.faults.corrupting import DATABASE, MARK, Counts, Mutation, Specimen, campaign, mutation, scratch, specimens
 
 

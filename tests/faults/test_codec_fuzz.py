@@ -14,7 +14,7 @@ from eventstore import codec
 from eventstore import events as registry
 from eventstore.errors import CorruptEvent, EventRefused, UnknownEventType
 from eventstore.events import EventType, UnknownEvent, find_type, type_of
-from eventstore.upcasting import upcast_pieces
+from eventstore.shaping.upcasting import upcast_pieces
 from tests.faults.codec_fuzz import Codec, Fuzz, Wrong
 
 SEED = 20_260

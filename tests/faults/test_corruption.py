@@ -16,10 +16,11 @@ from unittest import mock
 
 import pytest
 
-from eventstore import integrity, walfile
+from eventstore import integrity
+from eventstore.damage import walfile
+from eventstore.damage.remains import Remains
 from eventstore.reader import SqliteReader
 from eventstore.records import Problem, Verification
-from eventstore.remains import Remains
 from tests.faults.corrupting import MARK, WAL, Counts, Mutation, Specimen, campaign, judge, scratch, specimens
 from tests.faults.salvage_judging import judge_salvage, salvage_campaign
 

@@ -67,7 +67,7 @@ BOUNDED_BY = {
     "lrm_actors/runtime/mailbox.py __init__": "the capacity, beyond which senders are refused",
     "lrm_actors/runtime/reply.py __init__": "the asks under way on one loop",
     "lrm_actors/runtime/workers.py __init__": "the effects that actors decided on and that are not done",
-    "eventstore/datakeys.py <module>": "its one result, the class of a cipher's refusal",
+    "eventstore/encrypting/datakeys.py <module>": "its one result, the class of a cipher's refusal",
     "eventstore/testing/strategies.py <module>": "the event classes of whoever tests, a strategy for each",
     "eventstore/group.py __init__": "its callers, and past MAX_PENDING whoever hands in more commits them",
     "eventstore/opening.py <module>": "its one result, the name of the boot",

@@ -38,7 +38,7 @@ LOADING = frozenset(("load_extension", "enable_load_extension"))
 ALLOWED = {
     ("eventstore/__init__.py", "__getattr__"): "the lazy package: modules of its own table",
     ("eventstore/testing/__init__.py", "__getattr__"): "the lazy package: modules of its own table",
-    ("eventstore/diagnosis.py", "_libraries"): "looks whether another SQLite is installed, by names of its own",
+    ("eventstore/damage/diagnosis.py", "_libraries"): "looks whether another SQLite is installed, by names of its own",
     ("lrm_actors/__init__.py", "__getattr__"): "the lazy package: modules of its own table",
     ("lrm_actors/inspect/__init__.py", "__getattr__"): "the lazy package: modules of its own table",
     ("lrm_actors/cli/app.py", "get_command"): "commands of its own table, checked just before",

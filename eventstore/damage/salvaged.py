@@ -13,10 +13,10 @@ from typing import Any
 import attrs
 
 from eventstore.checksums import HASH_SIZE, attachment_checksum, chain_next, row_checksum, snapshot_checksum
-from eventstore.choosing import Found
 from eventstore.codec import decode_value
+from eventstore.damage.choosing import Found
+from eventstore.damage.remains import UNCOMMITTED, Remains
 from eventstore.prepare import SNAPSHOTS_KEPT
-from eventstore.remains import UNCOMMITTED, Remains
 from eventstore.schema import migrate, prepare_file
 
 _EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"

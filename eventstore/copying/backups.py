@@ -10,8 +10,8 @@ from pathlib import Path
 import attrs
 
 from eventstore.connections import file_uri, primary_code, read_error
+from eventstore.copying.placing import check_free, placed
 from eventstore.errors import CopyFailed
-from eventstore.placing import check_free, placed
 from eventstore.reader import SqliteReader
 from eventstore.records import Verification
 

@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 import pytest
 
-from eventstore import Diagnosis, Finding, doctor, surroundings
-from eventstore.diagnosis import has_wal_reset_bug
+from eventstore import Diagnosis, Finding, doctor
+from eventstore.damage import surroundings
+from eventstore.damage.diagnosis import has_wal_reset_bug
+from eventstore.damage.surroundings import file_system_of
 from eventstore.errors import LogNotFound
 from eventstore.mark import mark_path
 from eventstore.opening import open_store
 from eventstore.store import SqliteStore
-from eventstore.surroundings import file_system_of
 from tests.eventstore.support import Counted, append
 
 

@@ -15,9 +15,7 @@ import attrs
 from eventstore.checksums import chain_anchor
 from eventstore.codec import OnUnknown, decode_events
 from eventstore.connections import ReaderPool
-from eventstore.encryption import is_sealed
-from eventstore.errors import CopyFailed, CorruptEvent, ExportDamaged, KeyRequired, ReadFailed
-from eventstore.lines import (
+from eventstore.copying.lines import (
     FORMAT_VERSION,
     ArchiveBeginning,
     EventLine,
@@ -27,8 +25,10 @@ from eventstore.lines import (
     from_hex,
     unpacked,
 )
-from eventstore.placing import placed
-from eventstore.portable import event_lines
+from eventstore.copying.placing import placed
+from eventstore.copying.portable import event_lines
+from eventstore.encryption import is_sealed
+from eventstore.errors import CopyFailed, CorruptEvent, ExportDamaged, KeyRequired, ReadFailed
 from eventstore.records import Instant, Record
 
 if TYPE_CHECKING:

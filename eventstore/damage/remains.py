@@ -13,9 +13,9 @@ from typing import Any, Self
 
 import attrs
 
-from eventstore import walfile
-from eventstore.carving import Bytes, Carver, Row, integer
 from eventstore.connections import open_reading
+from eventstore.damage import walfile
+from eventstore.damage.carving import Bytes, Carver, Row, integer
 
 DEFAULT_PAGE_SIZE = 4096
 UNCOMMITTED, SUPERSEDED = 2, 3

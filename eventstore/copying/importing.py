@@ -9,7 +9,7 @@ from pathlib import Path
 from eventstore import attachments, snapshots
 from eventstore.checksums import chain_anchor, row_checksum
 from eventstore.connections import file_uri
-from eventstore.lines import (
+from eventstore.copying.lines import (
     FORMAT_VERSION,
     AnyLine,
     AppendLine,

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from eventstore.findings import Finding, size_text
+from eventstore.damage.findings import Finding, size_text
 from eventstore.mark import mark_path
 from eventstore.reserve import reserve_path
 from eventstore.schema import WAL_SIZE_LIMIT

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from eventstore.shapes import getter
+from eventstore.shaping.shapes import getter
 
 Signature: TypeAlias = Callable[[Any], Any]
 """Takes a value, and gives the key, which can be hashed."""

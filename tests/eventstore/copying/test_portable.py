@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore import importing
+from eventstore.copying import importing
+from eventstore.copying.lines import LineWriter
+from eventstore.copying.portable import Exported, export_log, import_log
 from eventstore.errors import CopyFailed, CorruptEvent, CorruptLog, ExportDamaged, LogExists, ReadFailed
-from eventstore.lines import LineWriter
 from eventstore.opening import open_reader, open_store
-from eventstore.portable import Exported, export_log, import_log
 from eventstore.records import Attachment, Batch, Cursor, NewEvent, Receipt, Retention, Snapshot, StreamWrite
 from tests.eventstore.support import Counted, FakeClock, Measured, append
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from eventstore import archive as module
 from eventstore import retention
-from eventstore.archive import read_archive, verify_archive
+from eventstore.copying import archive as module
+from eventstore.copying.archive import read_archive, verify_archive
 from eventstore.errors import CopyFailed, CorruptEvent, ExportDamaged, KeyRequired, ReadFailed
 from eventstore.opening import open_store
 from eventstore.records import Batch, Record, Retained, Retention, Snapshot

@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from eventstore import backups as module
 from eventstore import events
-from eventstore.backups import backup
 from eventstore.connections import file_uri
+from eventstore.copying import backups as module
+from eventstore.copying.backups import backup
+from eventstore.copying.portable import export_log, import_log
 from eventstore.errors import CopyFailed, CorruptLog, LogExists, LogNotFound, NotALog
 from eventstore.events import event
 from eventstore.opening import open_reader, open_store
-from eventstore.portable import export_log, import_log
 from eventstore.records import Attachment, Batch, Retention, Snapshot
 from eventstore.store import SqliteStore
 from tests.eventstore.support import Counted, append, counts

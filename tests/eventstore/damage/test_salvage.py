@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from eventstore import Salvaged, salvage
+from eventstore.damage.salvaging import keep_copy, salvage_copy
 from eventstore.errors import CorruptLog, LogExists, LogLocked, LogNotFound
 from eventstore.mark import mark_path
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Attachment, Batch, Cursor, NewEvent, Receipt, Snapshot, StreamWrite
-from eventstore.salvaging import keep_copy, salvage_copy
 from tests.eventstore.support import Counted, append, counts
 
 EVENTS = 200

@@ -14,10 +14,10 @@ from typing import TypeAlias
 
 from eventstore import attachments, snapshots
 from eventstore.checksums import attachment_checksum, row_checksum, snapshot_checksum
-from eventstore.datakeys import Unwrapped, add_key, aes_gcm, first_key, following, replace_key
+from eventstore.encrypting.datakeys import Unwrapped, add_key, aes_gcm, first_key, following, replace_key
+from eventstore.encrypting.keyring import Keyring, LogKey, keyring_of
 from eventstore.encryption import Unsealer, about_attachment, about_event, about_receipt, about_snapshot, sealing
 from eventstore.errors import EventStoreError
-from eventstore.keyring import Keyring, LogKey, keyring_of
 from eventstore.prepare import PreparedBatch, PreparedEvent, PreparedWrite, prepare
 from eventstore.records import Attachment, Batch, Instant, Snapshot
 from eventstore.schema import log_end

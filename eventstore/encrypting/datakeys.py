@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from eventstore.encrypting.keyring import KEY_BYTES, Keyring
 from eventstore.errors import CorruptLog, CryptographyMissing, WrongKey
-from eventstore.keyring import KEY_BYTES, Keyring
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM

@@ -8,9 +8,9 @@ from itertools import product
 
 import attrs
 
-from eventstore.carving import Row
 from eventstore.checksums import Header, chain_next, record_bytes, record_checksum
-from eventstore.remains import UNCOMMITTED
+from eventstore.damage.carving import Row
+from eventstore.damage.remains import UNCOMMITTED
 
 Names = Mapping[str, Mapping[int, Iterable[str]]]
 """By table and id: what the name may be."""

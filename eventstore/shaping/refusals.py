@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from eventstore.errors import EventRefused
-from eventstore.limits import INT_MAX, INT_MIN, MAX_DEPTH, beyond_limits
-from eventstore.shapes import Facts, Unstorable, alike, field_names, hints_of, shape_of
+from eventstore.shaping.limits import INT_MAX, INT_MIN, MAX_DEPTH, beyond_limits
+from eventstore.shaping.shapes import Facts, Unstorable, alike, field_names, hints_of, shape_of
 
 _BUILTINS = (str, bool, int, float, dict, list, tuple, set, frozenset, bytes, bytearray)
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import attrs
 
 from eventstore.checksums import chain_anchor
-from eventstore.choosing import Found, choose, resolve
+from eventstore.copying.placing import check_free, placed
+from eventstore.damage.choosing import Found, choose, resolve
+from eventstore.damage.remains import Remains
+from eventstore.damage.salvaged import Besides, besides_of, write_log
 from eventstore.errors import CopyFailed, CorruptLog, LogLocked, LogNotFound, LogNotWritable
 from eventstore.locking import LOCK_NAME, LogLock
 from eventstore.mark import Mark, MarkFile, mark_path, read_mark
-from eventstore.placing import check_free, placed
-from eventstore.remains import Remains
-from eventstore.salvaged import Besides, besides_of, write_log
 
 # Run by another process: closing a file here would drop the locks that SQLite may hold on it here. What the disk does
 # not give is left as zeros.

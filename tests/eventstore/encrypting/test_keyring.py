@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from eventstore import open_store
+from eventstore.encrypting.keyring import Keyring, generate_key, key_from_environment, key_from_file
 from eventstore.errors import (
     BadKey,
 )
-from eventstore.keyring import Keyring, generate_key, key_from_environment, key_from_file
 
 KEY, OTHER = (bytes([n]) * 32 for n in (1, 2))
 

@@ -11,9 +11,9 @@ import types
 from collections.abc import Callable, Hashable
 from typing import TypeAlias
 
-from eventstore.limits import INT_MAX, INT_MIN, is_suspect
-from eventstore.shapes import Facts, getter
-from eventstore.signatures import declares_floats, scalar_fields, signature_of
+from eventstore.shaping.limits import INT_MAX, INT_MIN, is_suspect
+from eventstore.shaping.shapes import Facts, getter
+from eventstore.shaping.signatures import declares_floats, scalar_fields, signature_of
 
 MAX_KNOWN = 64
 """Combinations of types that are remembered of one class; events of others are read back each time."""

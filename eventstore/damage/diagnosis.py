@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from eventstore.connections import file_uri, open_reading
+from eventstore.damage.findings import Diagnosis, Finding, size_text
+from eventstore.damage.surroundings import look_around
 from eventstore.errors import EventStoreError, LogNotFound
-from eventstore.findings import Diagnosis, Finding, size_text
 from eventstore.locking import LOCK_NAME
 from eventstore.mark import is_behind, is_mark_damaged, read_mark
 from eventstore.schema import APPLICATION_ID, SCHEMA_VERSION, commits_without_events, identify, log_end
-from eventstore.surroundings import look_around
 
 WAL_RESET_BUG = ((3, 7, 0), (3, 51, 2))
 """First and last version of SQLite that can corrupt a file when two connections write or checkpoint at once."""

@@ -14,12 +14,10 @@ import attrs
 import msgspec
 
 from eventstore import attachments, snapshots
-from eventstore.besides import columns
 from eventstore.checksums import chain_anchor, row_checksum
 from eventstore.connections import ReaderPool
-from eventstore.errors import CorruptEvent, CorruptLog, EventStoreError, ReadFailed
-from eventstore.importing import Importer
-from eventstore.lines import (
+from eventstore.copying.importing import Importer
+from eventstore.copying.lines import (
     AppendLine,
     AttachmentLine,
     Beginning,
@@ -35,7 +33,9 @@ from eventstore.lines import (
     Succession,
     packed,
 )
-from eventstore.placing import check_free, placed
+from eventstore.copying.placing import check_free, placed
+from eventstore.damage.besides import columns
+from eventstore.errors import CorruptEvent, CorruptLog, EventStoreError, ReadFailed
 from eventstore.reader import SqliteReader
 from eventstore.schema import PAGE_ROWS, SCHEMA_VERSION, commits_without_events, log_end
 
@@ -138,7 +138,7 @@ def import_log(file: IO[bytes], path: str | os.PathLike[str]) -> Exported:
                 beginning = importer.finish()
             except ValueError as error:
                 raise lines.damaged(str(error)) from error
-        from eventstore.backups import check_copy
+        from eventstore.copying.backups import check_copy
 
         check_copy(copy, place)
     return Exported(beginning.log_id, beginning.head, importer.events, lines.number)

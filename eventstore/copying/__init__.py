@@ -1,0 +1,1 @@
+"""Logs in other places and other forms: backups, archives, lines of JSON."""

@@ -1,0 +1,1 @@
+"""Damaged logs: what still stands in their files, and how a log is looked over."""

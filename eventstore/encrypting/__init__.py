@@ -1,0 +1,1 @@
+"""Keys, and the sealing of what a log holds."""
