@@ -3,6 +3,9 @@
 There is no thread of its own. Whoever waits first leads: it takes what was handed in so far into one transaction, while
 those behind it hand in more. The next of them leads the next transaction, so that no caller works longer for the others
 than one transaction takes. (Gray and Reuter, *Transaction Processing*, 1993, on group commit.)
+
+Only one thread of an interpreter runs at a time. So whoever was answered is woken by the next leader, when that begins
+to wait for the disk: woken earlier, they would run while it has work to do, and be idle while it has none.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ MAX_WEIGHT = 4096
 MAX_PENDING = 1024
 """Items handed in that nobody waits for yet. More are committed by who hands them in."""
 LOOK_AGAIN_S = 1.0
-"""A caller looks again after this long, in case a signal's exception hit the leader while it was waking the others."""
+"""A caller looks again after this long, in case whoever was to wake it was hit by a signal's exception just then."""
 
 
 class Entry(Generic[Item]):
@@ -58,7 +61,8 @@ class GroupCommit(Generic[Item]):
 
     Args:
         commit: makes one transaction of some entries and sets ``result`` or ``error`` of each. It runs in one thread at
-            a time. An exception that it raises is the outcome of every entry that has none yet.
+            a time, and calls ``wake`` whenever it is about to wait. An exception that it raises is the outcome of every
+            entry that has none yet.
         committed: called with the same entries after their callers were woken, for what may take a moment.
     """
 
@@ -71,24 +75,31 @@ class GroupCommit(Generic[Item]):
         self._queue: deque[Entry[Item]] = deque()
         self._leader: int | None = None
         """The thread that leads, or was chosen to lead and is waking up."""
+        self._answered: list[threading.Lock] = []
+        """Of callers whose items are done: they sleep until the leader waits."""
 
     def commit(self, item: Item, weight: int = 1) -> Appended:
         """Commit an item, together with whatever else waits; raises what became of it."""
         entry = Entry(item, weight)
         me = threading.get_ident()
+        sleeper = None
         try:
             with self._lock:
-                alone = self._leader is None and not self._queue
-                if alone:
-                    self._leader = me
-                else:
+                if self._leader is not None:
                     self._queue.append(entry)
-            if alone:
+                    sleeper = entry.sleepers[me] = _held()
+                elif self._queue:
+                    self._queue.append(entry)
+                else:
+                    self._leader = me
+            if sleeper is not None:
+                sleeper.acquire(timeout=LOOK_AGAIN_S)
+            elif self._leader == me:
                 self._lead([entry])
         except BaseException:
             self._leave(entry, me)
             raise
-        if not alone:
+        if not entry.done or self._leader == me:
             self.wait(entry)
         return entry.outcome()
 
@@ -119,6 +130,12 @@ class GroupCommit(Generic[Item]):
         if last is not None:
             self.wait(last)
 
+    def wake(self) -> None:
+        """Wake the callers of the transaction before: whoever leads is about to wait."""
+        answered, self._answered = self._answered, []
+        for sleeper in answered:
+            sleeper.release()
+
     def _sleep_or_lead(self, entry: Entry[Item], me: int) -> bool:
         """True when an entry is done, False when its caller leads."""
         while True:
@@ -131,8 +148,7 @@ class GroupCommit(Generic[Item]):
                 if self._leader in (None, me):
                     self._leader = me
                     return False
-                sleeper = entry.sleepers[me] = threading.Lock()
-                sleeper.acquire()
+                sleeper = entry.sleepers[me] = _held()
             sleeper.acquire(timeout=LOOK_AGAIN_S)
             if entry.done and self._leader != me:  # most wake to this: their own sleeper is gone already
                 return True
@@ -158,13 +174,12 @@ class GroupCommit(Generic[Item]):
             if not isinstance(error, EventStoreError):
                 raise
         finally:
+            self.wake()  # where the transaction ended before it waited
             with self._lock:
-                self._hand_over()
-                sleepers = [sleeper for entry in group for sleeper in entry.sleepers.values()]
+                self._answered = [sleeper for entry in group for sleeper in entry.sleepers.values()]
                 for entry in group:
                     entry.sleepers = {}
-            for sleeper in sleepers:
-                sleeper.release()
+                self._hand_over()
         self._committed(group)
 
     def _take(self, group: list[Entry[Item]]) -> None:
@@ -182,6 +197,13 @@ class GroupCommit(Generic[Item]):
                 sleeper.release()
                 return
         self._leader = None
+        self.wake()
+
+
+def _held() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 class Submitted(Generic[Item]):

@@ -150,6 +150,11 @@ class Transactions:
             return self._settle()
 
     @property
+    def busy(self) -> bool:
+        """Whether a transaction is under way, so that another would wait."""
+        return self._lock.locked()
+
+    @property
     def foreign(self) -> bool:
         """Whether this is a forked child, where nothing of it may be touched."""
         return os.getpid() != self._pid

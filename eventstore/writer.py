@@ -116,7 +116,10 @@ class Writer:
                 except REFUSALS as error:
                     entry.error = error
             batches.flush(connection)
+            self._group.wake()
 
+        if self.transactions.busy:
+            self._group.wake()
         try:
             self.transactions.run(write, strict=strict)
         except (AppendFailed, OutcomeUnknown):
