@@ -29,40 +29,57 @@ LOOK_AGAIN_S = 1.0
 
 
 class Entry(Generic[Item]):
-    """An item that was handed in, and what became of it."""
+    """An item that was handed in, and what became of it: the ``Pending`` of whoever handed it in."""
 
-    __slots__ = ("error", "item", "repeated", "result", "sleepers", "weight")
+    __slots__ = ("_group", "appended", "error", "item", "repeated", "sleepers", "weight")
 
-    def __init__(self, item: Item, weight: int) -> None:
+    def __init__(self, group: GroupCommit[Item], item: Item, weight: int) -> None:
+        self._group = group
         self.item = item
         self.weight = weight
-        self.result: Appended | None = None
+        self.appended: Appended | None = None
         self.error: BaseException | None = None
         self.repeated = False
         """Whether it was stored before, so that its result is not new."""
-        self.sleepers: dict[int, threading.Lock] = {}
+        self.sleepers: dict[int, threading.Lock] | None = None
         """By thread: a lock, held, of each caller that sleeps until this is done or it leads."""
 
     @property
     def done(self) -> bool:
         """Whether its outcome is known."""
-        return self.result is not None or self.error is not None
+        return self.appended is not None or self.error is not None
 
-    def outcome(self) -> Appended:
-        """What became of it, once it is done."""
+    def result(self) -> Appended:
+        """Wait until it is stored; raises what ``append`` would."""
+        if self.appended is None and self.error is None:
+            self._group.wait(self)
         if self.error is not None:
             raise self.error.with_traceback(None)  # several callers may share one
-        assert self.result is not None
-        return self.result
+        assert self.appended is not None
+        return self.appended
+
+    def sleep(self, thread: int) -> threading.Lock:
+        """A lock for a thread to sleep on. The group's lock is held."""
+        sleeper = threading.Lock()
+        sleeper.acquire()
+        if self.sleepers is None:
+            self.sleepers = {}
+        self.sleepers[thread] = sleeper
+        return sleeper
+
+    def rise(self, thread: int) -> None:
+        """This thread does not sleep any more. The group's lock is held."""
+        if self.sleepers is not None:
+            self.sleepers.pop(thread, None)
 
 
 class GroupCommit(Generic[Item]):
     """Brings callers together in transactions.
 
     Args:
-        commit: makes one transaction of some entries and sets ``result`` or ``error`` of each. It runs in one thread at
-            a time, and calls ``wake`` whenever it is about to wait. An exception that it raises is the outcome of every
-            entry that has none yet.
+        commit: makes one transaction of some entries and sets ``appended`` or ``error`` of each. It runs in one thread
+            at a time, and calls ``wake`` whenever it is about to wait. An exception that it raises is the outcome of
+            every entry that has none yet.
         committed: called with the same entries after their callers were woken, for what may take a moment.
     """
 
@@ -80,14 +97,14 @@ class GroupCommit(Generic[Item]):
 
     def commit(self, item: Item, weight: int = 1) -> Appended:
         """Commit an item, together with whatever else waits; raises what became of it."""
-        entry = Entry(item, weight)
+        entry = Entry(self, item, weight)
         me = threading.get_ident()
         sleeper = None
         try:
             with self._lock:
                 if self._leader is not None:
                     self._queue.append(entry)
-                    sleeper = entry.sleepers[me] = _held()
+                    sleeper = entry.sleep(me)
                 elif self._queue:
                     self._queue.append(entry)
                 else:
@@ -101,11 +118,11 @@ class GroupCommit(Generic[Item]):
             raise
         if not entry.done or self._leader == me:
             self.wait(entry)
-        return entry.outcome()
+        return entry.result()
 
     def hand_in(self, item: Item, weight: int = 1) -> Entry[Item]:
         """Queue an item. Where too many wait, this call commits them."""
-        entry = Entry(item, weight)
+        entry = Entry(self, item, weight)
         with self._lock:
             self._queue.append(entry)
             crowded = len(self._queue) >= MAX_PENDING
@@ -140,7 +157,7 @@ class GroupCommit(Generic[Item]):
         """True when an entry is done, False when its caller leads."""
         while True:
             with self._lock:
-                entry.sleepers.pop(me, None)
+                entry.rise(me)
                 if entry.done:
                     if self._leader == me:
                         self._hand_over()
@@ -148,7 +165,7 @@ class GroupCommit(Generic[Item]):
                 if self._leader in (None, me):
                     self._leader = me
                     return False
-                sleeper = entry.sleepers[me] = _held()
+                sleeper = entry.sleep(me)
             sleeper.acquire(timeout=LOOK_AGAIN_S)
             if entry.done and self._leader != me:  # most wake to this: their own sleeper is gone already
                 return True
@@ -156,7 +173,7 @@ class GroupCommit(Generic[Item]):
     def _leave(self, entry: Entry[Item], me: int) -> None:
         """A signal's exception ends this caller's wait: it must not take the lead away with it."""
         with self._lock:
-            entry.sleepers.pop(me, None)
+            entry.rise(me)
             if self._leader == me:
                 self._hand_over()
 
@@ -176,9 +193,10 @@ class GroupCommit(Generic[Item]):
         finally:
             self.wake()  # where the transaction ended before it waited
             with self._lock:
-                self._answered = [sleeper for entry in group for sleeper in entry.sleepers.values()]
                 for entry in group:
-                    entry.sleepers = {}
+                    if entry.sleepers:
+                        self._answered += entry.sleepers.values()
+                        entry.sleepers = None
                 self._hand_over()
         self._committed(group)
 
@@ -198,30 +216,3 @@ class GroupCommit(Generic[Item]):
                 return
         self._leader = None
         self.wake()
-
-
-def _held() -> threading.Lock:
-    lock = threading.Lock()
-    lock.acquire()
-    return lock
-
-
-class Submitted(Generic[Item]):
-    """An item that was handed in, for who may wait for it later."""
-
-    __slots__ = ("_entry", "_group")
-
-    def __init__(self, group: GroupCommit[Item], entry: Entry[Item]) -> None:
-        self._group = group
-        self._entry = entry
-
-    @property
-    def done(self) -> bool:
-        """Whether its outcome is known."""
-        return self._entry.done
-
-    def result(self) -> Appended:
-        """Wait until it is stored; raises what ``append`` would."""
-        if not self._entry.done:
-            self._group.wait(self._entry)
-        return self._entry.outcome()

@@ -9,7 +9,7 @@ import attrs
 
 from eventstore.codec import OnUnknown
 from eventstore.errors import EventStoreError
-from eventstore.group import Entry, GroupCommit, Submitted
+from eventstore.group import Entry, GroupCommit
 from eventstore.memory_log import MemoryLog
 from eventstore.memory_reader import MemoryReader
 from eventstore.prepare import PreparedBatch, check_name, prepare
@@ -92,7 +92,7 @@ class MemoryStore(MemoryReader):
         self._open()
         return self._group.commit(prepared, prepared.weight)
 
-    def submit(self, batch: Batch) -> Submitted[PreparedBatch]:
+    def submit(self, batch: Batch) -> Entry[PreparedBatch]:
         """Hand in a batch and go on. Batches of one thread are stored in the order they were handed in.
 
         Raises:
@@ -100,7 +100,7 @@ class MemoryStore(MemoryReader):
         """
         prepared = prepare(batch)
         self._open()
-        return Submitted(self._group, self._group.hand_in(prepared, prepared.weight))
+        return self._group.hand_in(prepared, prepared.weight)
 
     def barrier(self) -> None:
         """Store what was handed in.
@@ -165,7 +165,7 @@ class MemoryStore(MemoryReader):
             log.check_owner(self._owner_epoch)
             for entry in entries:
                 try:
-                    entry.result, new = log.write(entry.item, instant)
+                    entry.appended, new = log.write(entry.item, instant)
                 except EventStoreError as error:
                     entry.error = error
                     continue
@@ -177,7 +177,7 @@ class MemoryStore(MemoryReader):
             self._largest_commit = max(self._largest_commit, len(entries))
 
     def _tell(self, entries: list[Entry[PreparedBatch]]) -> None:
-        new = [entry for entry in entries if entry.result is not None and not entry.repeated]
+        new = [entry for entry in entries if entry.appended is not None and not entry.repeated]
         types = frozenset[str]().union(*[entry.item.types for entry in new])
         if types:
-            self._commits_heard.notify(max(entry.outcome().last_position for entry in new), types)
+            self._commits_heard.notify(max(entry.result().last_position for entry in new), types)

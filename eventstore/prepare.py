@@ -86,13 +86,12 @@ def prepare(batch: Batch) -> PreparedBatch:
         _check_bytes("attachment data", attachment.data)
     for key in batch.discard:
         check_name("key", key)
-    writes = [_prepare_write(write) for write in batch.writes]
+    types: set[str] = set()
     weight = 1
-    types = set()
-    for prepared in writes:
-        weight += len(prepared.events)
-        for event in prepared.events:
-            types.add(event[0])
+    writes = []
+    for write in batch.writes:
+        weight += len(write.events)
+        writes.append(_prepare_write(write, types))
     receipts = []
     for receipt in batch.receipts:
         check_name("command_id", receipt.command_id)
@@ -141,9 +140,10 @@ def check_name(field: str, name: object) -> None:
     _check_text(field, name)
 
 
-def _prepare_write(write: StreamWrite) -> PreparedWrite:
-    check_name("stream", write.stream)
-    expected = write.expected_version
+def _prepare_write(write: StreamWrite, types: set[str]) -> PreparedWrite:
+    """Check and encode one stream's events; their types' names are added to ``types``."""
+    stream, expected = write.stream, write.expected_version
+    check_name("stream", stream)
     if expected != ANY_VERSION and not (type(expected) is int and 0 <= expected <= INT_MAX):
         _check_number("expected_version", expected)
     causes: list[tuple[int, int]] = []
@@ -167,11 +167,13 @@ def _prepare_write(write: StreamWrite) -> PreparedWrite:
                 causes.append((len(events), cause))
         if depth != 0 or type(depth) is not int:
             _check_number("depth", depth)
-        fields = kind.name, kind.version, data, cause, new.after_previous, command_id, correlation_id, depth
+        name = kind.name
+        types.add(name)
+        fields = name, kind.version, data, cause, new.after_previous, command_id, correlation_id, depth
         events.append(_as_event(fields))
     if events and events[0].after_previous:
         raise BadRequest("after_previous", True, "there is no event before the first one of a write")
-    return tuple.__new__(PreparedWrite, (write.stream, write.expected_version, write.epoch, events, causes))
+    return tuple.__new__(PreparedWrite, (stream, expected, write.epoch, events, causes))
 
 
 def _check_number(field: str, value: object) -> None:

@@ -1,6 +1,7 @@
 """The values that go into a store and come out of it. Plain frozen records, free of any backend's words.
 
-Those made once per event are msgspec structs, which are built several times faster than frozen attrs classes.
+Those made once per event are msgspec structs, which are built several times faster than frozen attrs classes; they hold
+no cycles, so the garbage collector need not look at them.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ ANY_VERSION = -1
 """As ``expected_version``: append wherever the stream ends."""
 
 
-class NewEvent(msgspec.Struct, frozen=True):
+class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """An event on its way in, with why it happened."""
 
     event: object
@@ -55,7 +56,7 @@ class NewEvent(msgspec.Struct, frozen=True):
     """How many wired hand-overs lie between the outside and this event."""
 
 
-class StreamWrite(msgspec.Struct, frozen=True):
+class StreamWrite(msgspec.Struct, frozen=True, gc=False):
     """Events for one stream. With none, its version and epoch are checked all the same: a fence for the batch."""
 
     stream: str
@@ -66,7 +67,7 @@ class StreamWrite(msgspec.Struct, frozen=True):
     """The writer's stream epoch from ``acquire``; None for streams nobody acquired."""
 
 
-class Cursor(msgspec.Struct, frozen=True):
+class Cursor(msgspec.Struct, frozen=True, gc=False):
     """How far a consumer has read: everything up to and including ``position`` is dealt with.
 
     It cannot be past the last event of the batch that it comes with.
@@ -76,7 +77,7 @@ class Cursor(msgspec.Struct, frozen=True):
     position: int
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """The remembered reply to a command, so that a retry gets the first answer.
 
     The first one of a command stays. A store keeps the newest 100,000, and each for 24 hours.
@@ -109,7 +110,7 @@ class Attachment:
     data: bytes
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """Everything that one append makes true together, or not at all."""
 
     writes: tuple[StreamWrite, ...] = ()
@@ -127,7 +128,7 @@ class Batch(msgspec.Struct, frozen=True):
     """
 
 
-class Appended(msgspec.Struct, frozen=True):
+class Appended(msgspec.Struct, frozen=True, gc=False):
     """What an append did."""
 
     first_position: int
@@ -168,7 +169,7 @@ class StreamInfo:
     """0 when nobody ever acquired it."""
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """An event as it was stored."""
 
     position: int

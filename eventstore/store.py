@@ -12,7 +12,7 @@ from eventstore.encrypting.keyring import LogKey
 from eventstore.encrypting.sealing import Sealer
 from eventstore.encryption import Unsealer
 from eventstore.errors import KeyRequired
-from eventstore.group import Submitted
+from eventstore.group import Entry
 from eventstore.locking import LogLock
 from eventstore.prepare import PreparedBatch, check_name, prepare
 from eventstore.reader import SqliteReader
@@ -89,14 +89,14 @@ class SqliteStore(SqliteReader):
         """
         return self._writer.append(self._prepare(batch))
 
-    def submit(self, batch: Batch) -> Submitted[PreparedBatch]:
+    def submit(self, batch: Batch) -> Entry[PreparedBatch]:
         """Hand in a batch and go on. Batches of one thread are stored in the order they were handed in.
 
         It is stored when somebody waits, for it or for another; ``barrier`` and ``close`` wait for all that was handed
         in. Where too many wait already, this call stores them.
 
         Raises:
-            EventRefused, BadRequest: as ``append``; every other error comes from ``Submitted.result``, and once in
+            EventRefused, BadRequest: as ``append``; every other error comes from ``Pending.result``, and once in
                 many batches of an encrypted log from here.
         """
         return self._writer.submit(self._prepare(batch))

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable
 
 from eventstore.errors import AppendFailed, BadRequest, Fenced, IdempotencyConflict, OutcomeUnknown, WrongVersion
-from eventstore.group import Entry, GroupCommit, Submitted
+from eventstore.group import Entry, GroupCommit
 from eventstore.mark import MarkFile
 from eventstore.prepare import PreparedBatch
 from eventstore.records import Appended, Durability, Grant, Instant, Lease
@@ -78,9 +78,9 @@ class Writer:
         """Commit a batch, together with whatever others wait."""
         return self._group.commit(batch, batch.weight)
 
-    def submit(self, batch: PreparedBatch) -> Submitted[PreparedBatch]:
+    def submit(self, batch: PreparedBatch) -> Entry[PreparedBatch]:
         """Hand in a batch that is committed when somebody waits."""
-        return Submitted(self._group, self._group.hand_in(batch, batch.weight))
+        return self._group.hand_in(batch, batch.weight)
 
     def barrier(self) -> None:
         """Commit what was handed in, and make relaxed commits durable."""
@@ -126,7 +126,7 @@ class Writer:
             self.failures += len(entries)
             raise
         for entry, appended in stored:
-            entry.result = appended
+            entry.appended = appended
             if not entry.repeated:
                 self.events_appended += entry.item.weight - 1
                 self.batches_appended += 1
@@ -137,10 +137,10 @@ class Writer:
         """Tell the listeners of what was committed, once for all of it."""
         if not self._listeners:
             return
-        new = [entry for entry in entries if entry.result is not None and not entry.repeated]
+        new = [entry for entry in entries if entry.appended is not None and not entry.repeated]
         types = frozenset[str]().union(*[entry.item.types for entry in new])
         if types:
-            self._listeners.notify(max(entry.outcome().last_position for entry in new), types)
+            self._listeners.notify(max(entry.result().last_position for entry in new), types)
 
     def _note_durable(self) -> None:
         if self._ends.position is not None:

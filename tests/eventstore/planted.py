@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 from eventstore.errors import EventStoreError
-from eventstore.group import Submitted
+from eventstore.group import Entry
 from eventstore.memory import MemoryStore
 from eventstore.memory_log import MemoryLog, Stored, Stream
 from eventstore.memory_reader import MemoryReader
@@ -141,9 +141,9 @@ class HandsInLate(MemoryStore):
 
 
 class _Late:
-    def __init__(self, submit: Callable[[Batch], Submitted[PreparedBatch]], batch: Batch) -> None:
+    def __init__(self, submit: Callable[[Batch], Entry[PreparedBatch]], batch: Batch) -> None:
         self._submit, self._batch = submit, batch
-        self._submitted: Submitted[PreparedBatch] | None = None
+        self._submitted: Entry[PreparedBatch] | None = None
 
     @property
     def done(self) -> bool:

@@ -39,7 +39,7 @@ class Committing:
             if entry.item == "refused":
                 entry.error = WrongVersion("a", 1, 2)
             else:
-                entry.result = Appended(len(self.groups), len(self.groups), {})
+                entry.appended = Appended(len(self.groups), len(self.groups), {})
 
     def hold(self) -> None:
         self.held.clear()
@@ -169,9 +169,9 @@ def test_a_failed_transaction_is_everybodys(
     committing.fails = error
     with pytest.raises(type(error)):
         committing.group.wait(pending[0])
-        pending[0].outcome()
+        pending[0].result()
     with pytest.raises(of_others):
-        pending[1].outcome()
+        pending[1].result()
     assert isinstance(committing.group.commit("after"), Appended)
 
 
