@@ -78,6 +78,23 @@ def test_a_log_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     assert target.read_bytes() == before
 
 
+def test_a_part_of_another_log_is_not_taken_for_one_of_the_copy(tmp_path: Path) -> None:
+    """A WAL that was left there is whole in itself: SQLite would read the other log from it, in place of the copy."""
+    source, other, target = tmp_path / "old" / "lrm.db", tmp_path / "other" / "lrm.db", tmp_path / "new" / "lrm.db"
+    write(source, 2)
+    store = open_store(other)
+    store.append(Batch(writes=(StreamWrite("other", (NewEvent(Happened(0)),)),)))
+    left = other.with_name("lrm.db-wal").read_bytes()
+    store.close()
+    target.parent.mkdir()
+    target.with_name("lrm.db-wal").write_bytes(left)
+
+    with pytest.raises(LogNotWritable, match="-wal is there already"):
+        copy_log(source, target)
+
+    assert [path.name for path in target.parent.iterdir()] == ["lrm.db-wal"]
+
+
 def test_a_place_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     """A file stands where a directory should."""
     tmp_path.joinpath("taken").write_text("a file")

@@ -11,7 +11,7 @@ import os
 import time
 from pathlib import Path
 
-from eventstore.errors import LogNotWritable
+from eventstore.errors import LogExists, LogNotWritable
 
 PARTIAL_SUFFIX = ".partial"
 MOVED_NAME = "moved.txt"
@@ -22,11 +22,15 @@ def check_place(target: Path) -> None:
     """See that a log can be put there, and make its directory.
 
     Raises:
-        LogNotWritable: there is one already, or the directory cannot be made or written.
+        LogNotWritable: there is one already, or a part of one, or the directory cannot be made or written.
     """
-    if target.exists():
+    from eventstore.copying.placing import check_free
+
+    try:
+        check_free(target)  # a WAL that another log left there would be taken for a part of this one
+    except LogExists as error:
         hint = "choose an empty directory, or stop and start there to go on with the log that it holds"
-        raise LogNotWritable(str(target), f"there is a log at {target} already", hint=hint)
+        raise LogNotWritable(str(target), str(error), hint=hint) from error
     probe = target.with_name(target.name + PARTIAL_SUFFIX)
     try:
         for directory in reversed([one for one in target.parents if not one.exists()]):
