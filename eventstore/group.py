@@ -94,6 +94,8 @@ class GroupCommit(Generic[Item]):
         """The thread that leads, or was chosen to lead and is waking up."""
         self._answered: list[threading.Lock] = []
         """Of callers whose items are done: they sleep until the leader waits."""
+        self._taken: Entry[Item] | None = None
+        """The last entry of the transaction under way, if it was in the queue before."""
 
     def commit(self, item: Item, weight: int = 1) -> Appended:
         """Commit an item, together with whatever else waits; raises what became of it."""
@@ -143,7 +145,7 @@ class GroupCommit(Generic[Item]):
     def flush(self) -> None:
         """Return when everything handed in so far is done."""
         with self._lock:
-            last = self._queue[-1] if self._queue else None
+            last = self._queue[-1] if self._queue else self._taken
         if last is not None:
             self.wait(last)
 
@@ -197,6 +199,7 @@ class GroupCommit(Generic[Item]):
                     if entry.sleepers:
                         self._answered += entry.sleepers.values()
                         entry.sleepers = None
+                self._taken = None
                 self._hand_over()
         self._committed(group)
 
@@ -206,6 +209,8 @@ class GroupCommit(Generic[Item]):
         while self._queue and (not group or weight + self._queue[0].weight <= MAX_WEIGHT):
             weight += self._queue[0].weight
             group.append(self._queue.popleft())
+        if group:
+            self._taken = group[-1]
 
     def _hand_over(self) -> None:
         """Wake the first caller that waits to lead; where nobody does, the next to come leads. The lock is held."""

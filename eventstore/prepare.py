@@ -73,6 +73,8 @@ def prepare(batch: Batch) -> PreparedBatch:
         EventRefused, NotAnEvent: a value would not come back as it went in.
         BadRequest: a name or a number makes no sense.
     """
+    if type(batch.durability) is not Durability:  # or anything else would be stored as what may be lost
+        raise BadRequest("durability", batch.durability, "it must be Durability.STRICT or Durability.RELAXED")
     for cursor in batch.cursors:
         check_name("consumer", cursor.consumer)
         _check_number("position", cursor.position)

@@ -236,3 +236,26 @@ def test_one_transaction_takes_a_bounded_weight(committing: Committing) -> None:
     committing.group.hand_in("heavy", 2 * group_module.MAX_WEIGHT)
     committing.group.flush()
     assert [["half 0", "half 1"], ["half 2"], ["heavy"]] == committing.groups
+
+
+def test_a_flush_waits_for_what_another_has_taken(committing: Committing) -> None:
+    """What was handed in before is under way in another caller's transaction: it is not done yet, nor is the flush."""
+    pending = committing.group.hand_in("handed in")
+    committing.hold()
+    leading = threading.Thread(target=pending.result)
+    leading.start()
+    assert committing.held.wait(PATIENCE_S)
+    done: list[bool] = []
+
+    def flush() -> None:
+        committing.group.flush()
+        done.append(pending.done)
+
+    flushing = threading.Thread(target=flush)
+    flushing.start()
+    while flushing.is_alive() and not pending.sleepers:
+        pass
+    committing.go_on.set()
+    for thread in (leading, flushing):
+        thread.join(PATIENCE_S)
+    assert [True] == done

@@ -70,6 +70,13 @@ class Refusing(Beneath):
             with pytest.raises(BadRequest):
                 store.append(batch)
 
+    @pytest.mark.parametrize("durability", ["strict", None, True])
+    def test_a_durability_is_one_of_the_two(self, store: EventStore, durability: Any) -> None:
+        """Its name is refused, rather than taken for the weaker one."""
+        with pytest.raises(BadRequest):
+            append(store, "a", Counted(1), durability=durability)
+        assert 0 == store.head
+
     @pytest.mark.parametrize("data", ["text", bytearray(b"may change"), None])
     def test_only_bytes_are_kept_as_bytes(self, store: EventStore, data: Any) -> None:
         """Refused as what it is, not as a failure of the storage."""
