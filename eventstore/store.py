@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from eventstore.codec import OnUnknown
-from eventstore.connections import ReaderPool
+from eventstore.connections import ReaderPool, closed_error
 from eventstore.encrypting.keyring import LogKey
 from eventstore.encrypting.sealing import Sealer
 from eventstore.encryption import Unsealer
 from eventstore.errors import KeyRequired
+from eventstore.forking import abandon_in_children
 from eventstore.group import Entry
 from eventstore.locking import LogLock
 from eventstore.prepare import PreparedBatch, check_name, prepare
@@ -44,7 +45,9 @@ class SqliteStore(SqliteReader):
         self._commits = listeners
         self._retainer = retainer
         self._sealer = sealer
-        self._prepare = prepare if sealer is None else sealer.prepare
+        self._prepare: Callable[[Batch], PreparedBatch] = prepare if sealer is None else sealer.prepare
+        self._pid = os.getpid()
+        abandon_in_children(self)
 
     @property
     def owner_epoch(self) -> int:
@@ -103,6 +106,7 @@ class SqliteStore(SqliteReader):
 
     def barrier(self) -> None:
         """Make everything appended and submitted so far durable."""
+        self._pool.check_open()
         self._writer.barrier()
 
     def retain(
@@ -190,3 +194,10 @@ class SqliteStore(SqliteReader):
         super().close()  # the writer last, so that SQLite checkpoints and removes the WAL
         self._writer.close()
         self._log_lock.release()
+
+    def abandon(self) -> None:
+        """Refuse every batch in a forked child, before it waits for a thread that only its parent has."""
+        self._prepare = self._refuse
+
+    def _refuse(self, _batch: Batch) -> PreparedBatch:
+        raise closed_error(self._pid)

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from eventstore.connections import closed_error, primary_code
-from eventstore.errors import AppendFailed, EventStoreError, Fenced, OutcomeUnknown, StorageFull
+from eventstore.errors import AppendFailed, CorruptLog, EventStoreError, Fenced, OutcomeUnknown, StorageFull
 from eventstore.forking import abandon_in_children, leak
 from eventstore.rewriting import write_again
-from eventstore.schema import configure_writer, set_synchronous
+from eventstore.schema import COUNT_COMMIT, configure_writer, set_synchronous
 
 T = TypeVar("T")
 
@@ -29,9 +29,6 @@ MAX_RELAXED = 1000
 
 CHECKPOINT_PATIENCE_MS = 50
 """How long a checkpoint waits for readers, and appends wait with it: many times what one page of reading takes."""
-
-_BARRIER = "UPDATE meta SET value = value + 1 WHERE key = 'barrier'"
-"""A commit that waits for the disk takes every earlier one along, but only if it writes something itself."""
 
 
 class Running(Protocol):
@@ -178,6 +175,7 @@ class Transactions:
     def abandon(self) -> None:
         """Never touch the parent's connection from a child. The lock may be held by a thread that is not here."""
         self._closed = True
+        self._lock = threading.Lock()
         leak(self._connection)
 
     # --- inside ---------------------------------------------------------------------------------------------------
@@ -197,8 +195,8 @@ class Transactions:
             if check_owner:
                 self._check_owner(connection)
             result = work(connection)
-            if strict and self._relaxed:
-                connection.execute(_BARRIER)
+            if strict and self._relaxed:  # it takes every earlier one along, but only if it writes something itself
+                connection.execute(COUNT_COMMIT)
         except BaseException as error:
             self._roll_back(connection)
             if isinstance(error, (sqlite3.Error, OverflowError)):
@@ -302,13 +300,21 @@ class Transactions:
             old.close()
 
     def _check_owner(self, connection: sqlite3.Connection) -> None:
-        epoch, token = connection.execute("SELECT epoch, token FROM owner").fetchone()
+        epoch, token = _owner(connection)
         if token != self._token:
             raise Fenced("this log", self.owner_epoch, epoch)
 
     def _bump_owner(self, connection: sqlite3.Connection) -> int:
         connection.execute("UPDATE owner SET epoch = epoch + 1, token = ?", (self._token,))
-        return int(connection.execute("SELECT epoch FROM owner").fetchone()[0])
+        return _owner(connection)[0]
+
+
+def _owner(connection: sqlite3.Connection) -> tuple[int, str]:
+    """Epoch and token of who owns the log."""
+    owner: tuple[int, str] | None = connection.execute("SELECT epoch, token FROM owner").fetchone()
+    if owner is None:
+        raise CorruptLog("who owns it is not there")
+    return owner
 
 
 class _Exclusive:

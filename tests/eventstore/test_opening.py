@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -21,6 +22,7 @@ import pytest
 
 from eventstore import opening
 from eventstore.errors import (
+    CorruptLog,
     LogLocked,
     LogNotFound,
     LogNotReadable,
@@ -360,6 +362,15 @@ def test_a_directory_that_may_not_be_looked_into(locked_away: Path) -> None:
     for opener in OPENERS:
         with pytest.raises(OpenError):
             opener(locked_away)
+
+
+def test_a_log_that_does_not_say_who_owns_it(path: Path) -> None:
+    """It is damaged, and that is what is said."""
+    open_store(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM owner")
+    with pytest.raises(CorruptLog):
+        open_store(path)
 
 
 def test_the_moment_is_told_by_both_clocks() -> None:

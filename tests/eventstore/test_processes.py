@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from eventstore.errors import StoreClosed
+from eventstore.group import Entry
 from eventstore.opening import open_reader, open_store
+from eventstore.prepare import PreparedBatch
+from eventstore.records import Batch, NewEvent, Retention, StreamWrite
 from eventstore.store import SqliteStore
 from tests.eventstore.support import Counted, append, counts, in_child
+
+PATIENCE_S = 10
 
 # Threads that other tests left behind
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -61,6 +68,47 @@ def test_a_forked_child_cannot_use_the_handles(sqlite_store: SqliteStore, path: 
         assert 1 == reader.head
     append(sqlite_store, "a", Counted(2))
     assert [1, 2] == counts(sqlite_store, "a")
+
+
+def test_a_forked_child_waits_for_no_thread_of_its_parent(
+    sqlite_store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forked in the middle of another thread's commit, it is refused at once: nobody there would end that commit."""
+    group = sqlite_store._writer._group
+    commit, under_way, go_on = group._commit, threading.Event(), threading.Event()
+
+    def held_up(entries: list[Entry[PreparedBatch]]) -> None:
+        with sqlite_store._writer.transactions._lock:
+            under_way.set()
+            go_on.wait(PATIENCE_S)
+        commit(entries)
+
+    monkeypatch.setattr(group, "_commit", held_up)
+    committing = threading.Thread(target=append, args=(sqlite_store, "a", Counted(1)))
+    committing.start()
+    assert under_way.wait(PATIENCE_S)
+    batch = Batch(writes=(StreamWrite("a", (NewEvent(Counted(2)),)),))
+    try:
+        for use in (
+            lambda: sqlite_store.append(batch),
+            lambda: sqlite_store.submit(batch).result(),
+            lambda: sqlite_store.acquire("a"),
+            lambda: sqlite_store.retain(Retention(max_events=0)),
+            sqlite_store.barrier,
+            sqlite_store.settle,
+            sqlite_store.renew,
+        ):
+            assert "StoreClosed" == in_child(lambda use=use: refused_soon(use))  # type: ignore[misc]
+    finally:
+        go_on.set()
+        committing.join(PATIENCE_S)
+    assert [1] == counts(sqlite_store, "a")
+
+
+def refused_soon(use: Callable[[], object]) -> object:
+    """What ``use`` gives; a child that waits for ever is ended."""
+    signal.alarm(PATIENCE_S)
+    return use()
 
 
 def test_a_forked_child_does_not_keep_the_log_locked(path: Path) -> None:
