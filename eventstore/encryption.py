@@ -68,6 +68,7 @@ class Unsealer:
         self._source = key
         self.keyring: Keyring | None = None if key is None else keyring_of(key)
         self._ciphers: dict[int, AESGCM] = {}
+        self._secrets: dict[int, bytes] = {}
         self._plain_up_to = INT_MAX
         self._events: dict[tuple[str, str, int], bytes] = {}
         self._locked: bool | None = None
@@ -122,8 +123,9 @@ class Unsealer:
         """Open what is sealed with these data keys from now on."""
         for one in keys:
             self._plain_up_to = one.key.plain_up_to
-            if one.key.number not in self._ciphers:
-                self._ciphers[one.key.number] = aes_gcm(one.key.secret)
+            number, secret = one.key.number, one.key.secret
+            if self._secrets.get(number) != secret:  # one that was rolled back may have had the same number
+                self._ciphers[number], self._secrets[number] = aes_gcm(secret), secret
 
     def use(self, keyring: Keyring) -> None:
         """From now on these open the data keys."""

@@ -27,6 +27,7 @@ from eventstore.errors import (
     WrongKey,
 )
 from eventstore.records import Batch
+from eventstore.reserve import Reserve
 from tests.eventstore.sealed import (
     KEY,
     OTHER,
@@ -295,3 +296,15 @@ def test_actors_live_on_an_encrypted_log(path: Path) -> None:
         assert 13 == system.ask_blocking("counter", Add(10), timeout_s=PATIENCE_S, command_id="once")
         assert 13 == system.ask_blocking("counter", Look(), timeout_s=PATIENCE_S)
         assert store.verify().ok
+
+
+def test_a_data_key_that_was_rolled_back_opens_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk opening is tried again with a little of the reserve, and makes another key of the same number."""
+    with open_store(path) as store:
+        append(store, "a", Counted(1))
+    monkeypatch.setattr(Reserve, "_free_bytes", lambda _reserve: 0)
+    full = Fault("UPDATE keys", io_error(sqlite3.SQLITE_FULL))
+    with open_store(path, key=KEY, connect=faulty([full])) as store:
+        assert full.left == 0
+        append(store, "a", Counted(2))
+        assert [1, 2] == counts(store, "a")
