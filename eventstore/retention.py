@@ -92,6 +92,15 @@ class Retainer:
             keep = Archiver(archive, self.pool).archive
         remover = Remover(self.pool, retention, keep, self.clock, self.clock().monotonic_s + within_s)
         try:
+            self._remove(remover)
+            _checkpoint(self.transactions)
+        finally:
+            self.reserve.make()  # whatever it was that failed: where there is no room, none is made
+        freed = max(0, size - files_size(self.log))
+        return Retained(remover.removed, remover.first(), freed, remover.held_by)
+
+    def _remove(self, remover: Remover) -> None:
+        try:
             self.transactions.run(lambda connection: None, strict=False)  # an older owner must not even checkpoint
             remover.remove(self.transactions)
             remover.give_back(self.transactions)
@@ -100,10 +109,6 @@ class Retainer:
             with self.transactions.exclusive() as alone:  # or others would fill what is released
                 remover.remove_where_nothing_fits(alone)
             remover.give_back(self.transactions)
-        _checkpoint(self.transactions)
-        self.reserve.make()
-        freed = max(0, size - files_size(self.log))
-        return Retained(remover.removed, remover.first(), freed, remover.held_by)
 
 
 def files_size(log: Path) -> int:

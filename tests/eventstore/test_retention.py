@@ -9,13 +9,13 @@ import pytest
 
 from eventstore import retention as module
 from eventstore.connections import file_uri
-from eventstore.errors import BadRequest, CorruptLog, EventsRemoved, PositionNotFound
+from eventstore.errors import AppendFailed, BadRequest, CorruptLog, EventsRemoved, PositionNotFound
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Batch, Cursor, NewEvent, Retained, Retention, Snapshot, StreamWrite
 from eventstore.reserve import reserve_path
 from eventstore.store import SqliteStore
 from eventstore.transactions import Running
-from tests.eventstore.support import Counted, FakeClock, append, counts
+from tests.eventstore.support import Counted, FakeClock, Fault, append, counts, faulty, io_error
 
 ALL = Retention(max_events=0)
 
@@ -296,3 +296,15 @@ def test_the_reserve_is_made_again(path: Path) -> None:
     for size_bytes in (-1, 1.5, True):
         with pytest.raises(BadRequest):
             open_store(path, reserve_bytes=size_bytes)  # type: ignore[arg-type]
+
+
+def test_the_reserve_is_made_again_when_retention_fails(path: Path) -> None:
+    """It was given up for a disk that may have been full. Where it was another fault, a full disk may still come."""
+    faults: list[Fault] = []
+    with open_store(path, connect=faulty(faults)) as store:
+        fill(store, "a", 20)
+        faults.append(Fault("BEGIN IMMEDIATE", io_error(sqlite3.SQLITE_BUSY), left=1000))
+        with pytest.raises(AppendFailed):
+            store.retain(Retention(max_events=0, expendable=("a",)))
+        faults.clear()
+        assert reserve_path(path).exists()
