@@ -269,6 +269,10 @@ class StoreClosed(EventStoreError, RuntimeError):
     hint = "open the log again"
 
 
+NOT_ALLOWED = "look as the user that the log belongs to: its directory is for nobody else"
+"""The hint of a ``LogNotReadable`` where it is only that."""
+
+
 class LogNotReadable(OpenError, PermissionError):
     """The log is there, and this process cannot read it where it is."""
 
@@ -325,8 +329,8 @@ class CorruptLog(EventStoreError, ValueError):
     code = "ES-5004"
     hint = "run 'lrm verify' to see how far the damage goes"
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the log is damaged: {reason}")
+    def __init__(self, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"the log is damaged: {reason}", hint=hint)
         self.reason = reason
 
 

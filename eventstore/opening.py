@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import stat
@@ -18,6 +19,7 @@ from eventstore.encrypting.keyring import LogKey
 from eventstore.encrypting.sealing import Sealer
 from eventstore.encryption import Unsealer
 from eventstore.errors import (
+    NOT_ALLOWED,
     CorruptLog,
     EventStoreError,
     LogLocked,
@@ -30,7 +32,7 @@ from eventstore.errors import (
     TailMissing,
 )
 from eventstore.locking import LogLock
-from eventstore.mark import MarkFile, is_behind, read_mark
+from eventstore.mark import MarkFile, is_behind, mark_path, read_mark
 from eventstore.reader import SqliteReader
 from eventstore.records import Instant
 from eventstore.reserve import RESERVE_BYTES, Reserve, check_reserve
@@ -140,6 +142,7 @@ def open_reader(
     Raises:
         WrongKey: the log is encrypted, and with another key.
         BadKey, CryptographyMissing: it is no key, or cannot be used here.
+        TailMissing: nothing is left of it, and its mark says that there was something.
         LogNotFound, NotALog, LogTooNew, LogNotReadable, OpenError, CorruptLog: see each.
     """
     log, pool = open_pool(path, connect=connect)
@@ -194,6 +197,8 @@ def _open(
     lock = LogLock(log)
     try:
         if kind is None:
+            if not accept_lost_tail:
+                _check_nothing_lost(log, connect)
             _make_file(log)
         open_connection = partial(open_writing, connect, log, busy_timeout_s=busy_timeout_s)
         listeners = Listeners()
@@ -267,11 +272,14 @@ def _identify(log: Path, connect: Connect, *, owning: bool) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise LogNotReadable(str(log), f"{log}: {error.strerror}") from error
+        hint = NOT_ALLOWED if isinstance(error, PermissionError) else "check the path"
+        raise LogNotReadable(str(log), f"{log}: {error.strerror}", hint=hint) from error
     if not stat.S_ISREG(status.st_mode):
         raise NotALog(str(log), f"{log} is not a file")
     if status.st_size == 0 and owning:
         return None
+    if status.st_size == 0:
+        _check_nothing_lost(log, connect)
     if status.st_size < SMALLEST_FILE:  # SQLite would take some of these for empty databases
         raise NotALog(str(log), f"{log} is too short to be a log")
     try:
@@ -283,6 +291,7 @@ def _identify(log: Path, connect: Connect, *, owning: bool) -> str | None:
     if application_id == 0 and tables == 0:  # its creation was interrupted
         if owning:
             return None
+        _check_nothing_lost(log, connect)
         raise NotALog(str(log), f"{log} is empty")
     if application_id != APPLICATION_ID:
         raise NotALog(str(log), f"{log} is a database of another application")
@@ -303,6 +312,8 @@ def _peek_as_it_lies(log: Path, connect: Connect, error: sqlite3.Error) -> tuple
     """Where SQLite may create nothing beside the file, it can be read only if no WAL holds a part of the log."""
     if primary_code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR):
         raise _open_error(log, error) from error
+    if not os.access(log, os.R_OK):
+        raise LogNotReadable(str(log), f"{log}: {os.strerror(errno.EACCES)}", hint=NOT_ALLOWED) from error
     wal = log.with_name(log.name + "-wal")
     if wal.exists() and wal.stat().st_size:
         raise LogNotReadable(str(log), f"{log}: {error}, and a part of it is in {wal.name}") from error
@@ -312,6 +323,26 @@ def _peek_as_it_lies(log: Path, connect: Connect, error: sqlite3.Error) -> tuple
         if primary_code(again) == sqlite3.SQLITE_CANTOPEN:
             raise LogNotReadable(str(log), f"{log}: {again}") from again
         raise _open_error(log, again) from again
+
+
+def _check_nothing_lost(log: Path, connect: Connect) -> None:
+    """Refuse a file without a log in it, under a mark that says that there was one: a WAL held all of it, and is gone.
+
+    Raises:
+        TailMissing: so it is. Where there is no file either, somebody took it away, and a new log may begin.
+    """
+    mark = read_mark(log) if log.exists() else None
+    if mark is not None and (mark.position or mark.commits) and _is_blank(log, connect):
+        raise TailMissing(str(log), 0, mark.position)
+
+
+def _is_blank(log: Path, connect: Connect) -> bool:
+    """Whether a file holds nothing, looked at after its mark: whoever makes a log writes that last."""
+    try:
+        application_id, _, tables = _peek(log, connect, immutable=False)
+    except sqlite3.Error:
+        return False
+    return application_id == 0 and tables == 0
 
 
 def _make_directory(log: Path) -> None:
@@ -341,6 +372,8 @@ def _sync_directory(directory: Path) -> None:
 def _make_file(log: Path) -> None:
     """Create the file ourselves: SQLite would give it the umask's permissions, and the WAL takes the file's."""
     try:
+        if not log.exists():  # what is left of a log that was taken away says nothing of this one
+            mark_path(log).unlink(missing_ok=True)
         log.touch(FILE_MODE, exist_ok=False)
     except FileExistsError:
         log.chmod(FILE_MODE)

@@ -136,7 +136,10 @@ def _log(log: Path, *, owned: bool) -> Iterator[Finding]:
         yield Finding("log", "problem", f"it cannot be read: {error}", "look at the permissions of its directory")
         return
     try:
-        application_id, version, _ = identify(connection)
+        application_id, version, tables = identify(connection)
+        if not (application_id or tables) and mark is not None and (mark.position or mark.commits):
+            yield _tail_missing(mark.position, 0)
+            return
         if application_id != APPLICATION_ID or version > SCHEMA_VERSION:
             what = (
                 "it is no log" if application_id != APPLICATION_ID else f"it has schema {version}, of a later release"
@@ -161,14 +164,18 @@ def _log(log: Path, *, owned: bool) -> Iterator[Finding]:
     elif mark.log_id.hex() != log_id:
         yield Finding("mark", "warning", "it belongs to another log", "find out whether a file was put in its place")
     elif is_behind(mark, head, commits):
-        yield Finding(
-            "mark",
-            "problem",
-            f"position {mark.position} was acknowledged, and the log ends at {head}: its tail is missing",
-            "keep a copy of all its files, then 'lrm salvage'; or restore a backup; to go on without it, 'lrm accept'",
-        )
+        yield _tail_missing(mark.position, head)
     else:
         yield Finding("mark", "ok", f"everything acknowledged is there, up to position {mark.position} at least")
+
+
+def _tail_missing(marked: int, head: int) -> Finding:
+    return Finding(
+        "mark",
+        "problem",
+        f"position {marked} was acknowledged, and the log ends at {head}: its tail is missing",
+        "keep a copy of all its files, then 'lrm salvage'; or restore a backup; to go on without it, 'lrm accept'",
+    )
 
 
 def _journal_mode(log: Path, connection: sqlite3.Connection, *, at_rest: bool) -> Finding:

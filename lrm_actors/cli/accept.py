@@ -20,6 +20,7 @@ def command(*, request: Request) -> None:
     """
     from eventstore.damage.diagnosis import doctor
     from eventstore.damage.salvaging import keep_copy
+    from eventstore.errors import TailMissing
     from eventstore.opening import open_store
 
     log = request.path()
@@ -27,7 +28,11 @@ def command(*, request: Request) -> None:
     kept = None
     if behind:
         kept = keep_copy(log, log.with_name(f"{log.name}-before-{time.strftime('%Y%m%d-%H%M%S')}"))
-        with open_store(log, accept_lost_tail=True, unknown="placeholder", key=request.owners_key(log)) as store:
+        try:
+            key = request.owners_key(log)
+        except TailMissing:  # nothing is left that would tell whether it was encrypted
+            key = request.key()
+        with open_store(log, accept_lost_tail=True, unknown="placeholder", key=key) as store:
             head = store.head
     else:
         with request.reader(log, without_key=True) as reader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -37,6 +38,10 @@ COMMANDS = {
     "demo": "Show an agent that survives.",
 }
 """Every command, and what it is for. Its module is loaded when it is run."""
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What becomes of output that goes to a file. Errors of a log's own disk are typed."""
 
 
 class Common(NamedTuple):
@@ -95,6 +100,12 @@ class LazyGroup(click.Group):
             code = exits.INTERRUPTED
         except BrokenPipeError:
             code = _seen_enough()
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            talk(f"error: what is printed cannot be written: {error.strerror}")
+            _seen_enough()
+            code = exits.FAILURE
         sys.exit(code if isinstance(code, int) else exits.OK)
 
 

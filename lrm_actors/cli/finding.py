@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from eventstore.errors import LogNotFound
+from eventstore.errors import NOT_ALLOWED, LogNotFound, LogNotReadable
 from lrm_actors.settings import DEFAULT_DIRECTORY, LOG_NAME, LongRunningSettings
 
 VARIABLE = "LRM_LOG"
@@ -20,6 +20,7 @@ def find_log(given: str | None) -> tuple[Path, str]:
 
     Raises:
         LogNotFound: there is none.
+        LogNotReadable: this user may not look there.
         SettingsError, UnknownSetting: no log was named, and the settings that would name it are wrong.
     """
     if given is not None:
@@ -46,10 +47,14 @@ def looks_like_log(text: str) -> bool:
 
 
 def _at(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    if (path / LOG_NAME).exists():
-        return path / LOG_NAME
+    try:
+        if not path.is_dir():
+            return path
+        if (path / LOG_NAME).exists():
+            return path / LOG_NAME
+    except OSError as error:  # it is in the directory of another user
+        hint = NOT_ALLOWED if isinstance(error, PermissionError) else "check the path"
+        raise LogNotReadable(str(path), f"{path}: {error.strerror}", hint=hint) from error
     newest = _newest_below({path})
     if newest is None:
         raise LogNotFound(str(path), f"there is no {LOG_NAME} in {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ from eventstore.mark import mark_path
 from eventstore.opening import open_reader, open_store
 from lrm_actors.cli import exits
 from tests.cli.conftest import Lived, Lrm
+from tests.eventstore.support import Counted, append
 
 
 def change(log: Path, sql: str) -> None:
@@ -100,3 +102,19 @@ def test_accept_does_nothing_where_nothing_is_missing(lrm: Lrm, life: Lived) -> 
     assert (0, True) == (done.code, "misses nothing" in done.out)
     assert (before, []) == (life.path.read_bytes(), list(life.path.parent.glob("*-before-*")))
     assert None is lrm("accept", "--json", life.path).document["kept"]
+
+
+def test_a_log_that_was_all_in_a_lost_wal_is_told_and_accepted(lrm: Lrm, tmp_path: Path) -> None:
+    """Nothing is left of it but its mark. It is not taken for a new one, and not for something else."""
+    log = tmp_path / "lrm.db"
+    with open_store(tmp_path / "other.db") as store:
+        append(store, "a", Counted(1))
+    shutil.copy(mark_path(tmp_path / "other.db"), mark_path(log))
+    log.touch()
+    for command in ("log", "verify", "retain --keep-events 1"):
+        done = lrm(*command.split(), "--log", log)
+        assert (exits.BROKEN, True) == (done.code, "position 1 was acknowledged" in done.err)
+    assert "its tail is missing" in lrm("doctor", log).out
+    done = lrm("accept", log)
+    assert (0, f"{log} goes on from #0") == (done.code, done.out.partition(";")[0])
+    assert 0 == lrm("verify", log).code

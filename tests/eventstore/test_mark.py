@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from eventstore import doctor, opening
 from eventstore.errors import TailMissing
 from eventstore.mark import SLOT_BYTES, MarkFile, mark_path, read_mark
 from eventstore.opening import open_reader, open_store
@@ -16,6 +17,20 @@ from eventstore.records import Durability
 from tests.eventstore.support import Counted, append
 
 LOG_ID = "0f" * 16
+
+
+def kill_after_appends(log: Path, count: int) -> None:
+    """A process appends so often and is killed: until it closes or checkpoints, the WAL holds all there is."""
+    writer = os.fork()
+    if writer == 0:
+        try:
+            store = open_store(log)
+            for number in range(count):
+                append(store, "a", Counted(number))
+            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(1)
+    assert signal.SIGKILL == os.waitstatus_to_exitcode(os.waitpid(writer, 0)[1]) * -1
 
 
 def test_the_newest_of_two_slots_counts(tmp_path: Path) -> None:
@@ -70,16 +85,7 @@ def test_relaxed_appends_are_marked_when_they_are_durable(tmp_path: Path) -> Non
 def test_it_outlives_a_killed_process(tmp_path: Path) -> None:
     """Every append that returned is marked, whatever becomes of the process."""
     log = tmp_path / "lrm.db"
-    writer = os.fork()
-    if writer == 0:
-        try:
-            store = open_store(log)
-            for number in range(50):
-                append(store, "a", Counted(number))
-            os.kill(os.getpid(), signal.SIGKILL)
-        finally:
-            os._exit(1)
-    assert signal.SIGKILL == os.waitstatus_to_exitcode(os.waitpid(writer, 0)[1]) * -1
+    kill_after_appends(log, 50)
     mark = read_mark(log)
     assert mark is not None
     assert 50 == mark.position
@@ -103,6 +109,47 @@ def test_a_tail_that_is_gone_is_told_with_both_numbers(tmp_path: Path) -> None:
         append(store, "a", Counted(9))
     with open_store(log) as store:
         assert 4 == store.head
+
+
+@pytest.mark.parametrize("size", [None, 0])
+def test_a_log_that_was_all_in_a_wal_that_is_gone_is_no_new_log(tmp_path: Path, size: int | None) -> None:
+    """What is left is an empty file. Only the mark says that there was more, and it must not be written over."""
+    log = tmp_path / "lrm.db"
+    kill_after_appends(log, 5)
+    (tmp_path / "lrm.db-wal").unlink()
+    (tmp_path / "lrm.db-shm").unlink()
+    if size is not None:
+        os.truncate(log, size)
+    for look in (open_store, open_reader, open_store):
+        with pytest.raises(TailMissing, match="ends at position 0, but position 5") as caught:
+            look(log)
+        assert (0, 5) == (caught.value.head, caught.value.marked)
+    assert "position 5 was acknowledged" in next(one.what for one in doctor(log).findings if one.code == "mark")
+    with open_store(log, accept_lost_tail=True) as store:
+        assert 0 == store.head
+        append(store, "a", Counted(1))
+    with open_store(log) as store:
+        assert 1 == store.head
+
+
+def test_a_log_that_is_made_in_the_place_of_another_forgets_its_mark_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were its creation interrupted, the old mark would stand for a loss that is none."""
+    log = tmp_path / "lrm.db"
+    with open_store(log) as store:
+        append(store, "a", Counted(1))
+    log.unlink()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(opening, "prepare_file", interrupted)
+        open_store(log)
+    with open_store(log) as store:
+        assert 0 == store.head
+
+
+def interrupted(connection: object) -> None:
+    """Ctrl-C before anything is in the file."""
+    raise KeyboardInterrupt
 
 
 def test_the_mark_of_another_log_says_nothing(tmp_path: Path) -> None:
