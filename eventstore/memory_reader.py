@@ -16,6 +16,7 @@ from eventstore.errors import (
     UnknownEventType,
 )
 from eventstore.memory_log import MemoryLog, Stored
+from eventstore.naming import check_names
 from eventstore.records import (
     Attachment,
     Folded,
@@ -92,6 +93,8 @@ class MemoryReader:
     ) -> Iterator[Record]:
         """Records in log order, positions in ``(after, up_to]``, optionally only of some types or exact streams."""
         self._open()
+        check_names("types", types)
+        check_names("streams", streams)
         wanted_types = None if types is None else frozenset(types)
         wanted_streams = None if streams is None else frozenset(streams)
 

@@ -65,6 +65,9 @@ class EventReader(Protocol):
         """Records in log order, positions in ``(after, up_to]``, optionally only of some types or some exact streams.
 
         Reads in short pages, so that a slow reader never pins the log. Sees what is committed when each page is read.
+
+        Raises:
+            BadRequest: ``types`` or ``streams`` is one text, where several names are asked for.
         """
 
     def read_stream(self, stream: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:

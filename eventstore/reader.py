@@ -16,6 +16,7 @@ from eventstore.encryption import Unsealer, about_receipt
 from eventstore.errors import BadRequest, CorruptLog, EventRefused, PositionNotFound
 from eventstore.folding import fold
 from eventstore.integrity import verify
+from eventstore.naming import check_names
 from eventstore.records import Attachment, Folded, Receipt, Record, Snapshot, StoreStatistics, StreamInfo, Verification
 from eventstore.schema import PAGE_ROWS
 from eventstore.waking import Listeners, waking
@@ -126,7 +127,8 @@ class SqliteReader:
         """
         where = ""
         values = []
-        for sql, names in ((_OF_TYPES, types), (_OF_STREAMS, streams)):
+        for field, sql, names in (("types", _OF_TYPES, types), ("streams", _OF_STREAMS, streams)):
+            check_names(field, names)
             if names is not None:
                 where += sql
                 values.append(_json(names))

@@ -21,6 +21,7 @@ FORMAT_VERSION = 1
 MAX_LINE_BYTES = 1 << 30
 """SQLite itself ends a little below this many bytes in a row."""
 
+_BEGINS = b'{"line":"'
 _CHECKSUM = b',"crc32":'
 
 
@@ -293,6 +294,8 @@ class LineReader:
             raise self.damaged(f"it cannot be read: {error}") from error
         if not text:
             raise self.damaged("it is missing: the file ends before its last line")
+        if self.number == 1 and not text.startswith(_BEGINS):
+            raise self.damaged("it is not the beginning of an export or an archive")
         body, found, checksum = text.rpartition(_CHECKSUM)
         if not found or checksum != b"%d}\n" % crc32(body):
             raise self.damaged("its checksum is wrong" if text.endswith(b"}\n") else "it is cut off")

@@ -35,7 +35,7 @@ from eventstore.copying.lines import (
 )
 from eventstore.copying.placing import check_free, placed
 from eventstore.damage.besides import columns
-from eventstore.errors import CorruptEvent, CorruptLog, EventStoreError, ReadFailed
+from eventstore.errors import BadRequest, CorruptEvent, CorruptLog, EventStoreError, ReadFailed
 from eventstore.reader import SqliteReader
 from eventstore.schema import PAGE_ROWS, SCHEMA_VERSION, commits_without_events, log_end
 
@@ -79,12 +79,15 @@ def export_log(source: SqliteReader | str | os.PathLike[str], file: IO[bytes]) -
         file: open for writing bytes. What was written is worth nothing if this raises.
 
     Raises:
+        BadRequest: ``file`` is no file.
         CorruptEvent, CorruptLog: the log is damaged; salvage what is left of it instead.
         LogNotFound, NotALog, LogTooNew, LogNotReadable, OpenError, ReadFailed: the log cannot be read.
         OSError: the file cannot be written.
     """
     from eventstore.opening import open_pool
 
+    if not hasattr(file, "write"):
+        raise BadRequest("file", file, "give a file that is open for writing bytes: open(path, 'wb')")
     _, pool = open_pool(source.path if isinstance(source, SqliteReader) else source)
     with contextlib.closing(pool), tempfile.SpooledTemporaryFile(SPOOLED_BYTES) as rest:
         try:
@@ -116,10 +119,13 @@ def import_log(file: IO[bytes], path: str | os.PathLike[str]) -> Exported:
         path: where the log is to be. Missing directories are made, mode 0700; the file has mode 0600.
 
     Raises:
+        BadRequest: ``file`` is no file.
         ExportDamaged: a line is not as it was written, or one is missing; nothing is left of the log.
         LogExists: there is something at ``path``.
         CopyFailed: the log cannot be written; nothing is left of it.
     """
+    if not hasattr(file, "readline"):
+        raise BadRequest("file", file, "give a file that is open for reading bytes: open(path, 'rb')")
     place = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as they are
     check_free(place)
     with placed(place) as copy:

@@ -131,7 +131,7 @@ def salvage_copy(copy: Path, target: Path) -> Salvaged:
         besides = besides_of(remains, log_id)
         events = _events(remains, besides, mark)
         if not events and log_id is None:
-            raise CorruptLog("nothing of a log was found in it")
+            raise CorruptLog("nothing of a log was found in it", hint="see whether it is the right file: an lrm.db")
         end = max(besides.last_known, 0 if mark is None else mark.position)
         besides.fit(events)
         with placed(target) as file:
@@ -213,4 +213,4 @@ def _copy(log: Path, directory: Path) -> None:
     done = subprocess.run([python, "-I", "-c", _COPY, *words], capture_output=True, check=False)  # noqa: S603 - ours
     if done.returncode:
         last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-        raise CopyFailed(str(log), last[0] if last else f"exit status {done.returncode}")
+        raise CopyFailed(f"a copy of {log}", last[0] if last else f"exit status {done.returncode}")

@@ -101,7 +101,8 @@ def key_from_file(path: str | os.PathLike[str]) -> Keyring:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             data = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise BadKey(f"{where} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise BadKey(f"{where} cannot be read: {reason}", hint="check its name and who may read it") from error
     if os.name == "posix" and mode & 0o077:
         hint = f"chmod 600 {os.fspath(path)}, and consider whether somebody has read it already"
         raise BadKey(f"{where} can be read by others (mode {mode:04o})", hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -30,8 +31,8 @@ def command(*, target: str, request: Request) -> None:
 
 
 def new_log(target: str) -> Path:
-    """Where a new log goes: the path itself, or where that is a directory, the usual name in it."""
+    """Where a new log goes: the path itself, or where that is a directory or ends like one, the usual name in it."""
     from lrm_actors.settings import LOG_NAME
 
     path = Path(target)
-    return path / LOG_NAME if path.is_dir() else path
+    return path / LOG_NAME if path.is_dir() or target.endswith(os.sep) else path

@@ -91,6 +91,8 @@ def _rows(found: LogHealth) -> Iterator[tuple[str, str]]:
 
 
 def _resources(metrics: dict[str, float]) -> str:
+    if not any(metrics.values()):  # the report has a number for each, and these are of no machine
+        return "never measured"
     return ", ".join(
         (
             f"cpu {metrics['cpu_percent']:.1f} %",

@@ -25,7 +25,7 @@ def command(*, file: str, request: Request) -> None:
     it must be named. Nothing is overwritten. Do not go on with both logs: they are taken for one.
     """
     from eventstore.copying.portable import import_log
-    from eventstore.errors import ReadFailed
+    from eventstore.errors import LogNotFound, ReadFailed
 
     if request.given is None:
         raise click.UsageError("say where the new log is to be: lrm import FILE LOG")
@@ -36,6 +36,8 @@ def command(*, file: str, request: Request) -> None:
         else:
             try:
                 lines = stack.enter_context(open(file, "rb"))  # noqa: PTH123 - its words are right for any name
+            except FileNotFoundError as error:
+                raise LogNotFound(file, f"there is no file {file}", hint="check the name of the export") from error
             except OSError as error:
                 raise ReadFailed(f"{file}: {error.strerror}", hint="check the name of the file") from error
         done = import_log(lines, target)

@@ -75,7 +75,8 @@ def command(
         data = {"removed": removed, "first": result.first, "head": head, "freed_bytes": freed}
         document("retain", {**data, "held_by": result.held_by, "archive": archive and str(Path(archive))})
         return
-    say_line(f"{count(removed, 'event')} removed, {size(freed)} given back")
+    given_back = f", {size(freed)} given back" if removed else ""  # else it is only what the WAL took meanwhile
+    say_line(f"{count(removed, 'event')} removed{given_back}")
     kept = count(head - result.first + 1, "event")
     say_line(f"{kept} kept, from #{result.first} on: {reason(result)}" if head >= result.first else "no event kept")
 

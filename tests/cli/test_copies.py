@@ -50,6 +50,12 @@ def test_backup_refuses_to_overwrite(lrm: Lrm, life: Lived, tmp_path: Path) -> N
     assert exits.NOT_FOUND == lrm("backup", tmp_path / "c.db", tmp_path / "nowhere.db").code
 
 
+def test_a_target_that_ends_like_a_directory_is_one(lrm: Lrm, life: Lived, tmp_path: Path) -> None:
+    """It need not be there."""
+    assert 0 == lrm("backup", f"{tmp_path}/monday/", life.path).code
+    assert 0 == lrm("verify", tmp_path / "monday" / "lrm.db").code
+
+
 def test_backup_of_a_log_whose_owner_lives(lrm: Lrm, life: Lived, tmp_path: Path) -> None:
     """Needs no ownership."""
     with open_store(life.path) as store:
@@ -110,7 +116,7 @@ def test_export_and_import_used_wrongly(lrm: Lrm, life: Lived, tmp_path: Path) -
     """Each is told what to do instead."""
     assert exits.USAGE == lrm("export", "-", life.path, "--json").code
     assert exits.USAGE == lrm("import", tmp_path / "a.jsonl").code
-    assert exits.NO_ACCESS == lrm("import", tmp_path / "none.jsonl", tmp_path / "n.db").code
+    assert exits.NOT_FOUND == lrm("import", tmp_path / "none.jsonl", tmp_path / "n.db").code
     assert exits.NO_ACCESS == lrm("export", life.path, life.path).code
     lrm("export", tmp_path / "a.jsonl", life.path)
     assert exits.NO_ACCESS == lrm("import", tmp_path / "a.jsonl", life.path).code

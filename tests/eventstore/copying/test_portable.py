@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from eventstore.copying import importing
 from eventstore.copying.lines import LineWriter
 from eventstore.copying.portable import Exported, export_log, import_log
-from eventstore.errors import CopyFailed, CorruptEvent, CorruptLog, ExportDamaged, LogExists, ReadFailed
+from eventstore.errors import BadRequest, CopyFailed, CorruptEvent, CorruptLog, ExportDamaged, LogExists, ReadFailed
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Attachment, Batch, Cursor, NewEvent, Receipt, Retention, Snapshot, StreamWrite
 from tests.eventstore.support import Counted, FakeClock, Measured, append
@@ -52,6 +52,23 @@ def lived(path: Path, clock: FakeClock | None = None) -> None:
         store.acquire("never written to")
         append(store, "a", *(Counted(n) for n in range(11, 20)))
         assert 7 == store.retain(Retention(max_events=0)).removed
+
+
+def test_a_path_in_the_place_of_a_file_is_told_to_be_one(path: Path, tmp_path: Path) -> None:
+    """Both take files, so that lines may go through a pipe or a compressor; nothing is made."""
+    lived(path)
+    target: Any = str(tmp_path / "e.jsonl")
+    with pytest.raises(BadRequest, match="open for writing bytes"):
+        export_log(path, target)
+    with pytest.raises(BadRequest, match="open for reading bytes"):
+        import_log(target, tmp_path / "new.db")
+    assert [path.parent] == list(tmp_path.iterdir())
+
+
+def test_what_is_no_export_is_told_to_be_none(tmp_path: Path) -> None:
+    """Rather than to be cut off."""
+    with pytest.raises(ExportDamaged, match="line 1: it is not the beginning of an export"):
+        import_log(io.BytesIO(b"SQLite format 3"), tmp_path / "new.db")
 
 
 @pytest.fixture
