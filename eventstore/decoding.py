@@ -11,8 +11,8 @@ from eventstore.errors import CorruptEvent, CorruptLog, KeyRequired
 from eventstore.events import LOCKED, UnknownEvent
 from eventstore.records import Instant, Record
 
-Names: TypeAlias = Callable[[str], dict[int, str]]
-"""Reads one of the tables ``streams``, ``types`` and ``boots`` anew: names by id."""
+Names: TypeAlias = Callable[[str, int], dict[int, str]]
+"""Reads what stands after an id in one of the tables ``streams``, ``types`` and ``boots``: names by id."""
 
 
 class NameTables:
@@ -27,11 +27,14 @@ class NameTables:
         self.streams: dict[int, str] = {}
         self.types: dict[int, str] = {}
         self.boots: dict[int, str] = {}
+        self._last = {"streams": 0, "types": 0, "boots": 0}
 
     def refresh(self) -> None:
-        """Take in names that are new."""
+        """Take in names that are new. Ids grow, so that what is known need not be read again."""
         for table, names in (("streams", self.streams), ("types", self.types), ("boots", self.boots)):
-            names.update(self._read(table))
+            new = self._read(table, self._last[table])
+            names.update(new)
+            self._last[table] = max(new, default=self._last[table])
 
 
 class Decoding:

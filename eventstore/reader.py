@@ -48,9 +48,9 @@ _OF_STREAM = (
     " ORDER BY version LIMIT ?"
 )
 _NAMES = {
-    "streams": "SELECT id, name FROM streams",
-    "types": "SELECT id, name FROM types",
-    "boots": "SELECT id, name FROM boots",
+    "streams": "SELECT id, name FROM streams WHERE id > ?",
+    "types": "SELECT id, name FROM types WHERE id > ?",
+    "boots": "SELECT id, name FROM boots WHERE id > ?",
 }
 _FOREVER = 2**63 - 1
 
@@ -72,7 +72,7 @@ class SqliteReader:
         self._unknown: OnUnknown = unknown
         self._unsealer = unsealer or Unsealer(path, None, pool.lend)
         self._listeners = listeners
-        self._names = NameTables(lambda table: dict(self._all(_NAMES[table])))
+        self._names = NameTables(lambda table, after: dict(self._all(_NAMES[table], (after,))))
 
     @property
     def locked(self) -> bool:

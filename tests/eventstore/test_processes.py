@@ -38,6 +38,24 @@ def test_a_reader_sees_what_the_owner_commits(sqlite_store: SqliteStore, path: P
         assert reader.statistics().size_bytes > 0
 
 
+def test_a_reader_reads_each_name_once(sqlite_store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many streams there are already, a new one costs no more than itself."""
+    with open_reader(path) as reader:
+        read = reader._names._read
+        names: list[str] = []
+
+        def noted(table: str, after: int) -> dict[int, str]:
+            found = read(table, after)
+            names.extend(found.values())
+            return found
+
+        monkeypatch.setattr(reader._names, "_read", noted)
+        for n in range(20):
+            append(sqlite_store, f"stream {n}", Counted(n))
+            assert f"stream {n}" == reader.get(n + 1).stream
+        assert sorted(["sample.counted", "boot-1", *(f"stream {n}" for n in range(20))]) == sorted(names)
+
+
 def test_a_reader_can_read_a_killed_log(path: Path) -> None:
     """Its WAL is read as it lies, with and without the shared memory file."""
     in_child(lambda: append(open_store(path), "a", Counted(1)))
