@@ -30,7 +30,7 @@ def placed(target: Path) -> Iterator[Path]:
     check_free(target)
     partial: Path | None = None
     try:
-        _make_directory(target.parent)
+        make_directory(target.parent)
         descriptor, name = tempfile.mkstemp(".partial", f"{target.name}.", target.parent)  # mode 0600
         os.close(descriptor)
         partial = Path(name)
@@ -79,7 +79,8 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _make_directory(directory: Path) -> None:
+def make_directory(directory: Path) -> None:
+    """Make a directory, and above it what is missing, mode 0700. One that is there is fine."""
     for one in reversed([one for one in (directory, *directory.parents) if not one.exists()]):
         one.mkdir(DIRECTORY_MODE)
 

@@ -14,20 +14,22 @@ from pathlib import Path
 import attrs
 
 from eventstore.checksums import chain_anchor
-from eventstore.copying.placing import check_free, placed
+from eventstore.copying.placing import check_free, make_directory, placed
 from eventstore.damage.choosing import Found, choose, resolve
 from eventstore.damage.remains import Remains
 from eventstore.damage.salvaged import Besides, besides_of, write_log
 from eventstore.errors import CopyFailed, CorruptLog, LogLocked, LogNotFound, LogNotWritable
 from eventstore.locking import LOCK_NAME, LogLock
 from eventstore.mark import Mark, MarkFile, mark_path, read_mark
+from eventstore.schema import DIRECTORY_MODE
 
 # Run by another process: closing a file here would drop the locks that SQLite may hold on it here. What the disk does
 # not give is left as zeros.
 _COPY = """
 import os, sys
 def copy(source, target):
-    with open(source, "rb", buffering=0) as a, open(target, "xb") as b:
+    private = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(source, "rb", buffering=0) as a, open(private, "wb") as b:
         size, place = os.fstat(a.fileno()).st_size, 0
         while place < size:
             for length in (1 << 20, 4096):
@@ -86,7 +88,7 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
         raise LogNotFound(str(log), f"there is no log at {log}")
     check_free(new)
     try:
-        new.parent.mkdir(0o700, parents=True, exist_ok=True)
+        make_directory(new.parent)
         with tempfile.TemporaryDirectory(prefix=f".{new.name}.salvage-", dir=new.parent) as scratch:
             with _unowned(log):
                 _copy(log, Path(scratch))
@@ -109,7 +111,8 @@ def keep_copy(log: str | os.PathLike[str], directory: str | os.PathLike[str]) ->
     if not source.is_file():
         raise LogNotFound(str(source), f"there is no log at {source}")
     try:
-        place.mkdir(0o700, parents=True)
+        make_directory(place.parent)
+        place.mkdir(DIRECTORY_MODE)
     except OSError as error:
         raise CopyFailed(str(place), error.strerror or str(error)) from error
     with _unowned(source):

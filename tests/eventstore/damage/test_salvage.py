@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -206,3 +207,21 @@ def test_a_large_event_comes_back_from_its_chain_of_pages(path: Path, target: Pa
     whole[whole.rindex(b"y" * 4000) + 10] = 0
     path.write_bytes(whole)
     assert ((1, 1),) == salvage(path, target.with_name("third.db")).lost
+
+
+def test_nobody_else_may_look_at_what_is_made(log: Path, tmp_path: Path, open_umask: None) -> None:
+    """Every directory and every file is its owner's alone, whatever the process would give to others."""
+    keep_copy(log, tmp_path / "kept" / "a" / "b")
+    salvage(log, tmp_path / "salvaged" / "c" / "lrm.db")
+    made = [one for top in ("kept", "salvaged") for one in (tmp_path / top, *(tmp_path / top).rglob("*"))]
+    assert len(made) > 6
+    assert {0o700 if one.is_dir() else 0o600 for one in made} == {one.stat().st_mode & 0o777 for one in made}
+    assert [] == [one for one in made if one.stat().st_mode & 0o077]
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    """New files are for everyone to read."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
