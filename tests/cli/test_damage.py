@@ -31,7 +31,8 @@ def test_doctor_prints_a_line_for_each_finding(lrm: Lrm, life: Lived) -> None:
     assert ("lrm.doctor/1", str(life.path)) == (document["schema"], document["path"])
     for finding in document["findings"]:
         assert {"code", "level", "what", "advice"} == set(finding)
-        assert f"{finding['code']}: {finding['what']}" in done.out
+        varies = finding["code"] in {"disk-space", "inodes"}  # others use this disk meanwhile
+        assert f"{finding['code']}: {'' if varies else finding['what']}" in done.out
 
 
 def test_doctor_ends_with_4_when_there_is_a_problem(lrm: Lrm, life: Lived) -> None:
