@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import attrs
 
@@ -39,7 +39,11 @@ class Operation(NamedTuple):
 
 @attrs.define(eq=False)
 class Fault:
-    """What shall happen at one operation, or from one on. Made by ``fail``, ``kill`` and ``drop``."""
+    """What shall happen at one operation, or from one on. Made by ``fail``, ``kill`` and ``drop``.
+
+    Raises:
+        ValueError: it could never happen, and whoever waits for it would prove nothing.
+    """
 
     action: Literal["fail", "kill", "drop"]
     kind: Kind | None
@@ -54,6 +58,19 @@ class Fault:
     """Matching operations so far."""
     fired: int = 0
     """How often it has happened."""
+
+    def __attrs_post_init__(self) -> None:
+        for name, value, known in (
+            ("kind", self.kind, (None, *get_args(Kind))),
+            ("file", self.file, (None, *get_args(Role))),
+            ("carried_out", self.carried_out, get_args(CarriedOut)),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} = {value!r}: it is one of {', '.join(map(repr, known))}")
+        if isinstance(self.error, str) and self.error not in ("io", "full"):
+            raise ValueError(f"error = {self.error!r}: it is 'io', 'full' or a result code of SQLite's")
+        if self.nth < 1:
+            raise ValueError(f"nth = {self.nth}: it counts from 1")
 
     def code(self, kind: Kind) -> int:
         """The result code that SQLite gets."""

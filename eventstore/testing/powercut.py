@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import product
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import attrs
 
@@ -98,7 +98,7 @@ class PowerCut:
         share: the part of all points of the run that are cut at, above 0 and at most 1, chosen by the seed.
 
     Raises:
-        ValueError: ``share`` or ``survive`` is no such number.
+        ValueError: ``share``, ``survive`` or ``samples`` is no such number, or there is no such ``model``.
     """
 
     def __init__(
@@ -114,6 +114,8 @@ class PowerCut:
     ) -> None:
         if not 0 < share <= 1 or not 0 <= (survive or 0) <= 1:
             raise ValueError(f"share = {share}, survive = {survive}: at most 1, and not negative")
+        if model not in get_args(Model) or samples < 0:
+            raise ValueError(f"model = {model!r}, samples = {samples}: one of {get_args(Model)}, and not negative")
         self._entries = list(capture.entries if isinstance(capture, Capture) else capture)
         self._model: Model = model
         self._chance = random.Random(seed)  # noqa: S311 - repeatable on purpose

@@ -91,6 +91,7 @@ class FaultVFS:
     """
 
     def __init__(self, *, reads: bool = False) -> None:
+        self._reads = reads
         library = c.sqlite_library()
         theirs = c.unix_vfs(library)
         self.name = f"faults-{os.getpid()}-{next(_numbers)}"
@@ -157,6 +158,10 @@ class FaultVFS:
             sticky: whether every later one fails too.
             error: the disk's, ``full``, or a result code of SQLite's.
             carried_out: what happens all the same. ``half`` of a write is a short write; of anything else, nothing.
+
+        Raises:
+            ValueError: it could never happen: there is no such kind, file or error, ``nth`` is below 1, or reads are no
+                operations.
         """
         return self._plant(Fault("fail", kind, file, nth, sticky, error, carried_out))
 
@@ -324,6 +329,8 @@ class FaultVFS:
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def _plant(self, fault: Fault) -> Fault:
+        if fault.kind == "read" and not self._reads:
+            raise ValueError("reads are no operations here: make it FaultVFS(reads=True)")
         with self._lock:
             self._faults.append(fault)
         return fault

@@ -155,6 +155,13 @@ def test_parts_that_are_none_are_refused(options: dict[str, float]) -> None:
         PowerCut(capture_of(), **options)  # type: ignore[arg-type]  # floats of either
 
 
+@pytest.mark.parametrize("options", [{"model": "keep-all"}, {"samples": -1}])
+def test_a_model_that_there_is_not_is_refused(options: dict[str, Any]) -> None:
+    """It would be taken for the strictest."""
+    with pytest.raises(ValueError, match="model = "):
+        PowerCut(capture_of(), **options)
+
+
 def test_a_state_is_put_into_a_directory(tmp_path: Path) -> None:
     """With what is left of another one removed, and what both have not written again."""
     (tmp_path / "stale").touch()

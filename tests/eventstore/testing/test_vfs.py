@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -261,3 +262,21 @@ def test_a_static_sqlite_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FaultsUnsupported) as caught:
         FaultVFS()
     assert "shared" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "fsync"},
+        {"kind": "sync", "file": "lrm.db"},
+        {"kind": "sync", "nth": 0},
+        {"kind": "sync", "error": "disk"},
+        {"kind": "write", "carried_out": "all"},
+    ],
+)
+def test_a_fault_that_could_never_happen_is_refused(vfs: FaultVFS, wrong: dict[str, Any]) -> None:
+    """A test that waits for one would prove nothing."""
+    with pytest.raises(ValueError, match=f"{list(wrong)[-1]} = "):
+        vfs.fail(**wrong)
+    with FaultVFS() as made, pytest.raises(ValueError, match="reads=True"):
+        made.fail("read")
