@@ -205,8 +205,8 @@ class BadRequest(EventStoreError, ValueError):
         "names are non-empty text without NUL; versions and positions are not negative; a cause comes before its effect"
     )
 
-    def __init__(self, field: str, value: object, reason: str) -> None:
-        super().__init__(f"{field} = {value!r}: {reason}")
+    def __init__(self, field: str, value: object, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{field} = {value!r}: {reason}", hint=hint)
         self.field, self.value, self.reason = field, value, reason
 
 

@@ -14,4 +14,4 @@ def check_names(field: str, names: Iterable[str] | None) -> None:
         BadRequest: it is one.
     """
     if isinstance(names, str):
-        raise BadRequest(field, names, f"give names in a list or a tuple, [{names!r}]")
+        raise BadRequest(field, names, "it is one text, and several names are asked for", hint=f"give [{names!r}]")

@@ -11,6 +11,7 @@ from types import UnionType
 from typing import Any
 
 from eventstore.errors import BadRequest
+from eventstore.naming import check_names
 from eventstore.prepare import check_name
 from eventstore.records import Retention
 from eventstore.shaping.limits import INT_MAX
@@ -22,8 +23,13 @@ def check_retention(retention: Retention) -> None:
     Raises:
         BadRequest: there is no limit, or one is negative or not finite, or a name could not be that of anything.
     """
+    if not isinstance(retention, Retention):
+        raise BadRequest("retention", retention, "it is none", hint="give a Retention")
     if retention.max_age_s is None and retention.max_events is None:
-        raise BadRequest("retention", None, "give max_age_s, max_events or both: without a limit nothing may go")
+        hint = "give max_age_s, max_events or both"
+        raise BadRequest("retention", None, "without a limit nothing may go", hint=hint)
+    check_names("consumers", retention.consumers)
+    check_names("expendable", retention.expendable)
     _check_limit("max_age_s", retention.max_age_s, int | float, math.inf)
     _check_limit("max_events", retention.max_events, int, INT_MAX + 1)
     for consumer in () if retention.consumers is None else retention.consumers:

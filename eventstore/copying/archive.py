@@ -207,7 +207,8 @@ def _lines(path: str | os.PathLike[str]) -> Generator[Any, None, None]:
     try:
         file = _opened(Path(path), "rb")
     except OSError as error:
-        raise ReadFailed(f"{os.fspath(path)}: {error.strerror or error}") from error
+        hint = "check the name of the archive, and who may read it"
+        raise ReadFailed(f"{os.fspath(path)}: {error.strerror or error}", hint=hint) from error
     with file:
         lines = LineReader(file)
         following = iter(lines)

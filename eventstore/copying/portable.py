@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sqlite3
 import tempfile
@@ -79,15 +80,14 @@ def export_log(source: SqliteReader | str | os.PathLike[str], file: IO[bytes]) -
         file: open for writing bytes. What was written is worth nothing if this raises.
 
     Raises:
-        BadRequest: ``file`` is no file.
+        BadRequest: ``file`` is no file of bytes.
         CorruptEvent, CorruptLog: the log is damaged; salvage what is left of it instead.
         LogNotFound, NotALog, LogTooNew, LogNotReadable, OpenError, ReadFailed: the log cannot be read.
         OSError: the file cannot be written.
     """
     from eventstore.opening import open_pool
 
-    if not hasattr(file, "write"):
-        raise BadRequest("file", file, "give a file that is open for writing bytes: open(path, 'wb')")
+    _check_file(file, "write", "wb")
     _, pool = open_pool(source.path if isinstance(source, SqliteReader) else source)
     with contextlib.closing(pool), tempfile.SpooledTemporaryFile(SPOOLED_BYTES) as rest:
         try:
@@ -119,13 +119,12 @@ def import_log(file: IO[bytes], path: str | os.PathLike[str]) -> Exported:
         path: where the log is to be. Missing directories are made, mode 0700; the file has mode 0600.
 
     Raises:
-        BadRequest: ``file`` is no file.
+        BadRequest: ``file`` is no file of bytes.
         ExportDamaged: a line is not as it was written, or one is missing; nothing is left of the log.
         LogExists: there is something at ``path``.
         CopyFailed: the log cannot be written; nothing is left of it.
     """
-    if not hasattr(file, "readline"):
-        raise BadRequest("file", file, "give a file that is open for reading bytes: open(path, 'rb')")
+    _check_file(file, "readline", "rb")
     place = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as they are
     check_free(place)
     with placed(place) as copy:
@@ -148,6 +147,12 @@ def import_log(file: IO[bytes], path: str | os.PathLike[str]) -> Exported:
 
         check_copy(copy, place)
     return Exported(beginning.log_id, beginning.head, importer.events, lines.number)
+
+
+def _check_file(file: object, method: str, mode: str) -> None:
+    """Refuse a path, and a file of text: what came of it would be taken for damage."""
+    if not hasattr(file, method) or isinstance(file, io.TextIOBase):
+        raise BadRequest("file", file, "it is no file of bytes", hint=f"give one that is open: open(path, {mode!r})")
 
 
 def _read_rest(pool: ReaderPool, rest: IO[bytes]) -> tuple[Beginning, list[StreamLine]]:

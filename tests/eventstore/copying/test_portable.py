@@ -57,11 +57,12 @@ def lived(path: Path, clock: FakeClock | None = None) -> None:
 def test_a_path_in_the_place_of_a_file_is_told_to_be_one(path: Path, tmp_path: Path) -> None:
     """Both take files, so that lines may go through a pipe or a compressor; nothing is made."""
     lived(path)
-    target: Any = str(tmp_path / "e.jsonl")
-    with pytest.raises(BadRequest, match="open for writing bytes"):
-        export_log(path, target)
-    with pytest.raises(BadRequest, match="open for reading bytes"):
-        import_log(target, tmp_path / "new.db")
+    wrong: Any
+    for wrong in (str(tmp_path / "e.jsonl"), io.StringIO('{"line":"'), None):
+        with pytest.raises(BadRequest, match="it is no file of bytes"):
+            export_log(path, wrong)
+        with pytest.raises(BadRequest, match="it is no file of bytes"):
+            import_log(wrong, tmp_path / "new.db")
     assert [path.parent] == list(tmp_path.iterdir())
 
 
@@ -364,7 +365,7 @@ def test_the_export_of_a_log_that_another_process_writes(path: Path, tmp_path: P
             assert heads[-1] - 1 == reader.cursor("c")
             assert heads[-1] - 1 == reader.receipt(str(heads[-1] - 1)).reply  # type: ignore[union-attr]
             assert list(range(heads[-1])) == [record.event.n for record in reader.read()]
-    assert sorted(set(heads)) == heads
+    assert sorted(heads) == heads
 
 
 def test_retention_while_it_is_exported(log: Path) -> None:
