@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import attrs
 
 from eventstore.checksums import chain_anchor, record_bytes
 from eventstore.codec import OnUnknown, decode_events
-from eventstore.connections import ReaderPool
+from eventstore.connections import ReaderPool, read_error
 from eventstore.damage.besides import check_besides, columns
 from eventstore.damage.trail import Trail
 from eventstore.encryption import Unsealer
@@ -116,8 +117,6 @@ class _Check:
         for table in ("streams", "types", "boots"):
             with self._reporting_damage():
                 self._read_names(table)
-        with self._reporting_damage(), self.pool.lend() as connection:
-            self.versions = dict(connection.execute("SELECT id, removed_version FROM streams"))
         self._begin()
         bound = max(self._bound(), 0 if self.mark is None else self.mark.position)
         self.checksum = "checksum" if "checksum" in columns(self.pool, "events") else "NULL"
@@ -170,8 +169,7 @@ class _Check:
 
     def _begin(self) -> None:
         """Where the events that are kept begin."""
-        with self.pool.lend() as connection:
-            meta = dict(connection.execute("SELECT key, value FROM meta"))
+        meta, self.versions = self._read_beginning()
         log_id, removed, chain = meta.get("log_id"), meta.get("removed_position"), meta.get("removed_chain")
         if not isinstance(removed, int) or removed < 0 or (removed == 0) != (chain is None):
             self._report("meta", None, f"what it says of removed events makes no sense: up to {removed!r}")
@@ -182,6 +180,20 @@ class _Check:
             self._report("mark", None, f"it is of the log {self.mark.log_id.hex()}, and this one is {log_id}")
             self.mark = None
         self._compare_mark(removed)
+
+    def _read_beginning(self) -> tuple[dict[str, Any], dict[int, int]]:
+        """What the log says of itself, and what was removed of each stream: retention moves both at once."""
+        versions = {}
+        with self.pool.lend() as connection:
+            connection.execute("BEGIN")
+            meta = dict(connection.execute("SELECT key, value FROM meta"))
+            try:
+                versions = dict(connection.execute("SELECT id, removed_version FROM streams"))
+            except (sqlite3.Error, UnicodeError) as error:
+                damage = Problem("file", None, str(read_error(error)))
+                self.problems += [] if damage in self.problems else [damage]
+            connection.execute("ROLLBACK")
+        return meta, versions
 
     def _bound(self) -> int:
         """The last position to look at: those that are appended from now on are not this check's business."""
@@ -215,9 +227,13 @@ class _Check:
         """Judge the next event there is."""
         position = row[0]
         self._end_of_unreadable()
+        if position != self.position + 1 and self._was_removed(position) and position <= self.removed:
+            self.position = self.last = self.removed
+        if position <= self.removed:
+            return  # retention took it after it was read
         self.events += 1
         self.last = position
-        if position != self.position + 1 and not self._was_removed(position):
+        if position != self.position + 1 and position != self.removed + 1:
             self._report("gap", self.position + 1, f"positions {self.position + 1} to {position - 1} are missing")
             self.absent += position - self.position - 1
             self.trail.gap()
@@ -228,17 +244,15 @@ class _Check:
             self._damaged("file", f"a value of a wrong type: {error}", row[-2])
 
     def _was_removed(self, position: int) -> bool:
-        """Whether retention came between, while this check was reading."""
-        removed = self.removed
-        with self.pool.lend() as connection:
-            meta = dict(connection.execute("SELECT key, value FROM meta"))
-            versions = connection.execute("SELECT id, removed_version FROM streams").fetchall()
+        """Whether retention removed what stood before a position, while this check was reading."""
+        meta, versions = self._read_beginning()
         now = meta.get("removed_position")
-        if not isinstance(now, int) or now <= removed or now != position - 1:
+        if not isinstance(now, int) or now <= self.removed or now < position - 1:
             return False
         self.removed = now
         self.trail = Trail(meta["removed_chain"])
-        self.versions.update({stream: max(version, self.versions.get(stream, 0)) for stream, version in versions})
+        for stream, version in versions.items():
+            self.versions[stream] = max(version, self.versions.get(stream, 0))
         return True
 
     def _judge(self, row: Any) -> None:

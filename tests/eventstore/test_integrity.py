@@ -9,12 +9,23 @@ from typing import Any
 
 import pytest
 
+from eventstore import integrity
 from eventstore.checksums import chain_anchor, chain_next, record_checksum
 from eventstore.damage.trail import Trail
 from eventstore.errors import TailMissing
 from eventstore.mark import SLOT_BYTES, MarkFile, mark_path, read_mark
 from eventstore.opening import open_reader, open_store
-from eventstore.records import Attachment, Batch, Cursor, NewEvent, Receipt, Snapshot, StreamWrite, Verification
+from eventstore.records import (
+    Attachment,
+    Batch,
+    Cursor,
+    NewEvent,
+    Receipt,
+    Retention,
+    Snapshot,
+    StreamWrite,
+    Verification,
+)
 from tests.eventstore.support import Counted, append
 
 
@@ -230,3 +241,30 @@ def test_a_mark_counts_commits(path: Path) -> None:
     mark = read_mark(path)
     assert mark is not None
     assert (5, 8) == (mark.position, mark.commits)
+
+
+def test_retention_that_goes_on_while_verify_reads_is_no_gap(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It removes what stands before the page that was read, and more of the page itself before that is looked at."""
+    monkeypatch.setattr(integrity, "PAGE_ROWS", 10)
+    with open_store(path, reserve_bytes=0) as store:
+        for n in range(60):
+            append(store, "ab"[n % 2], Counted(n))
+
+        def retain(kept: int) -> None:
+            store.retain(Retention(max_events=kept, expendable=("a", "b")))
+
+        take, was_removed = integrity._Check._take, integrity._Check._was_removed
+
+        def taking(check: integrity._Check, row: Any) -> None:
+            take(check, row)
+            if row[0] == 10:
+                retain(40)  # the next page begins with 21
+
+        def looking(check: integrity._Check, position: int) -> bool:
+            retain(36)
+            return was_removed(check, position)
+
+        monkeypatch.setattr(integrity._Check, "_take", taking)
+        monkeypatch.setattr(integrity._Check, "_was_removed", looking)
+        result = store.verify()
+    assert ((), 46, 60) == (result.problems, result.events, result.head)
