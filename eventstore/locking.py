@@ -38,15 +38,18 @@ class LogLock:
         self._fd: int | None = fd
         try:
             _lock(lambda: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB))
+            with contextlib.suppress(OSError):  # only for the message that others get; a full disk may refuse it
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
             self.release()
             if error.errno in HELD:
                 raise LogLocked(str(log_path), f"{log_path} is owned by process {holder or 'unknown'}") from None
             raise LogNotWritable(str(log_path), f"{path} cannot be locked: {error.strerror}") from error
-        with contextlib.suppress(OSError):  # only for the message that others get; a full disk may refuse it
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        except BaseException:
+            self.release()
+            raise
         abandon_in_children(self)
 
     def release(self) -> None:

@@ -209,11 +209,16 @@ def _open(
         if isinstance(cause, sqlite3.Error) and not isinstance(error, OpenError):
             raise _open_error(log, cause) from error
         raise
-    reserve.make()
     retainer = Retainer(log, pool, writer.transactions, clock, reserve)
-    return SqliteStore(
+    store = SqliteStore(
         log, pool, writer, lock, listeners, retainer=retainer, unknown=unknown, unsealer=unsealer, sealer=sealer
     )
+    try:
+        reserve.make()
+    except BaseException:  # a signal's, while the disk takes its time
+        store.close()
+        raise
+    return store
 
 
 def _own(

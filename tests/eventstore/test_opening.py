@@ -32,6 +32,7 @@ from eventstore.errors import (
     OpenError,
 )
 from eventstore.opening import open_reader, open_store, system_instant
+from eventstore.reserve import Reserve
 from eventstore.schema import APPLICATION_ID, SCHEMA_VERSION
 from eventstore.store import SqliteStore
 from tests.eventstore.support import Counted, Fault, append, counts, faulty, in_child, io_error
@@ -371,6 +372,22 @@ def test_a_log_that_does_not_say_who_owns_it(path: Path) -> None:
         connection.execute("DELETE FROM owner")
     with pytest.raises(CorruptLog):
         open_store(path)
+
+
+@pytest.mark.parametrize(("owner", "name"), [(os, "ftruncate"), (Reserve, "make"), (opening, "migrate")])
+def test_who_is_interrupted_while_opening_owns_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
+) -> None:
+    """A signal's exception comes at any time: the lock is let go of, and the next try opens the log."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(owner, name, interrupted)
+        open_store(path)
+    with open_store(path) as store:
+        append(store, "a", Counted(1))
 
 
 def test_the_moment_is_told_by_both_clocks() -> None:
