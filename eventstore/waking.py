@@ -37,11 +37,13 @@ class Listeners:
         return unsubscribe
 
     def notify(self, head: int, types: frozenset[str]) -> None:
-        """Tell everyone. What a listener raises is logged: the append it interrupts has succeeded."""
+        """Tell everyone. What a listener raises is logged: the append it interrupts has succeeded, maybe another's."""
         for _, listener in self._listeners:
             try:
                 listener(head, types)
-            except Exception:  # noqa: BLE001 - a stranger's code
+            except KeyboardInterrupt:  # it is not the listener's
+                raise
+            except BaseException:  # noqa: BLE001 - a stranger's code, whose end is its own affair
                 _log.exception("a listener of the event store failed", extra={"position": head})
 
 

@@ -181,6 +181,16 @@ class Sharing(Beneath):
         append(store, "a", Counted(1))
         assert [1, 11, 12] == sorted(seen)
 
+    @pytest.mark.parametrize("error", [ValueError("its own"), SystemExit(3), GeneratorExit()])
+    def test_what_a_listener_raises_is_not_the_appends(self, store: EventStore, error: BaseException) -> None:
+        """The append has succeeded, and may be of somebody who knows nothing of the listener, whatever it ends with."""
+
+        def fail(head: int, types: frozenset[str]) -> None:
+            raise error
+
+        store.subscribe(fail)
+        assert 1 == append(store, "a", Counted(1)).last_position
+
 
 def run(works: Iterable[Callable[[], object]]) -> None:
     """Do several things at once, each in a thread, and raise what one of them raised."""
