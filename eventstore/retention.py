@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -67,6 +68,7 @@ class Retainer:
         transactions: change it.
         clock: tells ages and the time that passes.
         reserve: is given up where the disk is full.
+        alone: one run at a time: what one has planned, another must not remove, nor archive.
     """
 
     log: Path
@@ -74,6 +76,7 @@ class Retainer:
     transactions: Transactions
     clock: Callable[[], Instant]
     reserve: Reserve
+    alone: threading.Lock = attrs.field(factory=threading.Lock)
 
     def retain(self, retention: Retention, archive: Path | None, within_s: float) -> Retained:
         """Remove the oldest events that may go, as far as the time allows, and give their space back.
@@ -84,6 +87,10 @@ class Retainer:
             AppendFailed, OutcomeUnknown, Fenced, StoreClosed: the storage refused, or another owner has taken the log.
         """
         check_retention(retention)
+        with self.alone:
+            return self._retain(retention, archive, within_s)
+
+    def _retain(self, retention: Retention, archive: Path | None, within_s: float) -> Retained:
         size = files_size(self.log)
         keep: Callable[[int], int] | None = None
         if archive is not None:

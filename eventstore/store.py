@@ -128,6 +128,7 @@ class SqliteStore(SqliteReader):
             CorruptEvent: an event that should be archived is damaged; it was not removed.
             AppendFailed, OutcomeUnknown, Fenced: the storage refused, or another owner has taken the log.
         """
+        self._pool.check_open()
         epoch = self.owner_epoch
         try:
             return self._retainer.retain(retention, None if archive is None else Path(archive), within_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import threading
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,24 @@ def test_archives_of_an_encrypted_log(path: Path, tmp_path: Path) -> None:
         assert before == list(read_archive(one, log=store))
         with pytest.raises(KeyRequired):
             list(read_archive(one))
+
+
+@pytest.mark.usefixtures("small")
+def test_two_that_archive_at_once_do_so_one_after_the_other(filled: SqliteStore, tmp_path: Path) -> None:
+    """Neither meets what the other is writing, nor misses what it removes; each event is in one archive."""
+    results: list[Retained | Exception] = []
+
+    def retain() -> None:
+        try:
+            results.append(filled.retain(ALL, archive=tmp_path / "old"))
+        except Exception as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=retain) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [0, 0, 2500] == sorted(one.removed if isinstance(one, Retained) else -1 for one in results)
+    checked = [verify_archive(path) for path in archives(tmp_path / "old")]
+    assert [(1, 1000), (1001, 2000), (2001, 2500)] == [(one.first, one.last) for one in checked]
