@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from lrm_actors.cli.common import Request, on_a_log
@@ -52,25 +53,33 @@ def command(
     """Remove the oldest events of a log that nobody owns.
 
     Those go that are older than AGE and not among the newest N, and that neither a consumer has yet to read nor
-    recovery needs: of each actor, the events after its oldest snapshot. The space goes back to the file system, also
-    where the disk is full.
+    recovery needs: of each actor, the events after its oldest snapshot, and all after the oldest checkpoint. The space
+    goes back to the file system, also where the disk is full.
     """
     from eventstore.opening import open_store
     from eventstore.records import Retention
+    from lrm_actors.inspect.folds import declare_ours
+    from lrm_actors.inspect.needed import needed_after
 
     if max_age_s is None and max_events is None:
         raise click.UsageError("say what may go: give --older-than, --keep-events or both")
-    retention = Retention(max_age_s, max_events, consumers or None, expendable)
+    declare_ours()
     path = request.path()
     key = request.owners_key(path)  # a log must be there: opening it for writing would make one
     removed = freed = 0
     with open_store(path, unknown="placeholder", key=key) as store:
+        needed = None if "journal" in expendable else needed_after(store)
+        at_least = 0 if needed is None else store.head - needed
+        keep = max(max_events or 0, at_least) if max_events is not None or at_least else None
+        retention = Retention(max_age_s, keep, consumers or None, expendable)
         while True:
             result = store.retain(retention, archive=archive)
             removed, freed = removed + result.removed, freed + result.freed_bytes
             if result.held_by != "time":
                 break
         head = store.head
+    if result.held_by == "policy" and needed is not None and result.first == needed + 1:
+        result = attrs.evolve(result, held_by="checkpoint")
     if request.json:
         data = {"removed": removed, "first": result.first, "head": head, "freed_bytes": freed}
         document("retain", {**data, "held_by": result.held_by, "archive": archive and str(Path(archive))})
@@ -86,6 +95,8 @@ def reason(result: Retained) -> str:
     what, _, name = result.held_by.partition(" ")
     if what == "cursor":
         return f"{name} has not read it yet"
+    if what == "checkpoint":
+        return "to go on from a checkpoint, or without one, needs the steps since"
     if what == "stream":
         return f"{name} needs it to be recovered, no snapshot covers it"
     return "it is not to go by what was asked"

@@ -13,7 +13,11 @@ from eventstore.copying.archive import read_archive
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Batch, Cursor, NewEvent, StreamWrite
 from lrm_actors.cli import exits
-from lrm_actors.domain.journal import JournalOpened
+from lrm_actors.domain.checkpointer import CheckpointerState
+from lrm_actors.domain.journal import JournalOpened, StepBegun, StepCommitted
+from lrm_actors.hosting.recovery import choose
+from lrm_actors.inspect.folds import open_log
+from lrm_actors.inspect.replay import state_at
 from tests.cli.conftest import Lived, Lrm
 from tests.cli.test_app import ROOT, run
 from tests.inspect.logs import LogWriter
@@ -180,6 +184,32 @@ def test_retain_keeps_what_recovery_needs(lrm: Lrm, life: Lived) -> None:
     done = lrm("retain", "--keep-events", 0, "--expendable", stream.partition("/")[0], life.path)
     assert f": {stream} needs it" not in done.out
     assert 0 == lrm("log", life.path).code
+
+
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_retain_keeps_the_steps_since_the_oldest_checkpoint(lrm: Lrm, tmp_path: Path, checkpoint: bool) -> None:
+    """Their results are nowhere else: a snapshot of the journal does not have them."""
+    path = tmp_path / "agent" / "lrm.db"
+    writer = LogWriter(path)
+    for number in range(1, 5):
+        if number == 3 and checkpoint:
+            writer.checkpoint()
+        writer.add("journal", StepBegun(number, "count", 1))
+        writer.add("journal", StepCommitted(number, "count", number))
+    writer.snapshot("journal")
+    if checkpoint:
+        writer.snapshot("checkpointer")
+    writer.store.close()
+    first = 5 if checkpoint else 1
+    done = lrm("retain", "--older-than", "0s", path)
+    assert f"from #{first} on: to go on from a checkpoint, or without one, needs the steps since" in done.out
+    document = lrm("retain", "--keep-events", "0", "--json", path).document
+    assert (0, first, "checkpoint") == (document["removed"], document["first"], document["held_by"])
+    with open_log(path) as log:
+        checkpoints, journal = (state_at(log, name).state for name in ("checkpointer", "journal"))
+        steps = choose(log, checkpoints or CheckpointerState(), journal).recovery.steps
+    assert ([3, 4] if checkpoint else [1, 2, 3, 4]) == [step.step for step in steps]
+    assert "no event kept" in lrm("retain", "--keep-events", "0", "--expendable", "journal", path).out
 
 
 @pytest.mark.parametrize(
