@@ -17,6 +17,7 @@ from zlib import crc32
 import msgspec
 
 from eventstore.checksums import HASH_SIZE
+from eventstore.forking import abandon_in_children
 
 SLOT_BYTES = 64
 """Within one sector, so that a power cut leaves the old slot or the new one."""
@@ -75,6 +76,7 @@ class MarkFile:
         self._map: mmap.mmap | None = None
         with contextlib.suppress(OSError, ValueError):
             self._map = _map(mark_path(log))
+        abandon_in_children(self)
 
     def write(self, position: int, chain: bytes, commits: int) -> None:
         """Note that everything up to a position was acknowledged, and so many commits without events."""

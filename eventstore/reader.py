@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from eventstore import attachments, snapshots
+from eventstore.checksums import row_checksum
 from eventstore.codec import OnUnknown, decode_value, encode_value
 from eventstore.connections import ReaderPool
 from eventstore.decoding import Decoding, NameTables
@@ -193,12 +194,14 @@ class SqliteReader:
 
     def receipt(self, command_id: str) -> Receipt | None:
         """The remembered reply to a command, if it is still kept."""
-        rows = self._all("SELECT reply FROM receipts WHERE command_id = ?", (command_id,))
+        rows = self._all("SELECT * FROM receipts WHERE command_id = ?", (command_id,))
         if not rows:
             return None
+        _, _, _, reply, *checksum = rows[0]  # one of the first schema has no such column
         try:
-            reply = self._unsealer.beside(about_receipt(command_id), rows[0][0])
-            return Receipt(command_id, decode_value(reply))
+            if checksum not in ([], [None], [row_checksum(command_id, reply)]):
+                raise ValueError("its checksum is wrong")
+            return Receipt(command_id, decode_value(self._unsealer.beside(about_receipt(command_id), reply)))
         except ValueError as error:
             msg = f"the receipt of command {command_id!r}: {error}"
             raise CorruptLog(msg) from error

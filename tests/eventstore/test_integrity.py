@@ -12,7 +12,7 @@ import pytest
 from eventstore import integrity
 from eventstore.checksums import chain_anchor, chain_next, record_checksum
 from eventstore.damage.trail import Trail
-from eventstore.errors import TailMissing
+from eventstore.errors import CorruptLog, TailMissing
 from eventstore.mark import SLOT_BYTES, MarkFile, mark_path, read_mark
 from eventstore.opening import open_reader, open_store
 from eventstore.records import (
@@ -268,3 +268,12 @@ def test_retention_that_goes_on_while_verify_reads_is_no_gap(path: Path, monkeyp
         monkeypatch.setattr(integrity._Check, "_was_removed", looking)
         result = store.verify()
     assert ((), 46, 60) == (result.problems, result.events, result.head)
+
+
+def test_a_reply_that_is_not_what_was_stored_is_not_given(path: Path) -> None:
+    """Whoever tries a command again would take it for what the first try was told."""
+    with open_store(path) as store:
+        store.append(Batch(receipts=(Receipt("c", {"paid": 1}),)))
+    change(path, "UPDATE receipts SET reply = ?", b'{"paid":2}')
+    with open_reader(path) as reader, pytest.raises(CorruptLog, match="checksum"):
+        reader.receipt("c")

@@ -88,6 +88,12 @@ def test_a_forked_child_cannot_use_the_handles(sqlite_store: SqliteStore, path: 
     assert [1, 2] == counts(sqlite_store, "a")
 
 
+def test_a_forked_child_has_no_mark(sqlite_store: SqliteStore) -> None:
+    """It is mapped into memory that both share, and only the owner may say how far the log is."""
+    assert "True" == in_child(lambda: sqlite_store._writer._mark._map is None)
+    assert sqlite_store._writer._mark._map is not None
+
+
 def test_a_forked_child_waits_for_no_thread_of_its_parent(
     sqlite_store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
