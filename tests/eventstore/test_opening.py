@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -22,7 +21,6 @@ import pytest
 
 from eventstore import opening
 from eventstore.errors import (
-    CorruptLog,
     LogLocked,
     LogNotFound,
     LogNotReadable,
@@ -32,7 +30,6 @@ from eventstore.errors import (
     OpenError,
 )
 from eventstore.opening import open_reader, open_store, system_instant
-from eventstore.reserve import Reserve
 from eventstore.schema import APPLICATION_ID, SCHEMA_VERSION
 from eventstore.store import SqliteStore
 from tests.eventstore.support import Counted, Fault, append, counts, faulty, in_child, io_error
@@ -363,31 +360,6 @@ def test_a_directory_that_may_not_be_looked_into(locked_away: Path) -> None:
     for opener in OPENERS:
         with pytest.raises(OpenError):
             opener(locked_away)
-
-
-def test_a_log_that_does_not_say_who_owns_it(path: Path) -> None:
-    """It is damaged, and that is what is said."""
-    open_store(path).close()
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("DELETE FROM owner")
-    with pytest.raises(CorruptLog):
-        open_store(path)
-
-
-@pytest.mark.parametrize(("owner", "name"), [(os, "ftruncate"), (Reserve, "make"), (opening, "migrate")])
-def test_who_is_interrupted_while_opening_owns_nothing(
-    path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
-) -> None:
-    """A signal's exception comes at any time: the lock is let go of, and the next try opens the log."""
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(owner, name, interrupted)
-        open_store(path)
-    with open_store(path) as store:
-        append(store, "a", Counted(1))
 
 
 def test_the_moment_is_told_by_both_clocks() -> None:
