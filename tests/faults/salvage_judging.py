@@ -11,7 +11,8 @@ from pathlib import Path
 from eventstore.damage.salvaging import salvage_copy
 from eventstore.errors import EventStoreError
 from eventstore.opening import open_reader
-from tests.faults.corrupting import DATABASE, MARK, Counts, Mutation, Specimen, campaign, mutation, scratch, specimens
+from tests.faults.corrupting import Counts, Mutation, campaign, mutation
+from tests.faults.specimens import DATABASE, MARK, Specimen, scratch, specimens
 
 
 def judge_salvage(specimen: Specimen, one: Mutation, directory: Path, counts: Counts) -> None:

@@ -21,8 +21,9 @@ from eventstore.damage import walfile
 from eventstore.damage.remains import Remains
 from eventstore.reader import SqliteReader
 from eventstore.records import Problem, Verification
-from tests.faults.corrupting import MARK, WAL, Counts, Mutation, Specimen, campaign, judge, scratch, specimens
+from tests.faults.corrupting import Counts, Mutation, campaign, judge
 from tests.faults.salvage_judging import judge_salvage, salvage_campaign
+from tests.faults.specimens import MARK, WAL, Specimen, scratch, specimens
 
 ROOT = Path(__file__).parents[2]
 MUTATIONS, MUTATIONS_FOR_RELEASE = 150, 12_000
