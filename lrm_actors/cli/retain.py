@@ -58,17 +58,20 @@ def command(
     """
     from eventstore.opening import open_store
     from eventstore.records import Retention
-    from lrm_actors.inspect.folds import declare_ours
+    from lrm_actors.inspect.folds import BREAKER, OURS, declare_ours
     from lrm_actors.inspect.needed import needed_after
 
     if max_age_s is None and max_events is None:
         raise click.UsageError("say what may go: give --older-than, --keep-events or both")
+    if vital := {*OURS, BREAKER}.intersection(expendable):
+        names = ", ".join(sorted(vital))
+        raise click.UsageError(f"{names}: an agent cannot start again without the events of its own actors")
     declare_ours()
     path = request.path()
     key = request.owners_key(path)  # a log must be there: opening it for writing would make one
     removed = freed = 0
     with open_store(path, unknown="placeholder", key=key) as store:
-        needed = None if "journal" in expendable else needed_after(store)
+        needed = needed_after(store)
         at_least = 0 if needed is None else store.head - needed
         keep = max(max_events or 0, at_least) if max_events is not None or at_least else None
         retention = Retention(max_age_s, keep, consumers or None, expendable)

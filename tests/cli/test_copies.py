@@ -177,13 +177,19 @@ def test_retain_by_age_and_into_an_archive(lrm: Lrm, snapshots: Path, tmp_path: 
 
 
 def test_retain_keeps_what_recovery_needs(lrm: Lrm, life: Lived) -> None:
-    """And says whose it is, unless that is expendable."""
+    """And says whose it is, unless that is expendable. None of the agent's own actors is: it would not start again."""
     done = lrm("retain", "--keep-events", 0, life.path)
     assert "needs it to be recovered, no snapshot covers it" in done.out
     stream = lrm("retain", "--keep-events", 0, life.path, "--json").document["held_by"].removeprefix("stream ")
-    done = lrm("retain", "--keep-events", 0, "--expendable", stream.partition("/")[0], life.path)
-    assert f": {stream} needs it" not in done.out
-    assert 0 == lrm("log", life.path).code
+    for category in (stream.partition("/")[0], "breaker", "journal"):
+        done = lrm("retain", "--keep-events", 0, "--expendable", category, life.path)
+        assert (exits.USAGE, True) == (done.code, f"{category}: an agent cannot start again" in done.err)
+    path = life.path.parent / "samples" / "lrm.db"
+    writer = LogWriter(path)
+    writer.add("samples/a", JournalOpened(1))
+    writer.store.close()
+    assert ": samples/a needs it" in lrm("retain", "--keep-events", 0, path).out
+    assert "no event kept" in lrm("retain", "--keep-events", 0, "--expendable", "samples", path).out
 
 
 @pytest.mark.parametrize("checkpoint", [True, False])
@@ -209,7 +215,6 @@ def test_retain_keeps_the_steps_since_the_oldest_checkpoint(lrm: Lrm, tmp_path: 
         checkpoints, journal = (state_at(log, name).state for name in ("checkpointer", "journal"))
         steps = choose(log, checkpoints or CheckpointerState(), journal).recovery.steps
     assert ([3, 4] if checkpoint else [1, 2, 3, 4]) == [step.step for step in steps]
-    assert "no event kept" in lrm("retain", "--keep-events", "0", "--expendable", "journal", path).out
 
 
 @pytest.mark.parametrize(
@@ -246,11 +251,11 @@ def test_an_encrypted_log(lrm: Lrm, tmp_path: Path) -> None:
     (tmp_path / "key").chmod(0o600)
     log = tmp_path / "agent" / "lrm.db"
     with open_store(log, key=bytes(range(32))) as store:
-        store.append(Batch((StreamWrite("journal", tuple(NewEvent(JournalOpened(n)) for n in range(5))),)))
+        store.append(Batch((StreamWrite("samples", tuple(NewEvent(JournalOpened(n)) for n in range(5))),)))
     assert 0 == lrm("backup", tmp_path / "b.db", log).code
     assert 0 == lrm("export", tmp_path / "e.jsonl", log).code
     assert 0 == lrm("import", tmp_path / "e.jsonl", tmp_path / "i.db").code
-    words = ["retain", "--keep-events", 1, "--expendable", "journal"]
+    words = ["retain", "--keep-events", 1, "--expendable", "samples"]
     assert exits.NO_KEY == lrm(*words, log).code
     for one in (log, tmp_path / "b.db", tmp_path / "i.db"):
         with open_reader(one, unknown="placeholder") as reader:
