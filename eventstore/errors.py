@@ -153,7 +153,11 @@ class Fenced(EventStoreError):
     hint = "stop writing; the newer owner goes on"
 
     def __init__(self, what: str, epoch: int, current: int) -> None:
-        super().__init__(f"{what} belongs to epoch {current}, not {epoch}")
+        if epoch:
+            super().__init__(f"{what} belongs to epoch {current}, not {epoch}")
+        else:
+            hint = "give the epoch that acquire returned; who was never granted one leaves the stream alone"
+            super().__init__(f"{what} was acquired, at epoch {current}, and no epoch was given", hint=hint)
         self.what, self.epoch, self.current = what, epoch, current
 
 

@@ -7,8 +7,18 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from eventstore.codec import encode_event, encode_value
-from eventstore.errors import BadRequest
-from eventstore.records import ANY_VERSION, Attachment, Batch, Cursor, Durability, Snapshot, StreamWrite
+from eventstore.errors import BadRequest, EventStoreError
+from eventstore.records import (
+    ANY_VERSION,
+    Attachment,
+    Batch,
+    Cursor,
+    Durability,
+    NewEvent,
+    Receipt,
+    Snapshot,
+    StreamWrite,
+)
 from eventstore.shaping.limits import INT_MAX
 
 SNAPSHOTS_KEPT = 3
@@ -71,8 +81,17 @@ def prepare(batch: Batch) -> PreparedBatch:
 
     Raises:
         EventRefused, NotAnEvent: a value would not come back as it went in.
-        BadRequest: a name or a number makes no sense.
+        BadRequest: a name or a number makes no sense, or something is not what a batch is made of.
     """
+    try:
+        return _prepare(batch)
+    except (AttributeError, TypeError) as error:
+        if not isinstance(error, EventStoreError):
+            _check_shape(batch)
+        raise
+
+
+def _prepare(batch: Batch) -> PreparedBatch:
     if type(batch.durability) is not Durability:  # or anything else would be stored as what may be lost
         raise BadRequest("durability", batch.durability, "it must be Durability.STRICT or Durability.RELAXED")
     for cursor in batch.cursors:
@@ -117,6 +136,35 @@ def prepare(batch: Batch) -> PreparedBatch:
         bool(receipts or batch.cursors or batch.snapshots or batch.attachments or batch.discard or digest),
     )
     return tuple.__new__(PreparedBatch, fields)
+
+
+def _check_shape(batch: object) -> None:
+    """Name the first thing in a batch that is of a wrong type: nothing else tells a newcomer what was forgotten."""
+    _check_is("batch", batch, Batch)
+    assert isinstance(batch, Batch)
+    parts = {
+        "writes": StreamWrite,
+        "cursors": Cursor,
+        "receipts": Receipt,
+        "snapshots": Snapshot,
+        "attachments": Attachment,
+        "discard": str,
+    }
+    for name, kind in parts.items():
+        _check_is(name, getattr(batch, name), tuple, list)
+        for one in getattr(batch, name):
+            _check_is(f"one of {name}", one, kind)
+    for write in batch.writes:
+        _check_is("events", write.events, tuple, list)
+        for event in write.events:
+            _check_is("one of events", event, NewEvent)
+
+
+def _check_is(field: str, value: object, *kinds: type) -> None:
+    if not isinstance(value, kinds):
+        wanted = kinds[0].__name__
+        hint = f"make it a {wanted}: eventstore.Batch says what a batch is made of"
+        raise BadRequest(field, value, f"it must be a {wanted}, and is a {type(value).__name__}", hint=hint)
 
 
 def _digest(writes: list[PreparedWrite], batch: Batch) -> bytes:
