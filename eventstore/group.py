@@ -15,7 +15,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from eventstore.errors import EventStoreError, OutcomeUnknown
+from eventstore.errors import AppendFailed, EventStoreError, OutcomeUnknown
+from eventstore.forking import abandon_in_children
 from eventstore.records import Appended
 
 Item = TypeVar("Item")
@@ -94,6 +95,7 @@ class GroupCommit(Generic[Item]):
         """The thread that leads, or was chosen to lead and is waking up."""
         self._answered: list[threading.Lock] = []
         """Of callers whose items are done: they sleep until the leader waits."""
+        abandon_in_children(self)
         self._taken: Entry[Item] | None = None
         """The last entry of the transaction under way, if it was in the queue before."""
 
@@ -143,11 +145,26 @@ class GroupCommit(Generic[Item]):
             raise
 
     def flush(self) -> None:
-        """Return when everything handed in so far is done."""
+        """Return when everything handed in so far is done.
+
+        Raises:
+            AppendFailed, OutcomeUnknown: the storage refused some of it. What was refused for itself, its own caller is
+                told.
+        """
         with self._lock:
-            last = self._queue[-1] if self._queue else self._taken
-        if last is not None:
-            self.wait(last)
+            entries = [*self._queue] if self._taken is None else [self._taken, *self._queue]
+        if entries:
+            self.wait(entries[-1])
+        for entry in entries:
+            if isinstance(entry.error, AppendFailed | OutcomeUnknown):
+                raise entry.error.with_traceback(None)
+
+    def abandon(self) -> None:
+        """In a forked child: whoever led is not here, nor is anybody who would commit what was handed in."""
+        self._lock = threading.Lock()
+        self._queue = deque()
+        self._leader = self._taken = None
+        self._answered = []
 
     def wake(self) -> None:
         """Wake the callers of the transaction before: whoever leads is about to wait."""
@@ -165,6 +182,10 @@ class GroupCommit(Generic[Item]):
                         self._hand_over()
                     return True
                 if self._leader in (None, me):
+                    if entry not in self._queue:
+                        # A signal's exception hit the leader that had just taken it, or the process was forked since.
+                        entry.error = OutcomeUnknown("whoever was to store it was interrupted")
+                        continue
                     self._leader = me
                     return False
                 sleeper = entry.sleep(me)
@@ -185,7 +206,8 @@ class GroupCommit(Generic[Item]):
             if not group:
                 with self._lock:
                     self._take(group)
-            self._commit(group)
+            if group:
+                self._commit(group)
         except BaseException as error:
             for entry in group:
                 if not entry.done:
@@ -208,7 +230,8 @@ class GroupCommit(Generic[Item]):
         weight = 0
         while self._queue and (not group or weight + self._queue[0].weight <= MAX_WEIGHT):
             weight += self._queue[0].weight
-            group.append(self._queue.popleft())
+            group.append(self._queue[0])  # first, or an exception in between would leave it nowhere
+            self._queue.popleft()
         if group:
             self._taken = group[-1]
 

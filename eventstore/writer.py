@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sqlite3
 from collections.abc import Callable
 
-from eventstore.errors import AppendFailed, BadRequest, Fenced, IdempotencyConflict, OutcomeUnknown, WrongVersion
+from eventstore.errors import (
+    AppendFailed,
+    BadRequest,
+    CorruptLog,
+    Fenced,
+    IdempotencyConflict,
+    OutcomeUnknown,
+    WrongVersion,
+)
 from eventstore.group import Entry, GroupCommit
 from eventstore.mark import MarkFile
 from eventstore.prepare import PreparedBatch
@@ -16,7 +25,7 @@ from eventstore.transactions import Transactions
 from eventstore.waking import Listeners
 from eventstore.writing import BatchWriter, Ends
 
-REFUSALS = (WrongVersion, Fenced, BadRequest, IdempotencyConflict)
+REFUSALS = (WrongVersion, Fenced, BadRequest, IdempotencyConflict, CorruptLog)
 """What is wrong with one batch and says nothing of the others in its transaction."""
 
 
@@ -94,7 +103,8 @@ class Writer:
     def close(self) -> None:
         """Commit what was handed in, then close the connection and the mark."""
         if not self.transactions.foreign:
-            self._group.flush()
+            with contextlib.suppress(AppendFailed, OutcomeUnknown):  # who handed it in can still ask for its result
+                self._group.flush()
         self.transactions.close()
         self._mark.close()
 

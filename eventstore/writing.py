@@ -16,7 +16,7 @@ import msgspec
 
 from eventstore import attachments, snapshots
 from eventstore.checksums import HASH_SIZE, row_checksum
-from eventstore.errors import BadRequest, Fenced, IdempotencyConflict, WrongVersion
+from eventstore.errors import BadRequest, CorruptLog, Fenced, IdempotencyConflict, WrongVersion
 from eventstore.prepare import RECEIPT_AGE_US, RECEIPTS_KEPT, PreparedBatch, PreparedWrite
 from eventstore.records import ANY_VERSION, Appended, Instant
 from eventstore.schema import COUNT_COMMIT, commits_without_events, log_end
@@ -43,7 +43,7 @@ _RECEIPT = (
     " ON CONFLICT (command_id) DO NOTHING"
 )
 _APPEND = "INSERT INTO appends (idempotency_key, created_us, digest, result, checksum) VALUES (?, ?, ?, ?, ?)"
-_APPENDED = "SELECT digest, result FROM appends WHERE idempotency_key = ?"
+_APPENDED = "SELECT digest, result, checksum FROM appends WHERE idempotency_key = ?"
 _NUMBER = {
     "boots": ("INSERT INTO boots (name) VALUES (?) ON CONFLICT DO NOTHING", "SELECT id FROM boots WHERE name = ?"),
     "types": ("INSERT INTO types (name) VALUES (?) ON CONFLICT DO NOTHING", "SELECT id FROM types WHERE name = ?"),
@@ -174,9 +174,12 @@ class BatchWriter:
         row = connection.execute(_APPENDED, (key,)).fetchone()
         if row is None:
             return None
-        if row[0] != digest:
+        stored, result, checksum = row
+        if row_checksum(key, stored, result) != checksum:
+            raise CorruptLog(f"what was stored under the idempotency key {key!r} is not what was written")
+        if stored != digest:
             raise IdempotencyConflict(key)
-        return _decode_result(row[1])
+        return _decode_result(result)
 
     def _check(self, connection: sqlite3.Connection, batch: PreparedBatch, position: int) -> dict[str, int]:
         """Check a batch that would follow a position. Returns the new version of each stream."""

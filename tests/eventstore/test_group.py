@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -194,6 +195,48 @@ def test_a_caller_that_leaves_does_not_take_the_lead_along(
     committing.go_on.set()
     callers.join()
     assert isinstance(callers.outcomes["stays"], Appended)
+
+
+class InterruptedQueue(deque[Entry[str]]):
+    """A queue of which a signal's exception comes right after something was taken."""
+
+    def popleft(self) -> Entry[str]:
+        super().popleft()
+        raise KeyboardInterrupt
+
+
+def test_what_an_interrupted_leader_had_taken_is_told_as_unknown(committing: Committing) -> None:
+    """Whoever waits for it is answered, and does not lead empty transactions for ever."""
+    pending = [committing.group.hand_in("x"), committing.group.hand_in("y")]
+    committing.group._queue = InterruptedQueue(committing.group._queue)
+    with pytest.raises(KeyboardInterrupt):
+        committing.group.wait(pending[1])
+    committing.group._queue = deque(committing.group._queue)
+    with pytest.raises(OutcomeUnknown):
+        pending[0].result()
+    assert isinstance(pending[1].result(), Appended)
+    assert [["y"]] == committing.groups
+
+
+def test_in_a_forked_child_nobody_waits_for_who_is_not_there(committing: Committing) -> None:
+    """The leader stayed in the parent, and what was handed in there is stored there or nowhere."""
+    pending = committing.group.hand_in("x")
+    committing.group._leader = -1
+    committing.group._lock.acquire()
+    committing.group.abandon()
+    with pytest.raises(OutcomeUnknown):
+        pending.result()
+    assert isinstance(committing.group.commit("y"), Appended)
+
+
+def test_a_flush_tells_what_the_storage_refused(committing: Committing) -> None:
+    """A refusal of one item is its caller's alone."""
+    committing.group.hand_in("refused")
+    committing.group.flush()
+    committing.group.hand_in("x")
+    committing.fails = AppendFailed("no")
+    with pytest.raises(AppendFailed):
+        committing.group.flush()
 
 
 def test_planted_a_lead_that_is_kept_is_caught(

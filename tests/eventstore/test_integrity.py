@@ -277,3 +277,20 @@ def test_a_reply_that_is_not_what_was_stored_is_not_given(path: Path) -> None:
     change(path, "UPDATE receipts SET reply = ?", b'{"paid":2}')
     with open_reader(path) as reader, pytest.raises(CorruptLog, match="checksum"):
         reader.receipt("c")
+
+
+def test_a_damaged_idempotency_key_is_told_and_costs_nobody_else_anything(tmp_path: Path) -> None:
+    """Its sender is not given a result that may be wrong; the next batch is stored as ever."""
+    log = tmp_path / "lrm.db"
+    keyed = Batch((StreamWrite("a", (NewEvent(Counted(1)),)),), idempotency_key="key")
+    with open_store(log) as store:
+        store.append(keyed)
+    connection = sqlite3.connect(log)
+    connection.execute("UPDATE appends SET result = ?", (b'{"first_position":7}',))
+    connection.commit()
+    connection.close()
+    with open_store(log) as store:
+        other, again = store.submit(Batch((StreamWrite("b", (NewEvent(Counted(2)),)),))), store.submit(keyed)
+        with pytest.raises(CorruptLog, match="'key'"):
+            again.result()
+        assert 2 == other.result().last_position
