@@ -162,7 +162,7 @@ class GroupCommit(Generic[Item]):
     def abandon(self) -> None:
         """In a forked child: whoever led is not here, nor is anybody who would commit what was handed in."""
         self._lock = threading.Lock()
-        self._queue = deque()
+        self._queue.clear()
         self._leader = self._taken = None
         self._answered = []
 
