@@ -89,7 +89,8 @@ def test_a_store_with_a_fault_is_told_from_the_model(mistake: Any, release: bool
         pytest.skip("takes many lives")
     where = "log_class" if issubclass(mistake, MemoryLog) else "store_class"
     machine = type("FaultyMachine", (MemoryMachine,), {where: mistake})
-    settings = hypothesis.settings(max_examples=150, stateful_step_count=30, phases=[hypothesis.Phase.generate])
+    lives = 5000 if mistake is planted.RemovesWhatRecoveryNeeds else 150
+    settings = hypothesis.settings(max_examples=lives, stateful_step_count=30, phases=[hypothesis.Phase.generate])
     with pytest.raises(Exception) as caught:  # noqa: PT011 - an assertion, or whatever it stumbles over first
         run_state_machine_as_test(machine, settings=settings)
     assert not isinstance(caught.value, hypothesis.errors.HypothesisException)
