@@ -19,6 +19,9 @@ from eventstore.damage.remains import UNCOMMITTED, Remains
 from eventstore.prepare import SNAPSHOTS_KEPT
 from eventstore.schema import migrate, prepare_file
 
+OWN_NUMBERS = ("attachments", "receipts", "appends")
+"""Tables with a column that is the row's own number, which is stored as NULL."""
+
 _EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -165,7 +168,9 @@ def _carved(remains: Remains, table: str, live: set[Any], key: Any, *, complete:
     for region in remains.regions():
         if region.trust != UNCOMMITTED:
             for row in region.rows(table):
-                whole = (row.rowid, *row.columns[1:]) if row.columns[0] is None else (row.rowid, *row.columns)
+                if (row.columns[0] is None) != (table in OWN_NUMBERS):
+                    continue  # other bytes that look like a row by chance
+                whole = (row.rowid, *row.columns[1:]) if table in OWN_NUMBERS else (row.rowid, *row.columns)
                 if region.trust == 1 or not complete or key(whole) in live:
                     yield whole
 

@@ -7,10 +7,14 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from eventstore import Salvaged, salvage
+from eventstore.damage import salvaged
+from eventstore.damage.carving import Row
 from eventstore.damage.salvaging import keep_copy, salvage_copy
 from eventstore.errors import CorruptLog, LogExists, LogLocked, LogNotFound
 from eventstore.mark import mark_path
@@ -225,3 +229,19 @@ def open_umask() -> Iterator[None]:
     before = os.umask(0)
     yield
     os.umask(before)
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "found"),
+    [
+        ("snapshots", (1, 2, "a/1", b"c" * 16, b"{}"), [(9, 1, 2, "a/1", b"c" * 16, b"{}")]),
+        ("snapshots", (None, 2, "a/1", b"c" * 16, b"{}"), []),
+        ("attachments", (None, "key", 3, 4, b"c" * 16, b"{}"), [(9, "key", 3, 4, b"c" * 16, b"{}")]),
+        ("attachments", (1, "key", 3, 4, b"c" * 16, b"{}"), []),
+    ],
+)
+def test_bytes_that_look_like_a_row_by_chance_are_none(table: str, columns: Any, found: Any) -> None:
+    """A column that is the row's own number is stored as NULL, and no other first column is."""
+    region = SimpleNamespace(trust=1, rows=lambda _table: [Row(9, columns, 0)])
+    remains: Any = SimpleNamespace(regions=lambda: [region])
+    assert found == list(salvaged._carved(remains, table, set(), lambda row: row, complete=False))
