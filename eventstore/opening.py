@@ -240,9 +240,9 @@ def _own(
             prepare_file(connection)
         if version < SCHEMA_VERSION:
             migrate(connection)
+        mark = read_mark(log)  # before the log's end: what an owner that is no more adds meanwhile is then no loss
         log_id, position, chain = log_end(connection)
         commits = commits_without_events(connection)
-        mark = read_mark(log)
         if mark is not None and mark.log_id.hex() != log_id:
             mark = None  # it was left here by another log
         behind = mark is not None and is_behind(mark, position, commits)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from eventstore.errors import TailMissing
 from eventstore.mark import SLOT_BYTES, MarkFile, mark_path, read_mark
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Durability
+from eventstore.store import SqliteStore
 from tests.eventstore.support import Counted, append
 
 LOG_ID = "0f" * 16
@@ -150,6 +153,36 @@ def test_a_log_that_is_made_in_the_place_of_another_forgets_its_mark_first(
 def interrupted(connection: object) -> None:
     """Ctrl-C before anything is in the file."""
     raise KeyboardInterrupt
+
+
+def test_what_the_owner_before_adds_while_the_next_one_opens_is_no_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the lock keeps nobody out, it may append between any two things that opening reads."""
+    log = tmp_path / "lrm.db"
+    before = open_store(log)
+    append(before, "a", Counted(1))
+    before._log_lock.release()
+    for reads in ("read_mark", "log_end", "commits_without_events"):
+        with monkeypatch.context() as patch:
+            patch.setattr(opening, reads, then_appends(getattr(opening, reads), before))
+            after = open_store(log)
+        assert before.head == after.head
+        after._log_lock.release()
+        before.close()
+        before = after
+    before.close()
+
+
+def then_appends(read: Callable[..., Any], store: SqliteStore) -> Callable[..., Any]:
+    """A read right after which a store appends."""
+
+    def read_then_append(*arguments: Any) -> Any:
+        found = read(*arguments)
+        append(store, "a", Counted(2))
+        return found
+
+    return read_then_append
 
 
 def test_the_mark_of_another_log_says_nothing(tmp_path: Path) -> None:

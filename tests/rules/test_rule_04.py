@@ -164,7 +164,7 @@ def log_contest(log: Path, takeovers: int) -> list[str]:
     """Owners of a log whose lock does not keep others out, as on a network file system; what zombies could store."""
     trespasses: list[str] = []
     stores: list[SqliteStore] = []
-    before: tuple[SqliteStore, threading.Event, threading.Thread] | None = None
+    before: tuple[threading.Event, threading.Thread] | None = None
 
     def write_until_refused(store: SqliteStore, number: int, began: threading.Event, lost: threading.Event) -> None:
         tries = 0
@@ -180,28 +180,30 @@ def log_contest(log: Path, takeovers: int) -> list[str]:
             if taken_over:
                 trespasses.append(f"owner {number} stored an event")
 
-    for number in range(1, takeovers + 2):
-        store = open_store(log)
-        store._log_lock.release()
-        stores.append(store)
-        began, lost = threading.Event(), threading.Event()
+    try:
+        for number in range(1, takeovers + 2):
+            store = open_store(log)
+            store._log_lock.release()
+            stores.append(store)
+            began, lost = threading.Event(), threading.Event()
+            if before is not None:
+                before[0].set()
+            thread = threading.Thread(target=write_until_refused, args=(store, number, began, lost), daemon=True)
+            thread.start()
+            if before is not None:
+                before[1].join(PATIENCE_S)
+            before = lost, thread
+            assert began.wait(PATIENCE_S)
+        written = [record.event.epoch for record in stores[-1].read_stream("shared")]
+        if sorted(written) != written:
+            trespasses.append("an older owner wrote after a newer one")
+        open_store(log).close()
+    finally:
         if before is not None:
-            before[1].set()
-        thread = threading.Thread(target=write_until_refused, args=(store, number, began, lost), daemon=True)
-        thread.start()
-        if before is not None:
-            before[2].join(PATIENCE_S)
-        assert began.wait(PATIENCE_S)
-        before = store, lost, thread
-    assert before is not None
-    written = [record.event.epoch for record in stores[-1].read_stream("shared")]
-    if sorted(written) != written:
-        trespasses.append("an older owner wrote after a newer one")
-    open_store(log).close()
-    before[1].set()
-    before[2].join(PATIENCE_S)
-    for store in stores:
-        store.close()
+            before[0].set()
+            before[1].join(PATIENCE_S)
+        for store in stores:
+            store.close()
     return trespasses
 
 
