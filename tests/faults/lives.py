@@ -25,6 +25,7 @@ from lrm_actors.domain import analyzer, journal
 from lrm_actors.domain.behavior import Spec, Wire
 from lrm_actors.runtime import shell as shells
 from lrm_actors.runtime.clock import SystemClock
+from lrm_actors.runtime.committing import CURSOR_LAG
 from lrm_actors.runtime.turn import Turn
 from tests.machines.world import ALL_WIRES, WITNESSED, Deliver, World, specs
 from tests.runtime.support import Add, Added, Look, Note, counter
@@ -112,7 +113,7 @@ def plant_reply_before_append() -> None:
     """An actor that answers before its events are in the log."""
     append = shells.Shell._append
 
-    def eager(shell: shells.Shell, turn: Turn, flush_cursor_after: int = shells.CURSOR_LAG) -> None:
+    def eager(shell: shells.Shell, turn: Turn, flush_cursor_after: int = CURSOR_LAG) -> None:
         answered = [one.envelope.reply_to for one in turn.outcomes if one.envelope.reply_to is not None]
         for outcome in turn.outcomes:
             if outcome.envelope.reply_to is not None:

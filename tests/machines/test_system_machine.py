@@ -23,6 +23,7 @@ from lrm_actors.domain import journal, monitor, supervisor
 from lrm_actors.errors import HandlerFailed
 from lrm_actors.runtime import shell as shells
 from lrm_actors.runtime.clock import ManualClock
+from lrm_actors.runtime.committing import CURSOR_LAG
 from lrm_actors.runtime.turn import Turn
 from tests.machines.commands import addressed, metrics
 from tests.machines.world import (
@@ -208,7 +209,7 @@ def test_planted_bug_a_cursor_apart_from_the_events_is_found(monkeypatch: pytest
     """A consumer that keeps its cursor in memory alone has everything delivered again in its next life."""
     append = shells.Shell._append
 
-    def forgetful(shell: shells.Shell, turn: Turn, flush_cursor_after: int = shells.CURSOR_LAG) -> None:
+    def forgetful(shell: shells.Shell, turn: Turn, flush_cursor_after: int = CURSOR_LAG) -> None:
         cursor, turn.cursor = turn.cursor, None
         append(shell, turn, flush_cursor_after)
         if cursor is not None:

@@ -19,8 +19,9 @@ from lrm_actors.actors.breaker import CircuitBreaker
 from lrm_actors.domain import breaker
 from lrm_actors.domain.behavior import Command, Wire
 from lrm_actors.runtime.clock import SystemClock
+from lrm_actors.runtime.committing import CURSOR_LAG, Published
 from lrm_actors.runtime.reply import Reply
-from lrm_actors.runtime.shell import CURSOR_LAG, Published, Shell
+from lrm_actors.runtime.shell import Shell
 from lrm_actors.runtime.turn import Turn
 from tests.rules.support import Outside, system_on_disk
 from tests.runtime.support import PATIENCE_S, Add, Added, Note, Shout, ShoutLoud, counter, eventually

@@ -18,8 +18,9 @@ from eventstore.opening import open_reader
 from eventstore.records import Appended, Batch, Snapshot
 from eventstore.store import SqliteStore
 from lrm_actors.inspect.replay import state_at
+from lrm_actors.runtime.committing import Published
 from lrm_actors.runtime.recovery import recover_state
-from lrm_actors.runtime.shell import Published, Shell
+from lrm_actors.runtime.shell import Shell
 from lrm_actors.runtime.turn import Turn
 from tests.machines.commands import COMMANDS, addressed
 from tests.machines.story import tell_story

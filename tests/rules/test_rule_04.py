@@ -27,8 +27,9 @@ from eventstore.transactions import Transactions
 from eventstore.writing import BatchWriter
 from lrm_actors.domain import supervisor
 from lrm_actors.errors import ActorStopped
+from lrm_actors.runtime.committing import CURSOR_LAG
 from lrm_actors.runtime.control import Restart
-from lrm_actors.runtime.shell import CURSOR_LAG, Shell
+from lrm_actors.runtime.shell import Shell
 from lrm_actors.runtime.turn import Turn
 from tests.rules.support import system_on_disk
 from tests.runtime.support import PATIENCE_S, Add, counter, eventually

@@ -245,7 +245,7 @@ def test_rule_06_planted_an_ask_that_is_dropped_is_caught(tmp_path: Path, monkey
 
 def test_rule_06_planted_a_bare_error_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An asker who gets the handler's own SystemExit would be ended by it."""
-    monkeypatch.setattr(shells, "wrapped", lambda _actor, error, _envelope: error)
+    monkeypatch.setattr("lrm_actors.runtime.failing.wrapped", lambda _actor, error, _envelope: error)
     seen = races(tmp_path, 5 * ASKS_IN_A_ROUND, ends=("nothing",))
     assert any("not wrapped" in one for one in objections(seen))
 

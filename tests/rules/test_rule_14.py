@@ -222,7 +222,7 @@ def test_rule_14_planted_a_command_that_fails_unwrapped_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An asker who gets the handler's own error has neither code nor hint."""
-    monkeypatch.setattr("lrm_actors.runtime.shell.wrapped", lambda _actor, error, _envelope: error)
+    monkeypatch.setattr("lrm_actors.runtime.failing.wrapped", lambda _actor, error, _envelope: error)
     with written(tmp_path) as path, system_on_disk(path.parent, counter()) as system:
         found = objections(ACTORS, system)
     assert any("a command that is not known: is a bare TypeError" in one for one in found)

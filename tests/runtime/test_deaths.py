@@ -13,8 +13,8 @@ from lrm_actors.domain import supervisor
 from lrm_actors.domain.behavior import Context, Decision, Spec, Wire, then
 from lrm_actors.runtime import shell as shells
 from lrm_actors.runtime.clock import ManualClock
+from lrm_actors.runtime.committing import CURSOR_LAG
 from lrm_actors.runtime.control import Funnel
-from lrm_actors.runtime.shell import CURSOR_LAG
 from lrm_actors.runtime.system import ActorSystem
 from tests.runtime.support import Add, Added, Count, Look, Raise, Shout, ShoutLoud, Wait, counter, eventually, running
 

@@ -9,6 +9,7 @@ import pytest
 from eventstore.errors import OutcomeUnknown as StoreOutcomeUnknown
 from lrm_actors.errors import OutcomeUnknown, StorageUnavailable
 from lrm_actors.runtime import shell as shells
+from lrm_actors.runtime.committing import CURSOR_LAG
 from lrm_actors.runtime.turn import Turn
 from tests.runtime.support import PATIENCE_S, Add, FailingStore, Look, Wait, counter, eventually, running
 
@@ -121,7 +122,7 @@ def test_planted_bug_answering_before_the_append_is_caught() -> None:
     """An actor shell that replies first shows an acknowledged command that the log does not have."""
 
     class Eager(shells.Shell):
-        def _append(self, turn: Turn, flush_cursor_after: int = shells.CURSOR_LAG) -> None:
+        def _append(self, turn: Turn, flush_cursor_after: int = CURSOR_LAG) -> None:
             for outcome in turn.outcomes:
                 if outcome.envelope.reply_to is not None:
                     outcome.envelope.reply_to.set(outcome.reply)

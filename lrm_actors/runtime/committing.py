@@ -1,0 +1,123 @@
+"""The part of a shell that makes a turn true: one append, and only then state, answers and effects.
+
+Talks to the store, through the turn's batch, and to whoever waits for an answer. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from lrm_actors.domain.behavior import Spec, Wire
+from lrm_actors.runtime.actor import UnregisteredActor
+from lrm_actors.runtime.consumer import Consumer
+from lrm_actors.runtime.control import STARTING, Services
+from lrm_actors.runtime.deciding import Decider
+from lrm_actors.runtime.effects import Effects
+from lrm_actors.runtime.mailbox import Mailbox
+from lrm_actors.runtime.turn import Outcome, Turn
+
+CURSOR_LAG = 256
+"""Positions a stored cursor may lag behind while there is nothing else to append."""
+
+
+@attrs.frozen
+class Published:
+    """What others may read of an actor at any time: its committed state."""
+
+    state: Any
+    version: int
+
+
+class Committing(UnregisteredActor):
+    """What a shell owns, and how a turn becomes part of it. See ``Shell`` for the arguments."""
+
+    def __init__(
+        self,
+        spec: Spec[Any],
+        mailbox: Mailbox,
+        services: Services,
+        wires: Sequence[Wire] = (),
+        *,
+        after_death: bool = False,
+    ) -> None:
+        super().__init__()
+        self.use_mailbox(mailbox)
+        self.spec = spec
+        self.mailbox = mailbox
+        self.phase = STARTING
+        self.published = Published(spec.initial, 0)
+        self.settled_once = threading.Event()
+        """Set when the first start has succeeded or failed."""
+        self.start_error: BaseException | None = None
+        """Why the first start failed."""
+        self.busy_since_s: float | None = None
+        self.handled = 0
+        self.failures = 0
+        self._services = services
+        self._effects = Effects(mailbox, services)
+        self._consumer = Consumer(services.store, spec.name, wires)
+        self._epoch: int | None = None
+        self._decider = Decider(spec, services.store, self._consumer)
+        self._unsettled: Turn | None = None
+        self._after_death = after_death
+
+    def _new_turn(self) -> Turn:
+        services = self._services
+        return Turn(
+            self.spec,
+            self.published.state,
+            self.published.version,
+            now=services.clock.now(),
+            new_id=services.new_id,
+            random=services.random,
+        )
+
+    def _append(self, turn: Turn, flush_cursor_after: int = CURSOR_LAG) -> None:
+        consumer = self._consumer
+        if turn.cursor is not None and turn.cursor <= consumer.stored:
+            turn.cursor = None
+        batch = turn.batch(self._epoch or 0, consumer.stored, flush_cursor_after)
+        if batch is None:
+            if turn.cursor is not None:
+                consumer.position = turn.cursor
+            turn.first_position = None
+            return
+        turn.first_position = self._services.store.append(batch).first_position
+        if turn.cursor is not None:
+            consumer.position = turn.cursor
+            consumer.stored = turn.cursor
+
+    def _adopt(self, turn: Turn) -> None:
+        """The turn is in the log: publish its state, then answer, then carry out."""
+        self.published = Published(turn.state, turn.version)
+        self.mailbox.in_hand = []
+        for outcome in turn.outcomes:
+            self._answer(outcome)
+        for outcome in turn.outcomes:
+            self._carry_out(outcome, turn.first_position)
+
+    def _answer(self, outcome: Outcome) -> None:
+        self.handled += 1
+        reply = outcome.envelope.reply_to
+        if reply is None:
+            return
+        if outcome.refused is not None:
+            reply.fail(outcome.refused)
+        else:
+            reply.set(outcome.reply)
+
+    def _carry_out(self, outcome: Outcome, first_position: int | None) -> None:
+        cause = None
+        if outcome.last_event is not None and first_position is not None:
+            cause = first_position + outcome.last_event
+        correlation_id, depth = (outcome.correlation_id, outcome.depth) if cause is not None else (None, 0)
+        for effect in outcome.effects:
+            self._effects.carry_out(effect, cause, correlation_id, depth)
+
+    def _wake_if_behind(self) -> None:
+        if self._consumer.behind:
+            self.mailbox.wake()

@@ -1,0 +1,83 @@
+"""The part of a shell that deals with what goes wrong: who is told, what is tried again, what nobody may know yet.
+
+Talks to the guardian through ``Services.funnel``, to those who asked, and to the mailbox, which keeps what was told.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from eventstore.errors import ReadFailed
+from lrm_actors.errors import AskError, StorageUnavailable
+from lrm_actors.runtime.committing import Committing
+from lrm_actors.runtime.control import FAILED, NO_STORAGE, STOPPED
+from lrm_actors.runtime.deciding import Failure, unavailable, wrapped
+from lrm_actors.runtime.mailbox import Envelope
+from lrm_actors.runtime.turn import Turn
+
+logger = logging.getLogger(__name__)
+
+
+class Failing(Committing):
+    """How a shell fails: told once, and with nothing lost that was told."""
+
+    def _fail_on(self, failure: Failure) -> None:
+        envelope = failure.envelope
+        if isinstance(failure.error, ReadFailed):  # nobody's fault: it is decided on when the log can be read again
+            error = unavailable(self.spec.name, failure.error)
+            self._return_to_senders([] if failure.wired else [envelope], error)
+            self._lose_storage(failure.error)
+            return
+        handling = type(envelope.message).__name__
+        kind = "wired" if failure.wired else "asked" if envelope.reply_to is not None else "told"
+        if envelope.reply_to is not None:
+            envelope.reply_to.fail(wrapped(self.spec.name, failure.error, envelope))
+        self._fail(kind, failure.error, handling)
+
+    def _fail(self, kind: str, error: BaseException, handling: str) -> None:
+        self.failures += 1
+        self.phase = FAILED
+        self._effects.cancel_timers()
+        logger.warning("%s failed on %s", self.spec.name, handling, exc_info=error)
+        self._services.funnel.actor_failed(self.spec.name, kind, error, handling)
+
+    def _lose_storage(self, error: BaseException) -> None:
+        self.phase = NO_STORAGE
+        self._effects.cancel_timers()
+        self.mailbox.fail_waiting_asks(unavailable(self.spec.name, error))
+        self._services.funnel.storage_failed(self.spec.name, error)
+
+    def _end_fenced(self, error: BaseException) -> None:
+        self.phase = STOPPED
+        self.mailbox.close("its log has a newer owner")
+        self._services.funnel.fenced(self.spec.name, error)
+
+    def _return_to_senders(self, envelopes: list[Envelope], error: BaseException | None) -> None:
+        """Nothing of these was stored: asks end with an error, what was told is handled again."""
+        for envelope in envelopes:
+            if envelope.reply_to is not None:
+                envelope.reply_to.fail(
+                    error if isinstance(error, AskError) else wrapped(self.spec.name, error, envelope)
+                )
+        self.mailbox.put_back([envelope for envelope in envelopes if envelope.reply_to is None])
+
+    def _hold(self, turn: Turn) -> None:
+        """Nobody is answered before it is known whether the turn was stored."""
+        self._unsettled = turn
+        for outcome in turn.outcomes:
+            if outcome.envelope.reply_to is not None:
+                outcome.envelope.reply_to.unsettled = True
+
+    def _answer_unsettled(self, version: int) -> None:
+        """The log is settled: a held turn is in it wholly or not at all, and its stream's version says which."""
+        turn, self._unsettled = self._unsettled, None
+        if turn is None:
+            return
+        stored = version >= turn.version if turn.events else self._consumer.stored >= (turn.cursor or 0)
+        if not stored:
+            error = StorageUnavailable(f"{self.spec.name}: the append failed, nothing was stored", actor=self.spec.name)
+            self._return_to_senders([o.envelope for o in turn.outcomes if o.envelope.wired_at is None], error)
+            return
+        for outcome in turn.outcomes:
+            # Effects are left to ``recover``, which takes up every intent and timer that the log knows of.
+            self._answer(outcome)
