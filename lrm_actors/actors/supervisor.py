@@ -27,6 +27,7 @@ from lrm_actors.domain.supervisor import (
 )
 from lrm_actors.errors import NoSuchActor, SettingsError
 from lrm_actors.runtime.actor import describe
+from lrm_actors.runtime.machine import Flag, here
 
 RESTART_TIMEOUT_S = 60.0
 SETTLE_S = 0.5
@@ -207,11 +208,8 @@ class ComponentRegistry:
             if run is None:
                 run = self._runs[what, name] = _Run()
         if begun:
-            work = threading.Thread(
-                target=self._run, args=(run, what, component, function), name=f"lrm-{what}-{name}", daemon=True
-            )
             try:
-                work.start()
+                here().start(lambda: self._run(run, what, component, function), f"lrm-{what}-{name}")
             except RuntimeError as error:  # the machine has no thread to give just now
                 run.failure = describe(error)
                 self._end(run, what, component)
@@ -308,7 +306,7 @@ class _Component:
 class _Run:
     """One call of one of the host's functions."""
 
-    done: threading.Event = attrs.field(factory=threading.Event)
+    done: Flag = attrs.field(factory=lambda: here().flag())
     failure: tuple[str, str] | None = None
 
 

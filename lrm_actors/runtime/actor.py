@@ -7,13 +7,13 @@ registry, because one ``SystemExit`` in any pykka actor of the process stops eve
 from __future__ import annotations
 
 import logging
-import threading
 from typing import Any, ClassVar, Self
 
 import pykka
 from pykka import messages
 
 from lrm_actors.errors import HandlerFailed
+from lrm_actors.runtime.machine import here
 from lrm_actors.runtime.mailbox import WAKE, Mailbox
 from lrm_actors.runtime.reply import Reply
 
@@ -46,7 +46,7 @@ class UnregisteredActor(pykka.ThreadingActor):
 
     def launch(self, thread_name: str) -> None:
         """Begin the actor's life on a daemon thread of this name."""
-        threading.Thread(target=self._actor_loop, name=thread_name, daemon=self.use_daemon_thread).start()
+        here().start(self._actor_loop, thread_name, daemon=self.use_daemon_thread)
 
     @staticmethod
     def _create_actor_inbox() -> Mailbox:
@@ -54,7 +54,7 @@ class UnregisteredActor(pykka.ThreadingActor):
 
     @staticmethod
     def _create_future() -> Reply:
-        return Reply()
+        return here().reply()
 
     def _actor_loop(self) -> None:
         death: BaseException | None = None

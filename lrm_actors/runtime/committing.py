@@ -5,7 +5,6 @@ Talks to the store, through the turn's batch, and to whoever waits for an answer
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from lrm_actors.runtime.consumer import Consumer
 from lrm_actors.runtime.control import STARTING, Services
 from lrm_actors.runtime.deciding import Decider
 from lrm_actors.runtime.effects import Effects
+from lrm_actors.runtime.machine import here
 from lrm_actors.runtime.mailbox import Mailbox
 from lrm_actors.runtime.turn import Outcome, Turn
 
@@ -50,7 +50,7 @@ class Committing(UnregisteredActor):
         self.mailbox = mailbox
         self.phase = STARTING
         self.published = Published(spec.initial, 0)
-        self.settled_once = threading.Event()
+        self.settled_once = here().flag()
         """Set when the first start has succeeded or failed."""
         self.start_error: BaseException | None = None
         """Why the first start failed."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import os
+
+from lrm_actors.runtime.machine import here
 
 
 class Ids:
     """Ids that sort by time within a process and differ between processes."""
 
     def __init__(self) -> None:
-        self._run = os.urandom(5).hex()
+        self._run = here().run_id()
         self._numbers = itertools.count(1)
 
     def next(self) -> str:

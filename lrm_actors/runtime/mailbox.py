@@ -9,10 +9,11 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Iterable
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Any
 
 from lrm_actors.errors import ActorStopped, MailboxFull
+from lrm_actors.runtime.machine import Queue, here
 from lrm_actors.runtime.reply import Reply
 
 
@@ -68,8 +69,9 @@ class Mailbox:
         """The turn that is being decided and is not in the log yet."""
         self.dead_letters = 0
         """Told messages that nobody will handle."""
-        self._ordinary: SimpleQueue[Any] = SimpleQueue()
-        self._control: SimpleQueue[Any] = SimpleQueue()
+        machine = here()
+        self._ordinary: Queue = machine.queue()
+        self._control: Queue = machine.queue()
         self._woken = False
         self._closed_because: str | None = None
         self._deserted = False

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import math
 import os
-import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -29,10 +28,11 @@ from lrm_actors.errors import (
     WiringError,
 )
 from lrm_actors.runtime.actor import describe
-from lrm_actors.runtime.clock import Clock, SystemClock
+from lrm_actors.runtime.clock import Clock
 from lrm_actors.runtime.control import NO_STORAGE, RUNNING, STARTING, STOPPED, Handler, Restart, Services, Stop
 from lrm_actors.runtime.guardian import Guardian, GuardianFunnel
 from lrm_actors.runtime.ids import Ids
+from lrm_actors.runtime.machine import here
 from lrm_actors.runtime.mailbox import Envelope, Mailbox
 from lrm_actors.runtime.reply import AsyncReply, Reply
 from lrm_actors.runtime.reports import ActorStatistics, StopReport, SystemStatistics
@@ -76,7 +76,8 @@ class ActorSystem:
     ) -> None:
         self.store = store
         self.name = name
-        self.clock: Clock = clock if clock is not None else SystemClock()
+        self._machine = here()
+        self.clock: Clock = clock if clock is not None else self._machine.clock()
         self.supervisor = supervisor if any(spec.name == supervisor for spec in specs) else None
         _check(specs, wires)
         self._specs = list(specs)
@@ -94,7 +95,7 @@ class ActorSystem:
             handlers={RestartChild: self._restart_child, StopChild: self._stop_child, **(handlers or {})},
             funnel=GuardianFunnel(self._guardian.tell),
             new_id=self._ids.next,
-            random=random.SystemRandom().random,
+            random=self._machine.random,
         )
         self._unsubscribe: Callable[[], None] = lambda: None
         self._state = "new"
@@ -158,7 +159,7 @@ class ActorSystem:
         if shell.phase == STOPPED or shell.actor_stopped.is_set():
             shell.mailbox.close("stopped")  # its thread may have died just now, and nobody replaces it any more
             return True
-        reply = Reply(shell.spec.name)
+        reply = self._machine.reply(shell.spec.name)
         shell.mailbox.put_anyway(Stop(reply))
         if shell.phase not in {RUNNING, STARTING}:
             shell.mailbox.command(Stop(reply))
@@ -210,7 +211,7 @@ class ActorSystem:
 
     def ask_blocking(self, to: str, command: Command, *, timeout_s: float = 5.0, command_id: str | None = None) -> Any:
         """Send a command and wait, on this thread, for its reply. See ``ask``."""
-        reply = Reply(to, command_id or self._ids.next())
+        reply = self._machine.reply(to, command_id or self._ids.next())
         self._send_ask(to, command, reply, timeout_s, retry=command_id is not None)
         return reply.get(timeout=timeout_s)
 
@@ -325,7 +326,7 @@ class ActorSystem:
         shell = self._shell(name)
         if shell.phase == STOPPED:
             raise ActorStopped(f"{name} has stopped", actor=name)
-        reply = Reply(name)
+        reply = self._machine.reply(name)
         shell.mailbox.command(Restart(reply))
         return float(reply.get(timeout=timeout_s))
 

@@ -10,7 +10,8 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+
+from lrm_actors.runtime.machine import Queue, here
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,8 @@ class Workers:
     def __init__(self, name: str, limit: int = 16) -> None:
         self._name = name
         self._limit = limit
-        self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._machine = here()
+        self._jobs: Queue = self._machine.queue()
         self._lock = threading.Lock()
         self._unfinished = 0
         """Jobs that wait or run. A thread that has taken a job is not idle, whether it has said so yet or not."""
@@ -52,9 +54,8 @@ class Workers:
                 self._jobs.put(None)
 
     def _grow(self) -> None:
-        thread = threading.Thread(target=self._run, name=f"{self._name}-{next(self._numbers)}", daemon=True)
         try:
-            thread.start()
+            self._machine.start(self._run, f"{self._name}-{next(self._numbers)}")
         except RuntimeError as error:  # the machine has none to give just now; the next job asks again
             logger.warning("no thread for an effect: %s", error)
         else:
