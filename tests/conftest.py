@@ -25,6 +25,10 @@ hypothesis.settings.register_profile(
 )
 
 
+COUNTS_SHOWN = 600
+"""Characters of what one test printed that the summary shows."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--profile``: how much of each proof is run."""
     parser.addoption("--profile", choices=("default", "release"), default=os.environ.get("LRM_TEST_PROFILE", "default"))
@@ -33,6 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Load the hypothesis profile of the same name."""
     hypothesis.settings.load_profile(config.getoption("--profile"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the proofs counted: what a test that passed has printed, whichever process it ran in."""
+    told = [(report.nodeid, report.capstdout.strip()) for report in terminalreporter.getreports("passed")]
+    for nodeid, text in sorted((nodeid, text) for nodeid, text in told if text):
+        terminalreporter.write_line(f"{nodeid}: {text[:COUNTS_SHOWN]}")
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,8 @@ def test_export_through_a_pipe(life: Lived, tmp_path: Path) -> None:
     assert f"{life.at['last']} events up to #{life.at['last']}, {len(done.stdout.splitlines())} lines\n" == (
         done.stderr.decode()
     )
-    subprocess.run([*words, "import", "-", tmp_path / "n.db"], cwd=ROOT, input=done.stdout, check=True)
+    read = [*words, "import", "-", str(tmp_path / "n.db")]
+    subprocess.run(read, cwd=ROOT, input=done.stdout, capture_output=True, check=True)
     again = subprocess.run([*words, "export", "-", tmp_path / "n.db"], cwd=ROOT, capture_output=True, check=True)
     assert done.stdout == again.stdout
 

@@ -115,7 +115,9 @@ def test_a_block_that_is_never_closed_is_an_error() -> None:
         run("```python\n1")
 
 
-def test_a_document_for_other_packages_runs_against_stand_ins(tmp_path: Path) -> None:
+def test_a_document_for_other_packages_runs_against_stand_ins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The import map replaces modules that are not there, and the prelude names that the document takes for granted."""
     code = (
         "from nowhere.agent.service import JSONDecoder\n"
@@ -131,6 +133,7 @@ def test_a_document_for_other_packages_runs_against_stand_ins(tmp_path: Path) ->
     prelude.write_text("given = 1")
     assert main([str(page), "--map", "nowhere.agent.service=json", "--prelude", str(prelude)]) == 0
     assert main([str(page)]) == 1
+    assert "1 blocks run, 0 left out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

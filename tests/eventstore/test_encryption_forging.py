@@ -210,7 +210,7 @@ def test_a_flipped_bit_is_seen_wherever_it_is(path: Path) -> None:
         for size in range(len(sealed)):
             with pytest.raises(CorruptEvent):
                 unsealer.event(1, "diary", "secret.kept", 1, sealed[:size])
-    print(f"\nflipped bits of a sealed value: {8 * len(sealed)}, cut at {len(sealed)} lengths, all refused")
+    print(f"flipped bits of a sealed value: {8 * len(sealed)}, cut at {len(sealed)} lengths, all refused")
 
 
 def test_data_keys_open_only_where_they_were_wrapped(path: Path, tmp_path: Path) -> None:
@@ -275,4 +275,4 @@ def test_a_damaged_encrypted_log_raises_typed_errors_only(path: Path, release: b
                     assert record.data == written[record.position - 1].data
         except EventStoreError:
             told += 1
-    print(f"\nencrypted logs with a flipped bit: {many}, told of {told}, none read wrong")
+    print(f"encrypted logs with a flipped bit: {many}, told of {told}, none read wrong")

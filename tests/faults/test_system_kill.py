@@ -60,10 +60,14 @@ class Parent:
         return pid
 
     def acknowledged(self, pid: int, chance: random.Random) -> list[tuple[str, int]]:
-        """What a life acknowledges until it is killed: at a random moment, or right after a random one of its lines."""
+        """What a life acknowledges until it is killed: at a random moment, or right after a random one of its lines.
+
+        Half of the moments count from its first line, so that the other half may fall into its start-up, however slow
+        the machine is.
+        """
+        lines = self._read(PATIENCE_S) if chance.random() < 0.5 else []
         deadline_s = time.monotonic() + chance.uniform(0.0, LONGEST_LIFE_S)
         enough = chance.choice((chance.randrange(1, 200), 1_000_000))
-        lines: list[tuple[str, int]] = []
         while len(lines) < enough and (left_s := deadline_s - time.monotonic()) > 0:
             lines += self._read(left_s)
         os.kill(pid, signal.SIGKILL)

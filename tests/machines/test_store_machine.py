@@ -58,14 +58,11 @@ def drive(machine: type[StoreMachine], examples: int, steps: int) -> None:
 
 
 @pytest.mark.parametrize(("machine", "lives"), [(SqliteMachine, 10), (MemoryMachine, 40)])
-def test_a_store_is_what_the_model_says(
-    machine: type[StoreMachine], lives: int, release: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_store_is_what_the_model_says(machine: type[StoreMachine], lives: int, release: bool) -> None:
     """At each step of each life."""
     lives, steps = (lives * 50, 60) if release else (lives, 25)
     drive(machine, lives, steps)
-    with capsys.disabled():
-        print(f"\n{machine.__name__}: {lives} lives of up to {steps} steps")
+    print(f"{machine.__name__}: {lives} lives of up to {steps} steps")
 
 
 MISTAKES = (
