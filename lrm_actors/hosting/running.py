@@ -18,6 +18,8 @@ from lrm_actors.actors.supervisor import ComponentRegistry, supervisor_handlers
 from lrm_actors.domain import analyzer, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.behavior import Command, Effect, Spec
 from lrm_actors.hosting.offload import start_thread
+from lrm_actors.hosting.owner.commands import Commands
+from lrm_actors.hosting.owner.serving import OwnerSocket
 from lrm_actors.inspect.keys import log_key
 from lrm_actors.runtime.clock import SystemClock
 from lrm_actors.runtime.reports import EXIT_ABANDONED
@@ -80,6 +82,7 @@ class Running:
         self.store: EventStore = open_store(path, key=log_key())
         self._context = context
         self._closing = self._closed = False
+        self._socket: OwnerSocket | None = None
         self._counting = threading.Lock()
         self._restarts: Counter[str] = Counter()
         self._counted_to = 0
@@ -100,9 +103,13 @@ class Running:
                 clock=SystemClock(),
                 name=f"lrm-{context.agent_id}",
             )
+            self.commands = Commands()
+            """What ``lrm`` may have this process do, besides looking at the log."""
+            self._socket = self._serve()  # before the actors start: one that hangs in its recovery can be looked at
             self.system.start()
             self._refuse_damage()
         except BaseException:
+            self._serve_no_more()
             self.store.close()
             raise
         self._followed = start_thread(
@@ -119,6 +126,17 @@ class Running:
             if isinstance(error, (CorruptEvent, CorruptLog, UnknownEventType)):
                 self.system.stop(DAMAGED_STOP_S)
                 raise error
+
+    def _serve(self) -> OwnerSocket | None:
+        try:
+            return OwnerSocket(self.path, self.commands)
+        except (OSError, RuntimeError) as error:  # the agent lives without: its log tells everything but this moment
+            _log.warning("'lrm dump' cannot ask this process: %s", error, extra=self._context.extra())
+            return None
+
+    def _serve_no_more(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
 
     def _restart_actor(self, name: str) -> float:
         return self.system.restart_actor(name)
@@ -142,6 +160,7 @@ class Running:
         clock = self.system.clock
         end_s = clock.monotonic() + deadline_s
         report = self.system.stop(deadline_s * 0.75)
+        self._serve_no_more()  # after the actors, whose end may hang, and before another process may own the log
         self._closing = True
         with suppress(TimeoutError):
             self._followed.exception(min(LOG_LAG_S, deadline_s / 8))

@@ -22,6 +22,10 @@ ALLOWED = {
     "lrm_actors/actors/monitor.py time.monotonic": "a default that whoever has a clock replaces",
     "lrm_actors/actors/monitor.py time.sleep": "the same; before the first sample",
     "lrm_actors/actors/checkpointer.py time.sleep": "of no length: lets other threads in",
+    "lrm_actors/hosting/owner/asking.py time.monotonic": "the deadline of a question to another process",
+    "lrm_actors/hosting/owner/asking.py time.sleep": "between two attempts to get in",
+    "lrm_actors/hosting/owner/serving.py time.monotonic": "the deadlines of other processes",
+    "lrm_actors/hosting/owner/serving.py time.sleep": "while there are no file descriptors",
     "lrm_actors/hosting/relocation.py time.time": "a label in the file that tells where a log was moved to",
     "lrm_actors/cli/health.py time.time": "how long ago it was, of a label in another process's log",
 }

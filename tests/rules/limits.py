@@ -60,6 +60,7 @@ WITHOUT_DEFAULT = {
     "memory_limit in lrm_actors/actors/monitor.py": "a function that reads the control group's",
 }
 BOUNDED_BY = {
+    "lrm_actors/hosting/owner/serving.py __init__": "replies on their way to the socket's thread: MAX_AT_WORK",
     "lrm_actors/actors/breaker.py _count_failure": "the threshold: as many failures trip it",
     "lrm_actors/actors/outbox.py __init__": "its limit, beyond which reports are dropped and counted",
     "lrm_actors/hosting/boundary.py __init__": "the tasks of the host that are about to begin or end a step",

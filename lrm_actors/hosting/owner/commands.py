@@ -1,0 +1,83 @@
+"""The commands that the owner of a log takes over its socket, by name: a request never names code, only a row here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from eventstore.errors import EventStoreError
+from lrm_actors.errors import LrmError
+from lrm_actors.hosting.owner.errors import RequestRefused
+
+logger = logging.getLogger(__name__)
+
+REPLY_SCHEMA = "lrm.reply/1"
+MAX_REPLY_BYTES = 8 * 1024 * 1024
+"""Bytes of a reply. A command whose result is larger ends with an error."""
+TEXT_LIMIT = 2_000
+"""Characters of an error's text in a reply."""
+
+Function = Callable[[Mapping[str, Any]], Any]
+"""Carries out one command, on a thread of its own. Takes the request's arguments; what it returns must be JSON."""
+
+
+class Commands:
+    """The table of them. Rows may be added while requests are served."""
+
+    def __init__(self, functions: Mapping[str, Function] | None = None) -> None:
+        self._functions = dict(functions or {})
+        self._lock = threading.Lock()
+
+    def register(self, name: str, function: Function) -> None:
+        """Take a command from now on; the same name again replaces it."""
+        with self._lock:
+            self._functions = {**self._functions, name: function}
+
+    def names(self) -> tuple[str, ...]:
+        """Those there are."""
+        return tuple(sorted(self._functions))
+
+    def answer(self, request: bytes) -> bytes:
+        """The reply to one request, both a line of JSON without its end. Never raises."""
+        try:
+            result = self._carry_out(request)
+            reply = json.dumps({"schema": REPLY_SCHEMA, "ok": True, "result": result}, allow_nan=False).encode()
+            if len(reply) > MAX_REPLY_BYTES:
+                raise RequestRefused(f"the reply takes {len(reply)} bytes, more than {MAX_REPLY_BYTES}")
+        except BaseException as error:  # noqa: BLE001 - nothing that a request leads to may end the thread that serves
+            return failure(error)
+        return reply
+
+    def _carry_out(self, request: bytes) -> Any:
+        try:
+            asked = json.loads(request.decode())
+        except (ValueError, RecursionError):
+            asked = None
+        if not isinstance(asked, dict) or not isinstance(asked.get("command"), str):
+            raise RequestRefused("the request is no JSON object with a command")
+        arguments = asked.get("arguments", {})
+        if not isinstance(arguments, dict):
+            raise RequestRefused("the arguments are no JSON object")
+        name = asked["command"]
+        function = self._functions.get(name)
+        if function is None:
+            raise RequestRefused(f"there is no command {name[:100]!r}", hint=f"give one of: {', '.join(self.names())}")
+        return function(arguments)
+
+
+def failure(error: BaseException) -> bytes:
+    """The reply that says what went wrong."""
+    if isinstance(error, (LrmError, EventStoreError)):
+        code, hint = error.code, error.hint
+    else:
+        logger.warning("a command from the socket failed", exc_info=error)
+        code, hint = RequestRefused.code, "the owner's own log has the traceback"
+    try:
+        text = str(error) if isinstance(error, (LrmError, EventStoreError)) else f"{type(error).__name__}: {error}"
+    except BaseException:  # noqa: BLE001 - the text of a failure must not be the next failure
+        text = f"{type(error).__name__}: its text cannot be had"
+    told = {"code": code, "message": text[:TEXT_LIMIT], "hint": hint[:TEXT_LIMIT]}
+    return json.dumps({"schema": REPLY_SCHEMA, "ok": False, "error": told}).encode()
