@@ -7,12 +7,27 @@ Names are loaded when first used, so that importing the package costs next to no
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOME: dict[str, tuple[str, ...]] = {}
+if TYPE_CHECKING:
+    from lrm_actors.testing.behavior_kit import BehaviorKit, Restarted, Result
+    from lrm_actors.testing.checks import CheckFailed
+    from lrm_actors.testing.folds import check_log
+
+_HOME: dict[str, tuple[str, ...]] = {
+    "behavior_kit": ("BehaviorKit", "Restarted", "Result"),
+    "checks": ("CheckFailed",),
+    "folds": ("check_log",),
+}
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
-__all__: list[str] = []
+__all__ = [  # noqa: RUF022 - grouped by module, as above
+    "BehaviorKit",
+    "Restarted",
+    "Result",
+    "CheckFailed",
+    "check_log",
+]
 
 
 def __getattr__(name: str) -> Any:
