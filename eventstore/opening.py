@@ -42,6 +42,7 @@ from eventstore.schema import (
     DIRECTORY_MODE,
     FILE_MODE,
     SCHEMA_VERSION,
+    check_log_id,
     commits_without_events,
     identify,
     log_end,
@@ -84,6 +85,7 @@ def open_store(
     accept_lost_tail: bool = False,
     reserve_bytes: int = RESERVE_BYTES,
     key: LogKey | None = None,
+    log_id: str | None = None,
     connect: Connect = sqlite3.connect,
 ) -> SqliteStore:
     """Own a log: create it where there is none (directory 0700, file 0600), migrate it, and fence who owned it before.
@@ -92,10 +94,11 @@ def open_store(
     With ``key`` the log is encrypted, and must be opened with it ever after. In one that was not, what is written from
     now on is, and snapshots, attachments and replies; the events that are there stay as they are. If several keys are
     given, the log is locked with the first of them.
-    ``connect`` opens SQLite connections; pass another to stand between the store and its file.
+    ``log_id`` names a log that is made here, 32 hexadecimal digits; by chance where none is given. One that is there
+    keeps its own. ``connect`` opens SQLite connections; pass another to stand between the store and its file.
 
     Raises:
-        BadRequest: ``reserve_bytes`` makes no sense.
+        BadRequest: ``reserve_bytes`` or ``log_id`` makes no sense.
         WrongKey, KeyRequired: the log is encrypted, and with another key; nothing in the file was changed.
         BadKey, CryptographyMissing: it is no key, or cannot be used here; nothing was made or changed.
         TailMissing: the log ends before a position that was acknowledged, unless ``accept_lost_tail``.
@@ -103,6 +106,7 @@ def open_store(
         NotALog, LogTooNew, LogLocked, LogNotWritable, OpenError: see each; nothing in the file was changed.
     """
     check_reserve(reserve_bytes)
+    check_log_id(log_id)
     log = _resolve(path)
     reserve = Reserve(log, reserve_bytes)
     pool = ReaderPool(partial(open_reading, connect, log, busy_timeout_s=busy_timeout_s))
@@ -120,6 +124,7 @@ def open_store(
                 unknown=unknown,
                 busy_timeout_s=busy_timeout_s,
                 accept_lost_tail=accept_lost_tail,
+                log_id=log_id,
             )
         except OpenError as error:  # even to be opened a log takes some space
             if type(error) not in (OpenError, LogNotWritable) or not reserve.release_a_little():
@@ -190,6 +195,7 @@ def _open(
     unknown: OnUnknown,
     busy_timeout_s: float,
     accept_lost_tail: bool,
+    log_id: str | None,
 ) -> SqliteStore:
     kind = _identify(log, connect, owning=True)
     if kind is None:
@@ -202,7 +208,9 @@ def _open(
             _make_file(log)
         open_connection = partial(open_writing, connect, log, busy_timeout_s=busy_timeout_s)
         listeners = Listeners()
-        writer, sealer = _own(log, open_connection, clock, listeners, unsealer, accept_lost_tail=accept_lost_tail)
+        writer, sealer = _own(
+            log, open_connection, clock, listeners, unsealer, accept_lost_tail=accept_lost_tail, new_id=log_id
+        )
     except BaseException as error:
         lock.release()
         cause = error if isinstance(error, sqlite3.Error) else error.__cause__
@@ -229,6 +237,7 @@ def _own(
     unsealer: Unsealer,
     *,
     accept_lost_tail: bool,
+    new_id: str | None,
 ) -> tuple[Writer, Sealer | None]:
     connection = open_connection()
     try:
@@ -239,7 +248,7 @@ def _own(
         if not tables:
             prepare_file(connection)
         if version < SCHEMA_VERSION:
-            migrate(connection)
+            migrate(connection, new_id)
         mark = read_mark(log)  # before the log's end: what an owner that is no more adds meanwhile is then no loss
         log_id, position, chain = log_end(connection)
         commits = commits_without_events(connection)

@@ -10,7 +10,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from eventstore.checksums import chain_anchor
-from eventstore.errors import CorruptLog
+from eventstore.errors import BadRequest, CorruptLog
 
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
@@ -222,8 +222,22 @@ def commits_without_events(connection: sqlite3.Connection) -> int:
     return row[0]
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file to ``SCHEMA_VERSION``, in one transaction.
+def check_log_id(log_id: str | None) -> None:
+    """Refuse what cannot name a log.
+
+    Raises:
+        BadRequest: it is no 32 hexadecimal digits in lower case.
+    """
+    try:
+        good = log_id is None or uuid.UUID(log_id).hex == log_id
+    except (ValueError, AttributeError, TypeError):
+        good = False
+    if not good:
+        raise BadRequest("log_id", log_id, "it must be 32 hexadecimal digits in lower case")
+
+
+def migrate(connection: sqlite3.Connection, log_id: str | None = None) -> None:
+    """Bring the file to ``SCHEMA_VERSION``, in one transaction. One that is made is named ``log_id``, or by chance.
 
     ``Migrations.apply`` reads what is pending before it takes a lock, and its own transactions are deferred ones;
     inside an immediate transaction neither matters.
@@ -237,7 +251,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     def create_tables(db: Database) -> None:
         for statement in _statements(_TABLES):
             db.conn.execute(statement)
-        db.conn.execute("INSERT INTO meta VALUES ('log_id', ?)", (uuid.uuid4().hex,))
+        db.conn.execute("INSERT INTO meta VALUES ('log_id', ?)", (log_id or uuid.uuid4().hex,))
         db.conn.execute("INSERT INTO meta VALUES ('removed_position', 0), ('removed_chain', NULL), ('barrier', 0)")
         db.conn.execute("INSERT INTO owner VALUES (1, 0, '')")
 

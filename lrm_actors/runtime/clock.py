@@ -42,7 +42,7 @@ class Clock(Protocol):
         """Drop what has not happened yet."""
 
 
-class _Schedule:
+class Schedule:
     """Pending calls by due time. Not thread-safe: its owner locks."""
 
     def __init__(self) -> None:
@@ -51,12 +51,14 @@ class _Schedule:
         self._numbers = itertools.count()
 
     def add(self, due_s: float, function: Callable[[], object]) -> int:
+        """Keep a call until it is due; gives its number."""
         number = next(self._numbers)
         self._calls[number] = function
         heapq.heappush(self._heap, (due_s, number))
         return number
 
     def cancel(self, number: int) -> None:
+        """Forget a call. Nothing happens if it is gone."""
         self._calls.pop(number, None)
         # One that is started anew with each message would otherwise pile up until its first due time.
         if len(self._heap) > 2 * len(self._calls) + CANCELLED_KEPT:
@@ -64,17 +66,20 @@ class _Schedule:
             heapq.heapify(self._heap)
 
     def next_due_s(self) -> float | None:
+        """When the first one is due, None when there is none."""
         while self._heap and self._heap[0][1] not in self._calls:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def pop_due(self, now_s: float) -> Callable[[], object] | None:
+        """Take out the first one if it is due."""
         due_s = self.next_due_s()
         if due_s is None or due_s > now_s:
             return None
         return self._calls.pop(heapq.heappop(self._heap)[1])
 
     def clear(self) -> None:
+        """Forget all of them."""
         self._heap.clear()
         self._calls.clear()
 
@@ -90,7 +95,7 @@ class SystemClock:
     """The machine's clocks, and one daemon thread for the timers, started with the first of them."""
 
     def __init__(self) -> None:
-        self._schedule = _Schedule()
+        self._schedule = Schedule()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -152,7 +157,7 @@ class ManualClock:
         self._monotonic_s = monotonic_s
         self._boot_id = boot_id
         self._lock = threading.Lock()
-        self._schedule = _Schedule()
+        self._schedule = Schedule()
 
     def now(self) -> Instant:
         """The moment it stands at."""

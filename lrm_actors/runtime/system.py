@@ -43,8 +43,10 @@ from lrm_actors.runtime.workers import Workers
 logger = logging.getLogger(__name__)
 
 RESTART_TIMEOUT_S = 30.0
+EFFECT_THREADS = 16
 """Seconds that a restart in place may take before it counts as failed."""
 START_TIMEOUT_S = 30.0
+EFFECT_THREADS = 16
 
 
 class ActorSystem:
@@ -58,6 +60,7 @@ class ActorSystem:
         clock: where time comes from; the machine's by default.
         name: names the threads.
         supervisor: name of the actor that is told of failures; without it in ``specs`` the guardian restarts by itself.
+        effect_threads: how many effects are carried out at once, at most.
 
     Raises:
         WiringError: two actors of one name, two rows for one (event, consumer), or a row for an unknown actor.
@@ -73,6 +76,7 @@ class ActorSystem:
         clock: Clock | None = None,
         name: str = "lrm",
         supervisor: str = "supervisor",
+        effect_threads: int = EFFECT_THREADS,
     ) -> None:
         self.store = store
         self.name = name
@@ -85,7 +89,7 @@ class ActorSystem:
         self._mailboxes: dict[str, Mailbox] = {}
         self._shells: dict[str, Shell] = {}
         self._lock = threading.RLock()
-        self._workers = Workers(f"{name}-effect")
+        self._workers = Workers(f"{name}-effect", effect_threads)
         self._guardian = Guardian.start(self)
         self._ids = Ids()
         self._services = Services(

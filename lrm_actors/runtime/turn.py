@@ -33,6 +33,13 @@ def is_deciding() -> bool:
     return getattr(_deciding, "now", False)
 
 
+def set_deciding(now: bool) -> bool:
+    """Mark this thread as inside pure code, or not; gives what it was. For who runs several actors on one thread."""
+    before = is_deciding()
+    _deciding.now = now
+    return before
+
+
 @contextmanager
 def deciding() -> Iterator[None]:
     """Mark this thread as inside pure code."""

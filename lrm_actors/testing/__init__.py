@@ -13,11 +13,19 @@ if TYPE_CHECKING:
     from lrm_actors.testing.behavior_kit import BehaviorKit, Restarted, Result
     from lrm_actors.testing.checks import CheckFailed
     from lrm_actors.testing.folds import check_log
+    from lrm_actors.testing.simulation.deadlock import SimulationRunsOn, SimulationStuck
+    from lrm_actors.testing.simulation.faults import SimulatedCrash
+    from lrm_actors.testing.simulation.searching import FailingSchedule, Searched, explore, schedules, search
+    from lrm_actors.testing.simulation.simulated import Simulation
 
 _HOME: dict[str, tuple[str, ...]] = {
     "behavior_kit": ("BehaviorKit", "Restarted", "Result"),
     "checks": ("CheckFailed",),
     "folds": ("check_log",),
+    "simulation.deadlock": ("SimulationRunsOn", "SimulationStuck"),
+    "simulation.faults": ("SimulatedCrash",),
+    "simulation.searching": ("FailingSchedule", "Searched", "explore", "schedules", "search"),
+    "simulation.simulated": ("Simulation",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -27,6 +35,15 @@ __all__ = [  # noqa: RUF022 - grouped by module, as above
     "Result",
     "CheckFailed",
     "check_log",
+    "SimulationRunsOn",
+    "SimulationStuck",
+    "SimulatedCrash",
+    "FailingSchedule",
+    "Searched",
+    "explore",
+    "schedules",
+    "search",
+    "Simulation",
 ]
 
 

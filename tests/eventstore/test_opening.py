@@ -21,6 +21,7 @@ import pytest
 
 from eventstore import opening
 from eventstore.errors import (
+    BadRequest,
     LogLocked,
     LogNotFound,
     LogNotReadable,
@@ -393,3 +394,18 @@ def test_who_only_asks_whether_a_log_is_owned_stands_in_nobodys_way(tmp_path: Pa
         letting_go.start()
         open_store(path).close()
         letting_go.join()
+
+
+def test_a_new_log_is_named_as_was_asked_for_and_one_that_is_there_keeps_its_name(path: Path) -> None:
+    """The same appends then make the same log, byte for byte once exported; anything but an id is refused."""
+    wanted = "0123456789ab4def8123456789abcdef"
+    for log_id in (wanted, "f" * 32):
+        with open_store(path, log_id=log_id):
+            pass
+    connection = sqlite3.connect(path)
+    assert [(wanted,)] == connection.execute("SELECT value FROM meta WHERE key = 'log_id'").fetchall()
+    connection.close()
+    for bad in ("", "F" * 32, "f" * 31, "x" * 32):
+        with pytest.raises(BadRequest, match="log_id"):
+            open_store(path.with_name("other.db"), log_id=bad)
+        assert not path.with_name("other.db").exists()
