@@ -1,7 +1,9 @@
 """A schedule: which of those who could go on does. By a seed, by a function, by a test's data, or as it was before.
 
-A schedule is written down as text, a digit for each choice: 0 is who has been able to go on for longest, and after the
-last digit it is always 0. Where only one could go on there is no choice, and no digit.
+A schedule is written down as text, a digit for each choice. 0 is whoever goes on from what just happened: who sent
+something and need not wait, then who got it. So zeros alone are one thing after the other, and any other digit is where
+somebody came in between. After the last digit it is always 0. Where only one could go on there is no choice, and no
+digit.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class Choices:
         self.options: list[int] = []
         """Of how many each was made."""
         self.suspended = False
-        """While it is true, nothing is chosen: whoever has been able to go on for longest does."""
+        """While it is true, nothing is chosen: it is always 0, and not written down."""
 
     def choose(self, options: int) -> int:
         """The next choice."""

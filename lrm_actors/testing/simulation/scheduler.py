@@ -72,6 +72,9 @@ class Scheduler:
         self._here = 0
         """Steps since time went on."""
         self._ready: list[Task] = []
+        """Who could go on, in the order that they stand in for a choice."""
+        self._roused: list[Task] = []
+        """Who can go on since the last step, and is to stand before those."""
         self._hub = getcurrent()
         self._died: list[tuple[Task, BaseException]] = []
 
@@ -93,7 +96,7 @@ class Scheduler:
 
         task.body = greenlet(run, self._hub)
         self.tasks[task] = None
-        self._ready.append(task)
+        (self._ready if self.current is self.main else self._roused).append(task)
         return task
 
     def kill(self) -> None:
@@ -107,6 +110,7 @@ class Scheduler:
                 self.current = before
         self.tasks.clear()
         self._ready.clear()
+        self._roused.clear()
         self._died.clear()
 
     def revive(self) -> None:
@@ -157,7 +161,7 @@ class Scheduler:
         if task is None or task.role != "thread" or self.dead:
             return
         if not task.fresh:
-            self._ready.append(task)
+            self._roused.insert(0, task)
             self._give_way(task)
         task.fresh = False
 
@@ -165,7 +169,7 @@ class Scheduler:
         """Let somebody else go on, if the schedule says so."""
         task = self.current
         if task is not None and not self.dead:
-            self._ready.append(task)
+            self._roused.insert(0, task)
             self._give_way(task)
 
     def _rouse(self, task: Task) -> None:
@@ -173,13 +177,13 @@ class Scheduler:
         if task.expiry is not None:
             self.clock.cancel(task.expiry)
             task.expiry = None
-        self._ready.append(task)
+        self._roused.append(task)
 
     def _expire(self, task: Task) -> None:
         task.expiry = None
         if task.waiting_in is not None:
             task.waiting_in.remove(task)
-            self._ready.append(task)
+            self._roused.append(task)
 
     def _give_way(self, task: Task) -> None:
         if task is not self.main:
@@ -209,11 +213,14 @@ class Scheduler:
 
     def can_go_on(self) -> bool:
         """Whether anybody can go on without time passing."""
-        return bool(self._ready) or self.clock.is_due()
+        return bool(self._ready or self._roused) or self.clock.is_due()
 
     def _step(self) -> bool:
         """Let one go on: a task, or the clock with what is due. True when it is main's turn."""
         ready = self._ready
+        if self._roused:
+            ready[:0] = self._roused
+            self._roused.clear()
         options = len(ready) + self.clock.is_due()
         if not options:
             return False
@@ -258,5 +265,5 @@ class Scheduler:
     def _runs_on(self) -> Exception:
         from lrm_actors.testing.simulation.deadlock import SimulationRunsOn
 
-        busy = ", ".join(task.name for task in self._ready) or "nobody"
+        busy = ", ".join(task.name for task in (*self._roused, *self._ready)) or "nobody"
         return SimulationRunsOn(f"{STEPS_AT_ONE_MOMENT} steps, and no time went by; about to go on: {busy}")

@@ -110,7 +110,7 @@ def schedules(max_choices: int = 100, max_options: int = 8) -> SearchStrategy[tu
     """A strategy of hypothesis for ``Simulation(choose=…)``: shrinks to few and small choices.
 
     Args:
-        max_choices: choices made at most; after them it is always who has been able to go on for longest.
+        max_choices: choices made at most; after them it is always 0.
         max_options: a choice is below this.
     """
     from hypothesis import strategies as st

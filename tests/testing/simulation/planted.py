@@ -1,0 +1,241 @@
+"""Actors with bugs in them that only some schedules bring out, each beside the same without the bug."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import Any
+
+import attrs
+
+from eventstore.events import event
+from eventstore.memory import MemoryStore
+from eventstore.memory_log import MemoryLog
+from lrm_actors.domain.behavior import Command, Context, Decision, Effect, Spec, then
+from lrm_actors.errors import AskError
+from lrm_actors.testing import Simulation
+from tests.runtime.support import Add, Look, Shout, ShoutLoud, counter
+
+# --- a lost update: what was read is written back after somebody else wrote -----------------------------------------
+
+
+def lost_update(sim: Simulation, *, planted: bool) -> None:
+    """Two effects raise a counter by one: by asking for the total and then for the difference, or in one command.
+
+    Planted: the total that the second command goes by was read by the first.
+    """
+    setter = Spec("balance", 0, _decide_balance, lambda state, event: event.value)
+
+    def raise_by_one(_: Shout) -> None:
+        if planted:
+            sim.ask("balance", Set(sim.ask("balance", Look()) + 1))
+        else:
+            sim.ask("balance", Raise(1))
+
+    system = sim.system([setter, counter("a"), counter("b")], handlers={Shout: raise_by_one})
+    for name in ("a", "b"):
+        system.tell(name, ShoutLoud("up"))
+    sim.run_until_idle()
+    assert 2 == system.state("balance"), "an update was lost"
+
+
+@attrs.frozen
+class Set(Command):
+    value: int
+
+
+@attrs.frozen
+class Raise(Command):
+    by: int
+
+
+@event("simulated.balance_set", 1)
+class BalanceSet:
+    value: int
+
+
+def _decide_balance(state: int, command: Any, _: Context) -> Decision:
+    match command:
+        case Set(value):
+            return then(BalanceSet(value))
+        case Raise(by):
+            return then(BalanceSet(state + by))
+    return then(reply=state)
+
+
+# --- a rare one: only one order of arrival of many -----------------------------------------------------------------
+
+
+def rare_order(sim: Simulation, *, planted: bool) -> None:
+    """Four clients tell a number each. Planted: the actor cannot stand them in falling order."""
+
+    def evolve(state: tuple[int, ...], event: BalanceSet) -> tuple[int, ...]:
+        return (*state, event.value)
+
+    system = sim.system([Spec("order", (), _decide_order, evolve)])
+    for number in range(1, 5):
+        sim.spawn(partial(system.tell, "order", Set(number)), f"client {number}")
+    sim.run_until_idle()
+    assert 4 == len(system.state("order"))
+    assert not planted or system.state("order") != (4, 3, 2, 1), "they came in falling order"
+
+
+def _decide_order(_: Any, command: Any, __: Context) -> Decision:
+    return then(BalanceSet(command.value))
+
+
+# --- a double start: a second wish for a child comes before the end of its first start is known ----------------------
+
+
+@attrs.frozen
+class Children:
+    """What a careless supervisor knows of its children."""
+
+    starting: tuple[str, ...] = ()
+    running: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Want(Command):
+    child: str
+
+
+@attrs.frozen
+class HasStarted(Command):
+    child: str
+
+
+@attrs.frozen
+class Start(Effect):
+    child: str
+
+
+@event("simulated.start_begun", 1)
+class StartBegun:
+    child: str
+
+
+@event("simulated.start_ended", 1)
+class StartEnded:
+    child: str
+
+
+def double_start(sim: Simulation, *, planted: bool) -> None:
+    """Two clients want a child to run. Planted: that it is being started already is not looked at."""
+    started: list[str] = []
+
+    def start(effect: Start) -> Command:
+        started.append(effect.child)
+        return HasStarted(effect.child)
+
+    decide = partial(_decide_children, planted=planted)
+    system = sim.system([Spec("nursery", Children(), decide, _evolve_children)], handlers={Start: start})
+    for number in (1, 2):
+        sim.spawn(partial(system.ask_blocking, "nursery", Want("browser")), f"client {number}")
+    sim.run_until_idle()
+    assert ["browser"] == started, "the child was started twice"
+
+
+def _decide_children(state: Children, command: Any, _: Context, *, planted: bool) -> Decision:
+    match command:
+        case Want(child):
+            known = state.running if planted else (*state.running, *state.starting)
+            return then() if child in known else then(StartBegun(child), effects=[Start(child)])
+        case HasStarted(child):
+            return then(StartEnded(child))
+    return then()
+
+
+def _evolve_children(state: Children, fact: Any) -> Children:
+    match fact:
+        case StartBegun(child):
+            return attrs.evolve(state, starting=(*state.starting, child))
+        case StartEnded(child):
+            return Children(tuple(one for one in state.starting if one != child), (*state.running, child))
+    return state
+
+
+# --- a deadlock: two who each hold what the other waits for ----------------------------------------------------------
+
+
+def two_locks(sim: Simulation, *, planted: bool) -> None:
+    """Two effects need the same two locks. Planted: they do not take them in the same order."""
+    locks = {"left": sim.machine.lock(), "right": sim.machine.lock()}
+
+    def take_both(effect: Shout) -> None:
+        first, second = effect.text.split()
+        with locks[first]:
+            sim.ask("counter", Add(1))
+            with locks[second]:
+                sim.ask("counter", Add(1))
+
+    system = sim.system([counter(), counter("a"), counter("b")], handlers={Shout: take_both})
+    system.tell("a", ShoutLoud("left right"))
+    system.tell("b", ShoutLoud("right left" if planted else "left right"))
+    sim.run_until_idle()
+    assert 4 == system.state("counter").total
+
+
+def pool_of_one(sim: Simulation, *, planted: bool) -> None:
+    """An effect waits for what another one does. Planted: one thread for both, which the wrong one may have."""
+    done = sim.machine.flag()
+
+    def one_waits_for_the_other(effect: Shout) -> None:
+        if effect.text == "wait":
+            done.wait()
+        else:
+            done.set()
+
+    threads = 1 if planted else 2
+    system = sim.system([counter("a"), counter("b")], handlers={Shout: one_waits_for_the_other}, effect_threads=threads)
+    for name, what in (("a", "set"), ("b", "wait")):
+        sim.spawn(partial(system.tell, name, ShoutLoud(what)), f"client of {name}")
+    sim.run_until_idle()
+
+
+# --- a missing fence: who was replaced goes on writing ---------------------------------------------------------------
+
+
+class Unfenced(MemoryLog):
+    """A log that asks nobody for an epoch."""
+
+    def check_owner(self, epoch: int) -> None:
+        """Whoever it is may write."""
+
+    def raise_epoch(self, name: str) -> tuple[int, int]:
+        """Nobody's epoch is ever higher than anybody else's."""
+        _, version = super().raise_epoch(name)
+        self.streams[name].epoch = 1
+        return 1, version
+
+
+def zombie(sim: Simulation, *, planted: bool) -> None:
+    """A second system takes a log over while a client of the first goes on. Planted: the log is not fenced."""
+    log = Unfenced() if planted else MemoryLog()
+    old = sim.system([counter()], store=MemoryStore(sim.clock.now, log=log), name="old")
+
+    def go_on() -> None:
+        with contextlib.suppress(AskError):
+            old.ask_blocking("counter", Add(1))
+
+    def take_over() -> None:
+        new = sim.system([counter()], store=MemoryStore(sim.clock.now, log=log), name="new", start_by_schedule=True)
+        taken_at = log.head
+        sim.pause()
+        assert taken_at == log.head, "who was replaced wrote once more"
+        new.ask_blocking("counter", Add(10))
+
+    sim.spawn(go_on, "client of the old")
+    sim.spawn(take_over, "the new")
+    sim.run_until_idle()
+
+
+PLANTED = {
+    "lost update": (lost_update, 4),
+    "rare order": (rare_order, 5),
+    "double start": (double_start, 3),
+    "two locks": (two_locks, 4),
+    "pool of one": (pool_of_one, 1),
+    "missing fence": (zombie, 6),
+}
+"""Each bug, and how many choices the shortest schedule has that brings it out, at most."""
