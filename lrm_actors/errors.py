@@ -71,6 +71,25 @@ class AskInsideDecide(LrmError, RuntimeError):
         self.to = to
 
 
+class BadSpec(LrmError, ValueError):
+    """An actor's ``Spec`` has a value it cannot have."""
+
+    code = "LRM-1006"
+
+    def __init__(self, actor: str, field: str, value: object, allowed: str) -> None:
+        super().__init__(
+            f"{actor}: {field} = {value!r} is not allowed: it must be {allowed}", hint=f"set {field} to {allowed}"
+        )
+        self.actor, self.field, self.value, self.allowed = actor, field, value, allowed
+
+
+class ReplyMissing(LrmError, TypeError):
+    """A decision on a command that was to be answered has no reply. See ``must_reply``."""
+
+    code = "LRM-1007"
+    hint = "give then(..., reply=...), or take must_reply off the actor's decide"
+
+
 # --- asking and telling -------------------------------------------------------------------------------------------
 
 
@@ -149,6 +168,34 @@ class StepOrder(CommandRefused):
 
     code = "LRM-2009"
     hint = "commit or abandon the open step first"
+
+
+class MessageDropped(AskError):
+    """The mailbox was full, and a newer message took this one's place; it was not carried out."""
+
+    code = "LRM-2010"
+    hint = "ask again, slow down, or give the actor another mailbox_policy"
+
+
+class MailboxWouldBlock(MailboxFull):
+    """The mailbox is full and its senders wait for room, which an event loop's thread must not."""
+
+    code = "LRM-2011"
+    hint = "await system.ask(...), which waits for room without blocking, or tell from another thread"
+
+
+class StashFull(MailboxFull):
+    """The actor wanted to keep this command for later, and keeps as many as it may; it was not carried out."""
+
+    code = "LRM-2012"
+    hint = "ask again later, or give the actor a larger stash_capacity"
+
+
+class CommandUnhandled(CommandRefused):
+    """The actor has no use for this command, at least in its present state; nothing changed."""
+
+    code = "LRM-2013"
+    hint = "send it to the actor it is for, or when the actor's state allows it"
 
 
 # --- guarding and recovering --------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ adopts the new state, answers, and carries out the effects. Replay calls ``evolv
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
@@ -14,9 +15,12 @@ import attrs
 
 from eventstore.events import name_of
 from eventstore.records import Attachment, Instant, Record
+from lrm_actors.errors import BadSpec, ReplyMissing
 
 S = TypeVar("S")
 
+MAX_BLOCK_S = 3600.0
+"""Seconds that a sender may wait for room, at most."""
 MAX_DEPTH = 32
 """Wired hand-overs from one outside trigger before a decision is refused: past it there is a loop in the wiring."""
 
@@ -69,15 +73,42 @@ class Context:
     """A fresh id that sorts by time."""
 
 
+START, RESTART, TAKEOVER, STORAGE = "start", "restart", "takeover", "storage"
+"""Why an actor recovers: its process has started, it failed, it replaces one that hung, the log can be used again."""
+
+
+@attrs.frozen
+class RecoveryContext(Context):
+    """What ``recover`` may know: the actor's state is what the log says, and no message has been handled since."""
+
+    why: str = START
+    """``start``, ``restart``, ``takeover`` or ``storage``."""
+
+
+@attrs.frozen
+class Next:
+    """What becomes of the command and of the actor, besides events, effects and reply. Made by ``then`` and others."""
+
+    stash: bool = False
+    """Put the command off until ``unstash``."""
+    unstash: bool = False
+    """Handle what was put off next, before everything that waits."""
+    stop: str | None = None
+    """End the actor after the commit, and why."""
+    unhandled: str | None = None
+    """The command is not for this actor, or not now, and why."""
+
+
 @attrs.frozen
 class Decision:
-    """What shall happen. Make one with ``then``."""
+    """What shall happen. Make one with ``then``, ``stash`` or ``unhandled``."""
 
     events: tuple[object, ...] = ()
     effects: tuple[Effect, ...] = ()
     reply: Any = None
     attachments: tuple[Attachment, ...] = ()
     discard: tuple[str, ...] = ()
+    next: Next | None = None
 
 
 NOTHING = Decision()
@@ -90,14 +121,61 @@ def then(
     reply: Any = None,
     attachments: Iterable[Attachment] = (),
     discard: Iterable[str] = (),
+    unstash: bool = False,
+    stop: str | None = None,
 ) -> Decision:
     """Decide on events, in order and atomically.
 
     The first event is caused by whatever led to the command; each further one by the event before it. ``effects`` are
     carried out after the commit; what comes back from them is caused by the last event, or by nothing without one.
     ``reply`` must be a JSON value when there are events, because it is kept for retries.
+
+    With ``unstash`` the commands that were put off with ``stash`` are handled next, in their order and before whatever
+    waits. With ``stop``, the reason, the actor ends once this is committed, answered, and its effects are begun: that
+    is no failure, and what waits gets ``ActorStopped``.
     """
-    return Decision(tuple(events), tuple(effects), reply, tuple(attachments), tuple(discard))
+    following = Next(unstash=unstash, stop=stop) if unstash or stop is not None else None
+    return Decision(tuple(events), tuple(effects), reply, tuple(attachments), tuple(discard), following)
+
+
+_STASH = Decision(next=Next(stash=True))
+
+
+def stash() -> Decision:
+    """Put the command off until a decision says ``unstash``; nothing else happens, and an asker keeps waiting.
+
+    At most ``Spec.stash_capacity`` are kept, in memory: they outlive restarts of the actor and not the process. A wired
+    event is not taken out of the log instead, and holds up those after it; so it outlives the process too.
+    """
+    return _STASH
+
+
+def unhandled(reason: str = "") -> Decision:
+    """Refuse a command: an asker gets ``CommandUnhandled``, a told one is a dead letter. Nothing is restarted."""
+    return Decision(next=Next(unhandled=reason or "it has no use for it"))
+
+
+def must_reply(decide: Callable[[S, Any, Context], Decision]) -> Callable[[S, Any, Context], Decision]:
+    """Make every decision of ``decide`` have a reply, be put off or be refused; for actors whose callers count on one.
+
+    Raises (the result, as any failure of the actor):
+        ReplyMissing: the reply is None, which is what a forgotten one looks like.
+    """
+
+    @functools.wraps(decide)
+    def checked(state: S, command: Any, ctx: Context) -> Decision:
+        decision = decide(state, command, ctx)
+        following = decision.next
+        answered = following is not None and (following.stash or following.unhandled is not None)
+        if decision.reply is None and not answered:
+            raise ReplyMissing(f"the decision on {type(command).__name__} has no reply")
+        return decision
+
+    return checked
+
+
+REFUSE, DROP_OLDEST, BLOCK = "refuse", "drop_oldest", "block"
+"""What a full mailbox does: refuse the new message, drop the oldest that waits, have the sender wait for room."""
 
 
 @attrs.frozen
@@ -110,14 +188,36 @@ class Spec(Generic[S]):
     """The state before the first event: an attrs instance that msgspec can encode, or its snapshots cannot be kept."""
     decide: Callable[[S, Any, Context], Decision]
     evolve: Callable[[S, Any], S]
-    recover: Callable[[S, Context], Decision] | None = None
+    recover: Callable[[S, RecoveryContext], Decision] | None = None
     """Called once after each recovery, before the first message: start timers, take up intents again."""
     snapshot_every: int = 500
     """Events between snapshots, 0 for none."""
+    snapshot_when: Callable[[S, Any], bool] | None = None
+    """Also a snapshot with the turn of an event for which this says so, given the state after it and it. Pure."""
+    snapshot_at_stop: bool = True
+    """Also a snapshot when the actor is stopped in order, if there were events since the last."""
     state_version: int = 1
     """Raise it when the state class changes; snapshots of other versions are then ignored."""
     mailbox_capacity: int = 10_000
-    """Messages that may wait; one more is refused with ``MailboxFull``."""
+    """Messages that may wait."""
+    mailbox_policy: str = REFUSE
+    """What becomes of one more: ``refuse`` ends it with ``MailboxFull``, ``drop_oldest`` has it take the place of the
+    oldest, whose asker gets ``MessageDropped``, and ``block`` has its sender wait."""
+    mailbox_block_s: float = 1.0
+    """Seconds that a sender waits for room with ``block``; then ``MailboxFull``."""
+    stash_capacity: int = 1_000
+    """Commands that may be put off with ``stash``; one more ends with ``StashFull``."""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what could only go wrong later."""
+        if self.mailbox_policy not in {REFUSE, DROP_OLDEST, BLOCK}:
+            raise BadSpec(self.name, "mailbox_policy", self.mailbox_policy, "refuse, drop_oldest or block")
+        if not 0 < self.mailbox_block_s < MAX_BLOCK_S:
+            raise BadSpec(self.name, "mailbox_block_s", self.mailbox_block_s, f"more than 0 and under {MAX_BLOCK_S:g}")
+        for field, least in (("mailbox_capacity", 1), ("stash_capacity", 0), ("snapshot_every", 0)):
+            value = getattr(self, field)
+            if not isinstance(value, int) or value < least:
+                raise BadSpec(self.name, field, value, f"a whole number of at least {least}")
 
     @property
     def category(self) -> str:

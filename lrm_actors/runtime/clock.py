@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 Cancel = Callable[[], None]
 
+monotonic_s: Callable[[], float] = time.monotonic
+"""The machine's monotonic clock, in seconds, for what may be made without a ``Clock``."""
+
 LONGEST_WAIT_S = 3600.0
 """Seconds the timer thread waits at most before it looks again: the platform refuses to wait for ever so long."""
 CANCELLED_KEPT = 64

@@ -5,12 +5,13 @@ Talks to the store, through the turn's batch, and to whoever waits for an answer
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
-from lrm_actors.domain.behavior import Spec, Wire
+from lrm_actors.domain.behavior import Next, Spec, Wire
 from lrm_actors.runtime.actor import UnregisteredActor
 from lrm_actors.runtime.consumer import Consumer
 from lrm_actors.runtime.control import STARTING, Services
@@ -19,6 +20,8 @@ from lrm_actors.runtime.effects import Effects
 from lrm_actors.runtime.machine import here
 from lrm_actors.runtime.mailbox import Mailbox
 from lrm_actors.runtime.turn import Outcome, Turn
+
+logger = logging.getLogger(__name__)
 
 CURSOR_LAG = 256
 """Positions a stored cursor may lag behind while there is nothing else to append."""
@@ -64,6 +67,10 @@ class Committing(UnregisteredActor):
         self._decider = Decider(spec, services.store, self._consumer)
         self._unsettled: Turn | None = None
         self._after_death = after_death
+        self._stopping: str | None = None
+        """Why the actor has decided to end, once that is committed."""
+        self._snapshot_version = 0
+        """Version of the newest snapshot that is known to be stored."""
 
     def _new_turn(self) -> Turn:
         services = self._services
@@ -87,6 +94,8 @@ class Committing(UnregisteredActor):
             turn.first_position = None
             return
         turn.first_position = self._services.store.append(batch).first_position
+        if batch.snapshots:
+            self._snapshot_version = turn.version
         if turn.cursor is not None:
             consumer.position = turn.cursor
             consumer.stored = turn.cursor
@@ -101,6 +110,8 @@ class Committing(UnregisteredActor):
             self._carry_out(outcome, turn.first_position)
 
     def _answer(self, outcome: Outcome) -> None:
+        if outcome.next is not None and self._follow(outcome, outcome.next):
+            return
         self.handled += 1
         reply = outcome.envelope.reply_to
         if reply is None:
@@ -109,6 +120,22 @@ class Committing(UnregisteredActor):
             reply.fail(outcome.refused)
         else:
             reply.set(outcome.reply)
+
+    def _follow(self, outcome: Outcome, following: Next) -> bool:
+        """Do what was decided of the command and the actor themselves; True when nobody is to be answered yet."""
+        if following.stash:
+            self.mailbox.stash(outcome.envelope)
+            return True
+        if following.unstash:
+            self.mailbox.unstash()
+            self._consumer.release()
+        if following.stop is not None:
+            self._stopping = following.stop
+        if outcome.refused is not None and outcome.envelope.reply_to is None:
+            logger.warning("%s", outcome.refused)
+            if outcome.envelope.wired_at is None:
+                self.mailbox.bury(outcome.envelope, following.unhandled or "unhandled")
+        return False
 
     def _carry_out(self, outcome: Outcome, first_position: int | None) -> None:
         cause = None

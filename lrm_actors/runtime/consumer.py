@@ -59,6 +59,7 @@ class Consumer:
         """Where the log says it stands; behind ``position`` when nothing had to be appended."""
         self.behind = bool(wires)
         """There may be more to read."""
+        self._held = False
 
     def load(self) -> bool:
         """Stand where the log says, or at the start that the wiring gives a new consumer.
@@ -71,7 +72,7 @@ class Consumer:
         self.stored = stored or 0
         new_at_end = stored is None and self._start_at_end
         self.position = self._reader.head if new_at_end else self.stored
-        self.behind = True
+        self.release()
         return new_at_end
 
     def take_place(self) -> Cursor:
@@ -79,9 +80,20 @@ class Consumer:
         self.stored = self.position
         return Cursor(self.name, self.position)
 
+    def hold(self) -> None:
+        """Read nothing on until ``release``: the actor has put the next one off."""
+        self._held = True
+        self.behind = False
+
+    def release(self) -> None:
+        """Read on, if anything is wired."""
+        self._held = False
+        self.behind = bool(self._wires)
+
     def pull(self, limit: int = PAGE) -> list[Delivery]:
         """The next deliveries, oldest first."""
-        if not self.behind:
+        if not self.behind or self._held:
+            self.behind = False
             return []
         head = self._reader.head  # before reading, so that it never runs ahead of what the reading saw
         records: list[Record] = []

@@ -10,6 +10,7 @@ import attrs
 from eventstore.protocol import EventStore
 from lrm_actors.domain.behavior import Command, Effect
 from lrm_actors.runtime.clock import Clock
+from lrm_actors.runtime.recovery import RecoveryGate
 from lrm_actors.runtime.reply import Reply
 from lrm_actors.runtime.workers import Workers
 
@@ -31,6 +32,9 @@ class Funnel(Protocol):
     def fenced(self, name: str, error: BaseException) -> None:
         """An actor's stream or log belongs to somebody newer; it has ended itself."""
 
+    def ended_normally(self, name: str, reason: str) -> None:
+        """An actor has stopped itself, as it decided: no failure."""
+
     def thread_ended(self, name: str, death: BaseException | None) -> None:
         """An actor's thread is gone. ``death`` is None when it was stopped."""
 
@@ -46,11 +50,19 @@ class Services:
     funnel: Funnel
     new_id: Callable[[], str]
     random: Callable[[], float]
+    recoveries: RecoveryGate = attrs.field(factory=RecoveryGate)
 
 
 @attrs.frozen
 class Restart:
     """Load the state again and go on with the mailbox. Answered with the seconds it took."""
+
+    reply: Reply | None = None
+
+
+@attrs.frozen
+class TakeSnapshot:
+    """Store the state as it is. Answered with its version, or with None where that cannot be done now."""
 
     reply: Reply | None = None
 

@@ -36,6 +36,10 @@ class Failure:
     wired: bool = False
 
 
+class _PutOff(Exception):
+    """A wired event is to be decided on later."""
+
+
 class Decider:
     """Decides on the messages of one actor.
 
@@ -50,9 +54,14 @@ class Decider:
         self._reader = reader
         self._consumer = consumer
         self._attempts: dict[int, int] = {}
+        self._put_off = False
 
     def decide(self, turn: Turn, envelope: Envelope) -> Failure | None:
         """Decide on one message; a retry of a command that was carried out gets its first reply."""
+        reply = envelope.reply_to
+        if reply is not None and reply.withdrawn:  # its asker was cancelled before it was begun
+            turn.answer(envelope, None)
+            return None
         try:
             if envelope.given_id and envelope.command_id is not None:
                 receipt = turn.remembers(envelope.command_id) or self._reader.receipt(envelope.command_id)
@@ -81,7 +90,14 @@ class Decider:
             if failure is not None:
                 self._attempts[delivery.record.position] = failed_before + 1
                 return failure
+            if self._put_off:
+                self._put_off = False
+                self._consumer.hold()
+                break
             turn.cursor = delivery.record.position
+            if turn.ended:
+                self._consumer.behind = True  # there may be others after it, which were read already
+                break
         turn.cursor = max(turn.cursor or 0, self._consumer.position) or None
         return None
 
@@ -99,6 +115,10 @@ class Decider:
             with turn.all_or_nothing():
                 for envelope in delivery.envelopes:
                     turn.decide(envelope)
+                    if (following := turn.outcomes[-1].next) is not None and following.stash:
+                        raise _PutOff
+        except _PutOff:
+            self._put_off = True  # the log keeps it, so the place in it stays
         except CommandRefused as error:
             logger.warning("%s refuses position %d: %s", self._spec.name, delivery.record.position, error)
         except BaseException as error:  # noqa: BLE001 - as in ``decide``

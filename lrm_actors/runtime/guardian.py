@@ -99,6 +99,12 @@ class _Fenced:
 
 
 @attrs.frozen
+class _Ended:
+    name: str
+    reason: str
+
+
+@attrs.frozen
 class _ThreadEnded:
     name: str
     death: BaseException
@@ -133,6 +139,8 @@ class Guardian(Actor):
                 self._on_thread_ended(message)
             case _Fenced(name=name, error=error):
                 self._on_fenced(name, error)
+            case _Ended(name=name, reason=reason):
+                logger.info("%s has stopped itself: %s", name, reason)
 
     def _on_failed(self, failed: _Failed) -> None:
         error, text = describe(failed.error)
@@ -243,6 +251,10 @@ class GuardianFunnel:
     def fenced(self, name: str, error: BaseException) -> None:
         """See ``Funnel``."""
         self._tell(_Fenced(name, error))
+
+    def ended_normally(self, name: str, reason: str) -> None:
+        """See ``Funnel``."""
+        self._tell(_Ended(name, reason))
 
     def thread_ended(self, name: str, death: BaseException | None) -> None:
         """See ``Funnel``."""

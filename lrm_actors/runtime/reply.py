@@ -29,7 +29,7 @@ _ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType
 class Reply(pykka.Future[Any]):
     """A pykka future that never raises when set twice, and that costs two locks instead of a condition."""
 
-    __slots__ = ("_claim", "_error", "_ready", "_value", "actor", "command_id", "unsettled")
+    __slots__ = ("_claim", "_error", "_ready", "_value", "actor", "command_id", "unsettled", "withdrawn")
 
     def __init__(self, actor: str = "", command_id: str = "") -> None:
         super().__init__()
@@ -37,6 +37,8 @@ class Reply(pykka.Future[Any]):
         self.command_id = command_id
         self.unsettled = False
         """The command was part of an append whose outcome is unknown; a timeout then says so."""
+        self.withdrawn = False
+        """Nobody waits any more, and what was not begun need not be."""
         self._claim = threading.Lock()
         self._ready = threading.Lock()
         self._ready.acquire()
@@ -59,6 +61,11 @@ class Reply(pykka.Future[Any]):
         if self._claim.acquire(blocking=False):
             self._error = error
             self._finish()
+
+    def withdraw(self) -> None:
+        """The asker was cancelled: a command that was not begun is not carried out, and there is no answer."""
+        self.withdrawn = True
+        self._claim.acquire(blocking=False)
 
     def get(self, *, timeout: float | None = None) -> Any:
         """Wait for the answer.

@@ -36,6 +36,12 @@ class ActorStatistics:
     busy_s: float
     """Seconds since the turn in hand began, 0 when idle."""
     dead_letters: int
+    mailbox_age_s: float = 0.0
+    """Seconds that the oldest waiting message has waited, at most; 0 when none waits."""
+    stashed: int = 0
+    """Commands that the actor has put off."""
+    dropped: int = 0
+    """Messages that made room for newer ones, with ``mailbox_policy="drop_oldest"``."""
 
 
 @attrs.frozen

@@ -15,7 +15,7 @@ from pykka import messages
 
 from eventstore.errors import AppendFailed, Fenced, OutcomeUnknown, ReadFailed
 from eventstore.records import Batch, StreamWrite
-from lrm_actors.domain.behavior import Context
+from lrm_actors.domain.behavior import RESTART, START, STORAGE, RecoveryContext
 from lrm_actors.errors import HandlerFailed, StorageUnavailable
 from lrm_actors.runtime.actor import describe
 from lrm_actors.runtime.committing import Published
@@ -28,9 +28,10 @@ from lrm_actors.runtime.control import (
     Restart,
     Stop,
     StorageBack,
+    TakeSnapshot,
 )
 from lrm_actors.runtime.mailbox import WAKE, Envelope, Wake
-from lrm_actors.runtime.recovery import recover_state
+from lrm_actors.runtime.recovery import recover_from
 from lrm_actors.runtime.reply import Reply
 from lrm_actors.runtime.turn import deciding
 from lrm_actors.runtime.turning import TURN_MESSAGES, Turning
@@ -54,13 +55,16 @@ class Shell(Turning):
         if self._after_death:
             self.phase = FAILED
         else:
-            self._start_first()
+            self._start_first(START)
         self.settled_once.set()
         while self.phase != STOPPED:
-            if self.phase == RUNNING:
+            if self._stopping is not None:
+                self._end_normally(self._stopping)
+            elif self.phase == RUNNING:
                 self._step()
             else:
                 self._obey(self.mailbox.wait_command())
+        self.mailbox.end_commands()
 
     def on_thread_end(self, death: BaseException | None) -> None:
         """Tell the guardian, once, whatever ended the thread; what was in hand and not stored goes back."""
@@ -74,9 +78,9 @@ class Shell(Turning):
         """Whether any of these event types is wired to this actor."""
         return not self._consumer.types.isdisjoint(types)
 
-    def _start_first(self) -> None:
+    def _start_first(self, why: str) -> None:
         try:
-            self._recover()
+            self._recover(why)
         except (AppendFailed, OutcomeUnknown, ReadFailed) as error:
             self._lose_storage(error)
         except Fenced as error:
@@ -85,62 +89,62 @@ class Shell(Turning):
             self.start_error = error
             self._fail("start", error, "start")
 
-    def _recover(self) -> None:
+    def _recover(self, why: str) -> None:
+        with self._services.recoveries.slot(self.spec.name):
+            self._load(why)
+        self.phase = RUNNING
+        self._wake_if_behind()
+
+    def _load(self, why: str) -> None:
         """Own the stream, load the state, then let the actor take up its timers and intents again."""
         spec, store = self.spec, self._services.store
         self._effects.cancel_timers()
         if self._epoch is None:
             self._epoch = store.acquire(spec.name).epoch
-        state, version = recover_state(store, spec)
+        recovered = recover_from(store, spec)
+        version, self._snapshot_version = recovered.version, recovered.snapshot_version
         if self._consumer.load():
             # Else a process that was killed before its first cursor would begin at the end again, a later one.
             fence = StreamWrite(spec.name, (), version, self._epoch)
             store.append(Batch(writes=(fence,), cursors=(self._consumer.take_place(),)))
-        self.published = Published(state, version)
+        self.published = state = Published(recovered.state, version)
         self._answer_unsettled(version)
         if spec.recover is not None:
             envelope = Envelope(None)
             turn = self._new_turn()
-            context = Context(
+            context = RecoveryContext(
                 now=turn.now,
                 command_id=self._services.new_id(),
                 correlation_id=self._services.new_id(),
                 random=self._services.random,
                 new_id=self._services.new_id,
+                why=why,
             )
             with deciding():
-                turn.add(spec.recover(state, context), envelope, context)
+                turn.add(spec.recover(state.state, context), envelope, context)
             self._append(turn)
             self._adopt(turn)
-        self.phase = RUNNING
-        self._wake_if_behind()
 
     def _step(self) -> None:
-        item = _from_pykka(self.mailbox.get())
-        self.mailbox.in_hand = [item] if isinstance(item, Envelope) else []
+        items = self.mailbox.take(TURN_MESSAGES)
+        self.mailbox.in_hand = [item for item in items if isinstance(item, Envelope)]
         while (control := self.mailbox.next_command()) is not None:
             self._obey(control)
             if self.phase != RUNNING:
-                if item is not WAKE:
-                    self.mailbox.put_back([item])
+                self.mailbox.put_back([item for item in items if item is not WAKE])
                 self.mailbox.in_hand = []
                 return
-        batch: list[Envelope] = []
-        stop: Stop | None = None
-        while item is not None and len(batch) < TURN_MESSAGES:
-            if isinstance(item, Stop):
-                stop = item
-                break
-            if item is not WAKE:
-                batch.append(item)
-            item = _from_pykka(self.mailbox.get_more()) if len(batch) < TURN_MESSAGES else None
+        batch, stop, after_stop = _until_stop(items)
         if self.mailbox.take_wake():
             self._consumer.behind = True
         if batch or self._consumer.behind:
             self._turn(batch)
-        if stop is not None and self.phase == RUNNING and self.mailbox.backlog:
-            self.mailbox.backlog.append(stop)  # after the rest of a turn that took too long
-        elif stop is not None:
+        if stop is None:
+            return
+        rest_of_turn = self.phase == RUNNING and self.mailbox.backlog
+        for item in (stop, *after_stop) if rest_of_turn else after_stop:
+            self.mailbox.put_off(item)
+        if not rest_of_turn:
             self._obey(stop)
 
     def _obey(self, control: Any) -> None:
@@ -148,7 +152,9 @@ class Shell(Turning):
             case Restart(reply=reply):
                 self._restart(reply)
             case StorageBack() if self.phase == NO_STORAGE:
-                self._start_first()
+                self._start_first(STORAGE)
+            case TakeSnapshot(reply=reply):
+                self._snapshot_now(reply)
             case Stop():
                 self._stop_in_order(control)
             case EffectEscaped(effect=effect, error=error) if self.phase == RUNNING:
@@ -161,7 +167,7 @@ class Shell(Turning):
             return
         started_s = self._services.clock.monotonic()
         try:
-            self._recover()
+            self._recover(RESTART)
         except (AppendFailed, OutcomeUnknown, ReadFailed) as error:
             self._lose_storage(error)
             failed: BaseException | None = error
@@ -182,24 +188,62 @@ class Shell(Turning):
             reply.set(self._services.clock.monotonic() - started_s)
 
     def _stop_in_order(self, stop: Stop) -> None:
-        try:
-            consumer = self._consumer
-            if self.phase == RUNNING and consumer.position > consumer.stored:
-                turn = self._new_turn()
-                turn.cursor = consumer.position
-                self._append(turn, flush_cursor_after=1)
-        except Exception:
-            # The cursor is behind by what had no effect; the next process reads those events again.
-            logger.exception("%s: its cursor could not be stored at stop", self.spec.name)
+        self._store_at_end()
         self.phase = STOPPED
         self.mailbox.close("stopped")
         if stop.reply is not None:
             stop.reply.set(None)
 
+    def _end_normally(self, reason: str) -> None:
+        """Stop, as the actor itself decided."""
+        self._store_at_end()
+        self.phase = STOPPED
+        self._effects.cancel_timers()
+        self.mailbox.close(f"it has stopped itself: {reason}")
+        self._services.funnel.ended_normally(self.spec.name, reason)
+
+    def _store_at_end(self) -> None:
+        """The state, so that the next process need not fold it, and the place among what is wired."""
+        spec, consumer = self.spec, self._consumer
+        snapshot = spec.snapshot_at_stop and self.published.version > self._snapshot_version
+        snapshot = snapshot and (spec.snapshot_every > 0 or spec.snapshot_when is not None)
+        try:
+            if self.phase == RUNNING and (snapshot or consumer.position > consumer.stored):
+                turn = self._new_turn()
+                turn.cursor = consumer.position
+                turn.snapshot_due = snapshot
+                self._append(turn, flush_cursor_after=1)
+        except Exception:
+            # The cursor is behind by what had no effect; the next process reads those events again.
+            logger.exception("%s: its cursor and its state could not be stored at stop", spec.name)
+
+    def _snapshot_now(self, reply: Reply | None) -> None:
+        """Store the state as it is, because somebody asked."""
+        version: int | None = None
+        if self.phase == RUNNING:
+            turn = self._new_turn()
+            turn.snapshot_due = self.published.version > self._snapshot_version
+            if self._commit(turn, []) and self._snapshot_version == self.published.version:
+                version = self._snapshot_version
+        if reply is not None:
+            reply.set(version)
+
+
+def _until_stop(items: list[Any]) -> tuple[list[Envelope], Stop | None, list[Any]]:
+    """What is to be decided on, the stop that comes after it if there is one, and what comes after that."""
+    batch: list[Envelope] = []
+    for index, one in enumerate(items):
+        item = _from_pykka(one)
+        if isinstance(item, Stop):
+            return batch, item, [item for item in items[index + 1 :] if item is not WAKE]
+        if item is not WAKE:
+            batch.append(item)
+    return batch, None, []
+
 
 def _from_pykka(envelope: Any) -> Any:
     """Ours as it is; a message sent through pykka's own ``ActorRef`` in our form."""
-    if envelope is None or isinstance(envelope, (Envelope, Stop, Wake)):
+    if isinstance(envelope, (Envelope, Stop, Wake)):
         return envelope
     if isinstance(envelope.message, messages._ActorStop):  # noqa: SLF001 - what ActorRef.stop() sends
         return Stop(envelope.reply_to)

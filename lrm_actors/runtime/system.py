@@ -34,6 +34,8 @@ from lrm_actors.runtime.guardian import Guardian, GuardianFunnel
 from lrm_actors.runtime.ids import Ids
 from lrm_actors.runtime.machine import here
 from lrm_actors.runtime.mailbox import Envelope, Mailbox
+from lrm_actors.runtime.overflow import BlockingMailbox, mailbox_for
+from lrm_actors.runtime.recovery import RecoveryGate
 from lrm_actors.runtime.reply import AsyncReply, Reply
 from lrm_actors.runtime.reports import ActorStatistics, StopReport, SystemStatistics
 from lrm_actors.runtime.shell import Shell
@@ -100,6 +102,7 @@ class ActorSystem:
             funnel=GuardianFunnel(self._guardian.tell),
             new_id=self._ids.next,
             random=self._machine.random,
+            recoveries=RecoveryGate(ahead=frozenset((supervisor,))),
         )
         self._unsubscribe: Callable[[], None] = lambda: None
         self._state = "new"
@@ -147,6 +150,7 @@ class ActorSystem:
         end_s = self.clock.monotonic() + deadline_s
         for shell in shells:
             shell.mailbox.refuse_new("the system is stopping")
+        self._services.recoveries.close()
         abandoned = []
         for index, shell in enumerate(shells):
             left_s = max(0.0, end_s - self.clock.monotonic())
@@ -205,6 +209,7 @@ class ActorSystem:
 
         Raises:
             NoSuchActor, ActorStopped, MailboxFull: it was not accepted.
+            MailboxWouldBlock: the actor has its senders wait for room, which this thread, an event loop's, must not.
             NotRunning: the system is not running, or this is a process forked from the one it runs in.
             BadRequest: an id is no text, or empty, or holds NUL or a lone surrogate.
             AskInsideDecide: an actor reaches others through the wiring alone.
@@ -216,11 +221,20 @@ class ActorSystem:
     def ask_blocking(self, to: str, command: Command, *, timeout_s: float = 5.0, command_id: str | None = None) -> Any:
         """Send a command and wait, on this thread, for its reply. See ``ask``."""
         reply = self._machine.reply(to, command_id or self._ids.next())
-        self._send_ask(to, command, reply, timeout_s, retry=command_id is not None)
+        mailbox, envelope = self._to_ask(to, command, reply, timeout_s, retry=command_id is not None)
+        if isinstance(mailbox, BlockingMailbox):
+            until_s = self.clock.monotonic() + timeout_s
+            mailbox.put(envelope, timeout_s)
+            return reply.get(timeout=max(0.0, until_s - self.clock.monotonic()))
+        mailbox.put(envelope)
         return reply.get(timeout=timeout_s)
 
     async def ask(self, to: str, command: Command, *, timeout_s: float = 5.0, command_id: str | None = None) -> Any:
         """Send a command and await its reply. The event loop is never blocked.
+
+        When the awaiting task is cancelled, a command that the actor has not begun is not carried out, as with a
+        cancelled call in a pool of threads; one that it has begun is. With the same ``command_id`` it can be asked
+        again either way. A command whose ask timed out is carried out all the same when its turn comes.
 
         Args:
             to: name of the actor.
@@ -234,18 +248,29 @@ class ActorSystem:
             HandlerFailed: the actor failed on it and is restarted; nothing was stored.
             CommandRefused: the actor refused it.
             StorageUnavailable: the log cannot be written; nothing was stored.
+            MessageDropped: its mailbox was full, and a newer message took its place.
+            StashFull: the actor has put off as much as it may.
             NoSuchActor, ActorStopped, MailboxFull, NotRunning, AskInsideDecide: as for ``tell``.
         """
         loop = asyncio.get_running_loop()
         reply = AsyncReply(loop, to, command_id or self._ids.next())
-        self._send_ask(to, command, reply, timeout_s, retry=command_id is not None)
+        mailbox, envelope = self._to_ask(to, command, reply, timeout_s, retry=command_id is not None)
         timer = loop.call_later(timeout_s, lambda: reply.fail(reply.timed_out(timeout_s)))
         try:
+            if isinstance(mailbox, BlockingMailbox):
+                await mailbox.put_when_room(envelope, timeout_s)
+            else:
+                mailbox.put(envelope)
             return await reply.future
+        except asyncio.CancelledError:
+            reply.withdraw()
+            raise
         finally:
             timer.cancel()
 
-    def _send_ask(self, to: str, command: Command, reply: Reply, timeout_s: float, *, retry: bool) -> None:
+    def _to_ask(
+        self, to: str, command: Command, reply: Reply, timeout_s: float, *, retry: bool
+    ) -> tuple[Mailbox, Envelope]:
         if not (0 < timeout_s < math.inf):
             msg = f"timeout_s must be more than 0 and finite, got {timeout_s!r}"
             raise ValueError(msg)
@@ -257,7 +282,7 @@ class ActorSystem:
             raise StorageUnavailable(msg, actor=to, command_id=reply.command_id)
         envelope = Envelope(command, reply, command_id=reply.command_id)
         envelope.given_id = retry
-        mailbox.put(envelope)
+        return mailbox, envelope
 
     def _mailbox(self, name: str) -> Mailbox:
         if is_deciding():
@@ -315,6 +340,9 @@ class ActorSystem:
                     failures=shell.failures,
                     busy_s=0.0 if busy_since_s is None else now_s - busy_since_s,
                     dead_letters=shell.mailbox.dead_letters,
+                    mailbox_age_s=shell.mailbox.oldest_age_s(),
+                    stashed=len(shell.mailbox.stashed),
+                    dropped=shell.mailbox.dropped,
                 )
             )
         return SystemStatistics(tuple(actors), self._workers.waiting)
@@ -378,7 +406,7 @@ class ActorSystem:
     def _spawn(self, spec: Spec[Any], *, after_death: bool = False) -> Shell:
         mailbox = self._mailboxes.get(spec.name)
         if mailbox is None:
-            mailbox = self._mailboxes[spec.name] = Mailbox(spec.name, spec.mailbox_capacity)
+            mailbox = self._mailboxes[spec.name] = mailbox_for(spec, self.clock.monotonic)
         wires = [wire for wire in self._wires if wire.to == spec.name]
         shell = Shell(spec, mailbox, self._services, wires, after_death=after_death)
         if after_death:

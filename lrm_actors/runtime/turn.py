@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,14 +12,12 @@ from typing import Any
 
 import attrs
 
-from eventstore.codec import encode_state
-from eventstore.errors import EventRefused
 from eventstore.records import Batch, Cursor, Instant, NewEvent, Receipt, Snapshot, StreamWrite
-from lrm_actors.domain.behavior import Context, Decision, Effect, Spec
+from lrm_actors.domain.behavior import Context, Decision, Effect, Next, Spec
 from lrm_actors.domain.deliveries import DeliverySkipped
+from lrm_actors.errors import CommandUnhandled
 from lrm_actors.runtime.mailbox import Envelope
-
-logger = logging.getLogger(__name__)
+from lrm_actors.runtime.recovery import snapshot_of
 
 DELIVERIES = "deliveries"
 """The stream of wired events that were skipped. Nobody acquires it: each consumer writes its own skips."""
@@ -63,6 +60,8 @@ class Outcome:
     depth: int
     refused: Exception | None = None
     """The asker's error, when the command was refused."""
+    next: Next | None = None
+    """What becomes of the command and of the actor besides."""
 
 
 class Turn:
@@ -93,6 +92,10 @@ class Turn:
         self.events: list[NewEvent] = []
         self.outcomes: list[Outcome] = []
         self.cursor: int | None = None
+        self.ended = False
+        """Nothing more is to be decided in this turn: the actor stops, or goes on with what it had put off."""
+        self.snapshot_due = False
+        """Keep the state with this turn, whatever ``snapshot_every`` says."""
         self.first_position: int | None = None
         """Where the events went, once appended."""
         self._new_id = new_id
@@ -129,14 +132,19 @@ class Turn:
 
     def add(self, decision: Decision, envelope: Envelope, context: Context) -> None:
         """Fold a decision's events onto the tentative state, then keep everything it asks for."""
-        state = self.state
+        state, due, when = self.state, False, self.spec.snapshot_when
         for fact in decision.events:
             state = self.spec.evolve(state, fact)
+            due = due or (when is not None and when(state, fact))
+        following = decision.next
+        if following is not None and following.stash and decision.events:
+            raise TypeError("a command is put off or carried out, not both")
         receipt = None
         if decision.events and (envelope.given_id or envelope.reply_to is not None):
             receipt = Receipt(context.command_id, decision.reply)
         # Nothing above has touched the turn, and nothing below can fail.
         self.state = state
+        self.snapshot_due |= due
         for index, fact in enumerate(decision.events):
             self.events.append(
                 NewEvent(
@@ -153,9 +161,14 @@ class Turn:
         self._attachments.extend(decision.attachments)
         self._discard.extend(decision.discard)
         last = len(self.events) - 1 if decision.events else None
-        self.outcomes.append(
-            Outcome(envelope, decision.reply, decision.effects, last, context.correlation_id, envelope.depth)
-        )
+        outcome = Outcome(envelope, decision.reply, decision.effects, last, context.correlation_id, envelope.depth)
+        if following is not None:
+            outcome.next = following
+            self.ended |= following.unstash or following.stop is not None
+            if following.unhandled is not None:
+                about = f"{self.spec.name}: {type(envelope.message).__name__}: {following.unhandled}"
+                outcome.refused = CommandUnhandled(about, actor=self.spec.name, command_id=context.command_id)
+        self.outcomes.append(outcome)
 
     def answer(self, envelope: Envelope, reply: Any) -> None:
         """Give a reply that was decided before: the command is a retry."""
@@ -169,14 +182,14 @@ class Turn:
     def all_or_nothing(self) -> Iterator[None]:
         """Take back everything decided inside when it raises: several commands that stand or fall together."""
         mark = (self.state, len(self.events), len(self.outcomes), len(self._attachments), len(self._discard))
-        receipts = dict(self._receipts)
+        receipts, ended, due = dict(self._receipts), self.ended, self.snapshot_due
         try:
             yield
         except BaseException:
             self.state = mark[0]
             del self.events[mark[1] :], self.outcomes[mark[2] :]
             del self._attachments[mark[3] :], self._discard[mark[4] :]
-            self._receipts = receipts
+            self._receipts, self.ended, self.snapshot_due = receipts, ended, due
             raise
 
     def skip(self, position: int, event_type: str, attempts: int, reason: str, correlation_id: str) -> None:
@@ -194,7 +207,8 @@ class Turn:
             flush_cursor_after: positions the stored cursor may lag behind when there is nothing else to append.
         """
         lag = 0 if self.cursor is None else self.cursor - stored_cursor
-        urgent = self.events or self._skips or self._attachments or self._discard
+        snapshots = self._snapshot()
+        urgent = self.events or self._skips or self._attachments or self._discard or snapshots
         if not urgent and lag < max(1, flush_cursor_after):
             return None
         # Also without events: only a write to the stream lets the store check that this actor still owns it.
@@ -205,19 +219,12 @@ class Turn:
             writes=tuple(writes),
             cursors=(Cursor(self.spec.name, self.cursor),) if self.cursor is not None and lag > 0 else (),
             receipts=tuple(self._receipts.values()),
-            snapshots=self._snapshot(),
+            snapshots=snapshots,
             attachments=tuple(self._attachments),
             discard=tuple(self._discard),
         )
 
     def _snapshot(self) -> tuple[Snapshot, ...]:
         every = self.spec.snapshot_every
-        if not every or self.version // every == self.base_version // every:
-            return ()
-        try:
-            data = encode_state(self.state)
-        except (EventRefused, TypeError, ValueError):
-            # The log alone is enough to recover; losing the shortcut must not lose the turn.
-            logger.exception("%s: its state cannot be kept as a snapshot", self.spec.name)
-            return ()
-        return (Snapshot(self.spec.name, self.version, self.spec.state_schema, data),)
+        crossed = every and self.version // every != self.base_version // every
+        return snapshot_of(self.spec, self.state, self.version) if crossed or self.snapshot_due else ()

@@ -36,9 +36,9 @@ class Turning(Failing):
                 break
             decided += 1
             failure = self._decider.decide(turn, envelope)
-            if failure is not None:
+            if failure is not None or turn.ended:
                 break
-        if failure is None:
+        if failure is None and not turn.ended:
             # However many messages wait, the wiring gets its share of each turn.
             failure = self._decider.decide_wired(turn, PAGE if decided == len(batch) else 1)
         told_or_asked = failure is not None and not failure.wired
@@ -95,7 +95,7 @@ class Turning(Failing):
             if not committed:
                 self.mailbox.put_back(done[index + 1 :])
                 return False
-        return self._commit_one_delivery() if wired or not done else True
+        return self._commit_one_delivery() if (wired or not done) and self._stopping is None else True
 
     def _commit_one_delivery(self) -> bool:
         turn = self._new_turn()

@@ -9,7 +9,7 @@ import pytest
 
 from lrm_actors.actors.breaker import BreakerRegistry, CircuitBreaker
 from lrm_actors.domain import breaker
-from lrm_actors.domain.behavior import Command, Context, Decision
+from lrm_actors.domain.behavior import Command, Decision, RecoveryContext
 from lrm_actors.domain.breaker import BreakerConfig, BreakerState
 from lrm_actors.errors import CircuitOpen
 from lrm_actors.runtime.clock import ManualClock
@@ -62,9 +62,9 @@ class Rig:
         for effect in decision.effects:
             self.registry.handlers()[type(effect)](effect)
 
-    def context(self) -> Context:
+    def context(self) -> RecoveryContext:
         """The context of a decision now."""
-        return Context(now=self.clock.now(), command_id="command", correlation_id="correlation")
+        return RecoveryContext(now=self.clock.now(), command_id="command", correlation_id="correlation")
 
     # --- calls --------------------------------------------------------------------------------------------------
 

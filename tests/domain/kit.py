@@ -8,17 +8,17 @@ import attrs
 
 from eventstore.codec import encode_event, encode_state
 from eventstore.records import Instant
-from lrm_actors.domain.behavior import Command, Context, Decision, Spec
+from lrm_actors.domain.behavior import Command, Decision, RecoveryContext, Spec
 
 S = TypeVar("S")
 
 START = Instant(wall_s=1_700_000_000.0, monotonic_s=1_000.0, boot_id="boot")
 
 
-def at(seconds: float, *, boot_id: str = START.boot_id, chance: float = 0.5) -> Context:
+def at(seconds: float, *, boot_id: str = START.boot_id, chance: float = 0.5) -> RecoveryContext:
     """The context of a decision ``seconds`` after the start."""
     now = Instant(START.wall_s + seconds, START.monotonic_s + seconds, boot_id)
-    return Context(now=now, command_id="command", correlation_id="correlation", random=lambda: chance)
+    return RecoveryContext(now=now, command_id="command", correlation_id="correlation", random=lambda: chance)
 
 
 @attrs.define

@@ -27,7 +27,7 @@ from eventstore.records import Batch, Cursor, Instant, NewEvent, Receipt, Snapsh
 from lrm_actors.actors.checkpointer import decode_checkpoint, encode_checkpoint
 from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.analyzer import FailureFacts
-from lrm_actors.domain.behavior import Context, Decision, Spec
+from lrm_actors.domain.behavior import Decision, RecoveryContext, Spec
 from lrm_actors.domain.children import RestartPolicy
 from lrm_actors.domain.deadlines import deadline
 from lrm_actors.domain.deliveries import DeliverySkipped
@@ -73,10 +73,10 @@ class Writer:
         """Let time go by."""
         self._seconds += seconds
 
-    def context(self) -> Context:
+    def context(self) -> RecoveryContext:
         """What a decision may know."""
         number = self._commands
-        return Context(
+        return RecoveryContext(
             self.now(),
             f"command-{number}",
             f"correlation-{number}",

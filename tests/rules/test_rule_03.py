@@ -12,7 +12,7 @@ import pytest
 
 from eventstore.protocol import EventReader
 from lrm_actors.domain.behavior import Spec
-from lrm_actors.runtime.recovery import recover_state
+from lrm_actors.runtime.recovery import Recovered, recover_from
 from tests.machines.story import tell_story
 from tests.machines.world import World
 from tests.rules.replay_process import plants
@@ -92,9 +92,9 @@ def test_rule_03_holds_effects_are_carried_out_once(tmp_path: Path) -> None:
 def test_rule_03_planted_a_recovery_that_acts_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A recovery that takes a stored event for a reason to act is seen to act."""
 
-    def acting(reader: EventReader, spec: Spec[Any]) -> tuple[Any, int]:
+    def acting(reader: EventReader, spec: Spec[Any]) -> Recovered:
         SHOUTED[-1].extend(record.event.text for record in reader.read_stream(spec.name) if "noted" in record.type)
-        return recover_state(reader, spec)
+        return recover_from(reader, spec)
 
-    monkeypatch.setattr("lrm_actors.runtime.shell.recover_state", acting)
+    monkeypatch.setattr("lrm_actors.runtime.shell.recover_from", acting)
     assert carried_out_by_replay(tmp_path)

@@ -51,6 +51,10 @@ class Witness:
         self.notices.append((name, "fenced", type(error).__name__))
         self.inner.fenced(name, error)
 
+    def ended_normally(self, name: str, reason: str) -> None:
+        self.notices.append((name, "ended", reason))
+        self.inner.ended_normally(name, reason)
+
     def thread_ended(self, name: str, death: BaseException | None) -> None:
         if death is not None:
             self.notices.append((name, "thread", type(death).__name__))
