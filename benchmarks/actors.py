@@ -1,152 +1,179 @@
-"""Telling and asking one actor, against bare pykka in the same run.
+"""The actors: telling and asking, storing what was told, failing, and doing nothing.
 
-``tell_vs_pykka`` is a plain, undurable tell: messages per second from one producer thread until the last is handled, on
-our plain actor and on pykka's. ``ask_vs_pykka`` is a blocking ask of the same two, the time of a round trip turned into
-a speed. No log is involved on either side; durable appends are measured in ``append``.
-
-``loop_stall_ms`` is the longest time that an event loop did not turn while it awaited an ask whose handler blocks for
-half a second: the median of several runs, of a ticker that wants to run every millisecond.
+Telling and asking are compared with bare pykka in the same run, without a log on either side. Whatever is stored waits
+for the disk at each commit (``synchronous=FULL``). What a handler does is next to nothing everywhere.
 """
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import statistics
-import threading
-import time
-from typing import Any
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import attrs
-import pykka
 
-from benchmarks.harness import QUICK_PAIRS, Figure, ratio_of_pairs
-from eventstore.memory import MemoryStore
-from lrm_actors.domain.behavior import Command, Context, Decision, Spec, then
-from lrm_actors.runtime.actor import Actor
-from lrm_actors.runtime.system import ActorSystem
+from benchmarks import idle_actors
+from benchmarks.durable_actors import Appender, tellers
+from benchmarks.failing_actors import Fragile, first_restart_s
+from benchmarks.harness import PAIRS, QUICK_PAIRS, Figure, ratio_of_pairs
+from benchmarks.plain_actors import Asked, OurActor, PykkaActor, asks_per_s, pykka_ask_p50_s, tells_per_s
+from eventstore.opening import open_store
 
 PEERS = ("pykka",)
-
-
-class OurActor(Actor):
-    """Counts messages down and says when none is left."""
-
-    mailbox_capacity = 10_000_000  # pykka's has no bound, and the producer shall not be refused here
-
-    def __init__(self, messages: int, done: threading.Event) -> None:
-        super().__init__()
-        self.left = messages
-        self.done = done
-
-    def on_receive(self, message: Any) -> Any:
-        """Count one message."""
-        self.left -= 1
-        if not self.left:
-            self.done.set()
-        return message
-
-
-class PykkaActor(pykka.ThreadingActor):
-    """The same on pykka's own loop, mailbox and future."""
-
-    use_daemon_thread = True
-
-    def __init__(self, messages: int, done: threading.Event) -> None:
-        super().__init__()
-        self.left = messages
-        self.done = done
-
-    def on_receive(self, message: Any) -> Any:
-        """Count one message."""
-        self.left -= 1
-        if not self.left:
-            self.done.set()
-        return message
-
-
-def tells_per_s(actor: Any, messages: int) -> float:
-    """From the first tell until the last message is handled."""
-    done = threading.Event()
-    ref = actor.start(messages, done)
-    message = object()
-    began = time.perf_counter()
-    for _ in range(messages):
-        ref.tell(message)
-    done.wait()
-    took_s = time.perf_counter() - began
-    ref.stop()
-    return messages / took_s
-
-
-def asks_per_s(actor: Any, messages: int) -> float:
-    """One asker, one round trip after the other."""
-    ref = actor.start(messages, threading.Event())
-    message = object()
-    began = time.perf_counter()
-    for _ in range(messages):
-        ref.ask(message, timeout=60)
-    took_s = time.perf_counter() - began
-    ref.stop()
-    return messages / took_s
+IDLE_ACTORS = 1_000
 
 
 @attrs.frozen
-class Nothing:
-    """The state of an actor that keeps none."""
+class Size:
+    """How much is done between two looks at the clock."""
+
+    tells: int
+    asks: int
+    durable: int
+    commits: int
+    relaxed: int
+    restarts: int
+    blocked_s: float
+    idle: int
+    idle_s: float
 
 
-@attrs.frozen
-class Block(Command):
-    """Hold the actor inside its handler."""
-
-    seconds: float
-
-
-def block(_state: Nothing, command: Block, _ctx: Context) -> Decision:
-    """A handler that does what none should do."""
-    time.sleep(command.seconds)
-    return then(reply=True)
-
-
-async def longest_pause_s(system: ActorSystem, blocked_s: float) -> float:
-    """How long the loop once stood still while it awaited a blocked actor."""
-    asked = asyncio.ensure_future(system.ask("blocked", Block(blocked_s), timeout_s=60))
-    longest_s, last_s = 0.0, time.perf_counter()
-    while not asked.done():
-        await asyncio.sleep(0.001)
-        now_s = time.perf_counter()
-        longest_s, last_s = max(longest_s, now_s - last_s), now_s
-    await asked
-    return longest_s
-
-
-def loop_stall_ms() -> float:
-    """The median over several asks of half a second each."""
-    system = ActorSystem(MemoryStore(), [Spec("blocked", Nothing(), block, lambda state, _fact: state)])
-    system.start()
-    pauses = [asyncio.run(longest_pause_s(system, 0.5)) for _ in range(QUICK_PAIRS)]
-    system.stop()
-    return statistics.median(pauses) * 1000
+FULL = Size(
+    tells=100_000,
+    asks=5_000,
+    durable=10_000,
+    commits=300,
+    relaxed=1_000,
+    restarts=30,
+    blocked_s=0.5,
+    idle=IDLE_ACTORS,
+    idle_s=3.0,
+)
+QUICK = Size(
+    tells=2_000, asks=100, durable=100, commits=5, relaxed=20, restarts=1, blocked_s=0.01, idle=50, idle_s=0.05
+)
 
 
 def run(quick: bool) -> list[Figure]:
-    """Measure both figures."""
-    tells, asks = (20_000, 2_000) if quick else (100_000, 10_000)
-    return [
-        Figure(
-            "tell_vs_pykka",
-            ratio_of_pairs(lambda: tells_per_s(OurActor, tells), lambda: tells_per_s(PykkaActor, tells), quick=quick),
-            what="plain, undurable tells handled per second, ours over bare pykka's",
-        ),
-        Figure(
-            "ask_vs_pykka",
-            ratio_of_pairs(lambda: asks_per_s(OurActor, asks), lambda: asks_per_s(PykkaActor, asks), quick=quick),
-            what="plain blocking asks answered per second, ours over bare pykka's",
-        ),
-        Figure(
-            "loop_stall_ms",
-            loop_stall_ms(),
-            better="lower",
-            what="longest pause of a loop that awaits a handler which blocks 0.5 s; its ticker wants 1 ms",
-        ),
-    ]
+    """Measure every figure."""
+    size = QUICK if quick else FULL
+    sections: tuple[Callable[[Path, Size, bool], Iterator[Figure]], ...] = (
+        _against_pykka,
+        _asked,
+        _stored,
+        _wired,
+        _fenced,
+        _restarted,
+        _idle,
+    )
+    found: list[Figure] = []
+    for section in sections:
+        with tempfile.TemporaryDirectory() as name:
+            found += section(Path(name), size, quick)
+    return found
+
+
+def _against_pykka(_directory: Path, size: Size, quick: bool) -> Iterator[Figure]:
+    tells, asks = size.tells, size.asks
+    value = ratio_of_pairs(lambda: tells_per_s(OurActor, tells), lambda: tells_per_s(PykkaActor, tells), quick=quick)
+    yield Figure("tell_vs_pykka", value, "higher", "plain, undurable tells handled per second, over bare pykka's")
+    value = ratio_of_pairs(lambda: asks_per_s(OurActor, asks), lambda: asks_per_s(PykkaActor, asks), quick=quick)
+    yield Figure("ask_vs_pykka", value, "higher", "plain blocking asks answered per second, over bare pykka's")
+
+
+def _asked(_directory: Path, size: Size, quick: bool) -> Iterator[Figure]:
+    asked = Asked()
+    try:
+        value = ratio_of_pairs(lambda: asked.p50_s(size.asks), lambda: pykka_ask_p50_s(size.asks), quick=quick)
+        what = "median time of an awaited ask of an event-sourced actor, over that of pykka's blocking ask"
+        yield Figure("ask_async_p50_vs_pykka", value, "lower", what)
+        value = _median(asked.concurrent_per_s, quick)
+        yield Figure("concurrent_asks_per_s", value, "higher", "answers per second to 2000 asks of one event loop")
+        value = _median(lambda: asked.longest_pause_s(size.blocked_s), quick) * 1e3
+        what = f"longest pause of a loop that awaits a handler which blocks {size.blocked_s} s; its ticker wants 1 ms"
+        yield Figure("loop_stall_ms", value, "lower", what)
+    finally:
+        asked.close()
+
+
+def _stored(directory: Path, size: Size, quick: bool) -> Iterator[Figure]:
+    speeds: list[float] = []
+    with tellers(directory / "told") as told, open_store(directory / "lrm.db") as store:
+        single = Appender(store, "single/1")
+
+        def ours() -> float:
+            speeds.append(told.tells_per_s(size.durable))
+            return speeds[-1]
+
+        value = ratio_of_pairs(ours, lambda: single.commits_per_s(size.commits), quick=quick)
+    what = "told commands stored per second, a turn in one commit, over appends of one event in a commit each"
+    yield Figure("durable_tell_vs_commit_per_event", value, "higher", what)
+    what = "told commands whose event is on disk, per second, the median"
+    yield Figure("durable_tell_per_s", statistics.median(speeds), "higher", what)
+
+
+def _wired(directory: Path, size: Size, quick: bool) -> Iterator[Figure]:
+    with tellers(directory / "wired", wired=True) as wired, tellers(directory / "told") as told:
+        value = ratio_of_pairs(
+            lambda: wired.tells_per_s(size.durable), lambda: told.tells_per_s(size.durable), quick=quick
+        )
+    what = "commands stored and decided on once more by a wired actor, per second, over commands stored"
+    yield Figure("wired_vs_unwired", value, "higher", what)
+
+
+def _fenced(directory: Path, size: Size, quick: bool) -> Iterator[Figure]:
+    with open_store(directory / "lrm.db") as store:
+        fenced, free = Appender(store, "fenced/1"), Appender(store, "free/1", fenced=False)
+        value = ratio_of_pairs(lambda: fenced.cpu_s(size.relaxed), lambda: free.cpu_s(size.relaxed), quick=quick)
+    what = "more processor time of an append whose epoch is checked; none waits for the disk"
+    yield Figure("fence_cost_percent", (value - 1) * 100, "lower", what)
+
+
+def _restarted(directory: Path, size: Size, quick: bool) -> Iterator[Figure]:
+    with _quiet():
+        value = _median(lambda: statistics.median(first_restart_s() for _ in range(size.restarts)), quick) * 1e6
+        what = "from the raise in a handler until the next message is handled, over a log in memory"
+        yield Figure("restart_us", value, "lower", what)
+        with open_store(directory / "lrm.db") as store:
+            single = Appender(store, "single/1")
+            fragile = Fragile(store, supervised=True)
+            try:
+                value = ratio_of_pairs(
+                    lambda: fragile.restarts_s(size.restarts),
+                    lambda: 1 / single.commits_per_s(size.commits),
+                    quick=quick,
+                )
+            finally:
+                fragile.close()
+        what = "the same, decided by the supervisor through the log, over one durable commit: a ratio of times"
+        yield Figure("restart_durable_commits", value, "lower", what)
+
+
+def _idle(_directory: Path, size: Size, _quick: bool) -> Iterator[Figure]:
+    idle = idle_actors.measured(size.idle, size.idle_s)
+    yield Figure("idle_actor_kib", idle.kib_per_actor, "lower", f"resident memory of each of {size.idle} idle actors")
+    what = f"processor time of {size.idle} idle actors"
+    yield Figure("idle_cpu_percent", idle.cpu_percent, "lower", what)
+
+
+def _median(measure: Callable[[], float], quick: bool) -> float:
+    """As many measurements as there would be pairs, after one that does not count."""
+    measure()
+    return statistics.median(measure() for _ in range(QUICK_PAIRS if quick else PAIRS))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing is printed of failures that are wanted: where a log message goes is the host's affair."""
+    logger = logging.getLogger("lrm_actors")
+    handler = logging.NullHandler()
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.propagate = before
+        logger.removeHandler(handler)

@@ -20,7 +20,16 @@ import attrs
 
 import benchmarks
 
-NO_BENCHMARKS = ("__main__", "harness", "logs", "peers")
+NO_BENCHMARKS = (
+    "__main__",
+    "durable_actors",
+    "failing_actors",
+    "harness",
+    "idle_actors",
+    "logs",
+    "peers",
+    "plain_actors",
+)
 """Modules here that the benchmarks use."""
 PAIRS = 11
 QUICK_PAIRS = 7
