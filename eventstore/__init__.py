@@ -5,8 +5,9 @@ Names are loaded when first used, so that importing the package costs next to no
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from eventstore.lazy import lazy
 
 if TYPE_CHECKING:
     from eventstore.copying.archive import Archived, read_archive, verify_archive
@@ -100,7 +101,6 @@ _HOME = {
     ),
     "damage.salvaging": ("Salvaged", "salvage"),
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - grouped by module, as above
     "Archived",
@@ -157,15 +157,4 @@ __all__ = [  # noqa: RUF022 - grouped by module, as above
 ]
 
 
-def __getattr__(name: str) -> Any:
-    module = _MODULE_OF.get(name)
-    if module is None:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(globals(), _HOME)

@@ -5,8 +5,9 @@ Everything here reads, through an ``EventReader``, from the owning process or an
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from eventstore.lazy import lazy
 
 if TYPE_CHECKING:
     from lrm_actors.inspect.chains import Chain, Link, resolve, why
@@ -26,7 +27,6 @@ _HOME = {
     "sentences": ("sentence",),
     "verify": ("verify_log",),
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "BadTarget",
@@ -48,15 +48,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    module = _MODULE_OF.get(name)
-    if module is None:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(globals(), _HOME)

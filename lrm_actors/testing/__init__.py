@@ -6,8 +6,9 @@ Names are loaded when first used, so that importing the package costs next to no
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from eventstore.lazy import lazy
 
 if TYPE_CHECKING:
     from lrm_actors.testing.behavior_kit import BehaviorKit, Restarted, Result
@@ -27,7 +28,6 @@ _HOME: dict[str, tuple[str, ...]] = {
     "simulation.searching": ("FailingSchedule", "Searched", "explore", "schedules", "search"),
     "simulation.simulated": ("Simulation",),
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - grouped by module, as above
     "BehaviorKit",
@@ -47,15 +47,4 @@ __all__ = [  # noqa: RUF022 - grouped by module, as above
 ]
 
 
-def __getattr__(name: str) -> Any:
-    module = _MODULE_OF.get(name)
-    if module is None:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(globals(), _HOME)

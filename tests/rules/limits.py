@@ -49,7 +49,8 @@ class Limits:
 
 LIMITING = re.compile(r"(.*_)?(timeout_s|deadline_s|wait_s|lease_s|settle_s|patience_s|max_s|limit|capacity)")
 """Parameters and fields that say how long or how much at most."""
-QUEUES = frozenset(("deque", "Queue", "SimpleQueue", "LifoQueue", "PriorityQueue", "lru_cache", "cache"))
+QUEUES = frozenset(("deque", "queue", "Queue", "SimpleQueue", "LifoQueue", "PriorityQueue", "lru_cache", "cache"))
+"""``queue`` is the one that ``runtime.machine`` gives."""
 
 WITHOUT_DEFAULT = {
     "heartbeat_timeout_s": "None: it sends no heartbeats, and what it does not send is not waited for",

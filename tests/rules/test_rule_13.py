@@ -36,11 +36,8 @@ IMPORTING = frozenset(("import_module", "find_spec", "spec_from_file_location", 
 LOADING = frozenset(("load_extension", "enable_load_extension"))
 
 ALLOWED = {
-    ("eventstore/__init__.py", "__getattr__"): "the lazy package: modules of its own table",
-    ("eventstore/testing/__init__.py", "__getattr__"): "the lazy package: modules of its own table",
+    ("eventstore/lazy.py", "load"): "the lazy packages: modules of their own tables",
     ("eventstore/damage/diagnosis.py", "_libraries"): "looks whether another SQLite is installed, by names of its own",
-    ("lrm_actors/__init__.py", "__getattr__"): "the lazy package: modules of its own table",
-    ("lrm_actors/inspect/__init__.py", "__getattr__"): "the lazy package: modules of its own table",
     ("lrm_actors/cli/app.py", "get_command"): "commands of its own table, checked just before",
     ("lrm_actors/inspect/folds.py", "declare_ours"): "every module of our own package",
     ("lrm_actors/inspect/folds.py", "_our_spec"): "one of our own six actors, checked just before",
