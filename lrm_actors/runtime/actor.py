@@ -7,9 +7,10 @@ registry, because one ``SystemExit`` in any pykka actor of the process stops eve
 from __future__ import annotations
 
 import logging
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import pykka
+from msgspec import Struct
 from pykka import messages
 
 from lrm_actors.errors import HandlerFailed
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 MESSAGE_LIMIT = 500
 """Characters of an error's text that are kept."""
+TAKEN = 64
+"""Messages that a plain actor takes out of its mailbox at once."""
 
 
 def describe(error: BaseException) -> tuple[str, str]:
@@ -30,6 +33,32 @@ def describe(error: BaseException) -> tuple[str, str]:
     except BaseException:  # noqa: BLE001 - the text of a failure must not be the next failure
         text = "<no text: its __str__ failed>"
     return type(error).__name__, text.encode("utf-8", "replace").decode()[:MESSAGE_LIMIT]
+
+
+A = TypeVar("A", bound=pykka.Actor)
+
+
+class Told(Struct, eq=False):
+    """A told message on its way, with the attributes of pykka's envelope; made in a third of the time."""
+
+    message: Any
+    reply_to: Reply | None = None
+
+
+class Ref(pykka.ActorRef[A]):
+    """Pykka's reference to an actor, with a short way for what is told."""
+
+    def tell(self, message: Any) -> None:
+        """Send a message and do not wait.
+
+        Raises:
+            ActorDeadError: the actor has stopped.
+            MailboxFull: its mailbox has no room.
+        """
+        if self.actor_stopped.is_set():
+            msg = f"{self} not found"
+            raise pykka.ActorDeadError(msg)
+        self.actor_inbox.put(Told(message))  # type: ignore[arg-type]  # an envelope by its attributes
 
 
 class UnregisteredActor(pykka.ThreadingActor):
@@ -69,7 +98,7 @@ class UnregisteredActor(pykka.ThreadingActor):
     def use_mailbox(self, mailbox: Mailbox) -> None:
         """Read from this mailbox. Pykka's ref copied the one before when it was made, so it is made anew."""
         self.actor_inbox = mailbox
-        self._actor_ref = pykka.ActorRef(self)
+        self._actor_ref = Ref(self)
 
     def run(self) -> None:
         """The actor's life, on its own thread."""
@@ -96,17 +125,22 @@ class Actor(UnregisteredActor):
         """Handle messages until told to stop."""
         mailbox: Any = self.actor_inbox
         self.on_start()
-        while not self.actor_stopped.is_set():
-            envelope = mailbox.get()
-            if envelope is WAKE:
-                continue
-            if isinstance(envelope.message, messages._ActorStop):  # noqa: SLF001 - what ActorRef.stop() sends
-                self.actor_stopped.set()
-                if envelope.reply_to is not None:
-                    envelope.reply_to.set(None)
-            else:
-                self._receive(envelope)
-        mailbox.close("stopped")
+        take, receive, stopped = mailbox.take, self._receive, self.actor_stopped.is_set
+        try:
+            while not stopped():
+                items = take(TAKEN)
+                for number, envelope in enumerate(items, 1):
+                    if envelope is WAKE:
+                        continue
+                    if isinstance(envelope.message, messages._ActorStop):  # noqa: SLF001 - what ActorRef.stop() sends
+                        self.actor_stopped.set()
+                        mailbox.put_back(items[number:])
+                        if envelope.reply_to is not None:
+                            envelope.reply_to.set(None)
+                        break
+                    receive(envelope)
+        finally:
+            mailbox.close("stopped")
         self.on_stop()
 
     def on_error(self, error: BaseException, message: Any) -> None:

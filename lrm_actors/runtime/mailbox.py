@@ -170,20 +170,36 @@ class Mailbox:
 
     def take(self, limit: int) -> list[Any]:
         """The next messages and wake-ups, up to ``limit`` and at least one; waits for it."""
+        ordinary = self._ordinary
+        if self.backlog and (taken := self._take_put_back(limit)):
+            put_back = len(taken)
+        else:
+            put_back = 0
+            self._hand_since_s = self._since_s
+            idle = not ordinary.qsize()
+            taken = [ordinary.get()]
+            if idle:
+                self._hand_since_s = self._since_s  # when this one came: nothing had waited before
+        more = min(ordinary.qsize(), limit - len(taken))
+        if more > 0:
+            get_nowait = ordinary.get_nowait
+            try:
+                for _ in range(more):
+                    taken.append(get_nowait())
+            except Empty:  # who closes the mailbox empties it too
+                pass
+        self._before_mark -= len(taken) - put_back
+        if self._before_mark <= 0:
+            self._mark()
+        return taken
+
+    def _take_put_back(self, limit: int) -> list[Any]:
+        self._hand_since_s = self._backlog_since_s
         taken: list[Any] = []
-        self._hand_since_s = self._backlog_since_s if self.backlog else self._since_s
         while self.backlog and len(taken) < limit:
             first = self._put_back_before()
             if first is not None:
                 taken.append(first)
-        put_back = len(taken)
-        get_nowait = self._ordinary.get_nowait
-        if not taken:
-            taken.append(self._ordinary.get())
-        with contextlib.suppress(Empty):  # who closes the mailbox empties it too
-            for _ in range(min(self._ordinary.qsize(), limit - len(taken))):
-                taken.append(get_nowait())  # noqa: PERF401 - what came before ``Empty`` must not be lost
-        self._count(len(taken) - put_back)
         return taken
 
     def get(self) -> Any:
@@ -201,7 +217,9 @@ class Mailbox:
             item = self._ordinary.get_nowait()
         except Empty:
             return None
-        self._count(1)
+        self._before_mark -= 1
+        if self._before_mark <= 0:
+            self._mark()
         return item
 
     def _put_back_before(self) -> Any | None:
@@ -309,12 +327,10 @@ class Mailbox:
             return 0.0
         return max(0.0, self._monotonic() - (self._backlog_since_s if self.backlog else self._since_s))
 
-    def _count(self, taken: int) -> None:
-        self._before_mark -= taken
-        if self._before_mark <= 0:
-            self._since_s = max(self._since_s, self._mark_s)
-            self._mark_s = self._monotonic()
-            self._before_mark = self._ordinary.qsize()  # after the mark, so that nothing from before it is missed
+    def _mark(self) -> None:
+        self._since_s = max(self._since_s, self._mark_s)
+        self._mark_s = self._monotonic()
+        self._before_mark = self._ordinary.qsize()  # after the mark, so that nothing from before it is missed
 
     def _note_backlog(self) -> None:
         if not self.backlog:

@@ -31,8 +31,10 @@ class Reply(pykka.Future[Any]):
 
     __slots__ = ("_claim", "_error", "_ready", "_value", "actor", "command_id", "unsettled", "withdrawn")
 
+    _get_hook = None
+    """Pykka's way to derive one future from another. Its ``__init__`` would set it on each, and make a dict for it."""
+
     def __init__(self, actor: str = "", command_id: str = "") -> None:
-        super().__init__()
         self.actor = actor
         self.command_id = command_id
         self.unsettled = False
@@ -77,7 +79,7 @@ class Reply(pykka.Future[Any]):
             AskTimeout: no answer in time.
             OutcomeUnknown: no answer in time, and the command's append is not settled yet.
         """
-        if self._get_hook is not None:  # pykka's way to derive one future from another
+        if self._get_hook is not None:
             return super().get(timeout=timeout)
         if not self._ready.acquire(timeout=-1 if timeout is None else min(timeout, _LONGEST_WAIT_S)):
             raise self.timed_out(timeout or 0.0)
@@ -85,6 +87,11 @@ class Reply(pykka.Future[Any]):
         if self._error is not None:
             raise self._error
         return self._value
+
+    def set_get_hook(self, func: Any) -> None:
+        """Derive this future from another (pykka's way)."""
+        super().__init__()
+        super().set_get_hook(func)
 
     def timed_out(self, timeout_s: float) -> AskTimeout | OutcomeUnknown:
         """The error for an asker who waited long enough."""
@@ -98,27 +105,36 @@ class Reply(pykka.Future[Any]):
 
 
 class AsyncReply(Reply):
-    """A reply that resolves a future of an event loop."""
+    """A reply that resolves a future of an event loop.
+
+    It needs no lock: answers queue up for the loop, and the first of one reply that the loop comes to is the answer.
+    """
 
     __slots__ = ("_bridge", "future")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, actor: str = "", command_id: str = "") -> None:
-        super().__init__(actor, command_id)
+        self.actor = actor
+        self.command_id = command_id
+        self.unsettled = self.withdrawn = False
         self.future: asyncio.Future[Any] = loop.create_future()
         self._bridge = LoopBridge.of(loop)
 
-    def _finish(self) -> None:
-        self._ready.release()
-        self._bridge.post(self)
+    def set(self, value: Any = None) -> None:
+        """Answer, from any thread. Does nothing when it was answered already."""
+        self._bridge.post(self.future, value, None)
 
-    def resolve(self) -> None:
-        """On the loop's thread: hand the answer over, unless nobody waits any more."""
-        if self.future.done():
-            return
-        if self._error is not None:
-            self.future.set_exception(self._error)
-        else:
-            self.future.set_result(self._value)
+    def fail(self, error: BaseException) -> None:
+        """Answer with an error, from any thread. Does nothing when it was answered already."""
+        self._bridge.post(self.future, None, error)
+
+    def withdraw(self) -> None:
+        """The asker was cancelled, and its future with it: a command that was not begun is not carried out."""
+        self.withdrawn = True
+
+    def get(self, *, timeout: float | None = None) -> Any:
+        """Never: a thread that waits for its own event loop waits for ever."""
+        msg = f"await the future; waiting {timeout} s for an event loop may block it"
+        raise TypeError(msg)
 
 
 class LoopBridge:
@@ -126,28 +142,35 @@ class LoopBridge:
 
     _bridges: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopBridge]] = weakref.WeakKeyDictionary()
     _guard: ClassVar[threading.Lock] = threading.Lock()
+    _last: ClassVar[LoopBridge | None] = None
+    """Most processes have one loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
-        self._answers: deque[AsyncReply] = deque()
+        self.loop = weakref.ref(loop)
+        """The loop, while it is there."""
+        self._answers: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
         self._scheduled = False
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> LoopBridge:
         """The bridge of a loop."""
+        last = cls._last
+        if last is not None and last.loop() is loop:
+            return last
         with cls._guard:
             bridge = cls._bridges.get(loop)
             if bridge is None:
                 bridge = cls._bridges[loop] = cls(loop)
+            cls._last = bridge
             return bridge
 
-    def post(self, reply: AsyncReply) -> None:
-        """From any thread: have ``reply`` resolved on the loop. A closed loop has nobody waiting."""
-        self._answers.append(reply)
+    def post(self, future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+        """From any thread: have ``future`` resolved on the loop. A closed loop has nobody waiting."""
+        self._answers.append((future, value, error))
         if self._scheduled:
             return  # the wake-up under way has not begun to drain, so it will see this one
         self._scheduled = True
-        loop = self._loop()
+        loop = self.loop()
         try:
             if loop is not None:
                 loop.call_soon_threadsafe(self._drain)
@@ -159,5 +182,12 @@ class LoopBridge:
 
     def _drain(self) -> None:
         self._scheduled = False
-        while self._answers:
-            self._answers.popleft().resolve()
+        answers = self._answers
+        while answers:
+            future, value, error = answers.popleft()
+            if future.done():  # answered before, or nobody waits any more
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
