@@ -20,7 +20,7 @@ def _lines(dump: Data) -> Iterator[str]:
     agent = dump.get("agent")
     if agent is not None:
         yield f"agent {agent['agent_id']}  mode {agent['mode']}  health {agent['health']}  {agent['log']}"
-    yield f"process {system['pid']}  system {system['name']}  {system['state']}  {system['threads']} threads"
+    yield f"process {system['pid']}  system {system['name']}  {system['state']}  {_count(system['threads'], 'thread')}"
     yield from _tree(dump)
     yield from _components(dump["components"])
     yield from _zombies(dump["zombies"])
@@ -66,16 +66,16 @@ def _actor(actor: Data, indent: str) -> Iterator[str]:
     waiting = f"{mailbox['depth']} waiting{oldest}"
     yield (
         f"{indent}{actor['name']}  {actor['phase']}  version {actor['version']}  epoch {actor['epoch']}  {waiting}"
-        f"  {counts['messages']} messages  {actor['restarts']} restarts"
+        f"  {_count(counts['messages'], 'message')}  {_count(actor['restarts'], 'restart')}"
     )
     inner = indent + "    "
     in_hand = actor["in_hand"]
     if in_hand is not None:
         asked = ", asked" if in_hand["asked"] else ""
-        of = f"{asked}, of {in_hand['messages']} messages"
+        of = f"{asked}, of {_count(in_hand['messages'], 'message')}"
         yield f"{inner}in hand for {_age(in_hand['age_s'])}: {in_hand['type']}{of}"
     if mailbox["dead_letters"]:
-        yield f"{inner}{mailbox['dead_letters']} dead letters"
+        yield f"{inner}{_count(mailbox['dead_letters'], 'dead letter')}"
     if mailbox["stashed"] or mailbox["dropped"]:
         yield f"{inner}{mailbox['stashed']} kept for later, {mailbox['dropped']} dropped"
     supervised = actor["supervised"]
@@ -142,6 +142,10 @@ def _pairs(data: Data) -> str:
 
 def _unknown(data: Any) -> bool:
     return isinstance(data, Mapping) and "unknown" in data
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _age(seconds: float | None) -> str:
