@@ -40,6 +40,7 @@ from lrm_actors.runtime.control import (
     Resume,
     Services,
     Stop,
+    TakeSnapshot,
 )
 from lrm_actors.runtime.guardian import Guardian, GuardianFunnel
 from lrm_actors.runtime.ids import Ids
@@ -58,9 +59,10 @@ from lrm_actors.runtime.workers import RunningJob, Workers
 logger = logging.getLogger(__name__)
 
 RESTART_TIMEOUT_S = 30.0
-EFFECT_THREADS = 16
 """Seconds that a restart in place may take before it counts as failed."""
 START_TIMEOUT_S = 30.0
+SNAPSHOT_TIMEOUT_S = 30.0
+"""Seconds that snapshots on request may take together."""
 EFFECT_THREADS = 16
 
 
@@ -281,18 +283,21 @@ class ActorSystem:
         reply = AsyncReply(loop, to, command_id or self._ids.next())
         mailbox, envelope = self._to_ask(to, command, reply, timeout_s, retry=command_id is not None)
         self.pending_asks[reply] = (type(command).__name__, self.clock.monotonic())
-        timer = loop.call_later(timeout_s, lambda: reply.fail(reply.timed_out(timeout_s)))
+        until_s = loop.time() + timeout_s
+        timer: asyncio.TimerHandle | None = None
         try:
             if isinstance(mailbox, BlockingMailbox):
                 await mailbox.put_when_room(envelope, timeout_s)
             else:
                 mailbox.put(envelope)
+            timer = loop.call_at(until_s, lambda: reply.fail(reply.timed_out(timeout_s)))
             return await reply.future
         except asyncio.CancelledError:
             reply.withdraw()
             raise
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             self.pending_asks.pop(reply, None)
 
     def _to_ask(
@@ -397,6 +402,33 @@ class ActorSystem:
         reply = self._machine.reply(name)
         shell.mailbox.command(Restart(reply))
         return float(reply.get(timeout=timeout_s))
+
+    def take_snapshots(
+        self, names: Sequence[str] | None = None, timeout_s: float = SNAPSHOT_TIMEOUT_S
+    ) -> dict[str, int | None]:
+        """Have actors keep their states now, so that retention may take the events before them.
+
+        Args:
+            names: whose; None for all.
+            timeout_s: for all of them together; an actor that has not answered by then may still do it.
+
+        Returns: the version at which each is kept; None for one that does not run, does not answer in time, or has a
+            state that cannot be encoded.
+
+        Raises:
+            NoSuchActor: there is none of a name.
+        """
+        until_s = self.clock.monotonic() + timeout_s
+        asked = {name: self._machine.reply(name) for name in (self.shells() if names is None else names)}
+        for name, reply in asked.items():
+            self._shell(name).mailbox.command(TakeSnapshot(reply))
+        kept: dict[str, int | None] = {}
+        for name, reply in asked.items():
+            try:
+                kept[name] = reply.get(timeout=max(0.0, until_s - self.clock.monotonic()))
+            except AskError:
+                kept[name] = None
+        return kept
 
     def stop_actor(self, name: str, reason: str) -> None:
         """Give an actor up: close its mailbox, so that its asks end, and let its thread end."""
