@@ -421,7 +421,7 @@ class ActorSystem:
         until_s = self.clock.monotonic() + timeout_s
         asked = {name: self._machine.reply(name) for name in (self.shells() if names is None else names)}
         for name, reply in asked.items():
-            self._shell(name).mailbox.command(TakeSnapshot(reply))
+            self.shell(name).mailbox.command(TakeSnapshot(reply))
         kept: dict[str, int | None] = {}
         for name, reply in asked.items():
             try:
