@@ -28,6 +28,7 @@ NO_BENCHMARKS = (
     "idle_actors",
     "logs",
     "peers",
+    "simulated_days",
     "plain_actors",
 )
 """Modules here that the benchmarks use."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from eventstore.records import Instant
@@ -23,9 +23,7 @@ LOG_CLOSED = "the log cannot be written"
 NOBODY_WATCHES = "the monitor does not run"
 
 
-def health(
-    state: MonitorState, *, written: bool = True, watched: bool = True, suspended: Sequence[str] = ()
-) -> tuple[str, str]:
+def health(state: MonitorState, *, written: bool = True, watched: bool = True) -> tuple[str, str]:
     """``health_status``, and ``health_cause``, which is empty while nothing is wrong.
 
     What the monitor found last says nothing of now while it does not run, or while nothing can be put on record.
@@ -34,15 +32,9 @@ def health(
         state: the monitor's.
         written: whether the log takes events.
         watched: whether the monitor runs.
-        suspended: the actors that are held still.
     """
     status, cause = state.status, "" if state.status == HEALTHY else state.cause
-    held = f"suspended: {', '.join(suspended)}"
-    for is_well, at_least, why in (
-        (not suspended, WARNING, held),
-        (watched, WARNING, NOBODY_WATCHES),
-        (written, CRITICAL, LOG_CLOSED),
-    ):
+    for is_well, at_least, why in ((watched, WARNING, NOBODY_WATCHES), (written, CRITICAL, LOG_CLOSED)):
         if not is_well:
             status = at_least if is_worse(at_least, status) else status
             cause = f"{why}; {cause}" if cause else why

@@ -10,7 +10,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from eventstore.opening import system_instant
@@ -80,6 +80,10 @@ class Schedule:
         if due_s is None or due_s > now_s:
             return None
         return self._calls.pop(heapq.heappop(self._heap)[1])
+
+    def keep(self, numbers: Collection[int]) -> None:
+        """Forget all but these."""
+        self._calls = {number: call for number, call in self._calls.items() if number in numbers}
 
     def clear(self) -> None:
         """Forget all of them."""

@@ -23,7 +23,8 @@ class VirtualClock:
         self._now_s = MONOTONIC_S
         self._boot_id = boot_id
         self._schedule = Schedule()
-        self._waits = Schedule()
+        self._waits: set[int] = set()
+        """What of it ends somebody's waiting."""
 
     # --- a system's side ------------------------------------------------------------------------------------------
 
@@ -43,39 +44,33 @@ class VirtualClock:
 
     def close(self) -> None:
         """Drop what has not happened yet. Those who wait still stop waiting at their deadlines."""
-        self._schedule.clear()
+        self._schedule.keep(self._waits)
 
     # --- the scheduler's side -------------------------------------------------------------------------------------
 
     def wait_over(self, timeout_s: float, function: Callable[[], object]) -> int:
         """Call ``function`` when somebody has waited this long."""
-        return self._waits.add(self._now_s + max(0.0, timeout_s), function)
+        number = self._schedule.add(self._now_s + max(0.0, timeout_s), function)
+        self._waits.add(number)
+        return number
 
     def cancel(self, number: int) -> None:
         """Nobody waits any more."""
-        self._waits.cancel(number)
+        self._waits.discard(number)
+        self._schedule.cancel(number)
 
     def is_due(self) -> bool:
         """Whether something is due at this moment."""
-        due_s = self.next_due_s()
+        due_s = self._schedule.next_due_s()
         return due_s is not None and due_s <= self._now_s
 
     def next_due_s(self) -> float | None:
         """When the next thing is due."""
-        timer_s, wait_s = self._schedule.next_due_s(), self._waits.next_due_s()
-        if timer_s is None or wait_s is None:
-            return wait_s if timer_s is None else timer_s
-        return min(timer_s, wait_s)
-
-    def has_timers(self) -> bool:
-        """Whether anything is to happen but that somebody stops waiting."""
-        return self._schedule.next_due_s() is not None
+        return self._schedule.next_due_s()
 
     def fire(self) -> None:
         """Let the first thing happen that is due."""
-        timer_s, wait_s = self._schedule.next_due_s(), self._waits.next_due_s()
-        first = self._waits if timer_s is None or (wait_s is not None and wait_s < timer_s) else self._schedule
-        function = first.pop_due(self._now_s)
+        function = self._schedule.pop_due(self._now_s)
         if function is not None:
             function()
 

@@ -180,6 +180,8 @@ class Scheduler:
         self._roused.append(task)
 
     def _expire(self, task: Task) -> None:
+        if task.expiry is not None:
+            self.clock.cancel(task.expiry)
         task.expiry = None
         if task.waiting_in is not None:
             task.waiting_in.remove(task)

@@ -6,6 +6,7 @@ import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -28,6 +29,8 @@ T = TypeVar("T")
 ASK_TIMEOUT_S = 5.0
 LAST_EVENTS = 10
 """Events that the report of a failure shows."""
+LINE = 300
+"""Characters of each."""
 
 
 class Client(Generic[T]):
@@ -80,16 +83,19 @@ class Simulation:
         pick = choices.by_seed(f"schedule {seed}") if given is None else choices.choose_by(given)
         self.choices = choices.Choices(pick)
         self.clock = VirtualClock()
-        self.chance = random.Random(f"chance {seed}")  # noqa: S311 - to be the same again is what it is for
-        """Random numbers for the test itself, the same for the same seed."""
         self.systems: list[ActorSystem] = []
         self.scheduler = Scheduler(self.choices, self.clock, self._stuck)
-        self.machine = SimulatedMachine(self.scheduler, random.Random(f"machine {seed}"))  # noqa: S311
+        self.machine = SimulatedMachine(self.scheduler, random.Random(seed))  # noqa: S311 - to be the same again is what it is for
         self._saboteur = faults.Saboteur(self.scheduler)
         self._path = None if path is None else Path(path)
         self._store: faults.ShakyStore | None = None
         self._boots = 1
         self._stack = ExitStack()
+
+    @cached_property
+    def chance(self) -> random.Random:
+        """Random numbers for the test itself, the same for the same seed."""
+        return random.Random(f"chance {self.seed}")  # noqa: S311 - as above
 
     # --- systems and clients --------------------------------------------------------------------------------------
 
@@ -217,6 +223,7 @@ class Simulation:
         self.scheduler.kill()
         self.scheduler.revive()
         self.systems.clear()
+        self._saboteur.planned.clear()
         if self._store is not None:
             old, self._store = self._store.inner, None
             if isinstance(old, MemoryStore):
@@ -272,7 +279,7 @@ class Simulation:
         if self._store is not None:
             newest = self._store.head
             records = self._store.inner.read(after=max(0, newest - LAST_EVENTS))
-            lines += [f"  {one.position} {one.stream}: {', '.join(map(repr, one.events))}" for one in records]
+            lines += [f"  {one.position} {one.stream}: {', '.join(map(repr, one.events))}"[:LINE] for one in records]
         return "\n".join(lines)
 
     # --- life -----------------------------------------------------------------------------------------------------
