@@ -20,10 +20,11 @@ import msgspec.json
 from click.testing import CliRunner
 
 from eventstore import codec
-from eventstore.events import find_type
+from eventstore.events import declared_types, find_type
 from eventstore.opening import open_reader
 from lrm_actors.actors import checkpointer
 from lrm_actors.cli import cli
+from lrm_actors.hosting.running import SPECS
 from lrm_actors.inspect import folds
 from lrm_actors.mode import LongRunningMode
 from tests.mode_kit import settings
@@ -195,6 +196,12 @@ PLANTS: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
 def main(harmless: Path, hostile: Path, plants: Sequence[str]) -> None:
     """Read, watch, tell."""
     watch = Watch()
+    folds.declare_ours()
+    for kind in declared_types().values():  # how a class is stored is worked out when it first is, which may be any time
+        codec._plan(kind.cls)
+        codec._look_at(kind.cls)
+    for spec in SPECS:
+        codec.encode_state(spec.initial)
     for _ in range(2):  # the second time finds what the first one left: a log that was lived on
         read_everything(harmless)
     found: dict[str, tuple[int, list[str]]] = {}
