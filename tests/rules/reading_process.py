@@ -197,7 +197,8 @@ def main(harmless: Path, hostile: Path, plants: Sequence[str]) -> None:
     """Read, watch, tell."""
     watch = Watch()
     folds.declare_ours()
-    for kind in declared_types().values():  # how a class is stored is worked out when it first is, which may be any time
+    # How a class is stored is worked out when one of it is first stored, which may be at any time.
+    for kind in declared_types().values():
         codec._plan(kind.cls)
         codec._look_at(kind.cls)
     for spec in SPECS:
