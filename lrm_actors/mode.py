@@ -92,7 +92,12 @@ class LongRunningMode(Words):
         """
         loop = asyncio.get_running_loop()
         thread = threading.get_ident()
-        await self._beside(lambda: self._engine.start(loop, thread), abandoned=self._engine.stop)
+        self._engine.show_on_signal()  # here: a signal is taken over on the main thread only
+        try:
+            await self._beside(lambda: self._engine.start(loop, thread), abandoned=self._engine.stop)
+        except BaseException:
+            self._engine.show_no_more()
+            raise
 
     async def stop_monitoring(self, deadline_s: float = STOP_DEADLINE_S) -> None:
         """Take a last checkpoint if there is time, stop the actors and let go of the log.
@@ -105,7 +110,10 @@ class LongRunningMode(Words):
         await self._stop(deadline_s, "stop")
 
     async def _stop(self, deadline_s: float, reason: str) -> None:
-        await self._beside(lambda: self._engine.stop(deadline_s, reason=reason))
+        try:
+            await self._beside(lambda: self._engine.stop(deadline_s, reason=reason))
+        finally:
+            self._engine.show_no_more()
 
     async def _beside(self, function: Callable[[], T], *, abandoned: Callable[[], object] | None = None) -> T:
         """Run a blocking call beside the loop. Switched off, there is nothing to wait for, and no thread to start."""

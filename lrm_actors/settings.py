@@ -142,6 +142,7 @@ FIELDS = (
     Setting("agent_id", "name", "default", "Names the agent and its directory; the same after every restart."),
     Setting("memory_budget_mb", "float", None, "Megabytes that the agent may use.", 1.0, 1e9, optional=True),
     Setting("enable_modes", "bool", default=True, meaning="Let health change the operation mode."),
+    Setting("dump_on_sigusr1", "bool", default=True, meaning="Print the actors on SIGUSR1, if nobody else handles it."),
     Setting("failing_components", "int", 2, "Distinct components failed within the window that mean failing.", 1, 1000),
     _seconds("failing_window_s", 60.0, "Seconds within which they must fail."),
 )
@@ -185,6 +186,7 @@ class LongRunningSettings:
     agent_id: str
     memory_budget_mb: float | None
     enable_modes: bool
+    dump_on_sigusr1: bool
     failing_components: int
     failing_window_s: float
 
@@ -208,6 +210,7 @@ class LongRunningSettings:
             agent_id: str = "default",
             memory_budget_mb: float | None = None,
             enable_modes: bool = True,
+            dump_on_sigusr1: bool = True,
             failing_components: int = 2,
             failing_window_s: float = 60.0,
             **long_running: Any,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrm_actors.domain import modes
 from lrm_actors.domain.journal import OpenStep
+from lrm_actors.errors import NotRunning
 from lrm_actors.hosting.engine import Engine
 from lrm_actors.hosting.host import Component
 from lrm_actors.hosting.recovery import CommittedStep, Recovery
@@ -17,6 +18,7 @@ from lrm_actors.hosting.recovery import CommittedStep, Recovery
 if TYPE_CHECKING:
     from eventstore.protocol import EventReader
     from lrm_actors.actors.breaker import CircuitBreaker
+    from lrm_actors.runtime.inspection.looking import Inspection
     from lrm_actors.settings import LongRunningSettings
 
 __all__ = ["CommittedStep", "Component", "OpenStep", "Recovery", "Words"]
@@ -53,6 +55,18 @@ class Words:
         """``normal``, ``degraded``, ``minimal`` or ``recovery``."""
         running = self._engine.running
         return str(running.system.state(modes.NAME).mode) if running is not None else modes.NORMAL
+
+    @property
+    def inspection(self) -> Inspection:
+        """Looks at the actors while they run: status, statistics, trace, suspend, resume, stack, dump.
+
+        Raises:
+            NotRunning: none do.
+        """
+        running = self._engine.running
+        if running is None:
+            raise NotRunning("the mode is not running")
+        return running.system.inspection
 
     def should_run(self, name: str, criticality: str = "critical") -> bool:
         """Whether a piece of work is to be done now, or shed to preserve resources.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from eventstore.opening import open_reader
 from lrm_actors.errors import NotRunning, SettingsError
 from lrm_actors.hosting import relocation
+from lrm_actors.hosting.signalling import SIGNAL_DUMP
 from lrm_actors.mode import LongRunningMode
 from lrm_actors.settings import FIELDS
 from lrm_actors.words import Words
@@ -196,6 +198,20 @@ def test_enable_modes_is_whether_health_changes_the_mode(tmp_path: Path, sampled
         assert not mode.should_run("screenshots", "sheddable")
         mode.settings.enable_modes = False
         wait_for(mode, "modes.changed", lambda event: event.mode == "normal", after=changed.position)
+
+
+@shows("dump_on_sigusr1")
+def test_dump_on_sigusr1_is_whether_the_signal_is_taken(tmp_path: Path) -> None:
+    """Off: what the signal does is as it was. On, assigned: it prints the actors. After the mode it is as it was."""
+    before = signal.getsignal(signal.SIGUSR1)
+    with LongRunningMode(settings(tmp_path, dump_on_sigusr1=False)) as mode:
+        assert signal.getsignal(signal.SIGUSR1) is before
+        mode.settings.dump_on_sigusr1 = True
+        assert signal.getsignal(signal.SIGUSR1) == SIGNAL_DUMP._handle
+        mode.settings.dump_on_sigusr1 = False
+        assert signal.getsignal(signal.SIGUSR1) is before
+        mode.settings.dump_on_sigusr1 = True
+    assert signal.getsignal(signal.SIGUSR1) is before
 
 
 @shows("failing_components", "failing_window_s")

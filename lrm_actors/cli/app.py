@@ -25,6 +25,7 @@ COMMANDS = {
     "why": "Explain a restart, a mode, a breaker or any event by what caused it.",
     "replay": "Show what each actor knew at any position.",
     "health": "Tell how an agent is, alive or dead.",
+    "dump": "Show what a running agent is doing at this moment.",
     "checkpoints": "List checkpoints, or look into one.",
     "verify": "Check that a log is as it was written.",
     "doctor": "Look for what is wrong with a log, or soon will be.",

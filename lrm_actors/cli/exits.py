@@ -22,7 +22,7 @@ MEANINGS = {
     WARNING: "`health`: warning",
     CRITICAL: "`health`: critical",
     FAILING: "`health`: failing",
-    STALE: "`health`: no process is alive, or it says nothing any more",
+    STALE: "`health`, `dump`: no process is alive, or it says nothing any more",
     INTERRUPTED: "interrupted by Ctrl-C",
 }
 """Every exit code, and what it means."""
@@ -39,8 +39,14 @@ _OF_ERRORS: tuple[tuple[int, tuple[type[Exception], ...]], ...] = (
     (TOO_NEW, (store.LogTooNew,)),
     (NO_ACCESS, (store.LogNotWritable, store.LogNotReadable, store.ReadFailed, store.LogExists, store.CopyFailed)),
 )
-_OF_CODES = {"LRM-4001": NOT_FOUND, "LRM-4002": USAGE, "LRM-4003": USAGE}
-"""Errors of ``lrm_actors.inspect``, which is not imported for a message."""
+_OF_CODES = {
+    "LRM-4001": NOT_FOUND,
+    "LRM-4002": USAGE,
+    "LRM-4003": USAGE,
+    "LRM-5001": STALE,
+    "LRM-5002": STALE,
+}
+"""Errors of ``lrm_actors.inspect`` and of ``lrm_actors.hosting.owner``, which are not imported for a message."""
 
 _HINTS = {
     "ES-6002": "give the key: --key-file FILE, or LRM_LOG_KEY",
@@ -60,4 +66,6 @@ def code_of(error: Exception) -> int:
     for code, classes in _OF_ERRORS:
         if isinstance(error, classes):
             return code
+    if getattr(error, "owner_code", "") == ours.NoSuchActor.code:
+        return NOT_FOUND
     return _OF_CODES.get(getattr(error, "code", ""), FAILURE)

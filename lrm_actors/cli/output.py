@@ -54,6 +54,11 @@ def document(name: str, data: dict[str, Any]) -> None:
     click.echo(plain_json(json.dumps({"schema": f"lrm.{name}/1", **data}, ensure_ascii=False, indent=2)))
 
 
+def json_document(data: Any) -> None:
+    """One JSON document that has its ``schema`` already."""
+    click.echo(plain_json(json.dumps(data, ensure_ascii=False, indent=2)))
+
+
 def json_line(name: str, data: dict[str, Any]) -> None:
     """One JSON document on one line."""
     click.echo(plain_json(json.dumps({"schema": f"lrm.{name}/1", **data}, ensure_ascii=False)))

@@ -24,6 +24,7 @@ from lrm_actors.errors import ActorStopped, AskError, LrmError, NotRunning
 from lrm_actors.hosting import configuration, operations, relocation
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.capturing import Capturing
+from lrm_actors.hosting.dumping import dump_of
 from lrm_actors.hosting.gate import keep_told
 from lrm_actors.hosting.guards import Guards
 from lrm_actors.hosting.host import Component, Host, HostBridge, check_name, check_storable
@@ -31,9 +32,11 @@ from lrm_actors.hosting.live import LiveSettings
 from lrm_actors.hosting.offload import beside, off_loop, start_thread
 from lrm_actors.hosting.recovery import Recovery
 from lrm_actors.hosting.running import SPECS, Handlers, Running
+from lrm_actors.hosting.signalling import SIGNAL_DUMP
 from lrm_actors.hosting.stepping import Stepping
 from lrm_actors.hosting.unlogged import UnloggedSystem
 from lrm_actors.runtime.clock import SystemClock
+from lrm_actors.runtime.inspection.rendering import lines_of
 from lrm_actors.runtime.reports import EXIT_ABANDONED, EXIT_CLEAN
 from lrm_actors.settings import LongRunningSettings
 from lrm_actors.telemetry.logging import LogContext
@@ -103,6 +106,7 @@ class Engine:
             acting={
                 "checkpoint_dir": lambda old, _: start_thread(lambda: self._move(old), name="lrm-move"),
                 "enable_long_running_mode": lambda *_: start_thread(self._switch, name="lrm-switch"),
+                "dump_on_sigusr1": lambda *_: self.show_on_signal(),
                 "memory_budget_mb": lambda _, new: setattr(self._sampler, "memory_budget_mb", new),
             },
         )
@@ -122,6 +126,24 @@ class Engine:
 
     # --- starting and stopping ----------------------------------------------------------------------------------
 
+    def show_on_signal(self) -> None:
+        """Have ``SIGUSR1`` print this agent's actors, or not, as the settings say. From the main thread, or in vain."""
+        if self.settings.dump_on_sigusr1 and self.settings.enable_long_running_mode:
+            SIGNAL_DUMP.add(self)
+        else:
+            SIGNAL_DUMP.remove(self)
+
+    def show_no_more(self) -> None:
+        """Give the signal back, if this agent was the last to be shown. From the main thread, or later."""
+        SIGNAL_DUMP.remove(self)
+
+    def tree(self) -> str:
+        """The actors as text, for whoever looks on. Asks none of them."""
+        running = self.running
+        if running is None:
+            return f"agent {self.settings.agent_id}: the mode is not running"
+        return "\n".join(lines_of(dump_of(running)))
+
     def start(self, loop: asyncio.AbstractEventLoop | None = None, thread: int | None = None) -> None:
         """Own the log and start the actors; nothing happens if they run, or while the mode is switched off.
 
@@ -133,6 +155,14 @@ class Engine:
             OpenError: the log cannot be owned; see its leaves.
             AskError: the actors did not come up.
         """
+        try:
+            self._start(loop, thread)
+        except BaseException:
+            self.show_no_more()
+            raise
+
+    def _start(self, loop: asyncio.AbstractEventLoop | None, thread: int | None) -> None:
+        self.show_on_signal()
         with self._life:
             if self._started:
                 return
@@ -148,6 +178,12 @@ class Engine:
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S, *, reason: str = "stop") -> None:
         """Take a last checkpoint if there is time, stop the actors and let go of the log. Never takes much longer."""
+        try:
+            self._stop(deadline_s, reason)
+        finally:
+            self.show_no_more()
+
+    def _stop(self, deadline_s: float, reason: str) -> None:
         if not self._life.acquire(timeout=deadline_s):
             # A start, a move or a stop before this one hangs. The process must be able to end all the same.
             self.exit_code = EXIT_ABANDONED

@@ -29,7 +29,7 @@ from lrm_actors.hosting.host import check_storable
 from lrm_actors.hosting.recovery import Recovery
 from lrm_actors.hosting.stepping import current_step
 from lrm_actors.inspect import sections
-from lrm_actors.runtime.control import FAILED, NO_STORAGE, STOPPED
+from lrm_actors.runtime.control import FAILED, NO_STORAGE, STOPPED, SUSPENDED
 
 if TYPE_CHECKING:
     from lrm_actors.hosting.engine import Engine
@@ -246,7 +246,8 @@ def _live_report(engine: Engine, running: Running) -> dict[str, Any]:
     status, cause = sections.health(
         monitor,
         written=all(one.phase != NO_STORAGE for one in actors),
-        watched=all(one.phase not in {FAILED, STOPPED} for one in actors if one.name == "monitor"),
+        watched=all(one.phase not in {FAILED, STOPPED, SUSPENDED} for one in actors if one.name == "monitor"),
+        suspended=[one.name for one in actors if one.phase == SUSPENDED],
     )
     return report.build(
         agent_id=engine.context.agent_id,

@@ -17,6 +17,7 @@ from eventstore.errors import CorruptEvent, CorruptLog, UnknownEventType
 from lrm_actors.actors.supervisor import ComponentRegistry, supervisor_handlers
 from lrm_actors.domain import analyzer, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.behavior import Command, Effect, Spec
+from lrm_actors.hosting.dumping import dump_command
 from lrm_actors.hosting.offload import start_thread
 from lrm_actors.hosting.owner.commands import Commands
 from lrm_actors.hosting.owner.serving import OwnerSocket
@@ -103,7 +104,7 @@ class Running:
                 clock=SystemClock(),
                 name=f"lrm-{context.agent_id}",
             )
-            self.commands = Commands()
+            self.commands = Commands({"dump": lambda arguments: dump_command(self, arguments)})
             """What ``lrm`` may have this process do, besides looking at the log."""
             self._socket = self._serve()  # before the actors start: one that hangs in its recovery can be looked at
             self.system.start()

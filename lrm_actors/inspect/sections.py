@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eventstore.records import Instant
@@ -23,7 +23,9 @@ LOG_CLOSED = "the log cannot be written"
 NOBODY_WATCHES = "the monitor does not run"
 
 
-def health(state: MonitorState, *, written: bool = True, watched: bool = True) -> tuple[str, str]:
+def health(
+    state: MonitorState, *, written: bool = True, watched: bool = True, suspended: Sequence[str] = ()
+) -> tuple[str, str]:
     """``health_status``, and ``health_cause``, which is empty while nothing is wrong.
 
     What the monitor found last says nothing of now while it does not run, or while nothing can be put on record.
@@ -32,9 +34,15 @@ def health(state: MonitorState, *, written: bool = True, watched: bool = True) -
         state: the monitor's.
         written: whether the log takes events.
         watched: whether the monitor runs.
+        suspended: the actors that are held still.
     """
     status, cause = state.status, "" if state.status == HEALTHY else state.cause
-    for is_well, at_least, why in ((watched, WARNING, NOBODY_WATCHES), (written, CRITICAL, LOG_CLOSED)):
+    held = f"suspended: {', '.join(suspended)}"
+    for is_well, at_least, why in (
+        (not suspended, WARNING, held),
+        (watched, WARNING, NOBODY_WATCHES),
+        (written, CRITICAL, LOG_CLOSED),
+    ):
         if not is_well:
             status = at_least if is_worse(at_least, status) else status
             cause = f"{why}; {cause}" if cause else why

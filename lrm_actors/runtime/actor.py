@@ -7,6 +7,7 @@ registry, because one ``SystemExit`` in any pykka actor of the process stops eve
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any, ClassVar, Self, TypeVar
 
 import pykka
@@ -85,8 +86,12 @@ class UnregisteredActor(pykka.ThreadingActor):
     def _create_future() -> Reply:
         return here().reply()
 
+    thread_id: int | None = None
+    """The thread that its life is on, while it lasts."""
+
     def _actor_loop(self) -> None:
         death: BaseException | None = None
+        self.thread_id = threading.get_ident()
         try:
             self.run()
         except BaseException as error:  # noqa: BLE001 - every kind of death ends here, and is told once
@@ -94,6 +99,7 @@ class UnregisteredActor(pykka.ThreadingActor):
         finally:
             self.actor_stopped.set()
             self.on_thread_end(death)
+            self.thread_id = None
 
     def use_mailbox(self, mailbox: Mailbox) -> None:
         """Read from this mailbox. Pykka's ref copied the one before when it was made, so it is made anew."""

@@ -17,6 +17,7 @@ from lrm_actors.runtime.consumer import Consumer
 from lrm_actors.runtime.control import STARTING, Services
 from lrm_actors.runtime.deciding import Decider
 from lrm_actors.runtime.effects import Effects
+from lrm_actors.runtime.inspection.counters import Counters
 from lrm_actors.runtime.machine import here
 from lrm_actors.runtime.mailbox import Mailbox
 from lrm_actors.runtime.turn import Outcome, Turn
@@ -59,6 +60,10 @@ class Committing(UnregisteredActor):
         """Why the first start failed."""
         self.busy_since_s: float | None = None
         self.handled = 0
+        self.counters = Counters()
+        """Over restarts and successors of this shell: each hands it on."""
+        self.turn: Turn | None = None
+        """The one that is being decided or appended, for whoever looks on."""
         self.failures = 0
         self._services = services
         self._effects = Effects(mailbox, services)
@@ -71,6 +76,15 @@ class Committing(UnregisteredActor):
         """Why the actor has decided to end, once that is committed."""
         self._snapshot_version = 0
         """Version of the newest snapshot that is known to be stored."""
+
+    @property
+    def epoch(self) -> int | None:
+        """Of its stream; None before it was owned."""
+        return self._epoch
+
+    def pending_timers(self) -> list[tuple[str, float]]:
+        """Key and due time, on the system's monotonic clock, of each timer that has not fired."""
+        return self._effects.pending()
 
     def _new_turn(self) -> Turn:
         services = self._services
@@ -104,6 +118,10 @@ class Committing(UnregisteredActor):
         """The turn is in the log: publish its state, then answer, then carry out."""
         self.published = Published(turn.state, turn.version)
         self.mailbox.in_hand = []
+        self.counters.messages += len(turn.outcomes)
+        self.counters.events += len(turn.events)
+        if self._services.tracer.active:
+            self._services.tracer.adopted(self.spec.name, turn)
         for outcome in turn.outcomes:
             self._answer(outcome)
         for outcome in turn.outcomes:
@@ -116,6 +134,7 @@ class Committing(UnregisteredActor):
         reply = outcome.envelope.reply_to
         if reply is None:
             return
+        self.counters.replies += 1
         if outcome.refused is not None:
             reply.fail(outcome.refused)
         else:
@@ -142,6 +161,7 @@ class Committing(UnregisteredActor):
         if outcome.last_event is not None and first_position is not None:
             cause = first_position + outcome.last_event
         correlation_id, depth = (outcome.correlation_id, outcome.depth) if cause is not None else (None, 0)
+        self.counters.effects += len(outcome.effects)
         for effect in outcome.effects:
             self._effects.carry_out(effect, cause, correlation_id, depth)
 

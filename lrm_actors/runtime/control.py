@@ -10,11 +10,13 @@ import attrs
 from eventstore.protocol import EventStore
 from lrm_actors.domain.behavior import Command, Effect
 from lrm_actors.runtime.clock import Clock
+from lrm_actors.runtime.inspection.tracing import Tracer
 from lrm_actors.runtime.recovery import RecoveryGate
 from lrm_actors.runtime.reply import Reply
 from lrm_actors.runtime.workers import Workers
 
 STARTING, RUNNING, FAILED, NO_STORAGE, STOPPED = "starting", "running", "failed", "no_storage", "stopped"
+SUSPENDED = "suspended"
 
 Handler = Callable[[Any], Command | None]
 """Carries out one kind of effect, on a worker thread; what it returns goes back to the actor that decided it."""
@@ -50,6 +52,7 @@ class Services:
     funnel: Funnel
     new_id: Callable[[], str]
     random: Callable[[], float]
+    tracer: Tracer
     recoveries: RecoveryGate = attrs.field(factory=RecoveryGate)
 
 
@@ -77,6 +80,18 @@ class Stop:
     """End in order. In the ordinary lane: after what waits there."""
 
     reply: Reply | None = None
+
+
+@attrs.frozen
+class Suspend:
+    """Handle no message until ``Resume``. Answered when that holds."""
+
+    reply: Reply
+
+
+@attrs.frozen
+class Resume:
+    """Go on with the messages that wait. Nothing happens to an actor that is not suspended."""
 
 
 @attrs.frozen

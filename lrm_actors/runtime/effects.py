@@ -39,12 +39,18 @@ class Effects:
             case CancelTimer(key=key):
                 self._cancel(key)
             case _:
-                self._services.workers.submit(lambda: send_back(self._handle(effect)))
+                self._services.workers.submit(
+                    EffectJob(self._mailbox.owner, effect, lambda: send_back(self._handle(effect)))
+                )
 
     def cancel_timers(self) -> None:
         """Forget every timer: the next recovery starts those that the log knows of."""
         for key in list(self._timers):
             self._cancel(key)
+
+    def pending(self) -> list[tuple[str, float]]:
+        """Key and due time of each timer that has not fired. For whoever looks on, from any thread."""
+        return [(key, timer.due_s) for key, timer in list(self._timers.items())]
 
     def _handle(self, effect: Effect) -> Command | None:
         try:
@@ -55,6 +61,7 @@ class Effects:
 
     def _start(self, key: str, delay_s: float, send: Callable[[], None]) -> None:
         timer = _Timer()
+        timer.due_s = self._services.clock.monotonic() + max(0.0, delay_s)
 
         def fire() -> None:
             with self._lock:  # the actor may be putting another one in its place
@@ -72,8 +79,24 @@ class Effects:
             timer.cancel()
 
 
+class EffectJob:
+    """An effect that is to be carried out, and whose it is."""
+
+    __slots__ = ("_carry_out", "actor", "effect")
+
+    def __init__(self, actor: str, effect: Effect, carry_out: Callable[[], object]) -> None:
+        self.actor = actor
+        self.effect = effect
+        self._carry_out = carry_out
+
+    def __call__(self) -> None:
+        """Carry it out."""
+        self._carry_out()
+
+
 class _Timer:
     """A timer that has not fired yet. Only its actor's thread starts and cancels it."""
 
-    __slots__ = ("cancel",)
+    __slots__ = ("cancel", "due_s")
     cancel: Cancel
+    due_s: float

@@ -9,9 +9,11 @@ import logging
 
 from eventstore.errors import ReadFailed
 from lrm_actors.errors import AskError, StorageUnavailable
+from lrm_actors.runtime.actor import describe
 from lrm_actors.runtime.committing import Committing
 from lrm_actors.runtime.control import FAILED, NO_STORAGE, STOPPED
 from lrm_actors.runtime.deciding import Failure, unavailable, wrapped
+from lrm_actors.runtime.inspection.counters import LastError
 from lrm_actors.runtime.mailbox import Envelope
 from lrm_actors.runtime.turn import Turn
 
@@ -36,6 +38,10 @@ class Failing(Committing):
 
     def _fail(self, kind: str, error: BaseException, handling: str) -> None:
         self.failures += 1
+        self.counters.failures += 1
+        self.counters.last_error = LastError(kind, *describe(error), handling, self._services.clock.monotonic())
+        if self._services.tracer.active:
+            self._services.tracer.failed(self.spec.name, error)
         self.phase = FAILED
         self._effects.cancel_timers()
         logger.warning("%s failed on %s", self.spec.name, handling, exc_info=error)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 import weakref
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_WAIT_S = 1e8
 """Three years. The platform refuses to wait for much longer."""
+
+ANSWERS_AT_ONCE = 256
+"""Answers given in one turn of an event loop: a fraction of a millisecond."""
 
 _ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
@@ -138,7 +142,11 @@ class AsyncReply(Reply):
 
 
 class LoopBridge:
-    """Carries answers from any thread to one event loop, one wake-up for all that wait."""
+    """Carries answers from any thread to one event loop, one wake-up for all that wait.
+
+    An answer is first put in line, and then is looked whether a wake-up is under way; the loop first says that none is
+    under way any more, and then empties the line. So whoever finds one under way is seen by it.
+    """
 
     _bridges: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopBridge]] = weakref.WeakKeyDictionary()
     _guard: ClassVar[threading.Lock] = threading.Lock()
@@ -160,15 +168,23 @@ class LoopBridge:
         with cls._guard:
             bridge = cls._bridges.get(loop)
             if bridge is None:
+                # Answers refer to their loop, which could not go away with those here that came as it was closed.
+                for closed in [one for one in cls._bridges if one.is_closed()]:
+                    del cls._bridges[closed]
                 bridge = cls._bridges[loop] = cls(loop)
             cls._last = bridge
             return bridge
+
+    @classmethod
+    def forget_threads(cls) -> None:
+        """In a process just forked: another thread may have held the guard, and is not there to let go of it."""
+        cls._guard = threading.Lock()
 
     def post(self, future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
         """From any thread: have ``future`` resolved on the loop. A closed loop has nobody waiting."""
         self._answers.append((future, value, error))
         if self._scheduled:
-            return  # the wake-up under way has not begun to drain, so it will see this one
+            return
         self._scheduled = True
         loop = self.loop()
         try:
@@ -181,13 +197,34 @@ class LoopBridge:
         self._scheduled = False
 
     def _drain(self) -> None:
+        """On the loop's thread: give what waits, some at a time, so that nobody else on the loop waits long."""
         self._scheduled = False
         answers = self._answers
-        while answers:
-            future, value, error = answers.popleft()
-            if future.done():  # answered before, or nobody waits any more
-                continue
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
+        try:
+            for _ in range(ANSWERS_AT_ONCE):
+                if not answers:
+                    return
+                try:
+                    _give(*answers[0])
+                except Exception:  # a loop of another make may have futures that refuse more
+                    logger.exception("an answer could not be given")
+                answers.popleft()  # afterwards: a signal's exception in between costs nobody the answer
+        finally:
+            if answers and not self._scheduled and (loop := self.loop()) is not None:
+                self._scheduled = True
+                loop.call_soon(self._drain)
+
+
+def _give(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    if future.done():  # answered before, or nobody waits any more
+        return
+    if error is None:
+        future.set_result(value)
+    elif isinstance(error, StopIteration):  # which no future takes
+        future.set_exception(ActorStopped(f"the actor ended with {error!r}"))
+    else:
+        future.set_exception(error)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=LoopBridge.forget_threads)

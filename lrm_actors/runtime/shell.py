@@ -16,7 +16,7 @@ from pykka import messages
 from eventstore.errors import AppendFailed, Fenced, OutcomeUnknown, ReadFailed
 from eventstore.records import Batch, StreamWrite
 from lrm_actors.domain.behavior import RESTART, START, STORAGE, RecoveryContext
-from lrm_actors.errors import HandlerFailed, StorageUnavailable
+from lrm_actors.errors import CommandRefused, HandlerFailed, StorageUnavailable
 from lrm_actors.runtime.actor import describe
 from lrm_actors.runtime.committing import Published
 from lrm_actors.runtime.control import (
@@ -24,10 +24,13 @@ from lrm_actors.runtime.control import (
     NO_STORAGE,
     RUNNING,
     STOPPED,
+    SUSPENDED,
     EffectEscaped,
     Restart,
+    Resume,
     Stop,
     StorageBack,
+    Suspend,
     TakeSnapshot,
 )
 from lrm_actors.runtime.mailbox import WAKE, Envelope, Wake
@@ -133,6 +136,8 @@ class Shell(Turning):
             if self.phase != RUNNING:
                 self.mailbox.put_back([item for item in items if item is not WAKE])
                 self.mailbox.in_hand = []
+                if self.mailbox.take_wake():
+                    self._consumer.behind = True  # its wake-up was among these, and no other comes before it is heeded
                 return
         batch, stop, after_stop = _until_stop(items)
         if self.mailbox.take_wake():
@@ -157,8 +162,20 @@ class Shell(Turning):
                 self._snapshot_now(reply)
             case Stop():
                 self._stop_in_order(control)
-            case EffectEscaped(effect=effect, error=error) if self.phase == RUNNING:
+            case Suspend(reply=reply):
+                self._suspend(reply)
+            case Resume() if self.phase == SUSPENDED:
+                self.phase = RUNNING
+                self._wake_if_behind()
+            case EffectEscaped(effect=effect, error=error) if self.phase in {RUNNING, SUSPENDED}:
                 self._fail("effect", error, effect)
+
+    def _suspend(self, reply: Reply) -> None:
+        if self.phase in {RUNNING, SUSPENDED}:
+            self.phase = SUSPENDED
+            reply.set(None)
+        else:
+            reply.fail(CommandRefused(f"{self.spec.name} does not run: it is {self.phase}", actor=self.spec.name))
 
     def _restart(self, reply: Reply | None) -> None:
         if self.phase == NO_STORAGE:
@@ -179,6 +196,7 @@ class Shell(Turning):
             failed = error
         else:
             failed = None
+            self.counters.restarts += 1
         if reply is None:
             if failed is not None and self.phase == FAILED:
                 self._fail("start", failed, "start")
@@ -208,7 +226,7 @@ class Shell(Turning):
         snapshot = spec.snapshot_at_stop and self.published.version > self._snapshot_version
         snapshot = snapshot and (spec.snapshot_every > 0 or spec.snapshot_when is not None)
         try:
-            if self.phase == RUNNING and (snapshot or consumer.position > consumer.stored):
+            if self.phase in {RUNNING, SUSPENDED} and (snapshot or consumer.position > consumer.stored):
                 turn = self._new_turn()
                 turn.cursor = consumer.position
                 turn.snapshot_due = snapshot

@@ -29,9 +29,23 @@ from lrm_actors.errors import (
 )
 from lrm_actors.runtime.actor import describe
 from lrm_actors.runtime.clock import Clock
-from lrm_actors.runtime.control import NO_STORAGE, RUNNING, STARTING, STOPPED, Handler, Restart, Services, Stop
+from lrm_actors.runtime.control import (
+    NO_STORAGE,
+    RUNNING,
+    STARTING,
+    STOPPED,
+    SUSPENDED,
+    Handler,
+    Restart,
+    Resume,
+    Services,
+    Stop,
+    TakeSnapshot,
+)
 from lrm_actors.runtime.guardian import Guardian, GuardianFunnel
 from lrm_actors.runtime.ids import Ids
+from lrm_actors.runtime.inspection.looking import Inspection
+from lrm_actors.runtime.inspection.tracing import Tracer
 from lrm_actors.runtime.machine import here
 from lrm_actors.runtime.mailbox import Envelope, Mailbox
 from lrm_actors.runtime.overflow import BlockingMailbox, mailbox_for
@@ -40,14 +54,15 @@ from lrm_actors.runtime.reply import AsyncReply, Reply
 from lrm_actors.runtime.reports import ActorStatistics, StopReport, SystemStatistics
 from lrm_actors.runtime.shell import Shell
 from lrm_actors.runtime.turn import is_deciding
-from lrm_actors.runtime.workers import Workers
+from lrm_actors.runtime.workers import RunningJob, Workers
 
 logger = logging.getLogger(__name__)
 
 RESTART_TIMEOUT_S = 30.0
-EFFECT_THREADS = 16
 """Seconds that a restart in place may take before it counts as failed."""
 START_TIMEOUT_S = 30.0
+SNAPSHOT_TIMEOUT_S = 30.0
+"""Seconds that snapshots on request may take together."""
 EFFECT_THREADS = 16
 
 
@@ -91,7 +106,12 @@ class ActorSystem:
         self._mailboxes: dict[str, Mailbox] = {}
         self._shells: dict[str, Shell] = {}
         self._lock = threading.RLock()
-        self._workers = Workers(f"{name}-effect", effect_threads)
+        self._workers = Workers(f"{name}-effect", effect_threads, monotonic=self.clock.monotonic)
+        self.tracer = Tracer(self.clock.monotonic)
+        self.inspection = Inspection(self)
+        """Looks at the actors while they run."""
+        self.pending_asks: dict[Reply, tuple[str, float]] = {}
+        """Asks without an answer yet, the oldest first: class of the command, and since when."""
         self._guardian = Guardian.start(self)
         self._ids = Ids()
         self._services = Services(
@@ -103,6 +123,7 @@ class ActorSystem:
             new_id=self._ids.next,
             random=self._machine.random,
             recoveries=RecoveryGate(ahead=frozenset((supervisor,))),
+            tracer=self.tracer,
         )
         self._unsubscribe: Callable[[], None] = lambda: None
         self._state = "new"
@@ -169,7 +190,9 @@ class ActorSystem:
             return True
         reply = self._machine.reply(shell.spec.name)
         shell.mailbox.put_anyway(Stop(reply))
-        if shell.phase not in {RUNNING, STARTING}:
+        if shell.phase == SUSPENDED:
+            shell.mailbox.command(Resume())  # what waits is handled first, as at any stop
+        elif shell.phase not in {RUNNING, STARTING}:
             shell.mailbox.command(Stop(reply))
         for share in (0.7, 0.3):
             try:
@@ -222,12 +245,16 @@ class ActorSystem:
         """Send a command and wait, on this thread, for its reply. See ``ask``."""
         reply = self._machine.reply(to, command_id or self._ids.next())
         mailbox, envelope = self._to_ask(to, command, reply, timeout_s, retry=command_id is not None)
-        if isinstance(mailbox, BlockingMailbox):
-            until_s = self.clock.monotonic() + timeout_s
-            mailbox.put(envelope, timeout_s)
-            return reply.get(timeout=max(0.0, until_s - self.clock.monotonic()))
-        mailbox.put(envelope)
-        return reply.get(timeout=timeout_s)
+        self.pending_asks[reply] = (type(command).__name__, self.clock.monotonic())
+        try:
+            if isinstance(mailbox, BlockingMailbox):
+                until_s = self.clock.monotonic() + timeout_s
+                mailbox.put(envelope, timeout_s)
+                return reply.get(timeout=max(0.0, until_s - self.clock.monotonic()))
+            mailbox.put(envelope)
+            return reply.get(timeout=timeout_s)
+        finally:
+            self.pending_asks.pop(reply, None)
 
     async def ask(self, to: str, command: Command, *, timeout_s: float = 5.0, command_id: str | None = None) -> Any:
         """Send a command and await its reply. The event loop is never blocked.
@@ -255,18 +282,23 @@ class ActorSystem:
         loop = asyncio.get_running_loop()
         reply = AsyncReply(loop, to, command_id or self._ids.next())
         mailbox, envelope = self._to_ask(to, command, reply, timeout_s, retry=command_id is not None)
-        timer = loop.call_later(timeout_s, lambda: reply.fail(reply.timed_out(timeout_s)))
+        self.pending_asks[reply] = (type(command).__name__, self.clock.monotonic())
+        until_s = loop.time() + timeout_s
+        timer: asyncio.TimerHandle | None = None
         try:
             if isinstance(mailbox, BlockingMailbox):
                 await mailbox.put_when_room(envelope, timeout_s)
             else:
                 mailbox.put(envelope)
+            timer = loop.call_at(until_s, lambda: reply.fail(reply.timed_out(timeout_s)))
             return await reply.future
         except asyncio.CancelledError:
             reply.withdraw()
             raise
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
+            self.pending_asks.pop(reply, None)
 
     def _to_ask(
         self, to: str, command: Command, reply: Reply, timeout_s: float, *, retry: bool
@@ -314,15 +346,24 @@ class ActorSystem:
         Raises:
             NoSuchActor: there is none of this name.
         """
-        return self._shell(name).published.state
+        return self.shell(name).published.state
 
     def shells(self) -> tuple[str, ...]:
         """Names of the actors, in start order."""
         return tuple(self._shells)
 
     def phase(self, name: str) -> str:
-        """What an actor is doing: ``starting``, ``running``, ``failed``, ``no_storage``, ``stopped``."""
-        return self._shell(name).phase
+        """What an actor is doing: ``starting``, ``running``, ``suspended``, ``failed``, ``no_storage``, ``stopped``."""
+        return self.shell(name).phase
+
+    @property
+    def life(self) -> str:
+        """``new``, ``running``, ``stopped``: also while it is stopping."""
+        return self._state
+
+    def running_effects(self) -> tuple[RunningJob, ...]:
+        """What the workers are carrying out."""
+        return self._workers.running()
 
     def statistics(self) -> SystemStatistics:
         """Every actor's phase, version, mailbox and counts at this moment."""
@@ -355,16 +396,43 @@ class ActorSystem:
         Raises:
             HandlerFailed, StorageUnavailable, ActorStopped, AskTimeout: it does not run.
         """
-        shell = self._shell(name)
+        shell = self.shell(name)
         if shell.phase == STOPPED:
             raise ActorStopped(f"{name} has stopped", actor=name)
         reply = self._machine.reply(name)
         shell.mailbox.command(Restart(reply))
         return float(reply.get(timeout=timeout_s))
 
+    def take_snapshots(
+        self, names: Sequence[str] | None = None, timeout_s: float = SNAPSHOT_TIMEOUT_S
+    ) -> dict[str, int | None]:
+        """Have actors keep their states now, so that retention may take the events before them.
+
+        Args:
+            names: whose; None for all.
+            timeout_s: for all of them together; an actor that has not answered by then may still do it.
+
+        Returns: the version at which each is kept; None for one that does not run, does not answer in time, or has a
+            state that cannot be encoded.
+
+        Raises:
+            NoSuchActor: there is none of a name.
+        """
+        until_s = self.clock.monotonic() + timeout_s
+        asked = {name: self._machine.reply(name) for name in (self.shells() if names is None else names)}
+        for name, reply in asked.items():
+            self.shell(name).mailbox.command(TakeSnapshot(reply))
+        kept: dict[str, int | None] = {}
+        for name, reply in asked.items():
+            try:
+                kept[name] = reply.get(timeout=max(0.0, until_s - self.clock.monotonic()))
+            except AskError:
+                kept[name] = None
+        return kept
+
     def stop_actor(self, name: str, reason: str) -> None:
         """Give an actor up: close its mailbox, so that its asks end, and let its thread end."""
-        shell = self._shell(name)
+        shell = self.shell(name)
         shell.mailbox.close(reason)
         shell.mailbox.command(Stop())
 
@@ -411,6 +479,7 @@ class ActorSystem:
         shell = Shell(spec, mailbox, self._services, wires, after_death=after_death)
         if after_death:
             shell.published = self._shells[spec.name].published
+            shell.counters = self._shells[spec.name].counters
         self._shells[spec.name] = shell
         shell.launch(f"{self.name}-{spec.name}")
         return shell
@@ -420,7 +489,12 @@ class ActorSystem:
             if shell.consumes(types):
                 shell.mailbox.wake()
 
-    def _shell(self, name: str) -> Shell:
+    def shell(self, name: str) -> Shell:
+        """The shell that reads an actor's mailbox now (for the inspection).
+
+        Raises:
+            NoSuchActor: there is none of this name.
+        """
         shell = self._shells.get(name)
         if shell is None:
             msg = f"there is no actor {name!r}"

@@ -28,7 +28,9 @@ class Turning(Failing):
         clock = self._services.clock
         self.busy_since_s = started_s = clock.monotonic()
         self.mailbox.in_hand = batch
-        turn = self._new_turn()
+        if self._services.tracer.active:
+            self._services.tracer.received(self.spec.name, batch)
+        self.turn = turn = self._new_turn()
         failure: Failure | None = None
         decided = 0
         for envelope in batch:
@@ -49,7 +51,8 @@ class Turning(Failing):
                 self.mailbox.drop_first(failure.envelope)  # had the commit failed, it would be decided on again
             self._fail_on(failure)
         self.mailbox.in_hand = []
-        self.busy_since_s = None
+        self.busy_since_s = self.turn = None
+        self.counters.turn_ended(clock.monotonic() - started_s, len(done))
         if self.phase == RUNNING:
             self._wake_if_behind()
 

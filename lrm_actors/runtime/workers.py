@@ -11,15 +11,27 @@ import logging
 import threading
 from collections.abc import Callable
 
+import attrs
+
 from lrm_actors.runtime.machine import Queue, here
 
 logger = logging.getLogger(__name__)
 
 
+@attrs.frozen
+class RunningJob:
+    """A job that a thread has taken."""
+
+    job: Callable[[], object]
+    since_s: float
+    """On the clock that the pool was given."""
+    thread_id: int
+
+
 class Workers:
     """A pool that grows to ``limit`` threads as work waits, and never shrinks below what was once needed."""
 
-    def __init__(self, name: str, limit: int = 16) -> None:
+    def __init__(self, name: str, limit: int = 16, *, monotonic: Callable[[], float] = lambda: 0.0) -> None:
         self._name = name
         self._limit = limit
         self._machine = here()
@@ -29,6 +41,8 @@ class Workers:
         """Jobs that wait or run. A thread that has taken a job is not idle, whether it has said so yet or not."""
         self._threads = 0
         self._closed = False
+        self._monotonic = monotonic
+        self._running: dict[int, RunningJob] = {}
         self._numbers = itertools.count(1)
 
     def submit(self, job: Callable[[], object]) -> None:
@@ -40,6 +54,10 @@ class Workers:
             self._unfinished += 1
             if self._threads < min(self._unfinished, self._limit):
                 self._grow()
+
+    def running(self) -> tuple[RunningJob, ...]:
+        """The jobs that are being carried out."""
+        return tuple(self._running.copy().values())
 
     @property
     def waiting(self) -> int:
@@ -62,11 +80,15 @@ class Workers:
             self._threads += 1
 
     def _run(self) -> None:
+        thread_id = threading.get_ident()
         while (job := self._jobs.get()) is not None:
+            self._running[thread_id] = RunningJob(job, self._monotonic(), thread_id)
             try:
                 job()
             except BaseException:
                 # Not even SystemExit may end a thread that the next effect counts on.
                 logger.exception("an effect escaped its handler")
+            finally:
+                del self._running[thread_id]
             with self._lock:
                 self._unfinished -= 1

@@ -1,7 +1,7 @@
 """Rule 5: one process owns a log, one connection of it writes and checkpoints, and nobody opens the live file plainly.
 
-Not yet held: the control socket, over which a command that must change a live log asks its owner; and the log of its
-own that the outer watchdog keeps. Neither exists yet. Commands of ``lrm`` that change a log own it meanwhile.
+Not yet held: the log of its own that the outer watchdog keeps, which does not exist yet. Commands of ``lrm`` that
+change a log own it meanwhile, and do not ask its owner to do so. The owner's socket: ``tests/hosting/owner``.
 """
 
 from __future__ import annotations

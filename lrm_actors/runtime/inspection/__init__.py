@@ -1,0 +1,1 @@
+"""Looking at running actors, in the manner of OTP's ``sys``: state, status, statistics, trace, suspend, stack, dump."""

@@ -1,0 +1,297 @@
+"""Looking at the actors of one system while they run, and holding them still: the manner of OTP's ``sys``.
+
+Reads what the actors publish of themselves and asks none of them, so it answers while every one hangs; only suspending
+and resuming go to an actor, over its control lane. Every call returns at once but ``suspend``, which has a timeout.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lrm_actors.domain.children import ACTOR
+from lrm_actors.errors import ActorStopped, AskTimeout
+from lrm_actors.runtime.control import STARTING, STOPPED, SUSPENDED, Resume, Suspend
+from lrm_actors.runtime.effects import EffectJob
+from lrm_actors.runtime.inspection.records import (
+    ActorCounts,
+    ActorStatus,
+    AskStatus,
+    EffectStatus,
+    InHand,
+    MailboxStatus,
+    SupervisedStatus,
+    TimerStatus,
+)
+from lrm_actors.runtime.inspection.stacks import stack_of
+from lrm_actors.runtime.inspection.tracing import MAX_TRACE_KEPT, TRACE_KEPT, TraceEntry
+from lrm_actors.runtime.machine import here
+
+if TYPE_CHECKING:
+    from lrm_actors.runtime.shell import Shell
+    from lrm_actors.runtime.system import ActorSystem
+
+logger = logging.getLogger(__name__)
+
+SUSPEND_TIMEOUT_S = 5.0
+STACK_AFTER_S = 0.25
+"""Seconds that an actor or an effect is at the same thing before its stack is shown unasked."""
+TIMERS_SHOWN = 50
+_TRIES = 20
+
+T = TypeVar("T")
+
+
+class Inspection:
+    """What can be seen of a system, and its actors held. ``system.inspection`` is one."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+
+    # --- one actor ----------------------------------------------------------------------------------------------
+
+    def get_state(self, name: str) -> Any:
+        """The committed state of an actor: an immutable object, the newest that is in the log.
+
+        Raises:
+            NoSuchActor: there is none of this name.
+        """
+        return self._system.state(name)
+
+    def get_status(self, name: str, *, stack: bool = False) -> ActorStatus:
+        """What an actor is doing.
+
+        Args:
+            name: the actor.
+            stack: also of one that has only just begun, or does nothing.
+
+        Raises:
+            NoSuchActor: there is none of this name.
+        """
+        system = self._system
+        shell = system.shell(name)
+        now_s = system.clock.monotonic()
+        counters = shell.counters
+        in_hand = _in_hand(shell, now_s)
+        stuck = shell.phase == STARTING or (in_hand is not None and in_hand.age_s >= STACK_AFTER_S)
+        last = counters.last_error
+        return ActorStatus(
+            name=name,
+            parent=self._parent(name),
+            children=self._children(name),
+            phase=shell.phase,
+            version=shell.published.version,
+            epoch=shell.epoch,
+            mailbox=_mailbox(shell),
+            in_hand=in_hand,
+            restarts=counters.restarts,
+            failures=counters.failures,
+            last_error=last,
+            last_error_age_s=None if last is None else max(0.0, now_s - last.at_s),
+            supervised=self.supervised(f"{ACTOR}:{name}"),
+            timers=self._timers(shell, now_s),
+            stack=stack_of(shell.thread_id) if stack or stuck else (),
+        )
+
+    def statistics(self, name: str) -> ActorCounts:
+        """What an actor has counted since the system started. Always on: it costs a few additions for each turn.
+
+        Raises:
+            NoSuchActor: there is none of this name.
+        """
+        counted = self._system.shell(name).counters
+        return ActorCounts(
+            name=name,
+            messages=counted.messages,
+            replies=counted.replies,
+            events=counted.events,
+            effects=counted.effects,
+            turns=counted.turns,
+            turn_s=counted.turn_s,
+            longest_turn_s=counted.longest_turn_s,
+            largest_turn=counted.largest_turn,
+            failures=counted.failures,
+            restarts=counted.restarts,
+        )
+
+    def stack(self, name: str) -> tuple[str, ...]:
+        """Where the thread of an actor is now; empty when it has ended. Source lines, no values.
+
+        Raises:
+            NoSuchActor: there is none of this name.
+        """
+        return stack_of(self._system.shell(name).thread_id)
+
+    # --- holding ------------------------------------------------------------------------------------------------
+
+    def suspend(self, name: str, *, timeout_s: float = SUSPEND_TIMEOUT_S) -> None:
+        """Have an actor handle no message until ``resume``, and wait until it has finished what it has in hand.
+
+        Messages wait, asks until their timeout. Whoever stops the system resumes it first; a restart does too. The
+        health is at least a warning meanwhile. Suspending a suspended actor does nothing.
+
+        Raises:
+            NoSuchActor, ActorStopped: there is none of this name, or not any more.
+            CommandRefused: it does not run: it has failed, or waits for the log.
+            AskTimeout: it did not finish in time. It is not suspended.
+        """
+        system = self._system
+        shell = system.shell(name)
+        if shell.phase == STOPPED:
+            raise ActorStopped(f"{name} has stopped", actor=name)
+        reply = here().reply(name)
+        shell.mailbox.command(Suspend(reply))
+        try:
+            reply.get(timeout=timeout_s)
+        except AskTimeout:
+            shell.mailbox.command(Resume())  # behind the other in the same lane: when it comes to both, it goes on
+            raise
+        logger.warning("%s is suspended: its messages wait until it is resumed", name)
+
+    def resume(self, name: str) -> None:
+        """Have a suspended actor go on with the messages that wait. Does nothing to one that is not.
+
+        Raises:
+            NoSuchActor: there is none of this name.
+        """
+        shell = self._system.shell(name)
+        if shell.phase != STOPPED:
+            shell.mailbox.command(Resume())
+            logger.warning("%s is resumed", name)
+
+    def suspended(self) -> tuple[str, ...]:
+        """Names of the actors that are suspended now."""
+        return tuple(name for name in self._system.shells() if self._system.phase(name) == SUSPENDED)
+
+    # --- tracing ------------------------------------------------------------------------------------------------
+
+    def trace(self, actors: Iterable[str] | None = None, *, keep: int = TRACE_KEPT, bodies: bool = False) -> None:
+        """Keep the newest messages, events and replies from now on, in memory; begin anew if that is done already.
+
+        Args:
+            actors: names, not necessarily of actors that are there already; None: all of them.
+            keep: entries, from 1 to 10,000; older ones are let go.
+            bodies: keep what is in them too, as text. They may hold secrets; types and ids do not.
+
+        Raises:
+            ValueError: ``keep`` is out of range.
+        """
+        if not 1 <= keep <= MAX_TRACE_KEPT:
+            raise ValueError(f"keep must be a whole number from 1 to {MAX_TRACE_KEPT}, got {keep!r}")
+        names = [actors] if isinstance(actors, str) else actors
+        self._system.tracer.start(names, keep=keep, bodies=bodies)
+
+    def stop_trace(self) -> None:
+        """Keep nothing more. What was kept can be read until the next ``trace``."""
+        self._system.tracer.stop()
+
+    def traced(self, last: int | None = None) -> tuple[TraceEntry, ...]:
+        """What is kept, oldest first.
+
+        Args:
+            last: only the newest so many.
+        """
+        return self._system.tracer.entries(last)
+
+    @property
+    def tracing(self) -> bool:
+        """Whether a trace is on."""
+        return self._system.tracer.active
+
+    # --- the system ---------------------------------------------------------------------------------------------
+
+    def dump(self, actor: str | None = None) -> dict[str, Any]:
+        """The whole system at this moment as JSON data, ``lrm.dump/1``; see ``dumping.dump``."""
+        from lrm_actors.runtime.inspection.dumping import dump
+
+        return dump(self._system, actor=actor)
+
+    def tree(self) -> str:
+        """The same as text."""
+        from lrm_actors.runtime.inspection.rendering import lines_of
+
+        return "\n".join(lines_of(self.dump()))
+
+    def effects(self) -> tuple[EffectStatus, ...]:
+        """What the workers are carrying out, the oldest first, with the stack of what takes long."""
+        now_s = self._system.clock.monotonic()
+        found = []
+        for job in self._system.running_effects():
+            age_s = max(0.0, now_s - job.since_s)
+            stack = stack_of(job.thread_id) if age_s >= STACK_AFTER_S else ()
+            effect = job.job if isinstance(job.job, EffectJob) else None
+            about = ("", type(job.job).__name__) if effect is None else (effect.actor, type(effect.effect).__name__)
+            found.append(EffectStatus(*about, age_s, stack))
+        return tuple(sorted(found, key=lambda one: -one.age_s))
+
+    def asks(self) -> tuple[int, AskStatus | None]:
+        """How many asks wait for their answer, and the one that has waited longest."""
+        pending = self._system.pending_asks
+        oldest = steadily(lambda: next(iter(pending.items()), None))
+        if oldest is None:
+            return 0, None
+        reply, (kind, since_s) = oldest
+        age_s = max(0.0, self._system.clock.monotonic() - since_s)
+        return max(1, len(pending)), AskStatus(reply.actor, kind, age_s, reply.command_id)
+
+    def supervised(self, child: str) -> SupervisedStatus | None:
+        """What the supervisor has on record of a child, by its full name; None when it has nothing."""
+        record = self._on_record().get(child)
+        if record is None:
+            return None
+        return SupervisedStatus(str(record.status), int(record.attempt), str(record.last_error))
+
+    def _on_record(self) -> Any:
+        system = self._system
+        state = None if system.supervisor is None else system.shell(system.supervisor).published.state
+        return getattr(state, "children", {})
+
+    def _parent(self, name: str) -> str | None:
+        return self._system.supervisor if name != self._system.supervisor else None
+
+    def _children(self, name: str) -> tuple[str, ...]:
+        return tuple(one for one in self._system.shells() if self._parent(one) == name)
+
+    def _timers(self, shell: Shell, now_s: float) -> tuple[TimerStatus, ...]:
+        pending = steadily(shell.pending_timers)
+        if pending is None:
+            return ()
+        timers = sorted((TimerStatus(key, due_s - now_s) for key, due_s in pending), key=lambda one: one.due_in_s)
+        return tuple(timers[:TIMERS_SHOWN])
+
+
+def steadily(read: Callable[[], T]) -> T | None:
+    """What is read from a dictionary that others change meanwhile: tried again a few times, then None."""
+    for _ in range(_TRIES):
+        try:
+            return read()
+        except RuntimeError:  # it changed its size
+            continue
+    return None
+
+
+def _mailbox(shell: Shell) -> MailboxStatus:
+    mailbox = shell.mailbox
+    return MailboxStatus(
+        depth=mailbox.depth(),
+        capacity=mailbox.capacity,
+        oldest_age_s=mailbox.oldest_age_s(),
+        stashed=len(mailbox.stashed),
+        dropped=mailbox.dropped,
+        dead_letters=mailbox.dead_letters,
+        closed=mailbox.closed,
+    )
+
+
+def _in_hand(shell: Shell, now_s: float) -> InHand | None:
+    since_s, batch, turn = shell.busy_since_s, shell.mailbox.in_hand, shell.turn
+    if since_s is None:
+        return None
+    age_s = max(0.0, now_s - since_s)
+    decided = 0 if turn is None else len(turn.outcomes)
+    if decided < len(batch):
+        envelope = batch[decided]
+        kind = type(envelope.message).__name__
+        return InHand(kind, age_s, envelope.command_id, envelope.reply_to is not None, len(batch))
+    return InHand("append" if batch else "wired", age_s, None, asked=False, messages=len(batch))

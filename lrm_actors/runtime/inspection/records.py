@@ -1,0 +1,117 @@
+"""What is told of a running actor: plain frozen records, each of one moment."""
+
+from __future__ import annotations
+
+import attrs
+
+from lrm_actors.runtime.inspection.counters import LastError
+
+
+@attrs.frozen
+class InHand:
+    """The turn that an actor is in."""
+
+    type: str
+    """Class of the message that is being decided, or ``append``, or ``wired``: the turn is past its messages."""
+    age_s: float
+    """Seconds since the turn began."""
+    command_id: str | None
+    asked: bool
+    """Somebody waits for the reply."""
+    messages: int
+    """Messages of the turn."""
+
+
+@attrs.frozen
+class MailboxStatus:
+    """What waits for an actor."""
+
+    depth: int
+    capacity: int
+    oldest_age_s: float
+    """Seconds that the oldest message waits, at most; 0 when none does."""
+    stashed: int
+    """Messages that the actor keeps for later."""
+    dropped: int
+    """Messages that made room for newer ones."""
+    dead_letters: int
+    closed: bool
+
+
+@attrs.frozen
+class TimerStatus:
+    """A timer that has not fired."""
+
+    key: str
+    due_in_s: float
+
+
+@attrs.frozen
+class EffectStatus:
+    """An effect that a worker is carrying out."""
+
+    actor: str
+    effect: str
+    age_s: float
+    stack: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class SupervisedStatus:
+    """What the supervisor has on record of an actor or a component."""
+
+    status: str
+    attempt: int
+    last_error: str
+
+
+@attrs.frozen
+class ActorStatus:
+    """One actor at one moment."""
+
+    name: str
+    parent: str | None
+    """Its supervisor; None for the supervisor itself, which the guardian looks after."""
+    children: tuple[str, ...]
+    """Names of the actors that it supervises."""
+    phase: str
+    """``starting``, ``running``, ``suspended``, ``failed``, ``no_storage``, ``stopped``."""
+    version: int
+    epoch: int | None
+    mailbox: MailboxStatus
+    in_hand: InHand | None
+    restarts: int
+    failures: int
+    last_error: LastError | None
+    last_error_age_s: float | None
+    supervised: SupervisedStatus | None
+    timers: tuple[TimerStatus, ...]
+    stack: tuple[str, ...]
+    """Where its thread is, when it has been there for a while."""
+
+
+@attrs.frozen
+class ActorCounts:
+    """The statistics of one actor since the system started."""
+
+    name: str
+    messages: int
+    replies: int
+    events: int
+    effects: int
+    turns: int
+    turn_s: float
+    longest_turn_s: float
+    largest_turn: int
+    failures: int
+    restarts: int
+
+
+@attrs.frozen
+class AskStatus:
+    """An ask that has not been answered yet."""
+
+    to: str
+    type: str
+    age_s: float
+    command_id: str
