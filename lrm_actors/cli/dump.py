@@ -31,10 +31,13 @@ def command(*, agent: str | None, actor: str | None, timeout_s: float, request: 
     how long, and where a stuck one is. It asks no actor, so it answers while they hang. A dead agent is shown by
     'lrm health' and 'lrm log'.
     """
+    from eventstore.errors import LogNotFound
     from lrm_actors.hosting.owner.asking import ask_owner
     from lrm_actors.runtime.inspection.rendering import lines_of
 
     path = (_of_agent(request, agent) if agent is not None else request).path()
+    if not path.exists():
+        raise LogNotFound(str(path), f"there is no log at {path}")
     told: dict[str, Any] = ask_owner(path, "dump", {} if actor is None else {"actor": actor}, timeout_s=timeout_s)
     if request.json:
         json_document(told)

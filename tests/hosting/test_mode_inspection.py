@@ -1,0 +1,146 @@
+"""A long-running mode's actors looked at: by the host, over the socket, and in the health report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from lrm_actors.cli import cli
+from lrm_actors.errors import NotRunning
+from lrm_actors.hosting.owner.asking import ask_owner
+from lrm_actors.hosting.owner.errors import NoOwner, RequestFailed
+from lrm_actors.hosting.owner.place import SOCKET_NAME
+from lrm_actors.mode import LongRunningMode
+from tests.mode_kit import settings
+from tests.runtime.support import eventually
+
+pytestmark = pytest.mark.usefixtures("sampled")
+
+
+def lrm(*words: object) -> Any:
+    """Run a command line."""
+    return CliRunner().invoke(cli, [str(word) for word in words])
+
+
+def test_the_socket_lives_as_long_as_the_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers to path, directory and agent id while the mode runs; afterwards there is nothing, and that is told."""
+    monkeypatch.setenv("LRM_CHECKPOINT_DIR", str(tmp_path))
+    mode = LongRunningMode(settings(tmp_path))
+    log = tmp_path / "default" / "lrm.db"
+    with pytest.raises(NotRunning):
+        _ = mode.inspection
+    for _ in range(2):
+        with mode:
+            assert (tmp_path / "default" / SOCKET_NAME).exists()
+            for words in (["--agent", "default"], [log], [log.parent], ["--log", log]):
+                done = lrm("dump", *words)
+                assert (done.exit_code, done.stderr) == (0, "")
+                assert "agent default" in done.stdout
+            told = json.loads(lrm("dump", "--json", log).stdout)
+            assert told["agent"]["agent_id"] == "default"
+            assert [one["name"] for one in told["actors"]] == list(mode._engine.running.system.shells())  # type: ignore[union-attr]
+            assert told["store"]["head"] > 0
+            with pytest.raises(RequestFailed, match="dump takes the name of an actor"):
+                ask_owner(log, "dump", {"actor": 1})
+            assert mode.inspection.get_status("monitor").phase == "running"
+        assert not (tmp_path / "default" / SOCKET_NAME).exists()
+        with pytest.raises(NoOwner):
+            ask_owner(log, "dump")
+        assert lrm("dump", log).exit_code == 13
+    assert lrm("dump", "--agent", "default", "--log", log).exit_code == 2
+    assert lrm("dump", "--agent", "nobody").exit_code == 3
+
+
+def test_switched_off_there_is_no_socket(tmp_path: Path) -> None:
+    """Nor any other file."""
+    with LongRunningMode(settings(tmp_path, enable_long_running_mode=False)):
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mode_without_a_place_for_a_socket_runs_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says so, and whoever asks is told that nobody answers."""
+    (tmp_path / "default").mkdir(mode=0o700)
+    (tmp_path / "default" / SOCKET_NAME).mkdir()
+    with LongRunningMode(settings(tmp_path)) as mode:
+        assert mode.running
+        assert "not a socket" in caplog.text
+        assert lrm("dump", tmp_path / "default").exit_code == 13
+
+
+def test_a_suspended_actor_makes_the_health_a_warning(tmp_path: Path) -> None:
+    """The report names it, and its phase; resumed, all is well again. It does not count as failed or hung."""
+    with LongRunningMode(settings(tmp_path)) as mode:
+        eventually(lambda: mode.get_health_report()["health_status"] == "healthy")
+        mode.inspection.suspend("analyzer")
+        report = mode.get_health_report()
+        assert (report["health_status"], report["health_cause"]) == ("warning", "suspended: analyzer")
+        assert report["actors"]["analyzer"]["status"] == "suspended"
+        assert "analyzer  suspended" in lrm("dump", tmp_path / "default").stdout
+        mode.inspection.resume("analyzer")
+        eventually(lambda: mode.get_health_report()["health_status"] == "healthy")
+        mode.inspection.suspend("monitor")
+        assert "the monitor does not run" in mode.get_health_report()["health_cause"]
+
+
+def test_looking_from_outside_never_holds_up_the_hosts_loop(tmp_path: Path) -> None:
+    """While others dump again and again, the loop's own turns go on: no single one waits for a whole dump."""
+    log = tmp_path / "default" / "lrm.db"
+
+    async def host() -> tuple[int, int]:
+        turns, dumps, over = 0, [0], threading.Event()
+
+        def look() -> None:
+            while not over.is_set():
+                ask_owner(log, "dump")
+                dumps[0] += 1
+
+        async with LongRunningMode(settings(tmp_path)):
+            looking = threading.Thread(target=look)
+            looking.start()
+            while dumps[0] < 10:
+                await asyncio.sleep(0)
+                turns += 1
+            over.set()
+            await asyncio.to_thread(looking.join)
+        return turns, dumps[0]
+
+    turns, dumps = asyncio.run(host())
+    assert turns > dumps
+
+
+def dumps_while_locked(mode: Any, log: Path) -> bool:
+    """Whether a dump comes while the locks of the system and of the mode's life are held by somebody who hangs."""
+    running = mode._engine.running
+    with running.system._lock, mode._engine._life:
+        return bool(lrm("dump", "--timeout", "0.7", log).exit_code == 0)
+
+
+def test_a_dump_needs_no_lock_that_somebody_may_hang_with(tmp_path: Path) -> None:
+    """Whoever stops, starts, moves or adds actors holds one."""
+    with LongRunningMode(settings(tmp_path)) as mode:
+        assert dumps_while_locked(mode, tmp_path / "default")
+
+
+def test_planted_a_dump_that_takes_a_lock_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would come late, or never."""
+    from lrm_actors.runtime.system import ActorSystem
+
+    shells = ActorSystem.shells
+
+    def locking(system: ActorSystem) -> tuple[str, ...]:
+        if threading.current_thread().name == "lrm-socket-command":
+            with system._lock:
+                return shells(system)
+        return shells(system)
+
+    with LongRunningMode(settings(tmp_path)) as mode:
+        monkeypatch.setattr(ActorSystem, "shells", locking)
+        assert not dumps_while_locked(mode, tmp_path / "default")
