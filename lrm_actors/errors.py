@@ -90,6 +90,19 @@ class ReplyMissing(LrmError, TypeError):
     hint = "give then(..., reply=...), or take must_reply off the actor's decide"
 
 
+class ChildSpecError(LrmError, ValueError):
+    """A supervisor was declared with something that it cannot have. Nothing was started."""
+
+    code = "LRM-1008"
+
+    def __init__(self, child: str, field: str, value: object, allowed: str, *, supervisor: str = "") -> None:
+        whose = f"{supervisor}: child {child!r}: " if child else f"{supervisor}: "
+        super().__init__(
+            f"{whose}{field} = {value!r} is not allowed: it must be {allowed}", hint=f"set {field} to {allowed}"
+        )
+        self.child, self.field, self.value, self.allowed, self.supervisor = child, field, value, allowed, supervisor
+
+
 # --- asking and telling -------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,10 @@ from lrm_actors.domain.deadlines import Deadline
 
 ACTOR, COMPONENT = "actor", "component"
 RUNNING, BACKOFF, RESTARTING, GIVEN_UP = "running", "backoff", "restarting", "given_up"
+HOLDING, HELD = "holding", "held"
+"""Being stopped with its siblings; stopped with them, or down among them, until they are started again."""
+STOPPED = "stopped"
+"""It ended, or was stopped, and is not restarted unless somebody asks for it."""
 ABSENT = "absent"
 """Not a child of this process (any more, or yet), but its failures of late are remembered."""
 LEAVING = "leaving"
@@ -29,6 +33,8 @@ class RestartPolicy:
     period_s: float = 60.0
     reset_after_s: float = 60.0
     """Time without failure after which the backoff begins anew, counted from the completed restart."""
+    reset_after_handled: int = 1
+    """Messages that an actor must have handled since then besides: to fail at the first one is no recovery."""
 
 
 @attrs.frozen
@@ -38,7 +44,8 @@ class ChildState:
     kind: str
     """``actor`` or ``component``."""
     status: str = RUNNING
-    """``running``, ``backoff``, ``restarting``, ``given_up``; ``absent``, ``leaving``: not a child now."""
+    """``running``, ``backoff``, ``restarting``, ``given_up``, ``holding``, ``held``, ``stopped``; ``absent``,
+    ``leaving``: not a child now."""
     attempt: int = 0
     """Failures in a row; exponent of the backoff."""
     restarted_at_s: tuple[float, ...] = ()
@@ -53,6 +60,8 @@ class ChildState:
     """Its last failure was in start-up."""
     failed_again: bool = False
     """It failed while the end of its restart was not yet known."""
+    handled: int | None = None
+    """Messages that it handled between its last restart and its last failure; None: nobody counted."""
 
     @property
     def pending(self) -> bool:
@@ -84,8 +93,10 @@ def leave(child: ChildState) -> ChildState | None:
     return attrs.evolve(child, status=ABSENT, due=None) if child.attempt else None
 
 
-def fail(child: ChildState, at_s: float, boot_id: str, error: str, handling: str) -> ChildState | None:
-    """It failed. What follows is another event."""
+def fail(
+    child: ChildState, at_s: float, boot_id: str, error: str, handling: str, *, handled: int | None = None
+) -> ChildState | None:
+    """It failed, or ended. What follows is another event."""
     if child.status == LEAVING:
         return leave(child)
     if child.boot_id != boot_id:
@@ -99,6 +110,7 @@ def fail(child: ChildState, at_s: float, boot_id: str, error: str, handling: str
         last_error=error,
         at_start=handling == "start" or (in_restart and child.at_start),
         failed_again=child.status == RESTARTING and not in_restart,
+        handled=handled,
     )
 
 
@@ -123,6 +135,21 @@ def give_up(child: ChildState) -> ChildState:
     return attrs.evolve(child, status=GIVEN_UP, due=None, failed_again=False)
 
 
+def hold(child: ChildState) -> ChildState:
+    """It is being stopped with its siblings."""
+    return attrs.evolve(child, status=HOLDING)
+
+
+def held(child: ChildState) -> ChildState:
+    """It is down with its siblings."""
+    return attrs.evolve(child, status=HELD, due=None, failed_again=False)
+
+
+def stop(child: ChildState) -> ChildState:
+    """It is down and stays there."""
+    return attrs.evolve(child, status=STOPPED, due=None, failed_again=False)
+
+
 def carry_over(
     child: ChildState, policy: RestartPolicy, at_s: float, boot_id: str, *, listed: bool
 ) -> ChildState | None:
@@ -141,9 +168,13 @@ def carry_over(
 
 
 def next_attempt(child: ChildState, policy: RestartPolicy, now_s: float) -> int:
-    """Number of the failure in a row, from 1. The row ends when the child ran long enough after a completed restart."""
+    """Number of the failure in a row, from 1.
+
+    The row ends when the child ran long enough after a completed restart and did some work meanwhile.
+    """
+    worked = child.handled is None or child.handled >= policy.reset_after_handled
     settled = child.status == RUNNING and now_s - child.up_since_s >= policy.reset_after_s
-    return 1 if settled else child.attempt + 1
+    return 1 if settled and worked else child.attempt + 1
 
 
 def restarts_lately(child: ChildState, policy: RestartPolicy, now: Instant) -> int:

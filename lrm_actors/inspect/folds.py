@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from eventstore.reader import SqliteReader
 
 OURS = ("supervisor", "monitor", "analyzer", "checkpointer", "modes", "journal")
-BREAKER = "breaker"
+BREAKER, SUPERVISOR = "breaker", "supervisor"
 STATELESS = frozenset(("deliveries",))
 """Streams that no actor folds."""
 
@@ -45,7 +45,7 @@ class Folds:
         if stream in by_name:
             return by_name[stream]
         category, slash, instance = stream.partition("/")
-        ours = _our_spec(category, instance) if bool(slash) == (category == BREAKER) else None
+        ours = _our_spec(category, instance) if _is_ours(category, instance=bool(slash)) else None
         if ours is not None:
             return ours
         return next((attrs.evolve(spec, name=stream) for spec in self.added if spec.category == category), None)
@@ -103,7 +103,16 @@ def newest_snapshot(reader: EventReader, spec: Spec[Any], *, up_to: int) -> Snap
     return reader.snapshot(spec.name, schema=spec.state_schema, up_to=up_to)
 
 
+def _is_ours(category: str, *, instance: bool) -> bool:
+    """Breakers have instances, supervisors may have, and no other actor of ours has."""
+    return category == SUPERVISOR or instance == (category == BREAKER)
+
+
 def _our_spec(category: str, instance: str) -> Spec[Any] | None:
+    if category == SUPERVISOR and instance:
+        from lrm_actors.domain import supervisor
+
+        return supervisor.spec(name=f"{SUPERVISOR}/{instance}")
     if category == BREAKER:
         from lrm_actors.domain import breaker
 

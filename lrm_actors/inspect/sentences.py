@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from eventstore.events import LOCKED, UnknownEvent
@@ -95,10 +95,17 @@ def _with(text: str, reason: str) -> str:
 _plain("supervisor.process_exit_observed", "the process before this one ended: {description}")
 _plain("supervisor.child_added", "{child} is looked after from now on")
 _plain("supervisor.child_removed", "{child} is looked after no more")
-_plain("supervisor.restart_scheduled", "{child} will be restarted in {delay_s:.2f} s, attempt {attempt}")
 _plain("supervisor.restart_started", "the restart of {child} began, attempt {attempt}")
 _plain("supervisor.child_restarted", "{child} was restarted in {duration_s:.2f} s, attempt {attempt}")
 _plain("supervisor.child_given_up", "{child} was given up after {restarts} restarts within {period_s:g} s: {error}")
+_plain("supervisor.child_ended", "{child} ended by itself, as it decided")
+_plain("supervisor.child_resumed", "{child} goes on with the state it had, without {handling}: {error}")
+_plain("supervisor.child_stopped", "{child} is stopped: {reason}")
+_plain("supervisor.hold_started", "{child} is told to stop with others")
+_plain("supervisor.host_warned", "the host was told that everything is going to be stopped: {reason}")
+_plain("supervisor.escalated", "all children are stopped, and the supervisor failed to whoever is above it: {reason}")
+_plain("supervisor.shut_down", "all children are stopped, and the supervisor is done, because {child} is")
+_plain("supervisor.children_held", "all children are stopped, as the supervisor above wanted")
 _plain("supervisor.caches_clearing_started", "{child} was asked to give memory back: {reason}")
 _plain("supervisor.caches_cleared", "{child} gave memory back")
 
@@ -110,6 +117,45 @@ def _(event: Any) -> str:
         f"children may be restarted {policy.intensity} times within {policy.period_s:g} s,"
         f" after {policy.backoff_initial_s:g} to {policy.backoff_max_s:g} s"
     )
+
+
+@_tells("supervisor.declared")
+def _(event: Any) -> str:
+    declared = event.supervision
+    children = f"{len(declared.children)} child{'' if len(declared.children) == 1 else 'ren'} declared"
+    return f"{children}, restarted {declared.strategy}; too many restarts {declared.excess}"
+
+
+@_tells("supervisor.supervising_began")
+def _(event: Any) -> str:
+    return f"looks after {_several(event.children)} from now on"
+
+
+@_tells("supervisor.stopping_started")
+def _(event: Any) -> str:
+    why = f"because of {child_name(event.child)}" if event.child else "for the supervisor above"
+    return _with(f"{_several(event.members)} are stopped, last to first, {why} ({event.purpose})", event.reason)
+
+
+@_tells("supervisor.child_held")
+def _(event: Any) -> str:
+    return f"{child_name(event.child)} {'is stopped' if event.in_time else 'did not stop in time'}, its messages wait"
+
+
+@_tells("supervisor.children_starting")
+def _(event: Any) -> str:
+    return f"{_several(event.members)} are started, first to last"
+
+
+@_tells("supervisor.restart_scheduled")
+def _(event: Any) -> str:
+    with_others = f", with {_several(event.members)}" if event.members else ""
+    return f"{child_name(event.child)} will be restarted in {event.delay_s:.2f} s, attempt {event.attempt}{with_others}"
+
+
+def _several(children: Sequence[str]) -> str:
+    """Names of children, cut where there are many."""
+    return short(", ".join(child.partition(":")[2] or child for child in children)) or "nobody"
 
 
 @_tells("supervisor.process_started")

@@ -17,6 +17,8 @@ from lrm_actors.runtime.workers import Workers
 
 STARTING, RUNNING, FAILED, NO_STORAGE, STOPPED = "starting", "running", "failed", "no_storage", "stopped"
 SUSPENDED = "suspended"
+HALTED = "halted"
+"""Stopped by its supervisor until it is started again."""
 
 Handler = Callable[[Any], Command | None]
 """Carries out one kind of effect, on a worker thread; what it returns goes back to the actor that decided it."""
@@ -92,6 +94,18 @@ class Suspend:
 @attrs.frozen
 class Resume:
     """Go on with the messages that wait. Nothing happens to an actor that is not suspended."""
+
+
+@attrs.frozen
+class Halt:
+    """Handle nothing until the next ``Restart``; what waits stays, and what comes waits too."""
+
+    reply: Reply
+
+
+@attrs.frozen
+class GoOn:
+    """Go on after a failure with the committed state, without loading it."""
 
 
 @attrs.frozen

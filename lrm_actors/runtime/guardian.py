@@ -18,7 +18,7 @@ import attrs
 
 from eventstore.errors import Fenced
 from eventstore.protocol import EventStore
-from lrm_actors.domain.supervisor import ReportFailure
+from lrm_actors.domain.supervisor import ReportEnd, ReportFailure
 from lrm_actors.errors import LrmError
 from lrm_actors.runtime.actor import Actor, describe
 from lrm_actors.runtime.clock import Clock
@@ -45,15 +45,24 @@ PROBE = "guardian"
 class Tree(Protocol):
     """What the guardian may do to the actors of its system."""
 
-    supervisor: str | None
     store: EventStore
     clock: Clock
 
     def command(self, name: str, control: Any) -> None:
         """Put something on an actor's control lane."""
 
-    def report(self, failure: ReportFailure) -> None:
-        """Tell the supervisor."""
+    def supervisor_of(self, name: str) -> str | None:
+        """Who decides on an actor's failures; None: the guardian itself."""
+
+    def handled_since_restart(self, name: str) -> int:
+        """Messages that an actor handled since it was started or restarted."""
+
+    def report(self, report: ReportFailure | ReportEnd) -> None:
+        """Tell the supervisor.
+
+        Raises:
+            LrmError: it cannot be told.
+        """
 
     def respawn(self, name: str) -> None:
         """Give a mailbox whose thread died a new shell, which waits to be restarted."""
@@ -141,18 +150,35 @@ class Guardian(Actor):
                 self._on_fenced(name, error)
             case _Ended(name=name, reason=reason):
                 logger.info("%s has stopped itself: %s", name, reason)
+                self._on_ended(name)
 
     def _on_failed(self, failed: _Failed) -> None:
         error, text = describe(failed.error)
-        if self._tree.supervisor is None or failed.name == self._tree.supervisor:
+        if self._tree.supervisor_of(failed.name) is None:
             self._restart_later(failed.name)
             return
-        failure = ReportFailure(f"actor:{failed.name}", error, text, failed.handling)
+        failure = ReportFailure(
+            f"actor:{failed.name}",
+            error,
+            text,
+            failed.handling,
+            kinds=tuple(base.__name__ for base in type(failed.error).__mro__[1:-1]),
+            handled=self._tree.handled_since_restart(failed.name),
+        )
         self._failed[failed.name] = failure
         self._report(failed.name, failure)
         if not self._looking:
             self._looking = True
             self._later(LOOK_AGAIN_S, _LookAgain())
+
+    def _on_ended(self, name: str) -> None:
+        """A permanent child is restarted all the same; its supervisor says so."""
+        if self._tree.supervisor_of(name) is None:
+            return
+        try:
+            self._tree.report(ReportEnd(f"actor:{name}"))
+        except LrmError as error:  # the system may just be stopping
+            logger.warning("the supervisor cannot be told that %s is done: %s", name, error)
 
     def _on_thread_ended(self, ended: _ThreadEnded) -> None:
         try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-EXIT_CLEAN, EXIT_ABANDONED = 0, 70
-"""Exit codes for a process after ``stop``: all ended in order, or some actor had to be left behind (EX_SOFTWARE)."""
+EXIT_CLEAN, EXIT_ABANDONED, EXIT_ESCALATED = 0, 70, 75
+"""Exit codes for a process after ``stop``: all ended in order; some actor had to be left behind (EX_SOFTWARE); the root
+of the supervisors failed, and a new process may do better (EX_TEMPFAIL)."""
 
 
 @attrs.frozen
@@ -15,10 +16,14 @@ class StopReport:
     clean: bool
     abandoned: tuple[str, ...]
     """Actors that did not end within the deadline."""
+    escalated: str = ""
+    """Why the root of the supervisors failed; empty: it did not."""
 
     @property
     def exit_code(self) -> int:
-        """What the process should exit with: 0, or 70 when an actor was abandoned."""
+        """What the process should exit with: 75 when the root failed, else 70 when an actor was abandoned, else 0."""
+        if self.escalated:
+            return EXIT_ESCALATED
         return EXIT_CLEAN if self.clean else EXIT_ABANDONED
 
 
@@ -28,7 +33,7 @@ class ActorStatistics:
 
     name: str
     phase: str
-    """``starting``, ``running``, ``failed``, ``no_storage``, ``stopped``."""
+    """``starting``, ``running``, ``failed``, ``no_storage``, ``halted``, ``stopped``."""
     version: int
     mailbox_depth: int
     handled: int

@@ -21,11 +21,14 @@ from lrm_actors.runtime.actor import describe
 from lrm_actors.runtime.committing import Published
 from lrm_actors.runtime.control import (
     FAILED,
+    HALTED,
     NO_STORAGE,
     RUNNING,
     STOPPED,
     SUSPENDED,
     EffectEscaped,
+    GoOn,
+    Halt,
     Restart,
     Resume,
     Stop,
@@ -92,16 +95,25 @@ class Shell(Turning):
             self.start_error = error
             self._fail("start", error, "start")
 
-    def _recover(self, why: str) -> None:
+    def _recover(self, why: str, *, load: bool = True) -> None:
+        """Load the state, let the actor take up its timers and intents again, and run.
+
+        Without ``load`` it goes on where a message failed: state and version are as committed, the message is gone.
+        """
+        self._effects.cancel_timers()
         with self._services.recoveries.slot(self.spec.name):
-            self._load(why)
+            if load:
+                self._load()
+            else:
+                self._consumer.load()
+            self._take_up(why)
         self.phase = RUNNING
+        self.handled_before = self.handled
         self._wake_if_behind()
 
-    def _load(self, why: str) -> None:
-        """Own the stream, load the state, then let the actor take up its timers and intents again."""
+    def _load(self) -> None:
+        """Own the stream, and load the state."""
         spec, store = self.spec, self._services.store
-        self._effects.cancel_timers()
         if self._epoch is None:
             self._epoch = store.acquire(spec.name).epoch
         recovered = recover_from(store, spec)
@@ -110,23 +122,26 @@ class Shell(Turning):
             # Else a process that was killed before its first cursor would begin at the end again, a later one.
             fence = StreamWrite(spec.name, (), version, self._epoch)
             store.append(Batch(writes=(fence,), cursors=(self._consumer.take_place(),)))
-        self.published = state = Published(recovered.state, version)
+        self.published = Published(recovered.state, version)
         self._answer_unsettled(version)
-        if spec.recover is not None:
-            envelope = Envelope(None)
-            turn = self._new_turn()
-            context = RecoveryContext(
-                now=turn.now,
-                command_id=self._services.new_id(),
-                correlation_id=self._services.new_id(),
-                random=self._services.random,
-                new_id=self._services.new_id,
-                why=why,
-            )
-            with deciding():
-                turn.add(spec.recover(state.state, context), envelope, context)
-            self._append(turn)
-            self._adopt(turn)
+
+    def _take_up(self, why: str) -> None:
+        if self.spec.recover is None:
+            return
+        envelope = Envelope(None)
+        turn = self._new_turn()
+        context = RecoveryContext(
+            now=turn.now,
+            command_id=self._services.new_id(),
+            correlation_id=self._services.new_id(),
+            random=self._services.random,
+            new_id=self._services.new_id,
+            why=why,
+        )
+        with deciding():
+            turn.add(self.spec.recover(self.published.state, context), envelope, context)
+        self._append(turn)
+        self._adopt(turn)
 
     def _step(self) -> None:
         items = self.mailbox.take(TURN_MESSAGES)
@@ -156,6 +171,13 @@ class Shell(Turning):
         match control:
             case Restart(reply=reply):
                 self._restart(reply)
+            case GoOn() if self.phase == FAILED:
+                self._restart(None, load=False)
+            case Halt(reply=reply):
+                if self.phase != NO_STORAGE:  # which does as much, and goes on only once the log can be written
+                    self.phase = HALTED
+                self._effects.cancel_timers()
+                reply.set(None)
             case StorageBack() if self.phase == NO_STORAGE:
                 self._start_first(STORAGE)
             case TakeSnapshot(reply=reply):
@@ -177,14 +199,14 @@ class Shell(Turning):
         else:
             reply.fail(CommandRefused(f"{self.spec.name} does not run: it is {self.phase}", actor=self.spec.name))
 
-    def _restart(self, reply: Reply | None) -> None:
+    def _restart(self, reply: Reply | None, *, load: bool = True) -> None:
         if self.phase == NO_STORAGE:
             if reply is not None:
                 reply.fail(StorageUnavailable("waits for the log", actor=self.spec.name))
             return
         started_s = self._services.clock.monotonic()
         try:
-            self._recover(RESTART)
+            self._recover(RESTART, load=load)
         except (AppendFailed, OutcomeUnknown, ReadFailed) as error:
             self._lose_storage(error)
             failed: BaseException | None = error

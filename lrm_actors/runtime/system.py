@@ -17,7 +17,8 @@ from typing import Any
 from eventstore.prepare import check_name
 from eventstore.protocol import EventStore
 from lrm_actors.domain.behavior import Command, Effect, Spec, Wire
-from lrm_actors.domain.supervisor import ReportFailure, RestartChild, RestartDone, RestartFailed, StopChild
+from lrm_actors.domain.supervision.declaring import ChildSpec
+from lrm_actors.domain.supervisor import AddChild, ReportEnd, ReportFailure
 from lrm_actors.errors import (
     ActorStopped,
     AskError,
@@ -27,7 +28,6 @@ from lrm_actors.errors import (
     StorageUnavailable,
     WiringError,
 )
-from lrm_actors.runtime.actor import describe
 from lrm_actors.runtime.clock import Clock
 from lrm_actors.runtime.control import (
     NO_STORAGE,
@@ -35,6 +35,7 @@ from lrm_actors.runtime.control import (
     STARTING,
     STOPPED,
     SUSPENDED,
+    Halt,
     Handler,
     Restart,
     Resume,
@@ -53,6 +54,7 @@ from lrm_actors.runtime.recovery import RecoveryGate
 from lrm_actors.runtime.reply import AsyncReply, Reply
 from lrm_actors.runtime.reports import ActorStatistics, StopReport, SystemStatistics
 from lrm_actors.runtime.shell import Shell
+from lrm_actors.runtime.tree import SupervisionTree, start_order
 from lrm_actors.runtime.turn import is_deciding
 from lrm_actors.runtime.workers import RunningJob, Workers
 
@@ -71,16 +73,21 @@ class ActorSystem:
 
     Args:
         store: the log; the caller opened it and closes it after ``stop``.
-        specs: the actors, in the order they are started.
+        specs: the actors, in the order they are started; children that a supervisor declares start after it, in the
+            order in which it declares them.
         wires: the wiring table.
         handlers: how effects are carried out, by effect type. Those of the supervisor on actors are built in.
         clock: where time comes from; the machine's by default.
         name: names the threads.
-        supervisor: name of the actor that is told of failures; without it in ``specs`` the guardian restarts by itself.
+        supervisor: name of the actor that is told of failures, the root of the supervisors; without it in ``specs`` the
+            guardian restarts by itself.
+        on_escalation: called with the reason, on a thread of its own, when the root has had too many restarts and is
+            going to stop everything. It has 30 s to save what it wants to; ``stop`` then gives exit code 75.
         effect_threads: how many effects are carried out at once, at most.
 
     Raises:
         WiringError: two actors of one name, two rows for one (event, consumer), or a row for an unknown actor.
+        ChildSpecError: a supervisor declares a child that is no actor here, or another one's, or is above it.
     """
 
     def __init__(
@@ -93,6 +100,7 @@ class ActorSystem:
         clock: Clock | None = None,
         name: str = "lrm",
         supervisor: str = "supervisor",
+        on_escalation: Callable[[str], object] | None = None,
         effect_threads: int = EFFECT_THREADS,
     ) -> None:
         self.store = store
@@ -101,10 +109,13 @@ class ActorSystem:
         self.clock: Clock = clock if clock is not None else self._machine.clock()
         self.supervisor = supervisor if any(spec.name == supervisor for spec in specs) else None
         _check(specs, wires)
-        self._specs = list(specs)
+        self.tree = SupervisionTree(self, self._machine, specs, self.supervisor, on_escalation)
+        self._specs = start_order(specs)
         self._wires = tuple(wires)
         self._mailboxes: dict[str, Mailbox] = {}
         self._shells: dict[str, Shell] = {}
+        self._ended: set[str] = set()
+        """Actors that ended or were stopped, and that their supervisor may start again."""
         self._lock = threading.RLock()
         self._workers = Workers(f"{name}-effect", effect_threads, monotonic=self.clock.monotonic)
         self.tracer = Tracer(self.clock.monotonic)
@@ -118,7 +129,7 @@ class ActorSystem:
             store=store,
             clock=self.clock,
             workers=self._workers,
-            handlers={RestartChild: self._restart_child, StopChild: self._stop_child, **(handlers or {})},
+            handlers={**self.tree.handlers(), **(handlers or {})},
             funnel=GuardianFunnel(self._guardian.tell),
             new_id=self._ids.next,
             random=self._machine.random,
@@ -142,18 +153,38 @@ class ActorSystem:
         self._state = "running"
         self._unsubscribe = self.store.subscribe(self._wake)
         deadline_s = self.clock.monotonic() + timeout_s
+        for spec in self._specs:  # before the first starts: a supervisor may stop what has not started yet
+            self._mailboxes.setdefault(spec.name, mailbox_for(spec, self.clock.monotonic))
         for spec in self._specs:
             shell = self._spawn(spec)
             shell.settled_once.wait(max(0.0, deadline_s - self.clock.monotonic()))
+            self.tree.announce(spec)
 
-    def spawn(self, spec: Spec[Any]) -> None:
-        """Add an actor to the running system. Does nothing when it is there already."""
+    def spawn(self, spec: Spec[Any], *, supervisor: str | None = None, child: ChildSpec | None = None) -> None:
+        """Add an actor to the running system. Does nothing when it is there already.
+
+        Args:
+            spec: the actor.
+            supervisor: whose child it is from now on, on the record; None: nobody is told, and the root restarts it.
+            child: how it is looked after; None: as a permanent child.
+
+        Raises:
+            NoSuchActor: there is no such supervisor.
+            ChildSpecError: it cannot be looked after so.
+        """
         with self._lock:
             self._check_running()
             if spec.name in self._shells:
                 return
+            if supervisor is not None:
+                self.shell(supervisor)
+                self.tree.adopt(supervisor, spec, child)
             self._specs.append(spec)
+            if supervisor is not None:  # before it can fail
+                self.tell_anyway(supervisor, AddChild(f"actor:{spec.name}", child))
             self._spawn(spec)
+            if supervisor is not None:
+                self.tree.announce(spec)
 
     def stop(self, deadline_s: float = 5.0) -> StopReport:
         """Stop the actors in reverse order, each after what waits in its mailbox, all within ``deadline_s`` seconds.
@@ -168,6 +199,7 @@ class ActorSystem:
                 return StopReport(clean=True, abandoned=())
             self._state = "stopped"
             shells = list(reversed(self._shells.values()))
+        self.tree.goes_down()
         end_s = self.clock.monotonic() + deadline_s
         for shell in shells:
             shell.mailbox.refuse_new("the system is stopping")
@@ -175,13 +207,15 @@ class ActorSystem:
         abandoned = []
         for index, shell in enumerate(shells):
             left_s = max(0.0, end_s - self.clock.monotonic())
-            if not self._stop_shell(shell, left_s / 2 if index < len(shells) - 1 else left_s * 0.9):
+            own_s = self.tree.deadline_s(shell.spec.name)
+            patience_s = left_s / 2 if index < len(shells) - 1 else left_s * 0.9
+            if not self._stop_shell(shell, patience_s if own_s is None else min(patience_s, own_s)):
                 abandoned.append(shell.spec.name)
         self._unsubscribe()
         self._end_helpers()
         if abandoned:
             logger.error("left behind at stop: %s", ", ".join(abandoned))
-        return StopReport(clean=not abandoned, abandoned=tuple(abandoned))
+        return StopReport(clean=not abandoned, abandoned=tuple(abandoned), escalated=self.tree.escalated)
 
     def _stop_shell(self, shell: Shell, patience_s: float) -> bool:
         """Ask it to stop after its messages, then before them; True when it has ended."""
@@ -353,7 +387,10 @@ class ActorSystem:
         return tuple(self._shells)
 
     def phase(self, name: str) -> str:
-        """What an actor is doing: ``starting``, ``running``, ``suspended``, ``failed``, ``no_storage``, ``stopped``."""
+        """What an actor is doing.
+
+        ``starting``, ``running``, ``suspended``, ``failed``, ``no_storage``, ``halted``, ``stopped``.
+        """
         return self.shell(name).phase
 
     @property
@@ -393,12 +430,19 @@ class ActorSystem:
     def restart_actor(self, name: str, timeout_s: float = RESTART_TIMEOUT_S) -> float:
         """Restart an actor in place, its mailbox kept, and wait until it runs. Returns the seconds it took.
 
+        One that its supervisor stopped gets a new mailbox.
+
         Raises:
             HandlerFailed, StorageUnavailable, ActorStopped, AskTimeout: it does not run.
         """
-        shell = self.shell(name)
-        if shell.phase == STOPPED:
-            raise ActorStopped(f"{name} has stopped", actor=name)
+        with self._lock:
+            shell = self.shell(name)
+            if shell.phase == STOPPED:
+                if name not in self._ended or self._state != "running":
+                    raise ActorStopped(f"{name} has stopped", actor=name)
+                self._ended.discard(name)
+                self._mailboxes.pop(name)
+                shell = self._spawn(shell.spec, after_death=True)
         reply = self._machine.reply(name)
         shell.mailbox.command(Restart(reply))
         return float(reply.get(timeout=timeout_s))
@@ -436,29 +480,63 @@ class ActorSystem:
         shell.mailbox.close(reason)
         shell.mailbox.command(Stop())
 
-    def _restart_child(self, effect: RestartChild) -> Command | None:
-        kind, _, name = effect.child.partition(":")
-        if kind != "actor":
-            return RestartFailed(effect.child, "LookupError", "no handler for components was given")
-        try:
-            return RestartDone(effect.child, self.restart_actor(name))
-        except AskError as error:
-            return RestartFailed(effect.child, *describe(error))
+    # --- the supervisors' side of the tree ------------------------------------------------------------------------
 
-    def _stop_child(self, effect: StopChild) -> None:
-        kind, _, name = effect.child.partition(":")
-        if kind == "actor":
-            self.stop_actor(name, effect.reason)
+    def tell_anyway(self, name: str, command: Command) -> None:
+        """Put a command into a mailbox, however full."""
+        mailbox = self._mailboxes.get(name)
+        if mailbox is not None:
+            mailbox.put_anyway(Envelope(command))
+
+    def halt(self, name: str, timeout_s: float) -> bool:
+        """Have an actor handle nothing until it is restarted, its mailbox kept; whether it said so in time."""
+        shell = self._shells.get(name)
+        if shell is not None and shell.phase == STOPPED:
+            return True
+        reply = self._machine.reply(name)
+        self.command(name, Halt(reply))
+        try:
+            reply.get(timeout=timeout_s)
+        except AskError:
+            return False
+        return True
+
+    def end_actor(self, name: str, reason: str, deadline_s: float) -> None:
+        """Stop an actor, which its supervisor may start again; a running one may handle what waits until a deadline."""
+        shell = self._shells.get(name)
+        if shell is None or shell.phase == STOPPED:
+            return
+        self._ended.add(name)
+        if deadline_s > 0 and shell.phase == RUNNING:
+            shell.mailbox.refuse_new(reason)
+            self._stop_shell(shell, deadline_s)
+        self.stop_actor(name, reason)
 
     # --- the guardian's side of the tree --------------------------------------------------------------------------
 
     def command(self, name: str, control: Any) -> None:
         """Put something on an actor's control lane (for the guardian)."""
-        self._shells[name].mailbox.command(control)
+        self._mailboxes[name].command(control)
 
-    def report(self, failure: ReportFailure) -> None:
-        """Tell the supervisor of a failure (for the guardian)."""
-        self._mailbox(self.supervisor or "").put_anyway(Envelope(failure))
+    def supervisor_of(self, name: str) -> str | None:
+        """Who decides on an actor's failures (for the guardian); None: the guardian itself."""
+        return self.tree.responsible(name)
+
+    def handled_since_restart(self, name: str) -> int:
+        """Messages that an actor handled since it was started or restarted (for the guardian)."""
+        shell = self.shell(name)
+        return shell.handled - shell.handled_before
+
+    def report(self, report: ReportFailure | ReportEnd) -> None:
+        """Tell the supervisor of what became of an actor (for the guardian)."""
+        name = report.child.partition(":")[2]
+        supervisor = self.tree.responsible(name) or ""
+        if isinstance(report, ReportEnd):
+            self._ended.add(name)
+        mailbox = self._mailbox(supervisor)
+        if mailbox.closed:
+            raise ActorStopped(f"{supervisor} has stopped", actor=supervisor)
+        mailbox.put_anyway(Envelope(report))
 
     def respawn(self, name: str) -> None:
         """Give a mailbox whose thread died a new shell (for the guardian)."""
@@ -478,8 +556,10 @@ class ActorSystem:
         wires = [wire for wire in self._wires if wire.to == spec.name]
         shell = Shell(spec, mailbox, self._services, wires, after_death=after_death)
         if after_death:
-            shell.published = self._shells[spec.name].published
-            shell.counters = self._shells[spec.name].counters
+            before = self._shells[spec.name]
+            shell.published = before.published
+            shell.handled, shell.handled_before = before.handled, before.handled_before
+            shell.counters = before.counters
         self._shells[spec.name] = shell
         shell.launch(f"{self.name}-{spec.name}")
         return shell

@@ -28,6 +28,13 @@ LEVELS = {
     "supervisor.child_failed": logging.WARNING,
     "supervisor.restart_scheduled": logging.WARNING,
     "supervisor.child_restarted": logging.WARNING,
+    "supervisor.child_ended": logging.INFO,
+    "supervisor.child_resumed": logging.WARNING,
+    "supervisor.child_stopped": logging.WARNING,
+    "supervisor.stopping_started": logging.WARNING,
+    "supervisor.child_held": logging.INFO,
+    "supervisor.children_starting": logging.WARNING,
+    "supervisor.shut_down": logging.WARNING,
     "supervisor.caches_clearing_started": logging.WARNING,
     "supervisor.caches_cleared": logging.WARNING,
     "monitor.heartbeat_missed": logging.WARNING,
@@ -50,6 +57,8 @@ LEVELS = {
     # What was lost
     "supervisor.process_exit_observed": logging.ERROR,
     "supervisor.child_given_up": logging.ERROR,
+    "supervisor.escalated": logging.ERROR,
+    "supervisor.host_warned": logging.ERROR,
     "checkpointer.damage_found": logging.ERROR,
     "deliveries.skipped": logging.ERROR,
 }

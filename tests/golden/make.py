@@ -42,7 +42,22 @@ IN_PARTS = {"agent_state": {"page": 9}, "browser_state": {"tabs": ["x"]}}
 def specs() -> list[Spec[Any]]:
     """Every actor."""
     ours = (supervisor, monitor, analyzer, checkpointer, modes, journal)
-    return [*(module.spec() for module in ours), breaker.spec("llm")]
+    return [*(module.spec() for module in ours), breaker.spec("llm"), _browser()]
+
+
+BROWSER = "supervisor/browser"
+
+
+def _browser() -> Spec[Any]:
+    """A supervisor below the root, with one child of each kind."""
+    children = (
+        supervisor.ChildSpec("actor:profile"),
+        supervisor.ChildSpec("actor:tabs", "transient", 2.5, significant=True, policy=RestartPolicy(jitter=0.0)),
+        supervisor.ChildSpec("actor:visit", "temporary"),
+    )
+    rules = (supervisor.Rule("*Timeout*", "resume"), supervisor.Rule("MemoryError", "escalate"))
+    declared = supervisor.Supervision("one_for_all", children, rules, auto_shutdown="any_significant")
+    return supervisor.spec(RestartPolicy(intensity=1), name=BROWSER, supervision=declared)
 
 
 def our_types() -> dict[str, int]:
@@ -90,6 +105,10 @@ class Writer:
         if recover is not None:
             self._store(name, recover(self._states[name], self.context()))
 
+    def declare(self, name: str, event: Any) -> None:
+        """As if the code had changed and the actor said so."""
+        self._store(name, Decision((event,)))
+
     def do(self, name: str, command: Any) -> Any:
         """Have an actor decide; its reply."""
         self._commands += 1
@@ -131,7 +150,7 @@ class Writer:
 
 def tell(log: Writer) -> None:
     """Everything happens at least once."""
-    for name in (supervisor.NAME, SERVICE):
+    for name in (supervisor.NAME, BROWSER, SERVICE):
         log.recover(name)
     _start(log)
     _monitor(log)
@@ -141,6 +160,7 @@ def tell(log: Writer) -> None:
     _modes(log)
     _journal(log)
     _breaker(log)
+    _tree(log)
     _end(log)
 
 
@@ -257,6 +277,39 @@ def _breaker(log: Writer) -> None:
     log.do(SERVICE, breaker.ReportProbeStarted(4))
     log.do(SERVICE, breaker.ReportProbe(4, ok=True))
     log.do(SERVICE, breaker.ForceState("open", "by hand"))
+
+
+def _tree(log: Writer) -> None:
+    profile, tabs, visit = "actor:profile", "actor:tabs", "actor:visit"
+    log.do(BROWSER, supervisor.StartSupervising((profile, tabs, visit), 102))
+    log.do(BROWSER, supervisor.ReportFailure(tabs, "ReadTimeout", "no answer", "Open"))
+    log.do(BROWSER, supervisor.ReportFailure(profile, "KeyError", "'user'", "Read", kinds=("LookupError",), handled=7))
+    log.do(BROWSER, supervisor.HoldDone(visit))
+    log.do(BROWSER, supervisor.HoldDone(tabs, in_time=False))
+    log.do(BROWSER, supervisor.RestartDue(profile))
+    log.do(BROWSER, supervisor.RestartDone(profile, 0.01))
+    log.do(BROWSER, supervisor.RestartDone(tabs, 0.01))
+    log.do(BROWSER, supervisor.ReportFailure(profile, "KeyError", "'user'", "Read"))
+    log.do(BROWSER, supervisor.HoldDone(tabs))
+    log.do(BROWSER, supervisor.StartAll())
+    log.do(BROWSER, supervisor.RestartDone(profile, 0.01))
+    log.do(BROWSER, supervisor.RestartDone(tabs, 0.01))
+    log.do(BROWSER, supervisor.AddChild("actor:download", supervisor.ChildSpec("actor:download", "transient")))
+    log.do(BROWSER, supervisor.HoldAll())
+    for child in ("actor:download", tabs, profile):
+        log.do(BROWSER, supervisor.HoldDone(child))
+    log.do(BROWSER, supervisor.StartAll())
+    for child in (profile, tabs, "actor:download"):
+        log.do(BROWSER, supervisor.RestartDone(child, 0.01))
+    log.do(BROWSER, supervisor.ReportEnd(tabs))
+    log.do(BROWSER, supervisor.HoldDone("actor:download"))
+    log.do(BROWSER, supervisor.HoldDone(profile))
+    escalating = supervisor.Supervision(rules=(supervisor.Rule("MemoryError", "escalate"),))
+    log.declare("supervisor", supervisor.Declared(escalating))
+    log.do("supervisor", supervisor.ReportFailure("actor:monitor", "MemoryError", "", "Sample"))
+    log.do("supervisor", supervisor.HostWarned())
+    log.do("supervisor", supervisor.StartAll())
+    log.declare("supervisor", supervisor.Declared(supervisor.AS_BEFORE))
 
 
 def _end(log: Writer) -> None:

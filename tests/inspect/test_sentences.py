@@ -48,6 +48,8 @@ def _value(hint: Any, name: str) -> Any:
             return simple[part]
         if part.startswith("tuple[str"):
             return ["one", "two"]
+        if part.startswith("tuple"):
+            return []
     return {} if "dict" in text else None
 
 

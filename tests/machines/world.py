@@ -260,7 +260,7 @@ class World:
     def _handlers(self) -> dict[Any, Callable[[Any], Command | None]]:
         def restart(effect: supervisor.RestartChild) -> Command | None:
             if effect.child.startswith("actor:"):
-                return self.system._restart_child(effect)
+                return self.system.tree.handlers()[supervisor.RestartChild](effect)
             return self.hands.restart(effect)
 
         def remembered(handle: Callable[[Any], Command | None]) -> Callable[[Any], Command | None]:

@@ -190,7 +190,7 @@ def test_rule_11_planted_an_unbounded_history_is_caught(
     plant: Callable[[pytest.MonkeyPatch], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Failures, components, checkpoints, times and children that are never forgotten."""
-    assert growth(plant(monkeypatch), COMMANDS // 3)
+    assert growth(plant(monkeypatch), COMMANDS)
 
 
 # --- what waits ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,67 @@
+"""What a supervisor has done by others."""
+
+from __future__ import annotations
+
+import attrs
+
+from lrm_actors.domain.behavior import Effect
+
+UP, HELD, FAILED, ENDED = "up", "held", "failed", "ended"
+"""What a supervisor tells its parent of itself."""
+
+
+@attrs.frozen
+class RestartChild(Effect):
+    """Carry out the restart: of an actor in place, of a component by the host's function."""
+
+    child: str
+    attempt: int
+
+
+@attrs.frozen
+class ResumeChild(Effect):
+    """Have an actor go on with the state it had."""
+
+    child: str
+
+
+@attrs.frozen
+class HoldChild(Effect):
+    """Stop an actor after its turn in hand and keep its mailbox; comes back as ``HoldDone``."""
+
+    child: str
+    deadline_s: float
+
+
+@attrs.frozen
+class StopChild(Effect):
+    """Give a child up: close an actor's mailbox; tell the host of a component."""
+
+    child: str
+    reason: str
+    deadline_s: float = 0.0
+    """What a running actor gets to handle what waits; 0: nothing."""
+
+
+@attrs.frozen
+class ClearChildCaches(Effect):
+    """Have a component give memory back by the host's function; comes back as ``CachesDone``."""
+
+    child: str
+
+
+@attrs.frozen
+class NotifyParent(Effect):
+    """Tell the parent, which is the host for the root, what became of this supervisor."""
+
+    supervisor: str
+    what: str
+    """``up``, ``held``, ``failed`` or ``ended``."""
+    reason: str = ""
+
+
+@attrs.frozen
+class WarnHost(Effect):
+    """Tell the host that everything is going to be stopped, and give it a while; comes back as ``HostWarned``."""
+
+    reason: str
