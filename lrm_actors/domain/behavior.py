@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 import attrs
+from msgspec import Struct
 
 from eventstore.events import name_of
 from eventstore.records import Attachment, Instant, Record
@@ -57,8 +58,7 @@ class CancelTimer(Effect):
     key: str
 
 
-@attrs.frozen
-class Context:
+class Context(Struct, frozen=True):
     """Everything a decision may know besides state and command; a test can replay it exactly."""
 
     now: Instant
@@ -67,9 +67,9 @@ class Context:
     cause: int | None = None
     """Position of the event that led to this command; None from outside."""
     depth: int = 0
-    random: Callable[[], float] = attrs.field(default=lambda: 0.5, eq=False)
+    random: Callable[[], float] = lambda: 0.5
     """A number in ``[0, 1)``."""
-    new_id: Callable[[], str] = attrs.field(default=lambda: "id", eq=False)
+    new_id: Callable[[], str] = lambda: "id"
     """A fresh id that sorts by time."""
 
 
@@ -77,8 +77,7 @@ START, RESTART, TAKEOVER, STORAGE = "start", "restart", "takeover", "storage"
 """Why an actor recovers: its process has started, it failed, it replaces one that hung, the log can be used again."""
 
 
-@attrs.frozen
-class RecoveryContext(Context):
+class RecoveryContext(Context, frozen=True):
     """What ``recover`` may know: the actor's state is what the log says, and no message has been handled since."""
 
     why: str = START

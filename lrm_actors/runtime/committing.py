@@ -90,13 +90,9 @@ class Committing(UnregisteredActor):
 
     def _new_turn(self) -> Turn:
         services = self._services
+        published, now = self.published, services.clock.now()
         return Turn(
-            self.spec,
-            self.published.state,
-            self.published.version,
-            now=services.clock.now(),
-            new_id=services.new_id,
-            random=services.random,
+            self.spec, published.state, published.version, now=now, new_id=services.new_id, random=services.random
         )
 
     def _append(self, turn: Turn, flush_cursor_after: int = CURSOR_LAG) -> None:

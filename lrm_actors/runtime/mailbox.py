@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from queue import Empty
 from typing import Any
 
+from msgspec import Struct
+
 from lrm_actors.errors import ActorStopped, MailboxFull, StashFull
 from lrm_actors.runtime.clock import monotonic_s
 from lrm_actors.runtime.control import Stop
@@ -27,32 +29,19 @@ DeadLetter = Callable[["Envelope", str], object]
 """Takes a told message that nobody will handle, and why."""
 
 
-class Envelope:
+class Envelope(Struct, eq=False):
     """A command on its way, with where it came from. ``message`` and ``reply_to`` are pykka's names."""
 
-    __slots__ = ("cause", "command_id", "correlation_id", "depth", "given_id", "message", "reply_to", "wired_at")
-
-    def __init__(
-        self,
-        message: Any,
-        reply_to: Reply | None = None,
-        *,
-        command_id: str | None = None,
-        cause: int | None = None,
-        correlation_id: str | None = None,
-        depth: int = 0,
-        wired_at: int | None = None,
-    ) -> None:
-        self.message = message
-        self.reply_to = reply_to
-        self.command_id = command_id
-        self.given_id = command_id is not None
-        """The sender chose the id, so this may be a retry."""
-        self.cause = cause
-        self.correlation_id = correlation_id
-        self.depth = depth
-        self.wired_at = wired_at
-        """Position of the wired event it was made from."""
+    message: Any
+    reply_to: Reply | None = None
+    command_id: str | None = None
+    cause: int | None = None
+    correlation_id: str | None = None
+    depth: int = 0
+    wired_at: int | None = None
+    """Position of the wired event it was made from."""
+    given_id: bool = False
+    """The sender chose the id, so this may be a retry."""
 
 
 class Wake:

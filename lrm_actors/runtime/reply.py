@@ -131,6 +131,10 @@ class AsyncReply(Reply):
         """Answer with an error, from any thread. Does nothing when it was answered already."""
         self._bridge.post(self.future, None, error)
 
+    def time_out(self, timeout_s: float) -> None:
+        """Answer, on the loop's thread, that there was no answer in time."""
+        self.fail(self.timed_out(timeout_s))
+
     def withdraw(self) -> None:
         """The asker was cancelled, and its future with it: a command that was not begun is not carried out."""
         self.withdrawn = True

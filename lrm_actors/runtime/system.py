@@ -9,9 +9,9 @@ import asyncio
 import contextlib
 import logging
 import math
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from os import getpid
 from typing import Any
 
 from eventstore.prepare import check_name
@@ -138,7 +138,7 @@ class ActorSystem:
         )
         self._unsubscribe: Callable[[], None] = lambda: None
         self._state = "new"
-        self._pid = os.getpid()
+        self._pid = getpid()
 
     # --- starting and stopping ----------------------------------------------------------------------------------
 
@@ -271,9 +271,12 @@ class ActorSystem:
             BadRequest: an id is no text, or empty, or holds NUL or a lone surrogate.
             AskInsideDecide: an actor reaches others through the wiring alone.
         """
-        _check_ids(command_id=command_id, correlation_id=correlation_id)
-        envelope = Envelope(command, command_id=command_id, cause=cause, correlation_id=correlation_id)
-        self._mailbox(to).put(envelope)
+        given_id = command_id is not None
+        if given_id:
+            check_name("command_id", command_id)
+        if correlation_id is not None:
+            check_name("correlation_id", correlation_id)
+        self._mailbox(to).put(Envelope(command, None, command_id, cause, correlation_id, given_id=given_id))
 
     def ask_blocking(self, to: str, command: Command, *, timeout_s: float = 5.0, command_id: str | None = None) -> Any:
         """Send a command and wait, on this thread, for its reply. See ``ask``."""
@@ -324,7 +327,7 @@ class ActorSystem:
                 await mailbox.put_when_room(envelope, timeout_s)
             else:
                 mailbox.put(envelope)
-            timer = loop.call_at(until_s, lambda: reply.fail(reply.timed_out(timeout_s)))
+            timer = loop.call_at(until_s, reply.time_out, timeout_s)
             return await reply.future
         except asyncio.CancelledError:
             reply.withdraw()
@@ -340,20 +343,20 @@ class ActorSystem:
         if not (0 < timeout_s < math.inf):
             msg = f"timeout_s must be more than 0 and finite, got {timeout_s!r}"
             raise ValueError(msg)
-        _check_ids(command_id=reply.command_id)
+        if retry:
+            check_name("command_id", reply.command_id)  # here, or the store would, and the actor be blamed for it
         mailbox = self._mailbox(to)
         shell = self._shells.get(to)
         if shell is not None and shell.phase == NO_STORAGE:
             msg = f"{to}: the log cannot be written at the moment"
             raise StorageUnavailable(msg, actor=to, command_id=reply.command_id)
-        envelope = Envelope(command, reply, command_id=reply.command_id)
-        envelope.given_id = retry
-        return mailbox, envelope
+        return mailbox, Envelope(command, reply, reply.command_id, given_id=retry)
 
     def _mailbox(self, name: str) -> Mailbox:
         if is_deciding():
             raise AskInsideDecide(name)
-        self._check_running()
+        if self._state != "running" or getpid() != self._pid:
+            self._check_running()
         mailbox = self._mailboxes.get(name)
         if mailbox is None:
             msg = f"there is no actor {name!r} in {', '.join(sorted(self._mailboxes)) or 'this system'}"
@@ -364,7 +367,7 @@ class ActorSystem:
         if self._state != "running":
             msg = f"system {self.name!r} is not running"
             raise NotRunning(msg)
-        if os.getpid() != self._pid:
+        if getpid() != self._pid:
             msg = f"system {self.name!r} runs in the process that this one was forked from"
             raise NotRunning(msg, hint="start a system of its own after the fork, or spawn instead of forking")
 
@@ -580,13 +583,6 @@ class ActorSystem:
             msg = f"there is no actor {name!r}"
             raise NoSuchActor(msg, actor=name)
         return shell
-
-
-def _check_ids(**ids: str | None) -> None:
-    """Refuse here what the store would refuse later: the actor is not to blame for it."""
-    for field, value in ids.items():
-        if value is not None:
-            check_name(field, value)
 
 
 def _check(specs: Sequence[Spec[Any]], wires: Sequence[Wire]) -> None:

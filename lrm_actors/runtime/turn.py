@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import attrs
+from msgspec import Struct
 
 from eventstore.records import Batch, Cursor, Instant, NewEvent, Receipt, Snapshot, StreamWrite
 from lrm_actors.domain.behavior import Context, Decision, Effect, Next, Spec
@@ -22,12 +22,17 @@ from lrm_actors.runtime.recovery import snapshot_of
 DELIVERIES = "deliveries"
 """The stream of wired events that were skipped. Nobody acquires it: each consumer writes its own skips."""
 
-_deciding = threading.local()
+
+class _Deciding(threading.local):
+    now = False
+
+
+_deciding = _Deciding()
 
 
 def is_deciding() -> bool:
     """Whether this thread is inside a ``decide`` or ``evolve``, where asking and telling are refused."""
-    return getattr(_deciding, "now", False)
+    return _deciding.now
 
 
 def set_deciding(now: bool) -> bool:
@@ -47,8 +52,7 @@ def deciding() -> Iterator[None]:
         _deciding.now = False
 
 
-@attrs.define
-class Outcome:
+class Outcome(Struct, eq=False):
     """What one message of the turn comes to, once the turn is committed."""
 
     envelope: Envelope
@@ -118,49 +122,26 @@ class Turn:
         """Decide on one message and fold its events. Whatever it raises, the turn is as it was before."""
         command_id = envelope.command_id or self._new_id()
         correlation_id = envelope.correlation_id or command_id
-        context = Context(
-            now=self.now,
-            command_id=command_id,
-            correlation_id=correlation_id,
-            cause=envelope.cause,
-            depth=envelope.depth,
-            random=self._random,
-            new_id=self._new_id,
-        )
-        with deciding():
+        cause, depth, new_id = envelope.cause, envelope.depth, self._new_id
+        context = Context(self.now, command_id, correlation_id, cause, depth, self._random, new_id)
+        _deciding.now = True  # as ``deciding()``, which costs as much as everything else here
+        try:
             self.add(self.spec.decide(self.state, envelope.message, context), envelope, context)
+        finally:
+            _deciding.now = False
 
     def add(self, decision: Decision, envelope: Envelope, context: Context) -> None:
         """Fold a decision's events onto the tentative state, then keep everything it asks for."""
-        state, due, when = self.state, False, self.spec.snapshot_when
-        for fact in decision.events:
-            state = self.spec.evolve(state, fact)
-            due = due or (when is not None and when(state, fact))
-        following = decision.next
-        if following is not None and following.stash and decision.events:
-            raise TypeError("a command is put off or carried out, not both")
-        receipt = None
-        if decision.events and (envelope.given_id or envelope.reply_to is not None):
-            receipt = Receipt(context.command_id, decision.reply)
-        # Nothing above has touched the turn, and nothing below can fail.
-        self.state = state
-        self.snapshot_due |= due
-        for index, fact in enumerate(decision.events):
-            self.events.append(
-                NewEvent(
-                    fact,
-                    cause=envelope.cause,
-                    after_previous=index > 0,
-                    command_id=context.command_id,
-                    correlation_id=context.correlation_id,
-                    depth=envelope.depth,
-                )
-            )
-        if receipt is not None:
-            self._receipts[receipt.command_id] = receipt
-        self._attachments.extend(decision.attachments)
-        self._discard.extend(decision.discard)
-        last = len(self.events) - 1 if decision.events else None
+        following, last = decision.next, None
+        if decision.events:
+            if following is not None and following.stash:
+                raise TypeError("a command is put off or carried out, not both")
+            self._add_events(decision, envelope, context)
+            last = len(self.events) - 1
+        if decision.attachments:
+            self._attachments.extend(decision.attachments)
+        if decision.discard:
+            self._discard.extend(decision.discard)
         outcome = Outcome(envelope, decision.reply, decision.effects, last, context.correlation_id, envelope.depth)
         if following is not None:
             outcome.next = following
@@ -169,6 +150,25 @@ class Turn:
                 about = f"{self.spec.name}: {type(envelope.message).__name__}: {following.unhandled}"
                 outcome.refused = CommandUnhandled(about, actor=self.spec.name, command_id=context.command_id)
         self.outcomes.append(outcome)
+
+    def _add_events(self, decision: Decision, envelope: Envelope, context: Context) -> None:
+        state, due, evolve, when = self.state, False, self.spec.evolve, self.spec.snapshot_when
+        for fact in decision.events:
+            state = evolve(state, fact)
+            due = due or (when is not None and when(state, fact))
+        command_id, cause, depth = context.command_id, envelope.cause, envelope.depth
+        receipt = None
+        if envelope.given_id or envelope.reply_to is not None:
+            receipt = Receipt(command_id, decision.reply)
+        # Nothing above has touched the turn, and nothing below can fail.
+        self.state = state
+        self.snapshot_due |= due
+        after_previous = False
+        for fact in decision.events:
+            self.events.append(NewEvent(fact, cause, after_previous, command_id, context.correlation_id, depth))
+            after_previous = True
+        if receipt is not None:
+            self._receipts[command_id] = receipt
 
     def answer(self, envelope: Envelope, reply: Any) -> None:
         """Give a reply that was decided before: the command is a retry."""

@@ -40,12 +40,13 @@ class Turning(Failing):
             failure = self._decider.decide(turn, envelope)
             if failure is not None or turn.ended:
                 break
-        if failure is None and not turn.ended:
+        if failure is None and not turn.ended and self._consumer.types:
             # However many messages wait, the wiring gets its share of each turn.
             failure = self._decider.decide_wired(turn, PAGE if decided == len(batch) else 1)
         told_or_asked = failure is not None and not failure.wired
         done = batch[: decided - 1] if told_or_asked else batch[:decided]
-        self.mailbox.put_back(batch[len(done) :])
+        if len(done) < len(batch):
+            self.mailbox.put_back(batch[len(done) :])
         if self._commit(turn, done) and failure is not None:
             if told_or_asked:
                 self.mailbox.drop_first(failure.envelope)  # had the commit failed, it would be decided on again

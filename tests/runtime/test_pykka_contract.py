@@ -55,7 +55,7 @@ def test_a_ref_copies_inbox_and_stopped_flag_of_its_actor() -> None:
 def test_our_envelope_has_the_fields_of_pykkas() -> None:
     """Messages sent through pykka's own ref arrive as ``message`` and ``reply_to``."""
     assert {"message", "reply_to"} == set(PykkaEnvelope.__slots__)
-    assert {"message", "reply_to"} <= set(Envelope.__slots__)
+    assert {"message", "reply_to"} <= set(Envelope.__struct_fields__)
 
 
 def test_a_ref_tells_and_asks_through_our_inbox_and_future() -> None:
