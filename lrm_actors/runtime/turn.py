@@ -14,6 +14,8 @@ from msgspec import Struct
 
 from eventstore.records import Batch, Cursor, Instant, NewEvent, Receipt, Snapshot, StreamWrite
 from lrm_actors.domain.behavior import Context, Decision, Effect, Next, Spec
+from lrm_actors.domain.dead_letters import STREAM as DEAD_LETTERS
+from lrm_actors.domain.dead_letters import Resent
 from lrm_actors.domain.deliveries import DeliverySkipped
 from lrm_actors.errors import CommandUnhandled
 from lrm_actors.runtime.mailbox import Envelope
@@ -108,6 +110,7 @@ class Turn:
         self._attachments: list[Any] = []
         self._discard: list[str] = []
         self._skips: list[NewEvent] = []
+        self._resent: list[NewEvent] = []
 
     @property
     def version(self) -> int:
@@ -198,6 +201,10 @@ class Turn:
         self._skips.append(NewEvent(fact, cause=position, correlation_id=correlation_id))
         self.cursor = position
 
+    def resent(self, letter: str) -> None:
+        """A dead letter was decided on: that is stored with what it led to, so it happens once."""
+        self._resent.append(NewEvent(Resent(letter)))
+
     def batch(self, epoch: int, stored_cursor: int, flush_cursor_after: int) -> Batch | None:
         """Everything to append, or None when there is nothing that must be durable yet.
 
@@ -208,13 +215,15 @@ class Turn:
         """
         lag = 0 if self.cursor is None else self.cursor - stored_cursor
         snapshots = self._snapshot()
-        urgent = self.events or self._skips or self._attachments or self._discard or snapshots
+        urgent = self.events or self._skips or self._resent or self._attachments or self._discard or snapshots
         if not urgent and lag < max(1, flush_cursor_after):
             return None
         # Also without events: only a write to the stream lets the store check that this actor still owns it.
         writes = [StreamWrite(self.spec.name, tuple(self.events), self.base_version, epoch)]
         if self._skips:
             writes.append(StreamWrite(DELIVERIES, tuple(self._skips)))
+        if self._resent:
+            writes.append(StreamWrite(DEAD_LETTERS, tuple(self._resent)))
         return Batch(
             writes=tuple(writes),
             cursors=(Cursor(self.spec.name, self.cursor),) if self.cursor is not None and lag > 0 else (),
