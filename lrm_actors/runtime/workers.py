@@ -42,7 +42,7 @@ class Workers:
         self._threads = 0
         self._closed = False
         self._monotonic = monotonic
-        self._running: dict[int, RunningJob] = {}
+        self._running: dict[object, RunningJob] = {}
         self._numbers = itertools.count(1)
 
     def submit(self, job: Callable[[], object]) -> None:
@@ -80,15 +80,15 @@ class Workers:
             self._threads += 1
 
     def _run(self) -> None:
-        thread_id = threading.get_ident()
+        thread_id, me = threading.get_ident(), object()
         while (job := self._jobs.get()) is not None:
-            self._running[thread_id] = RunningJob(job, self._monotonic(), thread_id)
+            self._running[me] = RunningJob(job, self._monotonic(), thread_id)
             try:
                 job()
             except BaseException:
                 # Not even SystemExit may end a thread that the next effect counts on.
                 logger.exception("an effect escaped its handler")
             finally:
-                del self._running[thread_id]
+                del self._running[me]
             with self._lock:
                 self._unfinished -= 1
