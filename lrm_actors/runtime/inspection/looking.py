@@ -37,7 +37,9 @@ logger = logging.getLogger(__name__)
 SUSPEND_TIMEOUT_S = 5.0
 STACK_AFTER_S = 0.25
 """Seconds that an actor or an effect is at the same thing before its stack is shown unasked."""
-TIMERS_SHOWN = 50
+TIMERS_SHOWN = 20
+NAME_LIMIT = 200
+"""Characters of a name, a key or an id that are shown: they come from outside."""
 _TRIES = 20
 
 T = TypeVar("T")
@@ -233,7 +235,7 @@ class Inspection:
             return 0, None
         reply, (kind, since_s) = oldest
         age_s = max(0.0, self._system.clock.monotonic() - since_s)
-        return max(1, len(pending)), AskStatus(reply.actor, kind, age_s, reply.command_id)
+        return max(1, len(pending)), AskStatus(reply.actor, kind, age_s, reply.command_id[:NAME_LIMIT])
 
     def supervised(self, child: str) -> SupervisedStatus | None:
         """What the supervisor has on record of a child, by its full name; None when it has nothing."""
@@ -257,8 +259,8 @@ class Inspection:
         pending = steadily(shell.pending_timers)
         if pending is None:
             return ()
-        timers = sorted((TimerStatus(key, due_s - now_s) for key, due_s in pending), key=lambda one: one.due_in_s)
-        return tuple(timers[:TIMERS_SHOWN])
+        next_ones = sorted(pending, key=lambda one: one[1])[:TIMERS_SHOWN]
+        return tuple(TimerStatus(key[:NAME_LIMIT], due_s - now_s) for key, due_s in next_ones)
 
 
 def steadily(read: Callable[[], T]) -> T | None:
@@ -293,5 +295,6 @@ def _in_hand(shell: Shell, now_s: float) -> InHand | None:
     if decided < len(batch):
         envelope = batch[decided]
         kind = type(envelope.message).__name__
-        return InHand(kind, age_s, envelope.command_id, envelope.reply_to is not None, len(batch))
+        command_id = None if envelope.command_id is None else envelope.command_id[:NAME_LIMIT]
+        return InHand(kind, age_s, command_id, envelope.reply_to is not None, len(batch))
     return InHand("append" if batch else "wired", age_s, None, asked=False, messages=len(batch))
