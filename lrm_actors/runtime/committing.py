@@ -119,7 +119,8 @@ class Committing(UnregisteredActor):
 
     def _adopt(self, turn: Turn) -> None:
         """The turn is in the log: publish its state, then answer, then carry out."""
-        self.published = Published(turn.state, turn.version)
+        if turn.events:
+            self.published = Published(turn.state, turn.version)
         self.mailbox.in_hand = []
         self.counters.messages += len(turn.outcomes)
         self.counters.events += len(turn.events)
@@ -128,7 +129,8 @@ class Committing(UnregisteredActor):
         for outcome in turn.outcomes:
             self._answer(outcome)
         for outcome in turn.outcomes:
-            self._carry_out(outcome, turn.first_position)
+            if outcome.effects:
+                self._carry_out(outcome, turn.first_position)
 
     def _answer(self, outcome: Outcome) -> None:
         if outcome.next is not None and self._follow(outcome, outcome.next):

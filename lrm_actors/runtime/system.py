@@ -49,6 +49,7 @@ from lrm_actors.runtime.guardian import Guardian, GuardianFunnel
 from lrm_actors.runtime.ids import Ids
 from lrm_actors.runtime.inspection.looking import Inspection
 from lrm_actors.runtime.inspection.tracing import Tracer
+from lrm_actors.runtime.loops import Waiting
 from lrm_actors.runtime.machine import here
 from lrm_actors.runtime.mailbox import Envelope, Mailbox
 from lrm_actors.runtime.overflow import BlockingMailbox, mailbox_for
@@ -341,13 +342,13 @@ class ActorSystem:
         mailbox, envelope = self._to_ask(to, command, reply, timeout_s, retry=command_id is not None)
         self.pending_asks[reply] = (type(command).__name__, self.clock.monotonic())
         until_s = loop.time() + timeout_s
-        timer: asyncio.TimerHandle | None = None
+        timer: Waiting | asyncio.TimerHandle | None = None
         try:
             if isinstance(mailbox, BlockingMailbox):
                 await mailbox.put_when_room(envelope, timeout_s)
             else:
                 mailbox.put(envelope)
-            timer = loop.call_at(until_s, reply.time_out, timeout_s)
+            timer = reply.time_out_at(until_s, timeout_s)
             return await reply.future
         except asyncio.CancelledError:
             reply.withdraw()
