@@ -65,8 +65,6 @@ class Committing(UnregisteredActor):
         self.handled = 0
         self.counters = Counters()
         """Over restarts and successors of this shell: each hands it on."""
-        self.turn: Turn | None = None
-        """The one that is being decided or appended, for whoever looks on."""
         self.handled_before = 0
         """How many of them before its last start or restart."""
         self.failures = 0

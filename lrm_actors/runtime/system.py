@@ -422,6 +422,10 @@ class ActorSystem:
         """``new``, ``running``, ``stopped``: also while it is stopping."""
         return self._state
 
+    def zombies(self) -> tuple[Shell, ...]:
+        """Shells whose threads hang in a handler though their actors have successors."""
+        return tuple(zombie for zombie in list(self._watchdog.zombies) if not zombie.actor_stopped.is_set())
+
     def running_effects(self) -> tuple[RunningJob, ...]:
         """What the workers are carrying out."""
         return self._workers.running()

@@ -31,7 +31,7 @@ class Turning(Failing):
         self.mailbox.in_hand = batch
         if self._services.tracer.active:
             self._services.tracer.received(self.spec.name, batch)
-        self.turn = turn = self._new_turn()
+        turn = self._new_turn()
         failure: Failure | None = None
         decided = 0
         if batch:
@@ -57,7 +57,7 @@ class Turning(Failing):
             gone = told_or_asked and not self.mailbox.drop_first(failure.envelope)
             self._fail_on(failure, may_retry=not gone)
         self.mailbox.in_hand = []
-        self.busy_since_s = self.turn = None
+        self.busy_since_s = None
         self.counters.turn_ended(clock.monotonic() - started_s, len(done))
         if self.phase == RUNNING:
             self._wake_if_behind()
