@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import attrs
 
-from eventstore.events import event
+from eventstore.events import event, name_of
 from eventstore.memory import MemoryStore
 from eventstore.memory_log import MemoryLog
+from eventstore.prepare import PreparedBatch
+from eventstore.records import ANY_VERSION, Appended, Instant
 from lrm_actors.domain.behavior import Command, Context, Decision, Effect, Spec, then
 from lrm_actors.errors import AskError
+from lrm_actors.runtime.hand import Hand
+from lrm_actors.runtime.watchdog import Watch
 from lrm_actors.testing import Simulation
-from tests.runtime.support import Add, Look, Shout, ShoutLoud, counter
+from tests.runtime.support import Add, Added, Look, Shout, ShoutLoud, counter
 
 # --- a lost update: what was read is written back after somebody else wrote -----------------------------------------
 
@@ -230,6 +235,38 @@ def zombie(sim: Simulation, *, planted: bool) -> None:
     sim.run_until_idle()
 
 
+class Believing(Unfenced):
+    """A log that also takes any version for the right one: whoever appends is believed to have looked just now."""
+
+    def write(self, batch: PreparedBatch, instant: Instant) -> tuple[Appended, bool]:
+        """Append as the newest owner would."""
+        for index, write in enumerate(batch.writes):
+            epoch = self.stream(write.stream).epoch
+            batch.writes[index] = write._replace(epoch=epoch, expected_version=ANY_VERSION)
+        return super().write(batch, instant)
+
+
+def hung(sim: Simulation, *, planted: bool) -> None:
+    """A handler hangs, and a successor takes the actor over. Planted: the zombie does not look whether it was replaced.
+
+    Nor does the log: that alone would keep a zombie's events out.
+    """
+    store = MemoryStore(sim.clock.now, log=Believing() if planted else MemoryLog())
+    with mock.patch.object(Hand, "leave", _leave_unseen) if planted else contextlib.nullcontext():
+        system = sim.system([counter()], store=store, watch=Watch(slow_s=1.0, hung_s=4.0))
+        sim.hang("counter", for_s=30.0)
+        for amount in (1, 10):
+            sim.spawn(partial(system.tell, "counter", Add(amount)), f"client {amount}")
+        sim.run(for_s=60.0)
+        amounts = sorted(record.event.amount for record in store.read(types=[name_of(Added)]))
+        assert [1, 10] == amounts, "a zombie wrote after it was replaced"
+        assert 11 == system.state("counter").total
+
+
+def _leave_unseen(hand: Hand) -> None:
+    hand.since_s = None
+
+
 PLANTED = {
     "lost update": (lost_update, 4),
     "rare order": (rare_order, 5),
@@ -237,5 +274,6 @@ PLANTED = {
     "two locks": (two_locks, 4),
     "pool of one": (pool_of_one, 1),
     "missing fence": (zombie, 6),
+    "zombie after a takeover": (hung, 1),
 }
 """Each bug, and how many choices the shortest schedule has that brings it out, at most."""
