@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import attrs
 
 from eventstore.errors import OutcomeUnknown
 from eventstore.records import Record, Retention
 from lrm_actors.domain import children, health, journal, modes, monitor, supervisor
-from lrm_actors.domain.behavior import Command
+from lrm_actors.domain.behavior import Command, Spec
 from lrm_actors.domain.health import Metrics
 from lrm_actors.errors import AskError
+from lrm_actors.hosting.running import SPECS
 from lrm_actors.testing import Simulation
 from lrm_actors.testing.simulation.agent import CALM, SimulatedAgent
 
@@ -217,13 +219,21 @@ FAULTS: tuple[Fault, ...] = (
 )
 
 
-def live(days: int, *, seed: int = 0, day_s: float = DAY_S, progress: Callable[[str], None] = lambda _: None) -> Days:
+def live(
+    days: int,
+    *,
+    seed: int = 0,
+    day_s: float = DAY_S,
+    specs: Sequence[Spec[Any]] = SPECS,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Days:
     """Let an agent live for so many days, a fault on each.
 
     Args:
         days: how many.
         seed: of the simulation.
         day_s: seconds of a day, at least; it lasts until the fault is over, and an hour.
+        specs: the actors but the breakers.
         progress: is told of each fault.
 
     Raises:
@@ -231,7 +241,7 @@ def live(days: int, *, seed: int = 0, day_s: float = DAY_S, progress: Callable[[
     """
     found = Days()
     with Simulation(seed) as sim:
-        agent = SimulatedAgent(sim, heartbeat_check_s=HEARTBEAT_CHECK_S)
+        agent = SimulatedAgent(sim, heartbeat_check_s=HEARTBEAT_CHECK_S, specs=specs)
         agent.start()
         for day in range(days):
             fault = FAULTS[day % len(FAULTS)]

@@ -6,7 +6,7 @@ are those of a running mode. What they look at is made up: the samples, the comp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -15,7 +15,7 @@ from lrm_actors.actors.checkpointer import Captured, capture_handlers, cut
 from lrm_actors.actors.monitor import monitor_handlers
 from lrm_actors.actors.supervisor import ComponentRegistry, supervisor_handlers
 from lrm_actors.domain import journal, supervisor
-from lrm_actors.domain.behavior import Command, Effect
+from lrm_actors.domain.behavior import Command, Effect, Spec
 from lrm_actors.domain.checkpointer import CaptureState
 from lrm_actors.domain.children import ACTOR, COMPONENT
 from lrm_actors.domain.health import Metrics
@@ -23,6 +23,7 @@ from lrm_actors.hosting import configuration
 from lrm_actors.hosting.guards import Guards
 from lrm_actors.hosting.running import SPECS
 from lrm_actors.runtime.system import ActorSystem
+from lrm_actors.runtime.watchdog import OFF, Watch
 from lrm_actors.settings import LongRunningSettings
 from lrm_actors.testing.simulation.simulated import Simulation
 from lrm_actors.wiring import WIRES
@@ -74,6 +75,8 @@ class SimulatedAgent:
         heartbeat_check_s: seconds between two looks at the components; the mode itself looks every second.
         components: their names.
         service: what is called through a circuit breaker.
+        specs: the actors but the breakers; those of a running mode, or some of them with a bug in.
+        watch: what the watchdog goes by; it looks twice a second, so it is off where none is given.
     """
 
     def __init__(
@@ -84,6 +87,8 @@ class SimulatedAgent:
         heartbeat_check_s: float = 1.0,
         components: tuple[str, ...] = ("browser", "worker"),
         service: str = "llm",
+        specs: Sequence[Spec[Any]] = SPECS,
+        watch: Watch = OFF,
     ) -> None:
         self.sim = sim
         self.settings = LongRunningSettings() if settings is None else settings
@@ -94,6 +99,8 @@ class SimulatedAgent:
         self.components = {name: SimulatedComponent(name) for name in components}
         self.pid = 1
         self._check_s = heartbeat_check_s
+        self._specs = specs
+        self._watch = watch
         self._service = service
         self.system: ActorSystem
         self.registry: ComponentRegistry
@@ -116,7 +123,11 @@ class SimulatedAgent:
         self.guards.get(self._service)
         streams = [info.name for info in sim.store.streams()]
         self.system = sim.system(
-            [*SPECS, *self.guards.specs(streams)], wires=WIRES, handlers=self._handlers(), name="lrm-simulated"
+            [*self._specs, *self.guards.specs(streams)],
+            wires=WIRES,
+            handlers=self._handlers(),
+            name="lrm-simulated",
+            watch=self._watch,
         )
         children = [f"{ACTOR}:{name}" for name in self.system.shells() if name != supervisor.NAME]
         children += [f"{COMPONENT}:{name}" for name in self.components]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -14,11 +16,13 @@ from eventstore.memory import MemoryStore
 from eventstore.memory_log import MemoryLog
 from eventstore.prepare import PreparedBatch
 from eventstore.records import ANY_VERSION, Appended, Instant
+from lrm_actors.domain import children, supervisor
 from lrm_actors.domain.behavior import Command, Context, Decision, Effect, Spec, then
 from lrm_actors.errors import AskError
+from lrm_actors.hosting.running import SPECS
 from lrm_actors.runtime.hand import Hand
 from lrm_actors.runtime.watchdog import Watch
-from lrm_actors.testing import Simulation
+from lrm_actors.testing import SimulatedAgent, Simulation
 from tests.runtime.support import Add, Added, Look, Shout, ShoutLoud, counter
 
 # --- a lost update: what was read is written back after somebody else wrote -----------------------------------------
@@ -160,6 +164,34 @@ def _evolve_children(state: Children, fact: Any) -> Children:
     return state
 
 
+def double_restart(sim: Simulation, *, planted: bool) -> None:
+    """The supervisor of the library crashes as a backoff ends, so that it hears of the end twice.
+
+    Planted: it does not look whether the restart is under way already.
+    """
+
+    def careless(state: Any, command: Any, ctx: Context) -> Decision:
+        child = state.children.get(command.child) if isinstance(command, supervisor.RestartDue) else None
+        if child is not None and child.status == children.RESTARTING:
+            again = attrs.evolve(child, status=children.BACKOFF)
+            state = attrs.evolve(state, children={**state.children, command.child: again})
+        return supervisor.decide(state, command, ctx)
+
+    decide = careless if planted else supervisor.decide
+    specs = [attrs.evolve(spec, decide=decide) if spec.name == supervisor.NAME else spec for spec in SPECS]
+    agent = SimulatedAgent(sim, specs=specs)
+    agent.start()
+    agent.components["browser"].exit_status = 1
+    browser = "component:browser"
+    assert sim.run_until(lambda: agent.system.state(supervisor.NAME).children[browser].status == children.BACKOFF)
+    sim.crash(supervisor.NAME)
+    sim.run(30.0)
+    news = [record.type for record in sim.store.read() if getattr(record.event, "child", "") == browser]
+    begun = "supervisor.restart_started"
+    assert (begun, begun) not in itertools.pairwise(news), "a restart was begun while one was under way"
+    assert 1 == agent.components["browser"].restarts
+
+
 # --- a deadlock: two who each hold what the other waits for ----------------------------------------------------------
 
 
@@ -246,13 +278,14 @@ class Believing(Unfenced):
         return super().write(batch, instant)
 
 
-def hung(sim: Simulation, *, planted: bool) -> None:
+def hung(sim: Simulation, *, planted: bool, without: Sequence[str] = ("hand", "log")) -> None:
     """A handler hangs, and a successor takes the actor over. Planted: the zombie does not look whether it was replaced.
 
     Nor does the log: that alone would keep a zombie's events out.
     """
-    store = MemoryStore(sim.clock.now, log=Believing() if planted else MemoryLog())
-    with mock.patch.object(Hand, "leave", _leave_unseen) if planted else contextlib.nullcontext():
+    unseen = planted and "hand" in without
+    store = MemoryStore(sim.clock.now, log=Believing() if planted and "log" in without else MemoryLog())
+    with mock.patch.object(Hand, "leave", _leave_unseen) if unseen else contextlib.nullcontext():
         system = sim.system([counter()], store=store, watch=Watch(slow_s=1.0, hung_s=4.0))
         sim.hang("counter", for_s=30.0)
         for amount in (1, 10):
@@ -271,9 +304,10 @@ PLANTED = {
     "lost update": (lost_update, 4),
     "rare order": (rare_order, 5),
     "double start": (double_start, 3),
+    "double restart": (double_restart, 0),
     "two locks": (two_locks, 4),
     "pool of one": (pool_of_one, 1),
     "missing fence": (zombie, 6),
-    "zombie after a takeover": (hung, 1),
+    "zombie after a takeover": (hung, 0),
 }
-"""Each bug, and how many choices the shortest schedule has that brings it out, at most."""
+"""Each bug, and how many choices the shortest schedule has that brings it out, at most; 0: every schedule does."""

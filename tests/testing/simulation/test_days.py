@@ -20,9 +20,7 @@ from eventstore import export_log
 from lrm_actors.domain import monitor, supervisor
 from lrm_actors.domain.behavior import NOTHING, Command, Context, Decision
 from lrm_actors.hosting.running import SPECS
-from lrm_actors.testing import Simulation, search
-from lrm_actors.testing.simulation import agent as simulated_agent
-from lrm_actors.testing.simulation.agent import SimulatedAgent
+from lrm_actors.testing import SimulatedAgent, Simulation, search
 from tests.docs.markdown import ROOT
 
 DAYS = 30
@@ -56,27 +54,25 @@ def test_a_whole_agent_lives_through_a_fault_a_day(release: bool) -> None:
         )  # some hours in slower modes, suspended or without a disk
 
 
-def test_a_fault_that_nobody_repairs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_that_nobody_repairs_is_noticed() -> None:
     """Planted: a supervisor that does not hear of failures leaves the crashed actor down, and the day does not pass."""
 
     def deaf(state: Any, command: Command, ctx: Context) -> Decision:
         return NOTHING if isinstance(command, supervisor.ReportFailure) else supervisor.decide(state, command, ctx)
 
     specs = [attrs.evolve(spec, decide=deaf) if spec.name == "supervisor" else spec for spec in SPECS]
-    monkeypatch.setattr(simulated_agent, "SPECS", specs)
     with pytest.raises(AssertionError, match="analyzer is failed"):
-        live(1, day_s=0.0)
+        live(1, day_s=0.0, specs=specs)
 
 
-def test_a_fault_that_the_log_does_not_explain_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_that_the_log_does_not_explain_is_noticed() -> None:
     """Planted: a monitor that says nothing of a component that is gone."""
 
     def blind(state: Any, command: Command, ctx: Context) -> Decision:
         return NOTHING if isinstance(command, monitor.RecordObservations) else monitor.decide(state, command, ctx)
 
     specs = [attrs.evolve(spec, decide=blind) if spec.name == "monitor" else spec for spec in SPECS]
-    monkeypatch.setattr(simulated_agent, "SPECS", specs)
-    assert ["day 1: a process exits"] == live(2, day_s=0.0).unexplained
+    assert ["day 1: a process exits"] == live(2, day_s=0.0, specs=specs).unexplained
 
 
 def a_while(path: Path, seed: int) -> str:
