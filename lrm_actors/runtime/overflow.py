@@ -258,11 +258,10 @@ class BlockingMailbox(Mailbox):
         super().refuse_new(because)
         self._call(len(self._callers))
 
-    def drop_first(self, envelope: Any) -> bool:
+    def drop_first(self, envelope: Any) -> None:
         """As in every mailbox; then let a sender in."""
-        there = super().drop_first(envelope)
+        super().drop_first(envelope)
         self._call(1)
-        return there
 
     def _wait(self, call: Reply, for_s: float) -> None:
         try:

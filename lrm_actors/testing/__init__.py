@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lrm_actors.testing.behavior_kit import BehaviorKit, Restarted, Result
     from lrm_actors.testing.checks import CheckFailed
     from lrm_actors.testing.folds import check_log
-    from lrm_actors.testing.simulation.agent import SimulatedAgent
+    from lrm_actors.testing.recovery_machine import RecoveryStateMachine
     from lrm_actors.testing.simulation.deadlock import SimulationRunsOn, SimulationStuck
     from lrm_actors.testing.simulation.faults import SimulatedCrash
     from lrm_actors.testing.simulation.searching import FailingSchedule, Searched, explore, schedules, search
@@ -24,7 +24,7 @@ _HOME: dict[str, tuple[str, ...]] = {
     "behavior_kit": ("BehaviorKit", "Restarted", "Result"),
     "checks": ("CheckFailed",),
     "folds": ("check_log",),
-    "simulation.agent": ("SimulatedAgent",),
+    "recovery_machine": ("RecoveryStateMachine",),
     "simulation.deadlock": ("SimulationRunsOn", "SimulationStuck"),
     "simulation.faults": ("SimulatedCrash",),
     "simulation.searching": ("FailingSchedule", "Searched", "explore", "schedules", "search"),
@@ -37,7 +37,7 @@ __all__ = [  # noqa: RUF022 - grouped by module, as above
     "Result",
     "CheckFailed",
     "check_log",
-    "SimulatedAgent",
+    "RecoveryStateMachine",
     "SimulationRunsOn",
     "SimulationStuck",
     "SimulatedCrash",

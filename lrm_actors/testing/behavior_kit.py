@@ -17,7 +17,18 @@ from eventstore.errors import EventRefused, NotAnEvent
 from eventstore.memory import MemoryStore
 from eventstore.protocol import EventReader
 from eventstore.records import ANY_VERSION, Batch, NewEvent, StreamWrite
-from lrm_actors.domain.behavior import CancelTimer, Command, Context, Decision, Effect, Spec, StartTimer
+from lrm_actors.domain.behavior import (
+    START,
+    CancelTimer,
+    Command,
+    Context,
+    Decision,
+    Effect,
+    Next,
+    RecoveryContext,
+    Spec,
+    StartTimer,
+)
 from lrm_actors.errors import OutcomeUnknown, StorageUnavailable
 from lrm_actors.runtime.clock import Cancel, ManualClock
 from lrm_actors.runtime.mailbox import Envelope
@@ -44,6 +55,12 @@ class Result(Generic[S]):
     reply: Any
     effects: tuple[Effect, ...]
     """What would be carried out now, timers left out: those are in ``BehaviorKit.timers``."""
+    stashed: bool = False
+    """The actor has put the command off."""
+    unstashes: bool = False
+    """What was put off is handled next. Here it is not: run it again."""
+    stopped: str | None = None
+    """Why the actor ends now, if it does."""
     repeated: bool = False
     """The command had been carried out before: this is the reply that was kept, and nothing happened."""
 
@@ -175,7 +192,7 @@ class BehaviorKit(Generic[S]):
             command_id: the same id again is a retry, and gets the reply of the first time.
 
         Raises:
-            CommandRefused: the actor refused it.
+            CommandRefused, CommandUnhandled: the actor refused it, or does not take it now.
             StorageUnavailable, OutcomeUnknown: ``fail_next_append`` was called.
             CheckFailed: the actor breaks a rule.
         """
@@ -186,7 +203,7 @@ class BehaviorKit(Generic[S]):
         taken = self._through_codec(command)
         context, again = self._context(command_id), self._context(command_id)
         decision = self._decide_twice(command, taken, context, again)
-        result = self._store_and_adopt(decision, context, given_id=command_id is not None)
+        result = self._store_and_adopt(decision, context, given_id=command_id is not None, command=command)
         if command_id is not None:
             if command_id in self._answered and (result.events or result.effects):
                 found = f"{command!r} led to {[*result.events, *result.effects]} again with the same id"
@@ -217,7 +234,7 @@ class BehaviorKit(Generic[S]):
         restarted = Restarted(self._state, (), ())
         if recover is not None:
             self._commands += 1
-            context, again = self._context(None), self._context(None)
+            context, again = self._recovery_context(), self._recovery_context()
             decision = self._twice("decide", recover, (self._state, context), (self._copy(self._state), again))
             done = self._store_and_adopt(decision, context, given_id=False)
             restarted = Restarted(done.state, done.events, done.effects)
@@ -258,6 +275,17 @@ class BehaviorKit(Generic[S]):
             correlation_id=own_id,
             random=draw,
             new_id=lambda: f"{prefix}-{next(ids)}",
+        )
+
+    def _recovery_context(self) -> RecoveryContext:
+        given = self._context(None)
+        return RecoveryContext(
+            now=given.now,
+            command_id=given.command_id,
+            correlation_id=given.correlation_id,
+            random=given.random,
+            new_id=given.new_id,
+            why=START,
         )
 
     def _decide_twice(self, command: Command, taken: Command, context: Context, again: Context) -> Decision:
@@ -315,7 +343,9 @@ class BehaviorKit(Generic[S]):
 
     # --- storing ----------------------------------------------------------------------------------------------------
 
-    def _store_and_adopt(self, decision: Decision, context: Context, *, given_id: bool) -> Result[S]:
+    def _store_and_adopt(
+        self, decision: Decision, context: Context, *, given_id: bool, command: Command | None = None
+    ) -> Result[S]:
         state = self._state
         for fact in decision.events:
             state = self._evolved(state, fact)
@@ -323,7 +353,7 @@ class BehaviorKit(Generic[S]):
             self._check_reply(decision.reply)
         if repr(self._state) != repr(self._copy(self._state)):
             raise CheckFailed("argument-changed", self.spec.name, f"the state is {self._state!r} now")
-        envelope = Envelope(None, command_id=context.command_id)
+        envelope = Envelope(command, command_id=context.command_id)
         envelope.given_id = given_id or bool(decision.events)
         turn = Turn(
             self.spec,
@@ -338,7 +368,19 @@ class BehaviorKit(Generic[S]):
         self._state, self._version = turn.state, turn.version
         self._check_folds()
         effects = tuple([effect for effect in decision.effects if not self._take_timer(effect)])
-        return Result(decision.events, self._state, decision.reply, effects)
+        (outcome,) = turn.outcomes
+        if outcome.refused is not None:
+            raise outcome.refused
+        following = decision.next or Next()
+        return Result(
+            decision.events,
+            self._state,
+            decision.reply,
+            effects,
+            stashed=following.stash,
+            unstashes=following.unstash,
+            stopped=following.stop,
+        )
 
     def _append(self, turn: Turn, command_id: str) -> None:
         batch = turn.batch(self._epoch, 0, 1)

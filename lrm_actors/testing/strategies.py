@@ -122,7 +122,11 @@ def _subclasses(cls: type[Command]) -> list[type[Command]]:
 
 
 def _command(cls: type, fields: Mapping[str, st.SearchStrategy[Any]]) -> Any:
-    return events(cls, fields={**_pools(cls), **fields})
+    drawn = {**_pools(cls), **{name: fields[name] for name in fields if hasattr(attrs.fields(cls), name)}}
+    if any(field.validator is not None for field in attrs.fields(cls)):
+        return events(cls, fields=drawn)  # which tries others where one is refused
+    aliases = {field.name: field.alias for field in attrs.fields(cls)}
+    return st.builds(cls, **{aliases[name]: strategy for name, strategy in drawn.items()})
 
 
 def _pools(cls: type) -> dict[str, st.SearchStrategy[Any]]:

@@ -86,7 +86,7 @@ def decide(state: Outbox, command: Plan | NoteSent | Remind, ctx: Context) -> De
             last = len(state.waiting) == 1
             return then(Sent(number), effects=[CancelTimer("remind")] if last else ())
         case Remind() if state.waiting:
-            return then(Reminded())
+            return then(Reminded(), effects=[CancelTimer("remind")])
     return then()
 
 
