@@ -27,13 +27,16 @@ S = TypeVar("S")
 OnUnknown: TypeAlias = Literal["raise", "placeholder"]
 """What a reader does with an event it does not know: raise ``UnknownEventType``, or give an ``UnknownEvent``."""
 
+Encoder: TypeAlias = tuple[EventType, Callable[[object], bytes]]
+"""The stored identity of an event class, and what makes JSON of its events or refuses them as ``encode_event`` does."""
+
 _Faithful: TypeAlias = Callable[[Any, Any, bytes], bool]
 """Whether the second value is exactly the first; the third are the bytes between them."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
 
-_plans: dict[type, _Plan] = {}
+_encoders: dict[type, Encoder] = {}
 _state_plans: dict[type, _Plan] = {}
 _decoders: dict[type, Callable[[bytes], Any]] = {}
 _read: dict[type, tuple[Facts, Shape | None]] = {}
@@ -65,14 +68,34 @@ def encode_event(event: object) -> tuple[EventType, bytes]:
         NotAnEvent: its class is not declared with ``@event``.
         EventRefused: it would not come back as it went in, or is beyond a limit.
     """
-    plan = _plans.get(type(event)) or _plan(type(event))
-    try:
-        data = _encode(event)
-        if len(data) <= MAX_EVENT_BYTES and plan.vouch(event, data):
-            return plan.kind, data
-    except Exception as error:
-        raise _refused(plan.kind.name, event, error) from error
-    return plan.kind, _read_back(plan, event, data, MAX_EVENT_BYTES)
+    kind, encode = _encoders.get(type(event)) or encoder_of(type(event))
+    return kind, encode(event)
+
+
+def encoder_of(cls: type) -> Encoder:
+    """What encodes the events of a class, for whoever encodes many and looks it up once.
+
+    Raises:
+        NotAnEvent: the class is not declared with ``@event``.
+        EventRefused: its events could not be stored, whatever their values.
+    """
+    known = _encoders.get(cls)
+    if known is not None:
+        return known
+    plan = _make_plan(type_of(cls))
+    vouch = plan.vouch
+
+    def encode(event: object) -> bytes:
+        try:
+            data = _encode(event)
+            if len(data) <= MAX_EVENT_BYTES and vouch(event, data):
+                return data
+        except Exception as error:
+            raise _refused(plan.kind.name, event, error) from error
+        return _read_back(plan, event, data, MAX_EVENT_BYTES)
+
+    made = _encoders[cls] = plan.kind, encode
+    return made
 
 
 def decode_events(
@@ -194,12 +217,6 @@ def decode_state(data: bytes, cls: type[S]) -> S:
 
 
 # --- plans --------------------------------------------------------------------------------------------------------
-
-
-def _plan(cls: type) -> _Plan:
-    kind = type_of(cls)
-    plan = _plans[cls] = _make_plan(kind)
-    return plan
 
 
 def _make_plan(kind: EventType) -> _Plan:

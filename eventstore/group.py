@@ -106,13 +106,12 @@ class GroupCommit(Generic[Item]):
         sleeper = None
         try:
             with self._lock:
-                if self._leader is not None:
-                    self._queue.append(entry)
-                    sleeper = entry.sleep(me)
-                elif self._queue:
-                    self._queue.append(entry)
-                else:
+                if self._leader is None and not self._queue:
                     self._leader = me
+                else:
+                    self._queue.append(entry)
+                    if self._leader is not None:
+                        sleeper = entry.sleep(me)
             if sleeper is not None:
                 sleeper.acquire(timeout=LOOK_AGAIN_S)
             elif self._leader == me:
@@ -120,6 +119,8 @@ class GroupCommit(Generic[Item]):
         except BaseException:
             self._leave(entry, me)
             raise
+        if entry.appended is not None and self._leader != me:
+            return entry.appended
         if not entry.done or self._leader == me:
             self.wait(entry)
         return entry.result()
@@ -168,9 +169,10 @@ class GroupCommit(Generic[Item]):
 
     def wake(self) -> None:
         """Wake the callers of the transaction before: whoever leads is about to wait."""
-        answered, self._answered = self._answered, []
-        for sleeper in answered:
-            sleeper.release()
+        if self._answered:
+            answered, self._answered = self._answered, []
+            for sleeper in answered:
+                sleeper.release()
 
     def _sleep_or_lead(self, entry: Entry[Item], me: int) -> bool:
         """True when an entry is done, False when its caller leads."""
@@ -215,10 +217,11 @@ class GroupCommit(Generic[Item]):
             if not isinstance(error, EventStoreError):
                 raise
         finally:
-            self.wake()  # where the transaction ended before it waited
+            if self._answered:
+                self.wake()  # where the transaction ended before it waited
             with self._lock:
                 for entry in group:
-                    if entry.sleepers:
+                    if entry.sleepers is not None:
                         self._answered += entry.sleepers.values()
                         entry.sleepers = None
                 self._taken = None
@@ -243,4 +246,5 @@ class GroupCommit(Generic[Item]):
                 sleeper.release()
                 return
         self._leader = None
-        self.wake()
+        if self._answered:
+            self.wake()

@@ -13,7 +13,6 @@ from eventstore.prepare import (
     RECEIPTS_KEPT,
     SNAPSHOTS_KEPT,
     PreparedBatch,
-    PreparedEvent,
     PreparedWrite,
 )
 from eventstore.records import ANY_VERSION, Appended, Attachment, Instant, Retained, Retention, Snapshot
@@ -33,7 +32,12 @@ class Stored:
     cause: int | None
     wall_us: int
     recorded_at: Instant
-    event: PreparedEvent
+    type: str
+    schema_version: int
+    data: bytes
+    command_id: str | None
+    correlation_id: str
+    depth: int
 
 
 @attrs.define
@@ -183,13 +187,14 @@ class MemoryLog:
         if write.expected_version not in (ANY_VERSION, version):
             raise WrongVersion(write.stream, write.expected_version, version)
         added = []
-        for event in write.events:
-            cause = position if event.after_previous else event.cause
+        for kind, schema, data, given, after_previous, command, correlation, depth in write.events:
+            cause = position if after_previous else given
             position += 1
             version += 1
             if cause is not None and cause >= position:
                 raise BadRequest("cause", cause, f"the event itself will be at position {position}")
-            added.append(Stored(position, write.stream, version, cause, wall_us, instant, event))
+            where, when = (position, write.stream, version, cause), (wall_us, instant)
+            added.append(Stored(*where, *when, kind, schema, data, command, correlation, depth))
         versions[write.stream] = version
         return added
 

@@ -99,7 +99,7 @@ class MemoryReader:
         wanted_streams = None if streams is None else frozenset(streams)
 
         def wanted(stored: Stored) -> bool:
-            return (wanted_types is None or stored.event.type in wanted_types) and (
+            return (wanted_types is None or stored.type in wanted_types) and (
                 wanted_streams is None or stored.stream in wanted_streams
             )
 
@@ -278,22 +278,20 @@ class MemoryReader:
                 woken.wait(poll_s)
 
     def _decode(self, stored: Stored) -> tuple[object, ...]:
-        event = stored.event
-        return decode_events(stored.position, event.type, event.schema_version, event.data, self._unknown)
+        return decode_events(stored.position, stored.type, stored.schema_version, stored.data, self._unknown)
 
     def _record(self, stored: Stored) -> Record:
-        event = stored.event
         return Record(
             stored.position,
             stored.stream,
             stored.version,
-            event.type,
-            event.schema_version,
+            stored.type,
+            stored.schema_version,
             self._decode(stored),
             stored.recorded_at,
             stored.cause,
-            event.command_id,
-            event.correlation_id,
-            event.depth,
-            event.data,
+            stored.command_id,
+            stored.correlation_id,
+            stored.depth,
+            stored.data,
         )

@@ -12,9 +12,9 @@ import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from eventstore.connections import closed_error, primary_code
 from eventstore.errors import AppendFailed, CorruptLog, EventStoreError, Fenced, OutcomeUnknown, StorageFull
@@ -23,6 +23,13 @@ from eventstore.rewriting import write_again
 from eventstore.schema import COUNT_COMMIT, configure_writer, set_synchronous
 
 T = TypeVar("T")
+
+Begin: TypeAlias = Callable[[], sqlite3.Connection]
+"""Gives the connection that writes, inside a transaction, which it begins when it is first called."""
+Statement: TypeAlias = tuple[str, Sequence[object]]
+"""An SQL statement and what is bound to it."""
+
+_COMMIT: Statement = ("COMMIT", ())
 
 MAX_RELAXED = 1000
 """Relaxed commits in a row before one waits for the disk all the same: until then the WAL only grows."""
@@ -66,7 +73,7 @@ class Transactions:
         self._open = open_connection
         self._durable = durable
         self._undone = undone
-        self._token = uuid.uuid4().hex
+        self.token = uuid.uuid4().hex
         """Tells this ownership from every other, where epochs alone could be equal by chance after a failed commit."""
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -100,6 +107,26 @@ class Transactions:
         with self._lock:
             self._check_usable()
             return self._run(work, strict=strict)
+
+    def insert(self, work: Callable[[Begin], Statement | None], *, strict: bool = True) -> None:
+        """Commit what ``work`` does together with the statement that it returns, or nothing.
+
+        Where ``work`` needs no transaction, the statement is one by itself: there is less to call, and less to wait for
+        where other threads run between two calls. What it did outside of one must be right if the log is owned.
+
+        Args:
+            work: returns None where it has nothing to store, or the last statement. That, and every one like it before,
+                violates NOT NULL where the log has another owner.
+            strict: whether to wait for the disk.
+
+        Raises:
+            AppendFailed, StorageFull, OutcomeUnknown, Fenced, StoreClosed: as ``run``. A statement that is a
+                transaction by itself may fail as it commits, so nearly every error of it leaves the outcome unknown.
+        """
+        with self._lock:
+            if self._closed or self._doubt is not None:
+                self._check_usable()
+            self._insert(work, strict=strict)
 
     def outside(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do something with the connection between transactions: what cannot be inside one.
@@ -185,12 +212,7 @@ class Transactions:
         connection = self._connection
         strict = strict or self._relaxed >= MAX_RELAXED
         try:
-            if connection.in_transaction:  # an asynchronous exception came between a failure and its rollback
-                self._roll_back(connection)
-            if self._full is not strict:
-                self._full = None
-                set_synchronous(connection, full=strict)
-                self._full = strict
+            self._make_ready(connection, strict=strict)
             connection.execute("BEGIN IMMEDIATE")
             if check_owner:
                 self._check_owner(connection)
@@ -198,17 +220,68 @@ class Transactions:
             if strict and self._relaxed:  # it takes every earlier one along, but only if it writes something itself
                 connection.execute(COUNT_COMMIT)
         except BaseException as error:
-            self._roll_back(connection)
-            if isinstance(error, (sqlite3.Error, OverflowError)):
-                raise failure(error) from error
+            self._give_up(connection, error)
             raise
-        self._commit(connection)
+        self._commit(connection, _COMMIT)
+        self._note(strict=strict)
+        return result
+
+    def _insert(self, work: Callable[[Begin], Statement | None], *, strict: bool) -> None:
+        """As ``insert``. The caller holds the lock."""
+        connection = self._connection
+        strict = strict or self._relaxed >= MAX_RELAXED
+
+        def begin() -> sqlite3.Connection:
+            if not connection.in_transaction:
+                connection.execute("BEGIN IMMEDIATE")
+            return connection
+
+        try:
+            self._make_ready(connection, strict=strict)
+            statement = work(begin)
+            if statement is None or connection.in_transaction:
+                begin()
+                if statement is not None:
+                    connection.execute(*statement)
+                else:
+                    self._check_owner(connection)
+                    if strict and self._relaxed:
+                        connection.execute(COUNT_COMMIT)
+                statement = _COMMIT
+        except BaseException as error:
+            self._give_up(connection, error)
+            raise
+        self._commit(connection, statement)
+        self._note(strict=strict)
+
+    def _make_ready(self, connection: sqlite3.Connection, *, strict: bool) -> None:
+        """Before a transaction: its durability, and nothing left over from another."""
+        if connection.in_transaction:  # an asynchronous exception came between a failure and its rollback
+            self._roll_back(connection)
+        if self._full is not strict:
+            self._full = None
+            set_synchronous(connection, full=strict)
+            self._full = strict
+
+    def _give_up(self, connection: sqlite3.Connection, error: BaseException) -> None:
+        """Before any commit was tried: roll back, and raise what is to be told of SQLite's errors."""
+        try:
+            if isinstance(error, sqlite3.IntegrityError):  # how an insert finds that the log has another owner
+                self._check_owner(connection)
+        except sqlite3.Error as another:
+            error = another
+        finally:
+            self._roll_back(connection)
+        if isinstance(error, (sqlite3.Error, OverflowError)):
+            raise failure(error) from error
+
+    def _note(self, *, strict: bool) -> None:
+        """After a commit: what the disk has by now."""
         if strict:
             self._relaxed = 0
             self._durable()
         else:
             self._relaxed += 1
-        return result
 
     def _settle(self) -> int:
         if self._doubt is not None:
@@ -236,12 +309,16 @@ class Transactions:
             raise failure(error) from error
         return not busy
 
-    def _commit(self, connection: sqlite3.Connection) -> None:
-        # In doubt from here until COMMIT has returned, so that an exception at any point leaves the right answer.
+    def _commit(self, connection: sqlite3.Connection, statement: Statement) -> None:
+        """Commit by a statement: COMMIT, or one that is a transaction by itself."""
+        # In doubt from here until it has returned, so that an exception at any point leaves the right answer.
         self._doubt = "the commit did not return"
         try:
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
+            connection.execute(*statement)
+        except (sqlite3.Error, OverflowError) as error:
+            if statement is not _COMMIT and _is_before_commit(error):
+                self._doubt = None
+                self._give_up(connection, error)
             self._doubt = str(error)
             self._roll_back(connection)
             raise OutcomeUnknown(self._doubt) from error
@@ -301,11 +378,11 @@ class Transactions:
 
     def _check_owner(self, connection: sqlite3.Connection) -> None:
         epoch, token = _owner(connection)
-        if token != self._token:
+        if token != self.token:
             raise Fenced("this log", self.owner_epoch, epoch)
 
     def _bump_owner(self, connection: sqlite3.Connection) -> int:
-        connection.execute("UPDATE owner SET epoch = epoch + 1, token = ?", (self._token,))
+        connection.execute("UPDATE owner SET epoch = epoch + 1, token = ?", (self.token,))
         return _owner(connection)[0]
 
 
@@ -345,6 +422,18 @@ class _Exclusive:
 
     def settle(self) -> int:
         return self._settle()
+
+
+def _is_before_commit(error: Exception) -> bool:
+    """Whether a statement that is a transaction by itself certainly failed before it began to commit.
+
+    It was never run, or the lock was not to be had, or a constraint is violated; the log has none that waits for the
+    commit. All else may come from the commit, a full disk too: of a frame that was half written before, in the place of
+    an older one, the rest may be what it was to be.
+    """
+    if isinstance(error, sqlite3.Error):
+        return primary_code(error) in (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_BUSY)
+    return isinstance(error, OverflowError)
 
 
 def failure(error: Exception) -> AppendFailed:

@@ -21,7 +21,7 @@ from eventstore.group import Entry, GroupCommit
 from eventstore.mark import MarkFile
 from eventstore.prepare import PreparedBatch
 from eventstore.records import Appended, Durability, Grant, Instant, Lease
-from eventstore.transactions import Transactions
+from eventstore.transactions import Begin, Statement, Transactions
 from eventstore.waking import Listeners
 from eventstore.writing import BatchWriter, Ends
 
@@ -112,33 +112,42 @@ class Writer:
 
     def _commit(self, entries: list[Entry[PreparedBatch]]) -> None:
         """One transaction for a group of batches, each on its own checks."""
-        strict = any(entry.item.durability is Durability.STRICT for entry in entries)
+        batches, group, transactions = self._batches, self._group, self.transactions
         stored: list[tuple[Entry[PreparedBatch], Appended]] = []
+        refused: list[tuple[Entry[PreparedBatch], Exception]] = []
+        strict = False
+        for entry in entries:
+            if entry.item.durability is Durability.STRICT:
+                strict = True
+                break
 
-        def write(connection: sqlite3.Connection) -> None:
-            batches = self._batches
-            batches.begin(connection, self._clock())
+        def write(begin: Begin) -> Statement | None:
+            batches.begin(begin, self._clock())
             for entry in entries:
                 repeated = batches.repeated
                 try:
-                    stored.append((entry, batches.write(connection, entry.item)))
-                    entry.repeated = batches.repeated > repeated
+                    stored.append((entry, batches.write(begin, entry.item)))
                 except REFUSALS as error:
-                    entry.error = error
-            batches.flush(connection)
-            self._group.wake()
+                    refused.append((entry, error))
+                if batches.repeated > repeated:
+                    entry.repeated = True
+            statement = batches.flush(begin, transactions.token)
+            group.wake()
+            return statement
 
-        if self.transactions.busy:
-            self._group.wake()
+        if transactions.busy:
+            group.wake()
         try:
-            self.transactions.run(write, strict=strict)
+            transactions.insert(write, strict=strict)
         except (AppendFailed, OutcomeUnknown):
             self.failures += len(entries)
             raise
+        for entry, why in refused:  # only now is it sure: what they were checked against is in the log
+            entry.error = why
         for entry, appended in stored:
             entry.appended = appended
             if not entry.repeated:
-                self.events_appended += entry.item.weight - 1
+                self.events_appended += entry.weight - 1
                 self.batches_appended += 1
         self.commits += 1
         self.largest_commit = max(self.largest_commit, len(entries))
@@ -153,5 +162,6 @@ class Writer:
             self._listeners.notify(max(entry.result().last_position for entry in new), types)
 
     def _note_durable(self) -> None:
-        if self._ends.position is not None:
-            self._mark.write(self._ends.position, self._ends.chain, self._ends.commits)
+        ends = self._ends
+        if ends.position is not None:
+            self._mark.write(ends.position, ends.chain, ends.commits)

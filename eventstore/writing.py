@@ -1,15 +1,14 @@
 """What one transaction writes: several batches, each checked and then written whole, or refused without a trace.
 
 The ends of the log and of its streams are kept in memory between transactions: the owner is checked in each, so nobody
-else can have moved them. Whatever undoes a transaction forgets them.
+else can have moved them. Whatever undoes a transaction forgets them. So batches of nothing but events of known types
+and streams need no transaction until they are inserted.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from hashlib import blake2b
-from itertools import chain
-from typing import TypeAlias
 from zlib import crc32
 
 import msgspec
@@ -20,6 +19,7 @@ from eventstore.errors import BadRequest, CorruptLog, Fenced, IdempotencyConflic
 from eventstore.prepare import RECEIPT_AGE_US, RECEIPTS_KEPT, PreparedBatch, PreparedWrite
 from eventstore.records import ANY_VERSION, Appended, Instant
 from eventstore.schema import COUNT_COMMIT, commits_without_events, log_end
+from eventstore.transactions import Begin, Statement
 
 MAX_STREAMS_KNOWN = 10_000
 """Streams whose ends are kept in memory; past it all are forgotten and read again as they are needed."""
@@ -27,11 +27,31 @@ PRUNE_EVERY = 1000
 """Receipts, or idempotency keys, written between two looks for old ones."""
 PRUNE_AT_ONCE = 4 * PRUNE_EVERY
 
-_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERTS = tuple(
-    (size, f"INSERT INTO events VALUES {', '.join([_ROW] * size)}")  # noqa: S608 - text of ours
-    for size in (25, 5, 1)
-)
+NOTHING = -1
+"""Stands for NULL in what is bound to an insert, where it can stand for nothing else: binding None takes far longer."""
+ROW_VALUES = 11
+"""How many values of an event are bound: what all of a transaction have in common is bound once for a statement."""
+
+
+def _insert(size: int) -> str:
+    """Inserts so many events, if the log is still owned by whoever has the token ?5; else it violates NOT NULL.
+
+    Bound are the position before the first one, wall clock, monotonic clock, boot and token, then the values of each.
+    """
+    rows = []
+    for number in range(size):
+        stream, version, kind, schema, cause, command, *rest = (
+            f"?{6 + ROW_VALUES * number + value}" for value in range(ROW_VALUES)
+        )
+        if number == 0:
+            version = f"(SELECT {version} FROM owner WHERE id = 1 AND token = ?5)"  # noqa: S608 - text of ours
+        cause, command = f"nullif({cause}, {NOTHING})", f"nullif({command}, {NOTHING})"
+        values = f"?1 + {number + 1}", stream, version, kind, schema, "?2, ?3, ?4", cause, command, *rest
+        rows.append(f"({', '.join(values)})")
+    return f"INSERT INTO events VALUES {', '.join(rows)}"  # noqa: S608 - text of ours
+
+
+_INSERTS = {size: _insert(size) for size in (50, 25, *range(16, 0, -1))}
 """For so many events in one statement: each statement lets other threads run, and this one waits for them."""
 _STREAM = (
     "SELECT id, epoch, coalesce((SELECT max(version) FROM events WHERE stream_id = streams.id), removed_version)"
@@ -55,10 +75,6 @@ _PRUNE = {
 }
 _encode = msgspec.json.Encoder().encode
 _decode_result = msgspec.json.Decoder(Appended).decode
-
-
-Row: TypeAlias = tuple[object, ...]
-"""A row of the events table, in the order of its columns."""
 
 
 class Ends:
@@ -89,36 +105,50 @@ class BatchWriter:
 
     def __init__(self, ends: Ends) -> None:
         self._ends = ends
-        self._rows: list[Row] = []
-        """Events of this transaction that are not inserted yet."""
+        self._values: list[object] = []
+        """``ROW_VALUES`` of each event of this transaction."""
+        self._before = 0
+        """Position before the first of them."""
         self._wall_us = self._monotonic_us = self._boot_id = 0
         self._boot = ""
         self._since_prune = dict.fromkeys(_PRUNE, PRUNE_EVERY)  # the first one after opening looks at once
         self.repeated = 0
         """Batches that were stored before."""
 
-    def begin(self, connection: sqlite3.Connection, instant: Instant) -> None:
+    def begin(self, begin: Begin, instant: Instant) -> None:
         """Begin a transaction, in which everything is stamped with one instant."""
         ends = self._ends
-        self._rows = []
+        self._values = []
         if ends.position is None:
-            _, ends.position, ends.chain = log_end(connection)
-            ends.commits = commits_without_events(connection)
+            _, ends.position, ends.chain = log_end(begin())
+            ends.commits = commits_without_events(begin())
+        self._before = ends.position
         if len(ends.streams) >= MAX_STREAMS_KNOWN:
             ends.streams.clear()
         self._wall_us, self._monotonic_us = round(instant.wall_s * 1e6), round(instant.monotonic_s * 1e6)
         self._boot = boot = instant.boot_id
-        self._boot_id = ends.boots.get(boot) or _number(connection, "boots", ends.boots, boot)
+        self._boot_id = ends.boots.get(boot) or _number(begin(), "boots", ends.boots, boot)
 
-    def flush(self, connection: sqlite3.Connection) -> None:
-        """Insert the events of all batches of the transaction."""
-        rows, start = self._rows, 0
-        for size, insert in _INSERTS:
-            while start + size <= len(rows):
-                connection.execute(insert, tuple(chain.from_iterable(rows[start : start + size])))
-                start += size
+    def flush(self, begin: Begin, token: str) -> Statement | None:
+        """Insert the events of all batches of the transaction but the last few.
 
-    def write(self, connection: sqlite3.Connection, batch: PreparedBatch) -> Appended:
+        Returns the statement that inserts those; None where there are no events at all. It, and what is run here,
+        violates NOT NULL where the log's owner has another token.
+        """
+        values, position = self._values, self._before
+        left = len(values) // ROW_VALUES
+        if not left:
+            return None
+        common = self._wall_us, self._monotonic_us, self._boot_id, token
+        start = 0
+        while left not in _INSERTS:
+            size = next(size for size in _INSERTS if size < left)
+            end = start + size * ROW_VALUES
+            begin().execute(_INSERTS[size], [position, *common, *values[start:end]])
+            start, position, left = end, position + size, left - size
+        return _INSERTS[left], [position, *common, *(values[start:] if start else values)]
+
+    def write(self, begin: Begin, batch: PreparedBatch) -> Appended:
         """Write a batch, or refuse it with nothing written.
 
         Raises:
@@ -128,18 +158,18 @@ class BatchWriter:
         ends = self._ends
         assert ends.position is not None
         if batch.idempotency_key is not None:
-            earlier = self._earlier(connection, batch.idempotency_key, batch.digest)
+            earlier = self._earlier(begin(), batch.idempotency_key, batch.digest)
             if earlier is not None:
                 self.repeated += 1
                 return earlier
         first = ends.position
-        versions = self._check(connection, batch, first)
+        versions = self._check(begin, batch, first)
         for write in batch.writes:
-            self._write_events(connection, write)
+            self._write_events(begin, write)
         position = ends.position
         appended = Appended(first + 1 if position > first else position, position, versions)
         if batch.more:
-            self._write_rest(connection, batch, self._wall_us, appended)
+            self._write_rest(begin(), batch, self._wall_us, appended)
         return appended
 
     def stream(self, connection: sqlite3.Connection, name: str) -> tuple[int, int, int]:
@@ -181,12 +211,12 @@ class BatchWriter:
             raise IdempotencyConflict(key)
         return _decode_result(result)
 
-    def _check(self, connection: sqlite3.Connection, batch: PreparedBatch, position: int) -> dict[str, int]:
+    def _check(self, begin: Begin, batch: PreparedBatch, position: int) -> dict[str, int]:
         """Check a batch that would follow a position. Returns the new version of each stream."""
         streams = self._ends.streams
         versions: dict[str, int] = {}
         for stream, expected_version, given_epoch, events, causes in batch.writes:
-            _, epoch, version = streams.get(stream) or self._known(connection, stream) or (0, 0, 0)
+            _, epoch, version = streams.get(stream) or self._known(begin(), stream) or (0, 0, 0)
             if stream in versions:
                 version = versions[stream]
             if (given_epoch or 0) != epoch:
@@ -200,7 +230,7 @@ class BatchWriter:
             position += len(events)
             versions[stream] = version + len(events)
         if batch.more:
-            self._check_more(connection, batch, versions, position)
+            self._check_more(begin(), batch, versions, position)
         return versions
 
     def _check_more(
@@ -220,19 +250,19 @@ class BatchWriter:
 
     # --- writing: refuses nothing any more ------------------------------------------------------------------------
 
-    def _write_events(self, connection: sqlite3.Connection, write: PreparedWrite) -> None:
+    def _write_events(self, begin: Begin, write: PreparedWrite) -> None:
         """Make rows of one stream's events."""
         ends = self._ends
         stream = write.stream
-        stream_id, epoch, version = ends.streams.get(stream) or self.stream(connection, stream)
+        stream_id, epoch, version = ends.streams.get(stream) or self.stream(begin(), stream)
         position, last = ends.position, ends.chain
         assert position is not None
-        wall_us, monotonic_us, boot, boot_id = self._wall_us, self._monotonic_us, self._boot, self._boot_id
-        type_ids, rows = ends.types, self._rows
+        wall_us, monotonic_us, boot = self._wall_us, self._monotonic_us, self._boot
+        type_ids, add = ends.types, self._values.extend
         for kind, schema_version, data, cause, after_previous, command_id, correlation_id, depth in write.events:
             if after_previous:
                 cause = position  # noqa: PLW2901 - known only here
-            type_id = type_ids.get(kind) or _number(connection, "types", type_ids, kind)
+            type_id = type_ids.get(kind) or _number(begin(), "types", type_ids, kind)
             position += 1
             version += 1
             # As checksums.record_bytes, chain_next and record_checksum say, without their calls: once per event stored.
@@ -242,9 +272,10 @@ class BatchWriter:
             )  # fmt: skip
             record = _encode(header) + data
             last = blake2b(last + record, digest_size=HASH_SIZE).digest()
-            rows.append((
-                position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id,
-                cause, command_id, correlation_id, depth, data, last, crc32(record),
+            add((  # bytes are bound by way of an adapter that there is none of, and bytearrays at once
+                stream_id, version, type_id, schema_version,
+                NOTHING if cause is None else cause, NOTHING if command_id is None else command_id,
+                correlation_id, depth, bytearray(data), bytearray(last), crc32(record),
             ))  # fmt: skip
         ends.position, ends.chain = position, last
         ends.streams[stream] = stream_id, epoch, version

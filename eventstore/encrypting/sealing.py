@@ -264,13 +264,14 @@ def _keyed(key: bytes, digest: bytes) -> bytes:
 
 def _sealed_write(write: PreparedWrite, seal: Seal) -> PreparedWrite:
     abouts: dict[tuple[str, int], bytes] = {}
-    events = []
+    events: list[PreparedEvent] = []
     for event in write.events:
-        kind, version, data = event[:3]
+        kind, version, data, cause, after_previous, command_id, correlation_id, depth = event
         about = abouts.get((kind, version))
         if about is None:
             about = abouts[kind, version] = about_event(write.stream, kind, version)
-        events.append(PreparedEvent(kind, version, seal(about, data), *event[3:]))
+        sealed = seal(about, data)
+        events.append((kind, version, sealed, cause, after_previous, command_id, correlation_id, depth))
     return write._replace(events=events)
 
 

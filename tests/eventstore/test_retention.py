@@ -14,7 +14,7 @@ from eventstore.opening import open_reader, open_store
 from eventstore.records import Batch, Cursor, NewEvent, Retained, Retention, Snapshot, StreamWrite
 from eventstore.reserve import reserve_path
 from eventstore.store import SqliteStore
-from eventstore.transactions import Running
+from eventstore.transactions import Running, Statement
 from tests.eventstore.support import Counted, FakeClock, Fault, append, counts, faulty, io_error
 
 ALL = Retention(max_events=0)
@@ -245,8 +245,8 @@ def test_a_crash_between_two_transactions_leaves_a_valid_log(
         transactions = store._writer.transactions
         commit = transactions._commit
 
-        def commit_and_copy(connection: sqlite3.Connection) -> None:
-            commit(connection)
+        def commit_and_copy(connection: sqlite3.Connection, statement: Statement) -> None:
+            commit(connection, statement)
             copies.append(path.with_name(f"copy-{len(copies)}") / "lrm.db")
             copies[-1].parent.mkdir()
             copy = sqlite3.connect(copies[-1])

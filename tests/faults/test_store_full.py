@@ -13,7 +13,7 @@ import pytest
 
 from eventstore.errors import AppendFailed, EventStoreError, OpenError, OutcomeUnknown, StorageFull
 from eventstore.opening import open_reader, open_store
-from eventstore.records import Attachment, Batch
+from eventstore.records import Attachment, Batch, Cursor
 from eventstore.store import SqliteStore
 from tests.eventstore.support import Counted, append, counts
 
@@ -21,11 +21,13 @@ NOTE = "x" * 2000
 DISK_BYTES = 4 * 1024 * 1024
 
 
-def append_until_refused(store: SqliteStore, start: int) -> tuple[int, EventStoreError]:
+def append_until_refused(
+    store: SqliteStore, start: int, cursors: tuple[Cursor, ...] = ()
+) -> tuple[int, EventStoreError]:
     """The number that was not acknowledged, and why."""
     for n in range(start, start + 10_000):
         try:
-            append(store, "a", Counted(n, NOTE))
+            append(store, "a", Counted(n, NOTE), cursors=cursors)
         except EventStoreError as error:
             return n, error
     msg = "the disk is not full"
@@ -33,17 +35,18 @@ def append_until_refused(store: SqliteStore, start: int) -> tuple[int, EventStor
 
 
 def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
-    """The page limit is met inside the transaction: certainly nothing was stored, and no settling is needed."""
+    """The page limit is met inside a transaction: certainly nothing was stored, and no settling is needed."""
     path = tmp_path / "lrm.db"
+    cursors = (Cursor("reader", 0),)
     with open_store(path) as store:
         pages = store._writer.transactions._connection.execute("PRAGMA page_count").fetchone()[0]
         store._writer.transactions._connection.execute(f"PRAGMA max_page_count = {pages + 5}")
-        refused, error = append_until_refused(store, 0)
+        refused, error = append_until_refused(store, 0, cursors)
         assert StorageFull is type(error)
         assert error.hint
         for _ in range(3):
             with pytest.raises(StorageFull):
-                append(store, "a", Counted(-1, NOTE))
+                append(store, "a", Counted(-1, NOTE), cursors=cursors)
         with pytest.raises(StorageFull):
             store.append(Batch(attachments=(Attachment("k", bytes(100_000)),)))
         assert 5 == store.statistics().failures
@@ -53,6 +56,27 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
         assert store.verify().ok
     with open_reader(path) as reader:
         assert list(range(refused + 1)) == counts(reader, "a")
+
+
+def test_events_alone_in_a_file_that_may_not_grow(tmp_path: Path) -> None:
+    """They are one statement, which may have met the full disk as it committed: settled, and they are not there."""
+    with open_store(tmp_path / "lrm.db") as store:
+        append(store, "a", Counted(0, NOTE))
+        connection = store._writer.transactions._connection
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages + 5}")
+        refused, error = append_until_refused(store, 1)
+        assert OutcomeUnknown is type(error)
+        with pytest.raises(OutcomeUnknown):
+            append(store, "a", Counted(-1, NOTE))
+        assert 2 == store.settle()
+        with pytest.raises(StorageFull):  # the stream's end is read again, in a transaction
+            append(store, "a", Counted(-1, NOTE))
+        assert list(range(refused)) == counts(store, "a")
+        connection.execute("PRAGMA max_page_count = 1000000")
+        append(store, "a", Counted(refused, NOTE))
+        assert list(range(refused + 1)) == counts(store, "a")
+        assert store.verify().ok
 
 
 # --- disks that are really full -----------------------------------------------------------------------------------

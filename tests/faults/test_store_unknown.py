@@ -13,11 +13,15 @@ from hypothesis import strategies as st
 
 from eventstore.errors import AppendFailed, EventStoreError, Fenced, OutcomeUnknown, StorageFull
 from eventstore.opening import open_reader, open_store
-from eventstore.records import Batch, Cursor, Durability
+from eventstore.records import Batch, Cursor, Durability, NewEvent, StreamWrite
 from eventstore.store import SqliteStore
+from eventstore.testing.clock import FakeClock
+from eventstore.transactions import Statement
 from tests.eventstore.support import Counted, Fault, Measured, append, counts, faulty, io_error
 
 FULL = sqlite3.SQLITE_FULL
+ALONE = "INSERT INTO events"
+"""How the statement begins that is the whole transaction of events and nothing else: it commits too."""
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def store(path: Path, faults: list[Fault]) -> Iterator[SqliteStore]:
 # --- certainly not stored -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("statement", ["BEGIN", "SELECT epoch", "INSERT INTO cursors", "PRAGMA synchronous"])
+@pytest.mark.parametrize("statement", ["BEGIN", ALONE, "INSERT INTO cursors", "PRAGMA synchronous"])
 @pytest.mark.parametrize(
     ("code", "expected"),
     [(FULL, StorageFull), (sqlite3.SQLITE_IOERR, AppendFailed), (sqlite3.SQLITE_BUSY, AppendFailed)],
@@ -64,6 +68,35 @@ def test_a_failure_before_the_commit_is_definite(
     append(store, "a", Counted(3))
     assert [3] == counts(store, "a")[-1:]
     assert 1 == store.statistics().failures
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CONSTRAINT_UNIQUE])
+def test_a_transaction_of_one_statement_that_never_came_to_its_commit(
+    store: SqliteStore, faults: list[Fault], code: int
+) -> None:
+    """The lock was not to be had, or a row cannot be: nothing was stored for certain, and nothing is to be settled."""
+    error = sqlite3.IntegrityError("a row is there already") if code == sqlite3.SQLITE_CONSTRAINT_UNIQUE else io_error()
+    error.sqlite_errorcode = code
+    faults.append(Fault(ALONE, error))
+    with pytest.raises(AppendFailed):
+        append(store, "a", Counted(2))
+    append(store, "a", Counted(3))
+    assert [1, 3] == counts(store, "a")
+
+
+def test_a_number_too_large_for_the_file_is_refused_before_anything_is_run(
+    path: Path,
+) -> None:
+    """By whatever clock: it is no reason to doubt the log."""
+    clock = FakeClock(1_000_000_000.0)
+    with open_store(path, clock=clock) as store:
+        append(store, "a", Counted(1))
+        clock.advance(1e15)
+        with pytest.raises(AppendFailed):
+            append(store, "a", Counted(2))
+        clock.advance(-1e15)
+        append(store, "a", Counted(3))
+        assert [1, 3] == counts(store, "a")
 
 
 def test_an_exception_from_elsewhere_rolls_back(store: SqliteStore, faults: list[Fault]) -> None:
@@ -112,16 +145,17 @@ def test_a_rollback_that_fails_is_settled_on_a_new_connection(store: SqliteStore
 # --- unknown ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("alone", [False, True], ids=["among-others", "alone"])
 @pytest.mark.parametrize("carried_out", [False, True], ids=["lost", "stored"])
 @pytest.mark.parametrize("error", [io_error(), io_error(FULL), KeyboardInterrupt()], ids=["io", "full", "interrupt"])
 def test_a_failed_commit_is_settled_for_every_reader_alike(
-    store: SqliteStore, faults: list[Fault], path: Path, error: BaseException, carried_out: bool
+    store: SqliteStore, faults: list[Fault], error: BaseException, carried_out: bool, alone: bool
 ) -> None:
     """Whether it took effect or not: first nothing goes, then everyone sees the same."""
     epoch = store.acquire("a").epoch
-    faults.append(Fault("COMMIT", error, carried_out=carried_out))
+    faults.append(Fault(ALONE if alone else "COMMIT", error, carried_out=carried_out))
     with pytest.raises((OutcomeUnknown, KeyboardInterrupt)):
-        append(store, "a", Counted(2), epoch=epoch, cursors=(Cursor("reader", 1),))
+        append(store, "a", Counted(2), epoch=epoch, cursors=() if alone else (Cursor("reader", 1),))
     for refused in (
         lambda: append(store, "a", Counted(3), epoch=epoch),
         lambda: store.acquire("b"),
@@ -131,19 +165,19 @@ def test_a_failed_commit_is_settled_for_every_reader_alike(
             refused()
     assert 2 == store.settle() == store.owner_epoch
     truth = [1, 2] if carried_out else [1]
-    with open_reader(path) as reader:
+    with open_reader(store.path) as reader:
         assert truth == counts(store, "a") == counts(reader, "a")
-        assert (1 if carried_out else None) == store.cursor("reader") == reader.cursor("reader")
+        assert (1 if carried_out and not alone else None) == store.cursor("reader") == reader.cursor("reader")
     append(store, "a", Counted(7), epoch=epoch, expected_version=len(truth))
     store.close()
-    with open_reader(path) as reader:
+    with open_reader(store.path) as reader:
         assert [*truth, 7] == counts(reader, "a")
         assert reader.verify().ok
 
 
 def test_settling_can_itself_fail_and_be_tried_again(store: SqliteStore, faults: list[Fault], path: Path) -> None:
     """Before its commit, at its commit with and without effect, on opening the new connection: the doubt stays."""
-    faults.append(Fault("COMMIT", io_error()))
+    faults.append(Fault(ALONE, io_error()))
     with pytest.raises(OutcomeUnknown):
         append(store, "a", Counted(2))
     for fault in (
@@ -171,7 +205,7 @@ def test_relaxed_commits_are_rescued_before_anything_is_built_on_them(
 ) -> None:
     """The failed fsync may have been theirs: settling writes the WAL again first, or does not settle."""
     append(store, "a", Counted(2), durability=Durability.RELAXED)
-    faults.append(Fault("COMMIT", io_error()))
+    faults.append(Fault(ALONE, io_error()))
     with pytest.raises(OutcomeUnknown):
         append(store, "a", Counted(3, "x" * 50_000))
     written: list[Path] = []
@@ -198,7 +232,7 @@ def test_a_commit_whose_rollback_fails_too(store: SqliteStore, faults: list[Faul
     faults.append(Fault("COMMIT", io_error()))
     faults.append(Fault("ROLLBACK", io_error()))
     with pytest.raises(OutcomeUnknown):
-        append(store, "a", Counted(2))
+        append(store, "a", Counted(2), cursors=(Cursor("reader", 1),))
     old = store._writer.transactions._connection
     store.settle()
     assert old is not store._writer.transactions._connection
@@ -208,7 +242,7 @@ def test_a_commit_whose_rollback_fails_too(store: SqliteStore, faults: list[Faul
 
 def test_settling_is_refused_to_an_owner_who_was_replaced(store: SqliteStore, faults: list[Fault], path: Path) -> None:
     """Another ownership, even one with the epoch that settling would have chosen, wins."""
-    faults.append(Fault("COMMIT", io_error()))
+    faults.append(Fault(ALONE, io_error()))
     with pytest.raises(OutcomeUnknown):
         append(store, "a", Counted(2))
     usurper = sqlite3.connect(path, isolation_level=None)
@@ -219,11 +253,28 @@ def test_settling_is_refused_to_an_owner_who_was_replaced(store: SqliteStore, fa
     assert (1, 2) == (caught.value.epoch, caught.value.current)
 
 
-def test_an_owner_who_was_replaced_is_fenced(store: SqliteStore, path: Path) -> None:
-    """The check is in the append's own transaction."""
+@pytest.mark.parametrize(
+    "batch",
+    [
+        Batch((StreamWrite("a", (NewEvent(Counted(2)),)),)),
+        Batch((StreamWrite("a", (NewEvent(Counted(2)),) * 77),)),
+        Batch((StreamWrite("new", (NewEvent(Counted(2)),)),)),
+        Batch((StreamWrite("a", (NewEvent(Counted(2)),)),), cursors=(Cursor("reader", 1),)),
+        Batch((StreamWrite("a", ()),)),
+        Batch((StreamWrite("a", (NewEvent(Counted(2)),), expected_version=7),)),
+        Batch(cursors=(Cursor("reader", 1),)),
+    ],
+    ids=["one", "many", "new-stream", "among-others", "fence", "wrong-version", "cursor"],
+)
+@pytest.mark.parametrize("epochs", [0, 1], ids=["same-epoch", "next-epoch"])
+def test_an_owner_who_was_replaced_is_fenced(store: SqliteStore, path: Path, batch: Batch, epochs: int) -> None:
+    """The check is in the append's own transaction, whatever that is made of."""
     usurper = sqlite3.connect(path, isolation_level=None)
-    usurper.execute("UPDATE owner SET epoch = epoch + 1, token = 'another'")
+    usurper.execute("UPDATE owner SET epoch = epoch + ?, token = 'another'", (epochs,))
     usurper.close()
+    with pytest.raises(Fenced) as caught:
+        store.append(batch)
+    assert (1, 1 + epochs) == (caught.value.epoch, caught.value.current)
     with pytest.raises(Fenced):
         append(store, "a", Counted(2))
     with pytest.raises(Fenced):
@@ -235,7 +286,7 @@ def test_a_store_closed_in_doubt_is_settled_by_the_next_opening(
     store: SqliteStore, faults: list[Fault], path: Path
 ) -> None:
     """Opening commits an epoch too."""
-    faults.append(Fault("COMMIT", io_error()))
+    faults.append(Fault(ALONE, io_error()))
     with pytest.raises(OutcomeUnknown):
         append(store, "a", Counted(2))
     store.close()
@@ -248,7 +299,7 @@ def test_listeners_hear_nothing_of_an_unknown_outcome(store: SqliteStore, faults
     """Nobody acts on what may not be."""
     heard: list[int] = []
     store.subscribe(lambda head, types: heard.append(head))
-    faults.append(Fault("COMMIT", io_error(), carried_out=True))
+    faults.append(Fault(ALONE, io_error(), carried_out=True))
     with pytest.raises(OutcomeUnknown):
         append(store, "a", Counted(2))
     assert [] == heard
@@ -259,7 +310,7 @@ def test_listeners_hear_nothing_of_an_unknown_outcome(store: SqliteStore, faults
 steps = st.lists(
     st.tuples(
         st.sampled_from(["append", "acquire", "settle", "settle"]),
-        st.sampled_from(["", "", "", "BEGIN", "COMMIT", "ROLLBACK", "SELECT epoch", "PRAGMA"]),
+        st.sampled_from(["", "", "", "BEGIN", "COMMIT", ALONE, ALONE, "ROLLBACK", "SELECT epoch", "PRAGMA"]),
         st.booleans(),
     ),
     max_size=14,
@@ -301,21 +352,22 @@ def test_what_was_acknowledged_is_there_and_what_was_refused_is_not(
         assert found == counts(reader, "a")
 
 
+@pytest.mark.parametrize("alone", [False, True], ids=["among-others", "alone"])
 def test_the_check_sees_a_store_that_takes_a_failed_commit_for_a_refusal(
-    store: SqliteStore, faults: list[Fault], monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, faults: list[Fault], monkeypatch: pytest.MonkeyPatch, alone: bool
 ) -> None:
     """The planted bug: calling every failure definite says 'nothing was stored' of an event that was."""
     transactions = store._writer.transactions
 
-    def commit(connection: sqlite3.Connection) -> None:
+    def commit(connection: sqlite3.Connection, statement: Statement) -> None:
         try:
-            connection.execute("COMMIT")
+            connection.execute(*statement)
         except sqlite3.Error as error:
             raise AppendFailed(str(error)) from error
 
     monkeypatch.setattr(transactions, "_commit", commit)
-    faults.append(Fault("COMMIT", io_error(), carried_out=True))
+    faults.append(Fault(ALONE if alone else "COMMIT", io_error(), carried_out=True))
     with pytest.raises(AppendFailed):
-        append(store, "a", Counted(2))
+        append(store, "a", Counted(2), cursors=() if alone else (Cursor("reader", 1),))
     assert [1, 2] == counts(store, "a")  # which is why it may not be called definite
     store.append(Batch())

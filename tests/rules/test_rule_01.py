@@ -172,7 +172,7 @@ class WatchedConnection(sqlite3.Connection):
     commits: list[int]
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        if sql == "COMMIT":
+        if sql == "COMMIT" or (sql.startswith("INSERT INTO events") and not self.in_transaction):
             self.commits.append(super().execute("PRAGMA synchronous").fetchone()[0])
         return super().execute(sql, parameters)
 

@@ -18,6 +18,7 @@ from typing import Any
 import attrs
 import pytest
 
+from eventstore import writing
 from eventstore.errors import AppendFailed, Fenced
 from eventstore.events import event
 from eventstore.opening import open_store
@@ -216,6 +217,8 @@ def test_rule_04_holds_in_raced_takeovers_of_a_whole_log(tmp_path: Path) -> None
 def test_rule_04_planted_a_log_without_an_owner_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the owner's check, two processes would write one log."""
     monkeypatch.setattr(Transactions, "_check_owner", lambda _transactions, _connection: None)
+    unfenced = {size: insert.replace(" AND token = ?5", "") for size, insert in writing._INSERTS.items()}
+    monkeypatch.setattr(writing, "_INSERTS", unfenced)
     assert log_contest(tmp_path / "lrm.db", 2)
 
 

@@ -162,7 +162,7 @@ def _declare(monkeypatch: pytest.MonkeyPatch, name: str, cls: type, version: int
     kind = events.EventType(name, version, cls)
     monkeypatch.setitem(events._by_name, name, kind)
     monkeypatch.setitem(events._by_class, cls, kind)
-    monkeypatch.delitem(codec._plans, cls, raising=False)
+    monkeypatch.delitem(codec._encoders, cls, raising=False)
 
 
 @attrs.frozen
