@@ -162,6 +162,7 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages + 5}")
         for _ in range(3):
-            assert StorageFull is type(append_until_refused(store, store.version("a")))
+            refusal = append_until_refused(store, store.version("a"))
+            assert type(refusal) in {StorageFull, OutcomeUnknown}
             assert store.version("a") == len(counts(store, "a")) + store.first - 1
             resumes(store, store.retain(Retention(max_events=500, expendable=("a",))))
