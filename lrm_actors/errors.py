@@ -211,6 +211,28 @@ class CommandUnhandled(CommandRefused):
     hint = "send it to the actor it is for, or when the actor's state allows it"
 
 
+class DeadLetterNotFound(LrmError, LookupError):
+    """No dead letter has this id, or it is not kept any more."""
+
+    code = "LRM-2014"
+    hint = "'lrm dead-letters' lists those there are"
+
+    def __init__(self, letter: str) -> None:
+        super().__init__(f"no dead letter {letter!r}")
+        self.letter = letter
+
+
+class NotResendable(LrmError, ValueError):
+    """A dead letter cannot be sent again."""
+
+    code = "LRM-2015"
+    hint = "'lrm dead-letters' shows what is known of it; send its actor a new command instead"
+
+    def __init__(self, letter: str, reason: str) -> None:
+        super().__init__(f"dead letter {letter!r} cannot be sent again: {reason}")
+        self.letter, self.reason = letter, reason
+
+
 # --- guarding and recovering --------------------------------------------------------------------------------------
 
 

@@ -92,6 +92,7 @@ class LongRunningMode(Words):
         """
         loop = asyncio.get_running_loop()
         thread = threading.get_ident()
+        await self._beside(self._engine.prepare_signal)
         self._engine.show_on_signal()  # here: a signal is taken over on the main thread only
         try:
             await self._beside(lambda: self._engine.start(loop, thread), abandoned=self._engine.stop)

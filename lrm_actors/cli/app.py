@@ -26,6 +26,7 @@ COMMANDS = {
     "replay": "Show what each actor knew at any position.",
     "health": "Tell how an agent is, alive or dead.",
     "dump": "Show what a running agent is doing at this moment.",
+    "dead-letters": "List the messages that nobody handled, or send one again.",
     "checkpoints": "List checkpoints, or look into one.",
     "verify": "Check that a log is as it was written.",
     "doctor": "Look for what is wrong with a log, or soon will be.",
@@ -64,7 +65,7 @@ class LazyGroup(click.Group):
         """Load one."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"lrm_actors.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"lrm_actors.cli.{cmd_name.replace('-', '_')}").command
         command.name = cmd_name
         return command
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from lrm_actors.cli.common import Request, on_a_log, with_options
-from lrm_actors.cli.finding import looks_like_log
+from lrm_actors.cli.common import ListingGroup, Request, on_a_log, with_options
 from lrm_actors.cli.output import count, day_time, document, iso_time, paint, say, say_line, size, table
 
 if TYPE_CHECKING:
@@ -17,19 +16,7 @@ if TYPE_CHECKING:
     from lrm_actors.domain.retention import CheckpointInfo
 
 
-class _ListingGroup(click.Group):
-    """Takes a log in place of a command of its own for ``list`` of that log, as every other command takes one."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is meant."""
-        if args and args[0] not in self.commands and looks_like_log(args[0]):
-            args = ["list", *args]
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_ListingGroup, invoke_without_command=True, subcommand_metavar="[LOG] | COMMAND [ARGS]...")
+@click.group(cls=ListingGroup, invoke_without_command=True, subcommand_metavar="[LOG] | COMMAND [ARGS]...")
 @with_options
 @click.pass_context
 def command(ctx: click.Context, *, request: Request) -> None:

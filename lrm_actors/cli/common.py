@@ -12,7 +12,7 @@ import attrs
 import click
 
 from lrm_actors.cli.app import Common
-from lrm_actors.cli.finding import find_log
+from lrm_actors.cli.finding import find_log, looks_like_log
 from lrm_actors.cli.output import clock_time, iso_time, talk
 
 if TYPE_CHECKING:
@@ -85,6 +85,18 @@ class Request:
             if reader.locked and not without_key:
                 raise KeyRequired(str(reader.path))
             yield reader
+
+
+class ListingGroup(click.Group):
+    """Takes a log in place of a command of its own for ``list`` of that log, as every other command takes one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant."""
+        if args and args[0] not in self.commands and looks_like_log(args[0]):
+            args = ["list", *args]
+        return super().resolve_command(ctx, args)
 
 
 def on_a_log(function: Callable[..., Any]) -> Callable[..., Any]:

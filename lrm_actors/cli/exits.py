@@ -40,6 +40,7 @@ _OF_ERRORS: tuple[tuple[int, tuple[type[Exception], ...]], ...] = (
     (NO_ACCESS, (store.LogNotWritable, store.LogNotReadable, store.ReadFailed, store.LogExists, store.CopyFailed)),
 )
 _OF_CODES = {
+    "LRM-2014": NOT_FOUND,
     "LRM-4001": NOT_FOUND,
     "LRM-4002": USAGE,
     "LRM-4003": USAGE,

@@ -206,6 +206,15 @@ class Spec(Generic[S]):
     """Seconds that a sender waits for room with ``block``; then ``MailboxFull``."""
     stash_capacity: int = 1_000
     """Commands that may be put off with ``stash``; one more ends with ``StashFull``."""
+    quarantine_after: int = 3
+    """Failures of one and the same message after which it is put aside: a dead letter, or a skipped delivery."""
+    slow_after_s: float | None = None
+    """Seconds one message may be in hand before that is put on record; None for the system's limit, inf for none."""
+    hung_after_s: float | None = None
+    """Seconds after which a successor takes the actor from its hung handler; None and inf as above."""
+    commands: tuple[type[Command], ...] = ()
+    """The commands that a dead letter of this actor may be made into again; by default those that the module of
+    ``decide`` knows."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse what could only go wrong later."""
@@ -213,10 +222,15 @@ class Spec(Generic[S]):
             raise BadSpec(self.name, "mailbox_policy", self.mailbox_policy, "refuse, drop_oldest or block")
         if not 0 < self.mailbox_block_s < MAX_BLOCK_S:
             raise BadSpec(self.name, "mailbox_block_s", self.mailbox_block_s, f"more than 0 and under {MAX_BLOCK_S:g}")
-        for field, least in (("mailbox_capacity", 1), ("stash_capacity", 0), ("snapshot_every", 0)):
+        limits = (("mailbox_capacity", 1), ("stash_capacity", 0), ("snapshot_every", 0), ("quarantine_after", 1))
+        for field, least in limits:
             value = getattr(self, field)
             if not isinstance(value, int) or value < least:
                 raise BadSpec(self.name, field, value, f"a whole number of at least {least}")
+        for field in ("slow_after_s", "hung_after_s"):
+            value = getattr(self, field)
+            if value is not None and not value > 0:
+                raise BadSpec(self.name, field, value, "more than 0 (seconds), or None")
 
     @property
     def category(self) -> str:

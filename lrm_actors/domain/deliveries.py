@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from eventstore.events import event
 
+FAILED_AGAIN = "failed again and again"
+"""Why a message is put aside: as many failures as its actor allows one message."""
+NOT_STORABLE = "what it leads to cannot be stored"
+TOO_DEEP = "too deep: the wiring loops"
+
 
 @event("deliveries.skipped", 1)
 class DeliverySkipped:

@@ -126,9 +126,18 @@ class Engine:
 
     # --- starting and stopping ----------------------------------------------------------------------------------
 
+    def prepare_signal(self) -> None:
+        """Do what ``show_on_signal`` needs and an event loop should not wait for."""
+        if self._wants_signal:
+            SIGNAL_DUMP.prepare()
+
+    @property
+    def _wants_signal(self) -> bool:
+        return self.settings.dump_on_sigusr1 and self.settings.enable_long_running_mode
+
     def show_on_signal(self) -> None:
         """Have ``SIGUSR1`` print this agent's actors, or not, as the settings say. From the main thread, or in vain."""
-        if self.settings.dump_on_sigusr1 and self.settings.enable_long_running_mode:
+        if self._wants_signal:
             SIGNAL_DUMP.add(self)
         else:
             SIGNAL_DUMP.remove(self)
@@ -162,6 +171,7 @@ class Engine:
             raise
 
     def _start(self, loop: asyncio.AbstractEventLoop | None, thread: int | None) -> None:
+        self.prepare_signal()
         self.show_on_signal()
         with self._life:
             if self._started:

@@ -104,7 +104,12 @@ class Running:
                 clock=SystemClock(),
                 name=f"lrm-{context.agent_id}",
             )
-            self.commands = Commands({"dump": lambda arguments: dump_command(self, arguments)})
+            self.commands = Commands(
+                {
+                    "dump": lambda arguments: dump_command(self, arguments),
+                    "resend": lambda arguments: self.system.resend(str(arguments.get("letter", ""))),
+                }
+            )
             """What ``lrm`` may have this process do, besides looking at the log."""
             self._socket = self._serve()  # before the actors start: one that hangs in its recovery can be looked at
             self.system.start()

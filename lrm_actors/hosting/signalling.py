@@ -41,6 +41,14 @@ class SignalDump:
         self._lock = threading.Lock()
         self._ends: tuple[socket.socket, socket.socket] | None = None
         self._installed = False
+        self._caught_natively = False
+
+    def prepare(self) -> None:
+        """Do what the next ``add`` needs and an event loop should not wait for: look at a file, start a thread."""
+        with self._lock:
+            if DUMP_SIGNAL and not self._installed and self._ends is None:
+                self._caught_natively = _caught_natively(DUMP_SIGNAL)
+                self._begin()
 
     def add(self, shown: Any, *, replace: bool = False) -> bool:
         """Print ``shown.tree()`` too from now on. Returns whether the signal is ours.
@@ -54,10 +62,15 @@ class SignalDump:
         """
         with self._lock:
             self._shown.add(shown)
-            wanted = not self._installed and DUMP_SIGNAL != 0 and _on_main_thread()
-            if wanted and (replace or _is_free(DUMP_SIGNAL)):
-                self._install()
+            if not self._installed:
+                if DUMP_SIGNAL and _on_main_thread() and (replace or self._is_free()):
+                    self._install()
+                else:
+                    self._close()
             return self._installed
+
+    def _is_free(self) -> bool:
+        return signal.getsignal(DUMP_SIGNAL) is signal.SIG_DFL and not self._caught_natively
 
     def remove(self, shown: Any) -> None:
         """Print it no more; give the signal back after the last, if this is the main thread."""
@@ -71,20 +84,28 @@ class SignalDump:
         self._lock = threading.Lock()
         if self._installed:
             self._uninstall()
+        self._close()
         self._shown = weakref.WeakSet()
 
-    def _install(self) -> None:
+    def _begin(self) -> None:
+        """Start the thread that prints."""
         reading, writing = self._ends = socket.socketpair()
         writing.setblocking(False)
         try:
             threading.Thread(target=self._wait, args=(reading,), name="lrm-signal-dump", daemon=True).start()
         except RuntimeError as error:
             self._close()
+            reading.close()
             logger.warning("no thread to print on a signal: %s", error)
+
+    def _install(self) -> None:
+        if self._ends is None:
+            self._begin()
+        if self._ends is None:
             return
         signal.signal(DUMP_SIGNAL, self._handle)
         if _wakeup_fd() == -1:  # else it is an event loop's, whose signals would be lost
-            signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+            signal.set_wakeup_fd(self._ends[1].fileno(), warn_on_full_buffer=False)
         self._installed = True
 
     def _uninstall(self) -> None:
@@ -159,16 +180,14 @@ def _write(text: str) -> None:
         return
 
 
-def _is_free(number: int) -> bool:
-    """Whether nobody handles or ignores a signal, in Python or, where that can be seen, in native code."""
-    if signal.getsignal(number) is not signal.SIG_DFL:
-        return False
+def _caught_natively(number: int) -> bool:
+    """Whether something catches a signal that Python has no handler for, as ``faulthandler.register`` does."""
     try:
         with open("/proc/self/status", encoding="ascii", errors="replace") as status:  # noqa: PTH123 - no path of ours
             caught = next((line for line in status if line.startswith("SigCgt:")), "SigCgt: 0")
-        return not int(caught.split()[1], 16) >> (number - 1) & 1  # faulthandler.register() is such a one
-    except (OSError, ValueError, IndexError):
-        return True
+        return signal.getsignal(number) is signal.SIG_DFL and bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+    except (OSError, ValueError, IndexError):  # the platform does not tell
+        return False
 
 
 def _wakeup_fd() -> int:

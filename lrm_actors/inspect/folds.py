@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 OURS = ("supervisor", "monitor", "analyzer", "checkpointer", "modes", "journal")
 BREAKER, SUPERVISOR = "breaker", "supervisor"
-STATELESS = frozenset(("deliveries",))
+STATELESS = frozenset(("deliveries", "dead-letters", "watchdog"))
 """Streams that no actor folds."""
 
 

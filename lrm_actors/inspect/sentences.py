@@ -342,3 +342,29 @@ _plain("journal.step_repeated", "step {step} begins again, and may happen twice:
 # --- deliveries ---------------------------------------------------------------------------------------------------
 
 _plain("deliveries.skipped", "{consumer} read on without {type} #{position} after {attempts} attempts: {reason}")
+
+# --- dead letters ---------------------------------------------------------------------------------------------------
+
+_plain("dead_letters.dropped", "{count} more messages to {to} were lost: {reason}")
+_plain("dead_letters.resend_requested", "letter {letter} is to be sent again")
+_plain("dead_letters.resent", "letter {letter} was sent again and handled")
+_plain("dead_letters.resend_failed", "letter {letter} cannot be sent again: {problem}")
+
+
+@_tells("dead_letters.added")
+def _(event: Any) -> str:
+    tried = f" after {event.attempts} attempts" if event.attempts else ""
+    why = f"{event.error}: {event.message}" if event.message else event.error
+    return _with(f"{event.command} to {event.to} became letter {event.letter}{tried}: {short(event.reason)}", why)
+
+
+# --- watchdog -------------------------------------------------------------------------------------------------------
+
+_plain("watchdog.handler_slow", "{actor} has had {handling} in hand for {elapsed_s:.1f} s")
+_plain("watchdog.exhausted", "{actor} hangs on {handling} beside {zombies} others: the process is to be replaced")
+
+
+@_tells("watchdog.actor_taken_over")
+def _(event: Any) -> str:
+    where = event.stack.strip().rpartition("\n")[2].strip()
+    return _with(f"{event.actor} hung on {event.handling} for {event.elapsed_s:.1f} s and was taken over", where)

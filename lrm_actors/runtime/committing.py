@@ -12,11 +12,13 @@ from typing import Any
 import attrs
 
 from lrm_actors.domain.behavior import Next, Spec, Wire
+from lrm_actors.domain.dead_letters import DeadLetterAdded
 from lrm_actors.runtime.actor import UnregisteredActor
 from lrm_actors.runtime.consumer import Consumer
 from lrm_actors.runtime.control import STARTING, Services
 from lrm_actors.runtime.deciding import Decider
 from lrm_actors.runtime.effects import Effects
+from lrm_actors.runtime.hand import Hand
 from lrm_actors.runtime.inspection.counters import Counters
 from lrm_actors.runtime.machine import here
 from lrm_actors.runtime.mailbox import Mailbox
@@ -59,11 +61,10 @@ class Committing(UnregisteredActor):
         self.start_error: BaseException | None = None
         """Why the first start failed."""
         self.busy_since_s: float | None = None
+        self.hand = Hand()
         self.handled = 0
         self.counters = Counters()
         """Over restarts and successors of this shell: each hands it on."""
-        self.turn: Turn | None = None
-        """The one that is being decided or appended, for whoever looks on."""
         self.handled_before = 0
         """How many of them before its last start or restart."""
         self.failures = 0
@@ -71,13 +72,15 @@ class Committing(UnregisteredActor):
         self._effects = Effects(mailbox, services)
         self._consumer = Consumer(services.store, spec.name, wires)
         self._epoch: int | None = None
-        self._decider = Decider(spec, services.store, self._consumer)
+        self._decider = Decider(spec, services.store, self._consumer, self.hand, services.clock.monotonic)
         self._unsettled: Turn | None = None
         self._after_death = after_death
         self._stopping: str | None = None
         """Why the actor has decided to end, once that is committed."""
         self._snapshot_version = 0
         """Version of the newest snapshot that is known to be stored."""
+        self._to_put_aside: list[DeadLetterAdded] = []
+        """Letters that a predecessor left to be stored first."""
 
     @property
     def epoch(self) -> int | None:
@@ -114,7 +117,8 @@ class Committing(UnregisteredActor):
 
     def _adopt(self, turn: Turn) -> None:
         """The turn is in the log: publish its state, then answer, then carry out."""
-        self.published = Published(turn.state, turn.version)
+        if turn.events:
+            self.published = Published(turn.state, turn.version)
         self.mailbox.in_hand = []
         self.counters.messages += len(turn.outcomes)
         self.counters.events += len(turn.events)
@@ -123,7 +127,8 @@ class Committing(UnregisteredActor):
         for outcome in turn.outcomes:
             self._answer(outcome)
         for outcome in turn.outcomes:
-            self._carry_out(outcome, turn.first_position)
+            if outcome.effects:
+                self._carry_out(outcome, turn.first_position)
 
     def _answer(self, outcome: Outcome) -> None:
         if outcome.next is not None and self._follow(outcome, outcome.next):

@@ -23,12 +23,13 @@ class Effects:
         self._timers: dict[str, _Timer] = {}
         """Those that have not fired yet."""
         self._lock = threading.Lock()
+        self._retired = False
 
     def carry_out(self, effect: Effect, cause: int | None, correlation_id: str | None, depth: int) -> None:
         """Begin one effect. What comes back from it will name ``cause`` as its cause."""
 
         def send_back(command: Command | None) -> None:
-            if command is not None:
+            if command is not None and not self._retired:
                 envelope = Envelope(command, cause=cause, correlation_id=correlation_id, depth=depth)
                 self._mailbox.put_anyway(envelope)
 
@@ -43,6 +44,11 @@ class Effects:
                     EffectJob(self._mailbox.owner, effect, lambda: send_back(self._handle(effect)))
                 )
 
+    def retire(self) -> None:
+        """The actor has a successor, which takes up again what the log knows of: nothing from here reaches it."""
+        self._retired = True
+        self.cancel_timers()
+
     def cancel_timers(self) -> None:
         """Forget every timer: the next recovery starts those that the log knows of."""
         for key in list(self._timers):
@@ -56,7 +62,8 @@ class Effects:
         try:
             return self._services.handlers[type(effect)](effect)
         except BaseException as error:  # noqa: BLE001 - an effect may raise anything, and its actor must hear of it
-            self._mailbox.command(EffectEscaped(type(effect).__name__, error))
+            if not self._retired:
+                self._mailbox.command(EffectEscaped(type(effect).__name__, error))
             return None
 
     def _start(self, key: str, delay_s: float, send: Callable[[], None]) -> None:

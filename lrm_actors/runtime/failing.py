@@ -6,12 +6,17 @@ Talks to the guardian through ``Services.funnel``, to those who asked, and to th
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
-from eventstore.errors import ReadFailed
+from eventstore.errors import AppendFailed, Fenced, OutcomeUnknown, ReadFailed
+from eventstore.records import Batch, NewEvent, StreamWrite
+from lrm_actors.domain.dead_letters import STREAM, DeadLetterAdded
+from lrm_actors.domain.deliveries import FAILED_AGAIN, NOT_STORABLE
 from lrm_actors.errors import AskError, StorageUnavailable
 from lrm_actors.runtime.actor import describe
 from lrm_actors.runtime.committing import Committing
 from lrm_actors.runtime.control import FAILED, NO_STORAGE, STOPPED
+from lrm_actors.runtime.dead_letters import UNSTORABLE, bare, letter_of, resend
 from lrm_actors.runtime.deciding import Failure, unavailable, wrapped
 from lrm_actors.runtime.inspection.counters import LastError
 from lrm_actors.runtime.mailbox import Envelope
@@ -23,7 +28,13 @@ logger = logging.getLogger(__name__)
 class Failing(Committing):
     """How a shell fails: told once, and with nothing lost that was told."""
 
-    def _fail_on(self, failure: Failure) -> None:
+    def _fail_on(self, failure: Failure, *, may_retry: bool = True) -> None:
+        """A message could not be decided on: its asker hears of it, and what was told is tried again after a restart.
+
+        Args:
+            failure: what, and why.
+            may_retry: False when the mailbox was closed meanwhile, which has dealt with the message.
+        """
         envelope = failure.envelope
         if isinstance(failure.error, ReadFailed):  # nobody's fault: it is decided on when the log can be read again
             error = unavailable(self.spec.name, failure.error)
@@ -34,7 +45,50 @@ class Failing(Committing):
         kind = "wired" if failure.wired else "asked" if envelope.reply_to is not None else "told"
         if envelope.reply_to is not None:
             envelope.reply_to.fail(wrapped(self.spec.name, failure.error, envelope))
+        elif kind == "told" and may_retry:
+            envelope.attempts += 1
+            if isinstance(failure.error, UNSTORABLE):  # to try the same again is no use
+                self._quarantine(envelope, failure.error, NOT_STORABLE)
+                return
+            if envelope.attempts >= self.spec.quarantine_after:
+                self._quarantine(envelope, failure.error, FAILED_AGAIN)
+                return
+            self.mailbox.put_back([envelope])
         self._fail(kind, failure.error, handling)
+
+    def _quarantine(self, envelope: Envelope, error: BaseException, reason: str) -> None:
+        """Put a message aside for good, on the record; the actor, whose state it never touched, goes on."""
+        name, text = describe(error)
+        letter = letter_of(self.spec, envelope, reason, new_id=self._services.new_id, error=name, text=text)
+        logger.error("%s puts %s aside: %s: %s", self.spec.name, letter.command, name, text)
+        self.failures += 1
+        self.counters.failures += 1
+        try:
+            self._store_letters([letter], cause=envelope.cause, correlation_id=envelope.correlation_id)
+        except Fenced as refused:
+            self._end_fenced(refused)
+        except (AppendFailed, OutcomeUnknown) as refused:
+            # Tried once more when the log can be written. If the letter was stored after all, that marks it as re-sent.
+            envelope.attempts -= 1
+            self.mailbox.put_back([resend(envelope, letter.letter)])
+            self._lose_storage(refused)
+        except Exception as refused:  # noqa: BLE001 - a fault of the store: the message stays, and so does the trouble
+            envelope.attempts -= 1
+            self.mailbox.put_back([envelope])
+            self._fail("stream", refused, "append")
+
+    def _store_letters(
+        self, letters: Sequence[DeadLetterAdded], *, cause: int | None = None, correlation_id: str | None = None
+    ) -> None:
+        """Append letters, if this shell still owns its stream."""
+        fence = StreamWrite(self.spec.name, (), self.published.version, self._epoch)
+        events = tuple(NewEvent(letter, cause=cause, correlation_id=correlation_id or "") for letter in letters)
+        store = self._services.store
+        try:
+            store.append(Batch(writes=(fence, StreamWrite(STREAM, events))))
+        except UNSTORABLE:  # a cause that does not exist, a text that is none: then without what came with the message
+            events = tuple(NewEvent(bare(letter)) for letter in letters)
+            store.append(Batch(writes=(fence, StreamWrite(STREAM, events))))
 
     def _fail(self, kind: str, error: BaseException, handling: str) -> None:
         self.failures += 1

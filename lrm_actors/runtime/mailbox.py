@@ -6,7 +6,6 @@ refuses what finds no room; ``overflow`` has those that make room or wait for it
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import threading
@@ -42,6 +41,8 @@ class Envelope(Struct, eq=False):
     """Position of the wired event it was made from."""
     given_id: bool = False
     """The sender chose the id, so this may be a retry."""
+    attempts: int = 0
+    """Failures of it so far."""
 
 
 class Wake:
@@ -252,10 +253,13 @@ class Mailbox:
         self.backlog.append(last)
         self._drain_if_deserted()
 
-    def drop_first(self, envelope: Any) -> None:
-        """Take the first of what was put back out again, unless it went when the mailbox was closed."""
-        with contextlib.suppress(IndexError, ValueError):
+    def drop_first(self, envelope: Any) -> bool:
+        """Take the first of what was put back out again; False when it went when the mailbox was closed."""
+        try:
             self.backlog.remove(envelope)
+        except (IndexError, ValueError):
+            return False
+        return True
 
     def fail_waiting_asks(self, error: Exception) -> None:
         """End the asks that wait, stashed ones too, with an error, and keep what was told."""

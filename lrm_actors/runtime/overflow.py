@@ -258,10 +258,11 @@ class BlockingMailbox(Mailbox):
         super().refuse_new(because)
         self._call(len(self._callers))
 
-    def drop_first(self, envelope: Any) -> None:
+    def drop_first(self, envelope: Any) -> bool:
         """As in every mailbox; then let a sender in."""
-        super().drop_first(envelope)
+        there = super().drop_first(envelope)
         self._call(1)
+        return there
 
     def _wait(self, call: Reply, for_s: float) -> None:
         try:

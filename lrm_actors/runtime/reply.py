@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import pykka
 
 from lrm_actors.errors import ActorStopped, AskTimeout, OutcomeUnknown
+from lrm_actors.runtime.loops import Patience, Waiting, Waker
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,10 @@ class AsyncReply(Reply):
         """Answer with an error, from any thread. Does nothing when it was answered already."""
         self._bridge.post(self.future, None, error)
 
+    def time_out_at(self, until_s: float, timeout_s: float) -> Waiting | asyncio.TimerHandle:
+        """Wait no longer than until this time of the loop's clock. Cancel what is returned when there is an answer."""
+        return self._bridge.patience.call_at(until_s, timeout_s, self.time_out)
+
     def time_out(self, timeout_s: float) -> None:
         """Answer, on the loop's thread, that there was no answer in time."""
         self.fail(self.timed_out(timeout_s))
@@ -162,6 +167,9 @@ class LoopBridge:
         """The loop, while it is there."""
         self._answers: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
         self._scheduled = False
+        self._waker = Waker(loop, self._drain_now)
+        self.patience = Patience(loop)
+        """Ends the asks that waited long enough."""
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> LoopBridge:
@@ -193,12 +201,15 @@ class LoopBridge:
         loop = self.loop()
         try:
             if loop is not None:
-                loop.call_soon_threadsafe(self._drain)
+                self._waker.wake(loop)
                 return
         except RuntimeError:
             logger.debug("an answer came after its event loop was closed")
         self._answers.clear()
         self._scheduled = False
+
+    def _drain_now(self) -> None:
+        self._drain()
 
     def _drain(self) -> None:
         """On the loop's thread: give what waits, some at a time, so that nobody else on the loop waits long."""

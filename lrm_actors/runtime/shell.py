@@ -9,6 +9,7 @@ commit, and never ends because a handler failed: it waits, with its mailbox, to 
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 from pykka import messages
@@ -16,6 +17,7 @@ from pykka import messages
 from eventstore.errors import AppendFailed, Fenced, OutcomeUnknown, ReadFailed
 from eventstore.records import Batch, StreamWrite
 from lrm_actors.domain.behavior import RESTART, START, STORAGE, RecoveryContext
+from lrm_actors.domain.dead_letters import DeadLetterAdded
 from lrm_actors.errors import CommandRefused, HandlerFailed, StorageUnavailable
 from lrm_actors.runtime.actor import describe
 from lrm_actors.runtime.committing import Published
@@ -36,6 +38,7 @@ from lrm_actors.runtime.control import (
     Suspend,
     TakeSnapshot,
 )
+from lrm_actors.runtime.hand import Abandoned
 from lrm_actors.runtime.mailbox import WAKE, Envelope, Wake
 from lrm_actors.runtime.recovery import recover_from
 from lrm_actors.runtime.reply import Reply
@@ -58,6 +61,7 @@ class Shell(Turning):
 
     def run(self) -> None:
         """Recover, then handle messages until stopped; while failed or without storage, obey commands only."""
+        self.hand.thread_id = threading.get_ident()
         if self._after_death:
             self.phase = FAILED
         else:
@@ -75,10 +79,35 @@ class Shell(Turning):
     def on_thread_end(self, death: BaseException | None) -> None:
         """Tell the guardian, once, whatever ended the thread; what was in hand and not stored goes back."""
         self.settled_once.set()
+        if self.hand.abandoned:
+            return  # its successor has the mailbox, and what was in hand
         self._effects.cancel_timers()
         self._return_to_senders(self.mailbox.in_hand, death)
         self.mailbox.in_hand = []
         self._services.funnel.thread_ended(self.spec.name, death)
+
+    def inherit(self, before: Shell, letter: DeadLetterAdded | None) -> None:
+        """Go on where a shell hangs or died. Called before the thread starts.
+
+        Args:
+            before: whose published state, counts and failures of wired events are taken over.
+            letter: of the message that hung, to be stored before the first message is handled.
+        """
+        self.published = before.published
+        self.counters = before.counters
+        self.handled, self.handled_before = before.handled, before.handled_before
+        self.failures = before.failures + 1
+        self.counters.failures += 1
+        self._decider.attempts = before._decider.attempts
+        self._to_put_aside = [*before._to_put_aside, *([letter] if letter is not None else ())]
+
+    def retire(self) -> None:
+        """Take timers and running effects away from a shell that hangs; nothing of it becomes true any more."""
+        self._effects.retire()
+
+    def hung_on(self, delivery: Any) -> int:
+        """This wired event hung the actor. Returns how often it has failed by now."""
+        return self._decider.hung_on(delivery)
 
     def consumes(self, types: frozenset[str]) -> bool:
         """Whether any of these event types is wired to this actor."""
@@ -91,6 +120,8 @@ class Shell(Turning):
             self._lose_storage(error)
         except Fenced as error:
             self._end_fenced(error)
+        except Abandoned:
+            raise
         except BaseException as error:  # noqa: BLE001 - a failure in start-up is a failure like any other
             self.start_error = error
             self._fail("start", error, "start")
@@ -124,6 +155,9 @@ class Shell(Turning):
             store.append(Batch(writes=(fence,), cursors=(self._consumer.take_place(),)))
         self.published = Published(recovered.state, version)
         self._answer_unsettled(version)
+        if self._to_put_aside:
+            self._store_letters(self._to_put_aside)
+            self._to_put_aside = []
 
     def _take_up(self, why: str) -> None:
         if self.spec.recover is None:
@@ -138,8 +172,12 @@ class Shell(Turning):
             new_id=self._services.new_id,
             why=why,
         )
-        with deciding():
-            turn.add(self.spec.recover(self.published.state, context), envelope, context)
+        self.hand.enter(self._services.clock.monotonic())
+        try:
+            with deciding():
+                turn.add(self.spec.recover(self.published.state, context), envelope, context)
+        finally:
+            self.hand.leave()
         self._append(turn)
         self._adopt(turn)
 
@@ -213,6 +251,8 @@ class Shell(Turning):
         except Fenced as error:
             self._end_fenced(error)
             failed = error
+        except Abandoned:
+            raise
         except BaseException as error:  # noqa: BLE001 - reported to whoever restarts, who counts it
             self.phase = FAILED
             failed = error

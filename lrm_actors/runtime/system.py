@@ -17,6 +17,7 @@ from typing import Any
 from eventstore.prepare import check_name
 from eventstore.protocol import EventStore
 from lrm_actors.domain.behavior import Command, Effect, Spec, Wire
+from lrm_actors.domain.dead_letters import DeadLetterAdded
 from lrm_actors.domain.supervision.declaring import ChildSpec
 from lrm_actors.domain.supervisor import AddChild, ReportEnd, ReportFailure
 from lrm_actors.errors import (
@@ -28,7 +29,7 @@ from lrm_actors.errors import (
     StorageUnavailable,
     WiringError,
 )
-from lrm_actors.runtime.clock import Clock
+from lrm_actors.runtime.clock import Clock, SystemClock
 from lrm_actors.runtime.control import (
     NO_STORAGE,
     RUNNING,
@@ -43,19 +44,23 @@ from lrm_actors.runtime.control import (
     Stop,
     TakeSnapshot,
 )
+from lrm_actors.runtime.dead_letters import DeadLetterOffice
 from lrm_actors.runtime.guardian import Guardian, GuardianFunnel
 from lrm_actors.runtime.ids import Ids
 from lrm_actors.runtime.inspection.looking import Inspection
 from lrm_actors.runtime.inspection.tracing import Tracer
+from lrm_actors.runtime.loops import Waiting
 from lrm_actors.runtime.machine import here
 from lrm_actors.runtime.mailbox import Envelope, Mailbox
 from lrm_actors.runtime.overflow import BlockingMailbox, mailbox_for
 from lrm_actors.runtime.recovery import RecoveryGate
 from lrm_actors.runtime.reply import AsyncReply, Reply
 from lrm_actors.runtime.reports import ActorStatistics, StopReport, SystemStatistics
+from lrm_actors.runtime.resending import Resending
 from lrm_actors.runtime.shell import Shell
 from lrm_actors.runtime.tree import SupervisionTree, start_order
 from lrm_actors.runtime.turn import is_deciding
+from lrm_actors.runtime.watchdog import OFF, Exhausted, Watch, Watchdog
 from lrm_actors.runtime.workers import RunningJob, Workers
 
 logger = logging.getLogger(__name__)
@@ -84,6 +89,11 @@ class ActorSystem:
         on_escalation: called with the reason, on a thread of its own, when the root has had too many restarts and is
             going to stop everything. It has 30 s to save what it wants to; ``stop`` then gives exit code 75.
         effect_threads: how many effects are carried out at once, at most.
+        watch: when a handler is slow and when it hangs; by default ``Watch()``, or ``OFF`` where the clock is not the
+            machine's: nobody hangs while somebody else decides what time it is.
+        on_exhausted: called once, on a thread of its own, when more handlers hang than ``watch`` allows. It is to take
+            an emergency checkpoint and to end the process, so that whoever started it starts another. Without it that
+            is on record and in the log of ``logging``, and the actor stays hung.
 
     Raises:
         WiringError: two actors of one name, two rows for one (event, consumer), or a row for an unknown actor.
@@ -102,6 +112,8 @@ class ActorSystem:
         supervisor: str = "supervisor",
         on_escalation: Callable[[str], object] | None = None,
         effect_threads: int = EFFECT_THREADS,
+        watch: Watch | None = None,
+        on_exhausted: Callable[[Exhausted], None] | None = None,
     ) -> None:
         self.store = store
         self.name = name
@@ -136,6 +148,11 @@ class ActorSystem:
             recoveries=RecoveryGate(ahead=frozenset((supervisor,))),
             tracer=self.tracer,
         )
+        self._office = DeadLetterOffice(store, self._ids.next, self._workers.submit)
+        self._resending = Resending(self)
+        if watch is None:
+            watch = Watch() if isinstance(self.clock, SystemClock) else OFF
+        self._watchdog = Watchdog(self, watch, on_exhausted)
         self._unsubscribe: Callable[[], None] = lambda: None
         self._state = "new"
         self._pid = getpid()
@@ -154,11 +171,13 @@ class ActorSystem:
         self._unsubscribe = self.store.subscribe(self._wake)
         deadline_s = self.clock.monotonic() + timeout_s
         for spec in self._specs:  # before the first starts: a supervisor may stop what has not started yet
-            self._mailboxes.setdefault(spec.name, mailbox_for(spec, self.clock.monotonic))
+            self._mailbox_of(spec)
         for spec in self._specs:
             shell = self._spawn(spec)
             shell.settled_once.wait(max(0.0, deadline_s - self.clock.monotonic()))
             self.tree.announce(spec)
+        self._watchdog.start()
+        self._resending.resend_requested()
 
     def spawn(self, spec: Spec[Any], *, supervisor: str | None = None, child: ChildSpec | None = None) -> None:
         """Add an actor to the running system. Does nothing when it is there already.
@@ -182,7 +201,7 @@ class ActorSystem:
             self._specs.append(spec)
             if supervisor is not None:  # before it can fail
                 self.tell_anyway(supervisor, AddChild(f"actor:{spec.name}", child))
-            self._spawn(spec)
+            self._watchdog.watch_too(self._spawn(spec))
             if supervisor is not None:
                 self.tree.announce(spec)
 
@@ -201,6 +220,7 @@ class ActorSystem:
             shells = list(reversed(self._shells.values()))
         self.tree.goes_down()
         end_s = self.clock.monotonic() + deadline_s
+        self._watchdog.stop()
         for shell in shells:
             shell.mailbox.refuse_new("the system is stopping")
         self._services.recoveries.close()
@@ -212,6 +232,7 @@ class ActorSystem:
             if not self._stop_shell(shell, patience_s if own_s is None else min(patience_s, own_s)):
                 abandoned.append(shell.spec.name)
         self._unsubscribe()
+        self._office.store_within(max(0.05, end_s - self.clock.monotonic()))
         self._end_helpers()
         if abandoned:
             logger.error("left behind at stop: %s", ", ".join(abandoned))
@@ -321,13 +342,13 @@ class ActorSystem:
         mailbox, envelope = self._to_ask(to, command, reply, timeout_s, retry=command_id is not None)
         self.pending_asks[reply] = (type(command).__name__, self.clock.monotonic())
         until_s = loop.time() + timeout_s
-        timer: asyncio.TimerHandle | None = None
+        timer: Waiting | asyncio.TimerHandle | None = None
         try:
             if isinstance(mailbox, BlockingMailbox):
                 await mailbox.put_when_room(envelope, timeout_s)
             else:
                 mailbox.put(envelope)
-            timer = loop.call_at(until_s, reply.time_out, timeout_s)
+            timer = reply.time_out_at(until_s, timeout_s)
             return await reply.future
         except asyncio.CancelledError:
             reply.withdraw()
@@ -400,6 +421,10 @@ class ActorSystem:
     def life(self) -> str:
         """``new``, ``running``, ``stopped``: also while it is stopping."""
         return self._state
+
+    def zombies(self) -> tuple[Shell, ...]:
+        """Shells whose threads hang in a handler though their actors have successors."""
+        return tuple(zombie for zombie in list(self._watchdog.zombies) if not zombie.actor_stopped.is_set())
 
     def running_effects(self) -> tuple[RunningJob, ...]:
         """What the workers are carrying out."""
@@ -545,27 +570,82 @@ class ActorSystem:
         """Give a mailbox whose thread died a new shell (for the guardian)."""
         with self._lock:
             if self._state == "running":
-                self._spawn(self._shells[name].spec, after_death=True)
+                before = self._shells[name]
+                self._spawn(before.spec, after_death=True, instead_of=before)
 
     def give_up(self, reason: str) -> None:
         """Close every mailbox (for the guardian): this process does not own the log any more."""
         for name in self.shells():
             self.stop_actor(name, reason)
 
-    def _spawn(self, spec: Spec[Any], *, after_death: bool = False) -> Shell:
-        mailbox = self._mailboxes.get(spec.name)
-        if mailbox is None:
-            mailbox = self._mailboxes[spec.name] = mailbox_for(spec, self.clock.monotonic)
+    # --- the watchdog's side, and that of dead letters ------------------------------------------------------------
+
+    def every_shell(self) -> tuple[Shell, ...]:
+        """The shells that run now (for the watchdog)."""
+        return tuple(self._shells.values())
+
+    def new_id(self) -> str:
+        """A fresh id (for the watchdog)."""
+        return self._ids.next()
+
+    def succeed(self, zombie: Shell, letter: DeadLetterAdded | None, *, at_once: bool) -> None:
+        """Start the successor of a shell that hangs (for the watchdog)."""
+        name = zombie.spec.name
+        with self._lock:
+            if self._state != "running" or self._shells.get(name) is not zombie:
+                return
+            try:
+                self._spawn(zombie.spec, after_death=not at_once, instead_of=zombie, letter=letter)
+            except (RuntimeError, MemoryError) as error:  # no thread to be had: the guardian asks until there is one
+                self._services.funnel.thread_ended(name, error)
+                return
+        if not at_once:
+            hung = TimeoutError("its recovery did not return")
+            self._services.funnel.actor_failed(name, "start", hung, "recover")
+
+    def resend(self, letter: str) -> None:
+        """Send a dead letter again: the actor that it was for gets the same command once more.
+
+        Raises:
+            DeadLetterNotFound: the log has no letter of this id, or not any more.
+            NotResendable: it was handled already, is on its way, or cannot be made into a command.
+            ActorStopped, MailboxFull, NotRunning: its actor does not take it now.
+        """
+        self._check_running()
+        self._resending.resend(letter)
+
+    def spec(self, name: str) -> Spec[Any] | None:
+        """The actor of this name, if there is one."""
+        shell = self._shells.get(name)
+        return None if shell is None else shell.spec
+
+    def deliver(self, to: str, envelope: Envelope) -> None:
+        """Put a message into an actor's mailbox (for dead letters that are sent again)."""
+        self._mailbox(to).put(envelope)
+
+    def _spawn(
+        self,
+        spec: Spec[Any],
+        *,
+        after_death: bool = False,
+        instead_of: Shell | None = None,
+        letter: DeadLetterAdded | None = None,
+    ) -> Shell:
+        mailbox = self._mailbox_of(spec)
         wires = [wire for wire in self._wires if wire.to == spec.name]
         shell = Shell(spec, mailbox, self._services, wires, after_death=after_death)
-        if after_death:
-            before = self._shells[spec.name]
-            shell.published = before.published
-            shell.handled, shell.handled_before = before.handled, before.handled_before
-            shell.counters = before.counters
+        if instead_of is not None:
+            shell.inherit(instead_of, letter)
         self._shells[spec.name] = shell
         shell.launch(f"{self.name}-{spec.name}")
         return shell
+
+    def _mailbox_of(self, spec: Spec[Any]) -> Mailbox:
+        mailbox = self._mailboxes.get(spec.name)
+        if mailbox is None:
+            mailbox = self._mailboxes[spec.name] = mailbox_for(spec, self.clock.monotonic)
+            mailbox.on_dead_letter = lambda envelope, because: self._office.take(spec, envelope, because)
+        return mailbox
 
     def _wake(self, _head: int, types: frozenset[str]) -> None:
         for shell in list(self._shells.values()):

@@ -14,6 +14,8 @@ from msgspec import Struct
 
 from eventstore.records import Batch, Cursor, Instant, NewEvent, Receipt, Snapshot, StreamWrite
 from lrm_actors.domain.behavior import Context, Decision, Effect, Next, Spec
+from lrm_actors.domain.dead_letters import STREAM as DEAD_LETTERS
+from lrm_actors.domain.dead_letters import Resent
 from lrm_actors.domain.deliveries import DeliverySkipped
 from lrm_actors.errors import CommandUnhandled
 from lrm_actors.runtime.mailbox import Envelope
@@ -79,6 +81,19 @@ class Turn:
         new_id, random: what decisions may draw on.
     """
 
+    # What few turns change is set on those alone: a turn is made for every message of an actor that has little to do.
+    cursor: int | None = None
+    ended = False
+    """Nothing more is to be decided in this turn: the actor stops, or goes on with what it had put off."""
+    snapshot_due = False
+    """Keep the state with this turn, whatever ``snapshot_every`` says."""
+    first_position: int | None = None
+    """Where the events went, once appended."""
+    _attachments: tuple[Any, ...] = ()
+    _discard: tuple[str, ...] = ()
+    _skips: tuple[NewEvent, ...] = ()
+    _resent: tuple[NewEvent, ...] = ()
+
     def __init__(
         self,
         spec: Spec[Any],
@@ -95,19 +110,9 @@ class Turn:
         self.now = now
         self.events: list[NewEvent] = []
         self.outcomes: list[Outcome] = []
-        self.cursor: int | None = None
-        self.ended = False
-        """Nothing more is to be decided in this turn: the actor stops, or goes on with what it had put off."""
-        self.snapshot_due = False
-        """Keep the state with this turn, whatever ``snapshot_every`` says."""
-        self.first_position: int | None = None
-        """Where the events went, once appended."""
         self._new_id = new_id
         self._random = random
         self._receipts: dict[str, Receipt] = {}
-        self._attachments: list[Any] = []
-        self._discard: list[str] = []
-        self._skips: list[NewEvent] = []
 
     @property
     def version(self) -> int:
@@ -139,9 +144,9 @@ class Turn:
             self._add_events(decision, envelope, context)
             last = len(self.events) - 1
         if decision.attachments:
-            self._attachments.extend(decision.attachments)
+            self._attachments = (*self._attachments, *decision.attachments)
         if decision.discard:
-            self._discard.extend(decision.discard)
+            self._discard = (*self._discard, *decision.discard)
         outcome = Outcome(envelope, decision.reply, decision.effects, last, context.correlation_id, envelope.depth)
         if following is not None:
             outcome.next = following
@@ -181,22 +186,26 @@ class Turn:
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
         """Take back everything decided inside when it raises: several commands that stand or fall together."""
-        mark = (self.state, len(self.events), len(self.outcomes), len(self._attachments), len(self._discard))
+        mark = (self.state, len(self.events), len(self.outcomes), self._attachments, self._discard)
         receipts, ended, due = dict(self._receipts), self.ended, self.snapshot_due
         try:
             yield
         except BaseException:
             self.state = mark[0]
             del self.events[mark[1] :], self.outcomes[mark[2] :]
-            del self._attachments[mark[3] :], self._discard[mark[4] :]
+            self._attachments, self._discard = mark[3:]
             self._receipts, self.ended, self.snapshot_due = receipts, ended, due
             raise
 
     def skip(self, position: int, event_type: str, attempts: int, reason: str, correlation_id: str) -> None:
         """Give up a wired event, on the record, so that the consumer can read on."""
         fact = DeliverySkipped(self.spec.name, position, event_type, attempts, reason)
-        self._skips.append(NewEvent(fact, cause=position, correlation_id=correlation_id))
+        self._skips += (NewEvent(fact, cause=position, correlation_id=correlation_id),)
         self.cursor = position
+
+    def resent(self, letter: str) -> None:
+        """A dead letter was decided on: that is stored with what it led to, so it happens once."""
+        self._resent += (NewEvent(Resent(letter)),)
 
     def batch(self, epoch: int, stored_cursor: int, flush_cursor_after: int) -> Batch | None:
         """Everything to append, or None when there is nothing that must be durable yet.
@@ -207,21 +216,23 @@ class Turn:
             flush_cursor_after: positions the stored cursor may lag behind when there is nothing else to append.
         """
         lag = 0 if self.cursor is None else self.cursor - stored_cursor
-        snapshots = self._snapshot()
-        urgent = self.events or self._skips or self._attachments or self._discard or snapshots
+        snapshots = self._snapshot() if self.events or self.snapshot_due else ()
+        urgent = self.events or self._skips or self._resent or self._attachments or self._discard or snapshots
         if not urgent and lag < max(1, flush_cursor_after):
             return None
         # Also without events: only a write to the stream lets the store check that this actor still owns it.
         writes = [StreamWrite(self.spec.name, tuple(self.events), self.base_version, epoch)]
         if self._skips:
-            writes.append(StreamWrite(DELIVERIES, tuple(self._skips)))
+            writes.append(StreamWrite(DELIVERIES, self._skips))
+        if self._resent:
+            writes.append(StreamWrite(DEAD_LETTERS, self._resent))
         return Batch(
             writes=tuple(writes),
             cursors=(Cursor(self.spec.name, self.cursor),) if self.cursor is not None and lag > 0 else (),
             receipts=tuple(self._receipts.values()),
             snapshots=snapshots,
-            attachments=tuple(self._attachments),
-            discard=tuple(self._discard),
+            attachments=self._attachments,
+            discard=self._discard,
         )
 
     def _snapshot(self) -> tuple[Snapshot, ...]:

@@ -10,7 +10,8 @@ from lrm_actors.errors import ActorStopped, StorageUnavailable
 from lrm_actors.runtime.actor import describe
 from lrm_actors.runtime.consumer import PAGE
 from lrm_actors.runtime.control import RUNNING
-from lrm_actors.runtime.deciding import UNSTORABLE, Failure, unavailable
+from lrm_actors.runtime.dead_letters import UNSTORABLE
+from lrm_actors.runtime.deciding import Failure, unavailable
 from lrm_actors.runtime.failing import Failing
 from lrm_actors.runtime.mailbox import Envelope
 from lrm_actors.runtime.turn import Turn
@@ -30,16 +31,19 @@ class Turning(Failing):
         self.mailbox.in_hand = batch
         if self._services.tracer.active:
             self._services.tracer.received(self.spec.name, batch)
-        self.turn = turn = self._new_turn()
+        turn = self._new_turn()
         failure: Failure | None = None
         decided = 0
-        for envelope in batch:
-            if decided and clock.monotonic() - started_s > TURN_S:
-                break
-            decided += 1
-            failure = self._decider.decide(turn, envelope)
-            if failure is not None or turn.ended:
-                break
+        if batch:
+            self.hand.enter(started_s, turn, batch)
+            for envelope in batch:
+                if decided and clock.monotonic() - started_s > TURN_S:
+                    break
+                decided += 1
+                failure = self._decider.decide(turn, envelope)
+                if failure is not None or turn.ended:
+                    break
+            self.hand.leave()
         if failure is None and not turn.ended and self._consumer.types:
             # However many messages wait, the wiring gets its share of each turn.
             failure = self._decider.decide_wired(turn, PAGE if decided == len(batch) else 1)
@@ -47,12 +51,13 @@ class Turning(Failing):
         done = batch[: decided - 1] if told_or_asked else batch[:decided]
         if len(done) < len(batch):
             self.mailbox.put_back(batch[len(done) :])
+            self.mailbox.in_hand = done
         if self._commit(turn, done) and failure is not None:
-            if told_or_asked:
-                self.mailbox.drop_first(failure.envelope)  # had the commit failed, it would be decided on again
-            self._fail_on(failure)
+            # Had the commit failed, it would be decided on again. Gone meanwhile: the mailbox was closed.
+            gone = told_or_asked and not self.mailbox.drop_first(failure.envelope)
+            self._fail_on(failure, may_retry=not gone)
         self.mailbox.in_hand = []
-        self.busy_since_s = self.turn = None
+        self.busy_since_s = None
         self.counters.turn_ended(clock.monotonic() - started_s, len(done))
         if self.phase == RUNNING:
             self._wake_if_behind()
@@ -91,15 +96,25 @@ class Turning(Failing):
             self._fail_on(Failure(done[0], error))
             return False
         for index, envelope in enumerate(done):
+            self.mailbox.in_hand = done[index:]
             turn = self._new_turn()
-            failure = self._decider.decide(turn, envelope)
+            failure = self._decide_one(turn, envelope)
             committed = failure is None and self._commit(turn, [envelope])
-            if failure is not None:
-                self._fail_on(failure)
             if not committed:
                 self.mailbox.put_back(done[index + 1 :])
+                if failure is not None:
+                    self._fail_on(failure)
+                elif self.mailbox.drop_first(envelope):
+                    self.mailbox.put_back([envelope])  # to be tried again, and ahead of those after it
                 return False
         return self._commit_one_delivery() if (wired or not done) and self._stopping is None else True
+
+    def _decide_one(self, turn: Turn, envelope: Envelope) -> Failure | None:
+        self.hand.enter(self._services.clock.monotonic(), turn, (envelope,))
+        try:
+            return self._decider.decide(turn, envelope)
+        finally:
+            self.hand.leave()
 
     def _commit_one_delivery(self) -> bool:
         turn = self._new_turn()

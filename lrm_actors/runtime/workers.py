@@ -80,15 +80,15 @@ class Workers:
             self._threads += 1
 
     def _run(self) -> None:
-        thread_id, key = threading.get_ident(), object()  # not its id: all simulated threads have the same
+        thread_id, me = threading.get_ident(), object()
         while (job := self._jobs.get()) is not None:
-            self._running[key] = RunningJob(job, self._monotonic(), thread_id)
+            self._running[me] = RunningJob(job, self._monotonic(), thread_id)
             try:
                 job()
             except BaseException:
                 # Not even SystemExit may end a thread that the next effect counts on.
                 logger.exception("an effect escaped its handler")
             finally:
-                del self._running[key]
+                del self._running[me]
             with self._lock:
                 self._unfinished -= 1

@@ -61,6 +61,15 @@ LEVELS = {
     "supervisor.host_warned": logging.ERROR,
     "checkpointer.damage_found": logging.ERROR,
     "deliveries.skipped": logging.ERROR,
+    "dead_letters.added": logging.ERROR,
+    "dead_letters.dropped": logging.ERROR,
+    "dead_letters.resend_failed": logging.ERROR,
+    "watchdog.exhausted": logging.CRITICAL,
+    # What hangs, and what was put right by hand
+    "watchdog.handler_slow": logging.WARNING,
+    "watchdog.actor_taken_over": logging.ERROR,
+    "dead_letters.resend_requested": logging.WARNING,
+    "dead_letters.resent": logging.WARNING,
 }
 """The level of each event that is not of level DEBUG."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lrm_actors.testing.checks import CheckFailed
     from lrm_actors.testing.folds import check_log
     from lrm_actors.testing.recovery_machine import RecoveryStateMachine
+    from lrm_actors.testing.simulation.agent import SimulatedAgent
     from lrm_actors.testing.simulation.deadlock import SimulationRunsOn, SimulationStuck
     from lrm_actors.testing.simulation.faults import SimulatedCrash
     from lrm_actors.testing.simulation.searching import FailingSchedule, Searched, explore, schedules, search
@@ -25,6 +26,7 @@ _HOME: dict[str, tuple[str, ...]] = {
     "checks": ("CheckFailed",),
     "folds": ("check_log",),
     "recovery_machine": ("RecoveryStateMachine",),
+    "simulation.agent": ("SimulatedAgent",),
     "simulation.deadlock": ("SimulationRunsOn", "SimulationStuck"),
     "simulation.faults": ("SimulatedCrash",),
     "simulation.searching": ("FailingSchedule", "Searched", "explore", "schedules", "search"),
@@ -38,6 +40,7 @@ __all__ = [  # noqa: RUF022 - grouped by module, as above
     "CheckFailed",
     "check_log",
     "RecoveryStateMachine",
+    "SimulatedAgent",
     "SimulationRunsOn",
     "SimulationStuck",
     "SimulatedCrash",

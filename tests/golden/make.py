@@ -29,8 +29,16 @@ from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, m
 from lrm_actors.domain.analyzer import FailureFacts
 from lrm_actors.domain.behavior import Decision, RecoveryContext, Spec
 from lrm_actors.domain.children import RestartPolicy
+from lrm_actors.domain.dead_letters import (
+    DeadLetterAdded,
+    DeadLettersDropped,
+    ResendFailed,
+    ResendRequested,
+    Resent,
+)
 from lrm_actors.domain.deadlines import deadline
 from lrm_actors.domain.deliveries import DeliverySkipped
+from lrm_actors.domain.watching import ActorTakenOver, HandlerSlow, WatchdogExhausted
 from lrm_actors.inspect.folds import declare_ours
 
 GOLDEN = Path(__file__).parent
@@ -315,7 +323,35 @@ def _tree(log: Writer) -> None:
 def _end(log: Writer) -> None:
     skipped = DeliverySkipped("monitor", 1, "modes.changed", 3, "failed again and again")
     log.store.append(Batch((StreamWrite("deliveries", (NewEvent(skipped, cause=1),)),)))
+    _aside(log)
     log.do("supervisor", supervisor.StopSupervising(clean=False, reason="stop after KeyboardInterrupt"))
+
+
+def _aside(log: Writer) -> None:
+    """What the runtime appends beside the actors."""
+    stack = '  File "agent.py", line 7, in decide\n    wait()\n'
+    letter = DeadLetterAdded(
+        "letter-1",
+        "modes",
+        "ReduceLoad",
+        "failed again and again",
+        "ValueError",
+        "no",
+        3,
+        '{"reason":"r"}',
+        "ReduceLoad",
+    )
+    for stream, fact in (
+        ("watchdog", HandlerSlow("modes", "ReduceLoad", "c-1", 5.0, stack)),
+        ("watchdog", ActorTakenOver("modes", "ReduceLoad", "c-1", 60.0, stack, 1, 1)),
+        ("watchdog", WatchdogExhausted("modes", "ReduceLoad", 60.0, stack, 8)),
+        ("dead-letters", letter),
+        ("dead-letters", DeadLettersDropped("modes", 2, "stopped")),
+        ("dead-letters", ResendRequested("letter-1")),
+        ("dead-letters", ResendFailed("letter-1", "there is no actor modes")),
+        ("dead-letters", Resent("letter-1")),
+    ):
+        log.store.append(Batch((StreamWrite(stream, (NewEvent(fact),)),)))
 
 
 # --- what is in it ------------------------------------------------------------------------------------------------

@@ -110,6 +110,7 @@ def test_a_native_handler_stays(tmp_path: Path) -> None:
     with (tmp_path / "trace").open("w") as file:
         faulthandler.register(signal.SIGUSR1, file=file)
         try:
+            dump.prepare()
             assert not dump.add(shown)
             os.kill(os.getpid(), signal.SIGUSR1)
         finally:
@@ -121,7 +122,7 @@ def test_planted_a_handler_that_is_replaced_unasked_is_caught(
     monkeypatch: pytest.MonkeyPatch, printed: list[str]
 ) -> None:
     """If everything were free, the test above would see it."""
-    monkeypatch.setattr(signalling, "_is_free", lambda number: True)
+    monkeypatch.setattr(SignalDump, "_is_free", lambda self: True)
     with pytest.raises(AssertionError):
         test_a_handler_of_somebody_elses_stays(lambda number, frame: None, printed)
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)

@@ -199,7 +199,7 @@ def main(harmless: Path, hostile: Path, plants: Sequence[str]) -> None:
     folds.declare_ours()
     # How a class is stored is worked out when one of it is first stored, which may be at any time.
     for kind in declared_types().values():
-        codec._plan(kind.cls)
+        codec.encoder_of(kind.cls)
         codec._look_at(kind.cls)
     for spec in SPECS:
         codec.encode_state(spec.initial)

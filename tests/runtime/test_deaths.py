@@ -11,6 +11,7 @@ import pytest
 from eventstore.memory import MemoryStore
 from lrm_actors.domain import supervisor
 from lrm_actors.domain.behavior import Context, Decision, Spec, Wire, then
+from lrm_actors.errors import HandlerFailed
 from lrm_actors.runtime import shell as shells
 from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.committing import CURSOR_LAG
@@ -72,7 +73,7 @@ def watch(system: ActorSystem) -> Witness:
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit])
 def test_a_told_and_an_asked_failure_are_told_once_each(error: type[BaseException]) -> None:
-    """Each failing message makes one notice, of its kind."""
+    """Each failure makes one notice, of its kind; the last of a told message puts it aside, and its actor goes on."""
     with running(counter()) as system:
         witness = watch(system)
         system.tell("counter", Raise(error))
@@ -80,7 +81,9 @@ def test_a_told_and_an_asked_failure_are_told_once_each(error: type[BaseExceptio
         with pytest.raises(Exception, match=error.__name__):
             system.ask_blocking("counter", Raise(error))
         assert 2 == system.ask_blocking("counter", Add(1))
-        assert [("counter", "told", error.__name__), ("counter", "asked", error.__name__)] == witness.notices
+        assert ["told", "told", "asked"] == [kind for _, kind, _ in witness.notices]
+        assert {("counter", error.__name__)} == {(name, text) for name, _, text in witness.notices}
+        assert 3 + 1 == system.statistics().actors[0].failures
 
 
 def test_an_escape_from_the_loop_itself_is_told_once_and_the_mailbox_lives_on() -> None:
@@ -171,7 +174,7 @@ def test_planted_bug_a_death_told_twice_is_caught() -> None:
             witness = watch(system)
             system.tell("counter", Raise(ValueError))
             assert 1 == system.ask_blocking("counter", Add(1))
-            assert 2 == len(witness.notices), "the planted bug went unseen"
+            assert 2 * 2 == len(witness.notices), "the planted bug went unseen"
 
 
 def test_the_supervisor_decides_on_every_other_actor() -> None:
@@ -182,7 +185,8 @@ def test_the_supervisor_decides_on_every_other_actor() -> None:
 
     with running(supervisor.spec(), counter()) as system:
         system.ask_blocking("supervisor", supervisor.StartSupervising(("actor:counter",), 1))
-        system.tell("counter", Raise(ValueError))
+        with pytest.raises(HandlerFailed):
+            system.ask_blocking("counter", Raise(ValueError))
         assert 1 == system.ask_blocking("counter", Add(1), timeout_s=10)
         eventually(lambda: "supervisor.child_restarted" in types())
         expected = ["child_failed", "restart_scheduled", "restart_started", "child_restarted"]

@@ -11,7 +11,7 @@ import pytest
 
 from eventstore.memory import MemoryStore
 from lrm_actors.domain import supervisor
-from lrm_actors.domain.behavior import Spec
+from lrm_actors.domain.behavior import Spec, StartTimer
 from lrm_actors.errors import ActorStopped, AskTimeout, CommandRefused, HandlerFailed, MailboxFull, NoSuchActor
 from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.inspection.dumping import in_time
@@ -378,6 +378,23 @@ def test_bodies_are_kept_on_request_and_shortened() -> None:
         assert bodies[1] == "<no text: its __repr__ failed>"
 
 
+def test_a_trace_that_is_off_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Near no cost: an actor looks at a flag for each turn and at nothing else."""
+
+    def never(*_arguments: Any, **_options: Any) -> None:
+        raise AssertionError
+
+    for method in ("received", "adopted", "failed", "_add"):
+        monkeypatch.setattr(Tracer, method, never)
+    with running(counter()) as system:
+        system.inspection.trace("counter")
+        system.inspection.stop_trace()
+        assert system.ask_blocking("counter", Add(1)) == 1
+        with pytest.raises(HandlerFailed):
+            system.ask_blocking("counter", fail_with(lambda: OSError("gone")))
+        eventually(lambda: system.phase("counter") == "running")
+
+
 def kept_of(tracer: Tracer, count: int, keep: int) -> int:
     """How many entries are kept of so many."""
     tracer.start(None, keep=keep, bodies=False)
@@ -444,6 +461,30 @@ def test_a_dump_of_a_system_that_was_not_started_or_was_stopped() -> None:
     system.start()
     system.stop()
     assert dumped(system)["actors"][0]["phase"] == "stopped"
+
+
+def test_a_dump_is_of_a_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many actors, timers and effects there are, and however long what they are called by."""
+    from lrm_actors.runtime.inspection import dumping
+
+    monkeypatch.setattr(dumping, "ACTORS_SHOWN", 3)
+    long = "x" * 5_000
+    handlers = {Shout: lambda effect: None}
+    with running(*(counter(f"c{number}") for number in range(8)), handlers=handlers) as system:
+        for number in range(8):
+            system.ask_blocking(f"c{number}", Note(long), command_id=f"{number}" + "i" * 100)
+            with pytest.raises(HandlerFailed):
+                system.ask_blocking(f"c{number}", fail_with(lambda: OSError(long)))
+        shell = system.shell("c0")
+        for number in range(500):
+            shell._effects.carry_out(StartTimer(f"{number}{long}", 3_600.0, Add(1)), None, None, 0)
+        system.inspection.trace(bodies=True, keep=10_000)
+        for _ in range(300):
+            system.ask_blocking("c1", Note(long))
+        told = dumped(system)
+        assert (len(told["actors"]), told["actors_left_out"]) == (3, 5)
+        assert len(told["trace"]["entries"]) == 200
+        assert len(json.dumps(told)) < 250_000
 
 
 def test_a_store_that_hangs_does_not_hold_up_a_dump() -> None:

@@ -26,6 +26,7 @@ from lrm_actors.domain.behavior import (
     then,
     unhandled,
 )
+from lrm_actors.domain.dead_letters import STREAM as DEAD_LETTERS
 from lrm_actors.errors import (
     ActorStopped,
     AskTimeout,
@@ -216,7 +217,7 @@ def test_the_stash_outlives_a_restart_in_place() -> None:
         system.tell("door", Pass("b"))
         eventually(lambda: system.statistics().actors[0].stashed == 2)
         system.tell("door", Kick())
-        eventually(lambda: system.statistics().actors[0].failures == 1 and system.phase("door") == "running")
+        eventually(lambda: system.statistics().actors[0].failures == 3 and system.phase("door") == "running")
         system.tell("door", Open())
         assert 1 == reply.get(timeout=PATIENCE_S)
         assert ("a", "b") == eventually(lambda: len(system.state("door").passed) == 2 and system.state("door").passed)
@@ -396,7 +397,8 @@ def test_an_actor_ends_itself_after_its_commit() -> None:
         assert 0 == system.statistics().actors[0].failures
         report = system.stop()
     assert report.clean
-    assert ["door.closed"] == [record.type for record in store.read()]
+    assert ["door.closed"] == [record.type for record in store.read_stream("door")]
+    assert {"Open", "Pass"} == {record.event.command for record in store.read_stream(DEAD_LETTERS)}
 
 
 def test_a_restart_that_races_with_the_end_is_answered() -> None:

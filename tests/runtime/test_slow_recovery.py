@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from eventstore.memory import MemoryStore
 from lrm_actors.domain import supervisor
 from lrm_actors.domain.behavior import NOTHING, Context, Decision
+from lrm_actors.errors import HandlerFailed
 from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.guardian import LOOK_AGAIN_S
 from tests.runtime.support import PATIENCE_S, Add, Count, FailingStore, Raise, counter, eventually, running
@@ -28,7 +31,8 @@ def test_a_restart_that_takes_long_is_not_another_failure() -> None:
         system.ask_blocking("supervisor", supervisor.StartSupervising(("actor:counter",), 1))
         recovering.clear()
         go_on.clear()
-        system.tell("counter", Raise(ValueError))
+        with pytest.raises(HandlerFailed):
+            system.ask_blocking("counter", Raise(ValueError))
         eventually(lambda: system.state("supervisor").children["actor:counter"].status == "backoff")
         eventually(lambda: len(clock._schedule._calls) >= 2)  # its restart, and the guardian's next look
         clock.advance(1.0)

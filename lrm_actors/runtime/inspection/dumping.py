@@ -48,7 +48,8 @@ def dump(system: ActorSystem, *, actor: str | None = None) -> dict[str, Any]:
     inspection = system.inspection
     actors = [_told(partial(_actor, system, name, stack=actor is not None)) for name in names[:ACTORS_SHOWN]]
     effects = _told(lambda: [attrs.asdict(one) for one in inspection.effects() if actor in {None, one.actor}])
-    _limit_stacks([*actors, *(effects if isinstance(effects, list) else ())])
+    zombies = _told(lambda: [attrs.asdict(one) for one in inspection.zombies() if actor in {None, one.name}])
+    _limit_stacks([*actors, *(one for told in (effects, zombies) if isinstance(told, list) for one in told)])
     count, oldest = inspection.asks()
     return {
         "schema": SCHEMA,
@@ -63,7 +64,7 @@ def dump(system: ActorSystem, *, actor: str | None = None) -> dict[str, Any]:
         "actors": actors,
         "actors_left_out": max(0, len(names) - ACTORS_SHOWN),
         "components": _told(lambda: _components(system)),
-        "zombies": _told(lambda: _zombies(system)),
+        "zombies": zombies,
         "effects": {"running": effects, "waiting": system.statistics().effects_waiting},
         "asks": {"waiting": count, "oldest": None if oldest is None else attrs.asdict(oldest)},
         "store": in_time(lambda: attrs.asdict(system.store.statistics())),
@@ -126,10 +127,6 @@ def _components(system: ActorSystem) -> list[dict[str, Any]]:
         }
         for name, child in shown[:COMPONENTS_SHOWN]
     ]
-
-
-def _zombies(system: ActorSystem) -> list[dict[str, Any]]:
-    return []
 
 
 def _limit_stacks(told: list[dict[str, Any]]) -> None:

@@ -23,6 +23,7 @@ from lrm_actors.runtime.inspection.records import (
     MailboxStatus,
     SupervisedStatus,
     TimerStatus,
+    ZombieStatus,
 )
 from lrm_actors.runtime.inspection.stacks import stack_of
 from lrm_actors.runtime.inspection.tracing import MAX_TRACE_KEPT, TRACE_KEPT, TraceEntry
@@ -37,7 +38,9 @@ logger = logging.getLogger(__name__)
 SUSPEND_TIMEOUT_S = 5.0
 STACK_AFTER_S = 0.25
 """Seconds that an actor or an effect is at the same thing before its stack is shown unasked."""
-TIMERS_SHOWN = 50
+TIMERS_SHOWN = 20
+NAME_LIMIT = 200
+"""Characters of a name, a key or an id that are shown: they come from outside."""
 _TRIES = 20
 
 T = TypeVar("T")
@@ -89,7 +92,7 @@ class Inspection:
             failures=counters.failures,
             last_error=last,
             last_error_age_s=None if last is None else max(0.0, now_s - last.at_s),
-            supervised=self.supervised(f"{ACTOR}:{name}"),
+            supervised=self.supervised(name),
             timers=self._timers(shell, now_s),
             stack=stack_of(shell.thread_id) if stack or stuck else (),
         )
@@ -233,22 +236,29 @@ class Inspection:
             return 0, None
         reply, (kind, since_s) = oldest
         age_s = max(0.0, self._system.clock.monotonic() - since_s)
-        return max(1, len(pending)), AskStatus(reply.actor, kind, age_s, reply.command_id)
+        return max(1, len(pending)), AskStatus(reply.actor, kind, age_s, reply.command_id[:NAME_LIMIT])
 
-    def supervised(self, child: str) -> SupervisedStatus | None:
-        """What the supervisor has on record of a child, by its full name; None when it has nothing."""
-        record = self._on_record().get(child)
+    def supervised(self, name: str) -> SupervisedStatus | None:
+        """What the supervisor of an actor has on record of it; None when it has nothing, or there is none."""
+        parent = self._parent(name)
+        state = None if parent is None else self._system.state(parent)
+        record = getattr(state, "children", {}).get(f"{ACTOR}:{name}")
         if record is None:
             return None
         return SupervisedStatus(str(record.status), int(record.attempt), str(record.last_error))
 
-    def _on_record(self) -> Any:
-        system = self._system
-        state = None if system.supervisor is None else system.shell(system.supervisor).published.state
-        return getattr(state, "children", {})
+    def zombies(self) -> tuple[ZombieStatus, ...]:
+        """The threads that hang in a handler though their actor has a successor, the oldest first."""
+        now_s = self._system.clock.monotonic()
+        found = []
+        for shell in self._system.zombies():
+            in_hand = _in_hand(shell, now_s)
+            age_s, handling = (0.0, "") if in_hand is None else (in_hand.age_s, in_hand.type)
+            found.append(ZombieStatus(shell.spec.name, age_s, handling, stack_of(shell.thread_id)))
+        return tuple(sorted(found, key=lambda one: -one.age_s))
 
     def _parent(self, name: str) -> str | None:
-        return self._system.supervisor if name != self._system.supervisor else None
+        return self._system.supervisor_of(name)
 
     def _children(self, name: str) -> tuple[str, ...]:
         return tuple(one for one in self._system.shells() if self._parent(one) == name)
@@ -257,8 +267,8 @@ class Inspection:
         pending = steadily(shell.pending_timers)
         if pending is None:
             return ()
-        timers = sorted((TimerStatus(key, due_s - now_s) for key, due_s in pending), key=lambda one: one.due_in_s)
-        return tuple(timers[:TIMERS_SHOWN])
+        next_ones = sorted(pending, key=lambda one: one[1])[:TIMERS_SHOWN]
+        return tuple(TimerStatus(key[:NAME_LIMIT], due_s - now_s) for key, due_s in next_ones)
 
 
 def steadily(read: Callable[[], T]) -> T | None:
@@ -285,13 +295,19 @@ def _mailbox(shell: Shell) -> MailboxStatus:
 
 
 def _in_hand(shell: Shell, now_s: float) -> InHand | None:
-    since_s, batch, turn = shell.busy_since_s, shell.mailbox.in_hand, shell.turn
+    """What a shell is at: in pure code, or in the append after it."""
+    hand, batch = shell.hand, shell.mailbox.in_hand
+    entered_s, busy_s = hand.since_s, shell.busy_since_s
+    since_s = entered_s if entered_s is not None else busy_s
     if since_s is None:
         return None
-    age_s = max(0.0, now_s - since_s)
-    decided = 0 if turn is None else len(turn.outcomes)
-    if decided < len(batch):
-        envelope = batch[decided]
+    envelope, delivery = (None, None) if entered_s is None else (hand.message(), hand.delivery)
+    if envelope is not None:
         kind = type(envelope.message).__name__
-        return InHand(kind, age_s, envelope.command_id, envelope.reply_to is not None, len(batch))
-    return InHand("append" if batch else "wired", age_s, None, asked=False, messages=len(batch))
+    elif entered_s is None:
+        kind = "append"
+    else:
+        kind = "recover" if delivery is None else str(getattr(delivery, "record", delivery).type)
+    command_id = None if envelope is None or envelope.command_id is None else envelope.command_id[:NAME_LIMIT]
+    asked = envelope is not None and envelope.reply_to is not None
+    return InHand(kind, max(0.0, now_s - since_s), command_id, asked, len(batch))

@@ -12,9 +12,9 @@ class InHand:
     """The turn that an actor is in."""
 
     type: str
-    """Class of the message that is being decided, or ``append``, or ``wired``: the turn is past its messages."""
+    """Class of the message that is being decided on; name of the wired event; ``recover``; or ``append``."""
     age_s: float
-    """Seconds since the turn began."""
+    """Seconds since it entered its code; of an append, since the turn began."""
     command_id: str | None
     asked: bool
     """Somebody waits for the reply."""
@@ -57,6 +57,17 @@ class EffectStatus:
 
 
 @attrs.frozen
+class ZombieStatus:
+    """A thread that hangs in a handler though its actor has a successor."""
+
+    name: str
+    """The actor's."""
+    age_s: float
+    handling: str
+    stack: tuple[str, ...]
+
+
+@attrs.frozen
 class SupervisedStatus:
     """What the supervisor has on record of an actor or a component."""
 
@@ -75,7 +86,7 @@ class ActorStatus:
     children: tuple[str, ...]
     """Names of the actors that it supervises."""
     phase: str
-    """``starting``, ``running``, ``suspended``, ``failed``, ``no_storage``, ``stopped``."""
+    """``starting``, ``running``, ``suspended``, ``failed``, ``no_storage``, ``halted``, ``stopped``."""
     version: int
     epoch: int | None
     mailbox: MailboxStatus

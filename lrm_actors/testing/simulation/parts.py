@@ -61,7 +61,7 @@ class SimulatedMachine:
 
 
 class _Queue:
-    """As ``queue.SimpleQueue``. To send into one is where others may go on first."""
+    """As ``queue.SimpleQueue``."""
 
     __slots__ = ("_scheduler", "_waiting", "items")
 
@@ -71,11 +71,9 @@ class _Queue:
         self._waiting: deque[Task] = deque()
 
     def put(self, item: Any, /) -> None:
-        scheduler = self._scheduler
-        scheduler.point()
         self.items.append(item)
         if self._waiting:
-            scheduler.wake(self._waiting)
+            self._scheduler.wake(self._waiting)
 
     def get(self) -> Any:
         while not self.items:

@@ -57,6 +57,32 @@ class Client(Generic[T]):
         self._ended.set()
 
 
+class SimulatedSystem(ActorSystem):
+    """An ``ActorSystem`` in which somebody else may go on before whatever a client or a handler asks of it."""
+
+    scheduler: Scheduler
+
+    def tell(self, to: str, command: Command, **options: Any) -> None:
+        """See ``ActorSystem``."""
+        self.scheduler.point()
+        super().tell(to, command, **options)
+
+    def ask_blocking(self, to: str, command: Command, **options: Any) -> Any:
+        """See ``ActorSystem``."""
+        self.scheduler.point()
+        return super().ask_blocking(to, command, **options)
+
+    def restart_actor(self, name: str, *args: Any, **options: Any) -> float:
+        """See ``ActorSystem``."""
+        self.scheduler.point()
+        return super().restart_actor(name, *args, **options)
+
+    def stop_actor(self, name: str, *args: Any, **options: Any) -> None:
+        """See ``ActorSystem``."""
+        self.scheduler.point()
+        super().stop_actor(name, *args, **options)
+
+
 class Simulation:
     """Runs actors without threads. Use it as a context manager; all of it happens on the thread that entered it.
 
@@ -122,7 +148,9 @@ class Simulation:
         """
         wrapped = [self._saboteur.wrap(spec) for spec in specs]
         log = self.store if store is None else store
-        system = ActorSystem(log, wrapped, wires=wires, handlers=handlers, clock=self.clock, **options)
+        carry_out = {effect: self._interruptible(handler) for effect, handler in (handlers or {}).items()}
+        system = SimulatedSystem(log, wrapped, wires=wires, handlers=carry_out, clock=self.clock, **options)
+        system.scheduler = self.scheduler
         self.systems.append(system)
         before, self.choices.suspended = self.choices.suspended, not start_by_schedule
         try:
@@ -132,6 +160,16 @@ class Simulation:
         finally:
             self.choices.suspended = before
         return system
+
+    def _interruptible(self, handler: Handler) -> Handler:
+        """The same handler; others may go on between the last thing it does and the return of its result."""
+
+        def carry_out(effect: Any) -> Command | None:
+            result = handler(effect)
+            self.scheduler.point()
+            return result
+
+        return carry_out
 
     @property
     def store(self) -> EventStore:
