@@ -11,7 +11,7 @@ from collections.abc import Callable
 from lrm_actors.domain.behavior import CancelTimer, Command, Effect, StartTimer
 from lrm_actors.runtime.clock import Cancel
 from lrm_actors.runtime.control import EffectEscaped, Services
-from lrm_actors.runtime.mailbox import Envelope, Mailbox
+from lrm_actors.runtime.mailbox import Mailbox, Own
 
 
 class Effects:
@@ -30,7 +30,7 @@ class Effects:
 
         def send_back(command: Command | None) -> None:
             if command is not None and not self._retired:
-                envelope = Envelope(command, cause=cause, correlation_id=correlation_id, depth=depth)
+                envelope = Own(command, cause=cause, correlation_id=correlation_id, depth=depth)
                 self._mailbox.put_anyway(envelope)
 
         match effect:

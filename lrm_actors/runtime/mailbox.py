@@ -45,6 +45,10 @@ class Envelope(Struct, eq=False):
     """Failures of it so far."""
 
 
+class Own(Envelope, eq=False):
+    """From a timer or an effect of the actor itself. Nobody else waits for it, and recovery starts those again."""
+
+
 class Wake:
     """Put into the mailbox to make its reader look at the control lane or at the log."""
 

@@ -11,6 +11,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os import getpid
 from typing import Any
 
@@ -51,7 +52,7 @@ from lrm_actors.runtime.inspection.looking import Inspection
 from lrm_actors.runtime.inspection.tracing import Tracer
 from lrm_actors.runtime.loops import Waiting
 from lrm_actors.runtime.machine import here
-from lrm_actors.runtime.mailbox import Envelope, Mailbox
+from lrm_actors.runtime.mailbox import Envelope, Mailbox, Own
 from lrm_actors.runtime.overflow import BlockingMailbox, mailbox_for
 from lrm_actors.runtime.recovery import RecoveryGate
 from lrm_actors.runtime.reply import AsyncReply, Reply
@@ -644,8 +645,12 @@ class ActorSystem:
         mailbox = self._mailboxes.get(spec.name)
         if mailbox is None:
             mailbox = self._mailboxes[spec.name] = mailbox_for(spec, self.clock.monotonic)
-            mailbox.on_dead_letter = lambda envelope, because: self._office.take(spec, envelope, because)
+            mailbox.on_dead_letter = partial(self._bury, spec)
         return mailbox
+
+    def _bury(self, spec: Spec[Any], envelope: Envelope, because: str) -> None:
+        if not (isinstance(envelope, Own) and self._mailboxes[spec.name].closed):
+            self._office.take(spec, envelope, because)
 
     def _wake(self, _head: int, types: frozenset[str]) -> None:
         for shell in list(self._shells.values()):

@@ -18,11 +18,13 @@ from lrm_actors.domain.behavior import Command, Context, Decision, Spec, then
 from lrm_actors.domain.dead_letters import STREAM, DeadLetterAdded, DeadLetters, Resent
 from lrm_actors.errors import ActorStopped, DeadLetterNotFound, NotResendable
 from lrm_actors.runtime import dead_letters as office
+from lrm_actors.runtime.mailbox import Envelope, Own
 from lrm_actors.runtime.system import ActorSystem
 from tests.runtime.support import (
     PATIENCE_S,
     Add,
     Added,
+    AddLater,
     Count,
     FailingStore,
     Look,
@@ -207,6 +209,19 @@ def test_what_a_given_up_actor_still_held_becomes_letters() -> None:
         assert {"gave up"} == {letter.reason for letter in letters(system.store)}
         with pytest.raises(ActorStopped):
             system.tell("counter", Add(9))
+
+
+def test_what_an_actor_sent_itself_is_no_letter_at_its_end() -> None:
+    """Its timers are started again by its recovery; a letter for each would bury the others."""
+    with running(counter()) as system:
+        system.ask_blocking("counter", AddLater(1, 0.0))
+        system._mailboxes["counter"].refuse_new("stopping")
+        mailbox = system._mailboxes["counter"]
+        mailbox.close("stopping")
+        mailbox.put_anyway(Own(Add(1)))
+        mailbox.put_anyway(Envelope(Add(2)))
+        eventually(lambda: letters(system.store))
+    assert ["Add(amount=2)"] == [letter.shown for letter in letters(system.store)]
 
 
 def test_more_than_may_be_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
