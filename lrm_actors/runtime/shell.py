@@ -183,6 +183,9 @@ class Shell(Turning):
 
     def _step(self) -> None:
         items = self.mailbox.take(TURN_MESSAGES)
+        if self.hand.abandoned:
+            self.mailbox.put_back(items)
+            raise Abandoned
         self.mailbox.in_hand = [item for item in items if isinstance(item, Envelope)]
         while (control := self.mailbox.next_command()) is not None:
             self._obey(control)

@@ -13,6 +13,7 @@ from lrm_actors.runtime.control import RUNNING
 from lrm_actors.runtime.dead_letters import UNSTORABLE
 from lrm_actors.runtime.deciding import Failure, unavailable
 from lrm_actors.runtime.failing import Failing
+from lrm_actors.runtime.hand import Abandoned
 from lrm_actors.runtime.mailbox import Envelope
 from lrm_actors.runtime.turn import Turn
 
@@ -77,6 +78,8 @@ class Turning(Failing):
             self._lose_storage(error)
             return False
         except Fenced as error:
+            if self.hand.abandoned:  # the mailbox is its successor's, and so is what was in hand
+                raise Abandoned from error
             self._return_to_senders(done, ActorStopped(f"{self.spec.name}: {error}", actor=self.spec.name))
             self._end_fenced(error)
             return False
