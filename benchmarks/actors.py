@@ -17,13 +17,12 @@ import attrs
 
 from benchmarks import idle_actors
 from benchmarks.durable_actors import Appender, tellers
-from benchmarks.failing_actors import Fragile, first_restart_s
+from benchmarks.failing_actors import Failing, Hanging, first_restart_s
 from benchmarks.harness import PAIRS, QUICK_PAIRS, Figure, ratio_of_pairs
 from benchmarks.plain_actors import Asked, OurActor, PykkaActor, asks_per_s, pykka_ask_p50_s, tells_per_s
 from eventstore.opening import open_store
 
 PEERS = ("pykka",)
-IDLE_ACTORS = 1_000
 
 
 @attrs.frozen
@@ -38,6 +37,7 @@ class Size:
     restarts: int
     blocked_s: float
     idle: int
+    watched: int
     idle_s: float
 
 
@@ -49,11 +49,21 @@ FULL = Size(
     relaxed=1_000,
     restarts=30,
     blocked_s=0.5,
-    idle=IDLE_ACTORS,
+    idle=1_000,
+    watched=100,
     idle_s=3.0,
 )
 QUICK = Size(
-    tells=2_000, asks=100, durable=100, commits=5, relaxed=20, restarts=1, blocked_s=0.01, idle=50, idle_s=0.05
+    tells=2_000,
+    asks=100,
+    durable=100,
+    commits=5,
+    relaxed=20,
+    restarts=1,
+    blocked_s=0.01,
+    idle=50,
+    watched=10,
+    idle_s=0.05,
 )
 
 
@@ -67,6 +77,7 @@ def run(quick: bool) -> list[Figure]:
         _wired,
         _fenced,
         _restarted,
+        _taken_over,
         _idle,
     )
     found: list[Figure] = []
@@ -139,17 +150,28 @@ def _restarted(directory: Path, size: Size, quick: bool) -> Iterator[Figure]:
         yield Figure("restart_us", value, "lower", what)
         with open_store(directory / "lrm.db") as store:
             single = Appender(store, "single/1")
-            fragile = Fragile(store, supervised=True)
+            failing = Failing(store, supervised=True)
             try:
                 value = ratio_of_pairs(
-                    lambda: fragile.restarts_s(size.restarts),
+                    lambda: failing.restarts_s(size.restarts),
                     lambda: 1 / single.commits_per_s(size.commits),
                     quick=quick,
                 )
             finally:
-                fragile.close()
+                failing.close()
         what = "the same, decided by the supervisor through the log, over one durable commit: a ratio of times"
         yield Figure("restart_durable_commits", value, "lower", what)
+
+
+def _taken_over(directory: Path, _size: Size, quick: bool) -> Iterator[Figure]:
+    with _quiet(), open_store(directory / "lrm.db") as store:
+        hanging = Hanging(store)
+        try:
+            value = _median(hanging.takeover_s, quick) * 1e3
+        finally:
+            hanging.close()
+    what = "from the look that finds an actor hung until its successor has the message in hand, through the log"
+    yield Figure("takeover_ms", value, "lower", what)
 
 
 def _idle(_directory: Path, size: Size, _quick: bool) -> Iterator[Figure]:
@@ -157,6 +179,9 @@ def _idle(_directory: Path, size: Size, _quick: bool) -> Iterator[Figure]:
     yield Figure("idle_actor_kib", idle.kib_per_actor, "lower", f"resident memory of each of {size.idle} idle actors")
     what = f"processor time of {size.idle} idle actors"
     yield Figure("idle_cpu_percent", idle.cpu_percent, "lower", what)
+    watched = idle_actors.measured(size.watched, size.idle_s)
+    what = f"processor time of {size.watched} idle actors that are watched"
+    yield Figure("watch_100_cpu_percent", watched.cpu_percent, "lower", what)
 
 
 def _median(measure: Callable[[], float], quick: bool) -> float:

@@ -211,7 +211,10 @@ class Guardian(Actor):
         if now_s - last_s > RESTART_CALM_S:
             attempt = 0
         self._restarts[name] = (attempt + 1, now_s)
-        delay_s = min(RESTART_MAX_S, RESTART_FIRST_S * 2 ** min(attempt, 16)) if attempt else 0.0
+        if not attempt:
+            self._tree.command(name, Restart())
+            return
+        delay_s = min(RESTART_MAX_S, RESTART_FIRST_S * 2 ** min(attempt, 16))
         self._tree.clock.call_later(delay_s, lambda: self._tree.command(name, Restart()))
 
     def _on_storage_lost(self, name: str, error: BaseException) -> None:

@@ -13,6 +13,8 @@ LOWER = {
     "fence_cost_percent",
     "restart_us",
     "restart_durable_commits",
+    "takeover_ms",
+    "watch_100_cpu_percent",
     "idle_actor_kib",
     "idle_cpu_percent",
 }
@@ -24,11 +26,12 @@ HIGHER = {
     "durable_tell_per_s",
     "wired_vs_unwired",
 }
-MAY_BE_NIL = {"fence_cost_percent", "idle_cpu_percent"}
+RECOVERY = {"recover_100k_ms", "start_1m_vs_1k"}
+MAY_BE_NIL = {"fence_cost_percent", "idle_cpu_percent", "watch_100_cpu_percent"}
 """Differences, which noise may put below nothing."""
 
 
-@pytest.mark.parametrize(("name", "higher", "lower"), [("actors", HIGHER, LOWER)])
+@pytest.mark.parametrize(("name", "higher", "lower"), [("actors", HIGHER, LOWER), ("recovery", set(), RECOVERY)])
 def test_every_promised_figure_is_found(name: str, higher: set[str], lower: set[str]) -> None:
     """With what it says, and in which direction it is good."""
     found = harness.report(name, quick=True)
