@@ -27,6 +27,7 @@ COMMANDS = {
     "health": "Tell how an agent is, alive or dead.",
     "dump": "Show what a running agent is doing at this moment.",
     "dead-letters": "List the messages that nobody handled, or send one again.",
+    "trace": "Show what a running agent's actors are given and do.",
     "checkpoints": "List checkpoints, or look into one.",
     "verify": "Check that a log is as it was written.",
     "doctor": "Look for what is wrong with a log, or soon will be.",

@@ -22,7 +22,7 @@ MEANINGS = {
     WARNING: "`health`: warning",
     CRITICAL: "`health`: critical",
     FAILING: "`health`: failing",
-    STALE: "`health`, `dump`: no process is alive, or it says nothing any more",
+    STALE: "`health`, `dump`, `trace`: no process is alive, or it says nothing any more",
     INTERRUPTED: "interrupted by Ctrl-C",
 }
 """Every exit code, and what it means."""

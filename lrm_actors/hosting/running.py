@@ -21,6 +21,7 @@ from lrm_actors.hosting.dumping import dump_command
 from lrm_actors.hosting.offload import start_thread
 from lrm_actors.hosting.owner.commands import Commands
 from lrm_actors.hosting.owner.serving import OwnerSocket
+from lrm_actors.hosting.tracing import RemoteTrace
 from lrm_actors.inspect.keys import log_key
 from lrm_actors.runtime.clock import SystemClock
 from lrm_actors.runtime.reports import EXIT_ABANDONED
@@ -107,6 +108,7 @@ class Running:
             self.commands = Commands(
                 {
                     "dump": lambda arguments: dump_command(self, arguments),
+                    "trace": RemoteTrace(lambda: self.system).command,
                     "resend": lambda arguments: self.system.resend(str(arguments.get("letter", ""))),
                 }
             )

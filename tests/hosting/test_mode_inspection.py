@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from lrm_actors.cli import cli
 from lrm_actors.errors import NotRunning
+from lrm_actors.hosting import tracing
 from lrm_actors.hosting.owner.asking import ask_owner
 from lrm_actors.hosting.owner.errors import NoOwner, RequestFailed
 from lrm_actors.hosting.owner.place import SOCKET_NAME
@@ -144,3 +145,51 @@ def test_planted_a_dump_that_takes_a_lock_is_caught(tmp_path: Path, monkeypatch:
     with LongRunningMode(settings(tmp_path)) as mode:
         monkeypatch.setattr(ActorSystem, "shells", locking)
         assert not dumps_while_locked(mode, tmp_path / "default")
+
+
+def test_a_trace_is_followed_from_outside_and_ends_with_its_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the actors asked for, in order; one at a time; and one whose reader was killed ends by itself."""
+    log = tmp_path / "default" / "lrm.db"
+    with LongRunningMode(settings(tmp_path)) as mode:
+
+        def work() -> None:
+            eventually(lambda: mode.inspection.tracing)
+            assert lrm("trace", log).exit_code == 1
+            with mode.step("fetch"):
+                pass
+            mode.inspection.stop_trace()
+
+        beside = threading.Thread(target=work)
+        beside.start()
+        done = lrm("trace", "--json", "--actor", "journal", "--seconds", "60", log)
+        beside.join()
+        entries = [json.loads(line) for line in done.stdout.splitlines()]
+        assert {one["actor"] for one in entries} == {"journal"}
+        assert {one["schema"] for one in entries} == {"lrm.trace/1"}
+        assert [one["type"] for one in entries if one["kind"] == "event"] == [
+            "journal.step_begun",
+            "journal.step_committed",
+        ]
+        assert {one["body"] for one in entries} == {None}
+        assert not mode.inspection.tracing
+        monkeypatch.setattr(tracing, "LEASE_S", 0.02)
+        ask_owner(log, "trace", {"do": "start", "actors": None, "bodies": True})
+        eventually(lambda: not mode.inspection.tracing)
+        for refused in ({}, {"do": "start"}, {"do": "read", "after": "x"}, {"do": 1}):
+            with pytest.raises(RequestFailed, match="trace takes"):
+                ask_owner(log, "trace", refused)
+        assert lrm("trace", "--seconds", "0", log).exit_code == 0
+    assert lrm("trace", log).exit_code == 13
+
+
+def test_planted_a_trace_that_outlives_its_reader_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the lease it would be on for ever."""
+    monkeypatch.setattr(tracing.RemoteTrace, "_renew", lambda self: None)
+    monkeypatch.setattr(tracing, "LEASE_S", 0.02)
+    log = tmp_path / "default" / "lrm.db"
+    with LongRunningMode(settings(tmp_path)) as mode:
+        ask_owner(log, "trace", {"do": "start", "actors": None, "bodies": True})
+        assert not threading.Event().wait(0.1)
+        assert mode.inspection.tracing

@@ -27,6 +27,8 @@ ALLOWED = {
     "lrm_actors/hosting/owner/serving.py time.monotonic": "the deadlines of other processes",
     "lrm_actors/hosting/owner/serving.py time.sleep": "while there are no file descriptors",
     "lrm_actors/hosting/relocation.py time.time": "a label in the file that tells where a log was moved to",
+    "lrm_actors/cli/trace.py time.monotonic": "how long the user wants to look on",
+    "lrm_actors/cli/trace.py time.sleep": "between two looks at another process",
     "lrm_actors/cli/health.py time.time": "how long ago it was, of a label in another process's log",
 }
 """Who may ask the machine for the time, and why. The demo's processes may too: they are no part of what they show."""

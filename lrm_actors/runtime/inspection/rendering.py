@@ -124,11 +124,16 @@ def _trace(trace: Data) -> Iterator[str]:
         return
     yield f"trace {'on' if trace['on'] else 'off'}, the newest {len(trace['entries'])}:"
     for one in trace["entries"]:
-        position = "" if one["position"] is None else f" #{one['position']}"
-        command = "" if one["command_id"] is None else f" {one['command_id']}"
-        body = "" if one["body"] is None else f" {one['body']}"
-        what = f"{one['kind']} {one['type']}{position}{command}{body}"
-        yield f"  {one['number']}  {one['at_s']:.6f}  {one['actor']}  {what}"
+        yield f"  {trace_line(one)}"
+
+
+def trace_line(entry: Data) -> str:
+    """One entry of a trace. Not yet safe for a terminal."""
+    position = "" if entry["position"] is None else f" #{entry['position']}"
+    command = "" if entry["command_id"] is None else f" {entry['command_id']}"
+    body = "" if entry["body"] is None else f" {entry['body']}"
+    what = f"{entry['kind']} {entry['type']}{position}{command}{body}"
+    return f"{entry['number']}  {entry['at_s']:.6f}  {entry['actor']}  {what}"
 
 
 def _stack(stack: Iterable[str], indent: str) -> Iterator[str]:
