@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import attrs
@@ -32,6 +33,7 @@ from lrm_actors.testing.simulation.clock import VirtualClock
 from lrm_actors.testing.simulation.parts import SimulatedMachine
 from lrm_actors.testing.simulation.scheduler import Scheduler
 
+LOG = "lrm.db"
 ASK_TIMEOUT_S = 20.0
 """Simulated seconds until an ask counts as never answered."""
 REST_S = 120.0
@@ -47,6 +49,22 @@ def shared_vfs() -> FaultVFS | None:
         return FaultVFS()
     except FaultsUnsupported:
         return None
+
+
+@cache
+def empty_log() -> bytes:
+    """The file of a log with nothing in it: to copy it takes a tenth of the time that it takes to make one."""
+    with TemporaryDirectory(prefix="lrm-empty-") as name:
+        path = Path(name) / LOG
+        open_store(path, reserve_bytes=0).close()
+        return path.read_bytes()
+
+
+def place_empty_log(directory: Path) -> None:
+    """Begin a life's directory with an empty log."""
+    directory.mkdir(mode=0o700)
+    (directory / LOG).write_bytes(empty_log())
+    (directory / LOG).chmod(0o600)
 
 
 @attrs.define
@@ -101,7 +119,7 @@ class Life:
         if vfs is not None:
             options = {"connect": vfs.connect, **options}
         try:
-            self.store = open_store(directory / "lrm.db", clock=clock.now, **{"reserve_bytes": 0, **options})
+            self.store = open_store(directory / LOG, clock=clock.now, **{"reserve_bytes": 0, **options})
         except BaseException:
             self._stack.close()
             raise

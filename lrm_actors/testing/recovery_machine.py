@@ -31,7 +31,7 @@ from lrm_actors.runtime.system import ActorSystem
 from lrm_actors.testing.checks import CheckFailed
 from lrm_actors.testing.folds import check_actor
 from lrm_actors.testing.leaving import End, leave
-from lrm_actors.testing.life import Life, shared_vfs, started_timers
+from lrm_actors.testing.life import LOG, Life, place_empty_log, shared_vfs, started_timers
 from lrm_actors.testing.recorded import Recorded
 from lrm_actors.testing.recovery_case import TestCaseOf
 from lrm_actors.testing.report import log_table
@@ -129,6 +129,8 @@ class RecoveryStateMachine(RuleBasedStateMachine):
         _RUNTIME.setLevel(logging.CRITICAL)  # it has much to say of failures, which are all on purpose
         self.clock = VirtualClock()
         try:
+            if "key" not in self.store_options:
+                place_empty_log(self._root / "life-0")
             self._live(self._root / "life-0", starting=True)
         except BaseException:
             self._clean_up()
@@ -311,7 +313,7 @@ class RecoveryStateMachine(RuleBasedStateMachine):
     def _absorb(self) -> None:
         self.model.absorb(self.life.store)
         if self._vfs is not None:
-            self._marks_kept.append(_bytes_of(mark_path(self.life.directory / "lrm.db")))
+            self._marks_kept.append(_bytes_of(mark_path(self.life.directory / LOG)))
             self.life.mark("seen", len(self.model.records))
             self.life.mark("rest", len(self._marks_kept))
         failures = self.life.notes.failures
@@ -389,7 +391,7 @@ class RecoveryStateMachine(RuleBasedStateMachine):
         at_least = max([left.marks.get("seen", 0), *map(self.model.last_of, answered)])
         resting = left.marks.get("rest", 0)
         if resting and self._marks_kept[resting - 1]:
-            mark_path(directory / "lrm.db").write_bytes(self._marks_kept[resting - 1])
+            mark_path(directory / LOG).write_bytes(self._marks_kept[resting - 1])
         old = self.life.directory
         self.life.kill()
         shutil.rmtree(old, ignore_errors=True)
