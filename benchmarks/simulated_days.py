@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from eventstore.errors import OutcomeUnknown
-from eventstore.records import Record, Retention
+from eventstore.records import Record
 from lrm_actors.domain import children, health, journal, modes, monitor, supervisor
 from lrm_actors.domain.behavior import Command, Spec
 from lrm_actors.domain.health import Metrics
@@ -20,12 +20,10 @@ from lrm_actors.testing.simulation.agent import CALM, SimulatedAgent
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
-HEARTBEAT_CHECK_S = 30.0
-"""Seconds between two looks at the components, as often as samples are taken. The mode itself looks every second."""
+HEARTBEAT_CHECK_S = 60.0
+"""Seconds between two looks at the components, half of what they may be silent. The mode itself looks every second."""
 LAST = 20
 """Events before a fault that are looked at: how long nothing came after them."""
-KEPT_S = 2 * DAY_S
-"""Age of the events that stay in the log."""
 
 Inject = Callable[[SimulatedAgent, int], None]
 Explains = Callable[[Sequence[Record], int], bool]
@@ -270,7 +268,6 @@ def _one_day(agent: SimulatedAgent, fault: Fault, day: int, day_s: float, found:
     found.processes += sum(record.type == "supervisor.process_started" for record in records)
     found.samples += sum(record.type == "monitor.sampled" for record in records)
     check_well(agent, records)
-    sim.store.retain(Retention(max_age_s=KEPT_S))
 
 
 def _steps(agent: SimulatedAgent, count: int, found: Days) -> None:

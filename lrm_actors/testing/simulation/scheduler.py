@@ -75,6 +75,7 @@ class Scheduler:
         """Who could go on, in the order that they stand in for a choice."""
         self._roused: list[Task] = []
         """Who can go on since the last step, and is to stand before those."""
+        self._mains_turn = False
         self._hub = getcurrent()
         self._died: list[tuple[Task, BaseException]] = []
 
@@ -191,26 +192,24 @@ class Scheduler:
         if task is not self.main:
             self._hub.switch()
             return
-        while not self._step():
-            if not self._pass_time(None):
+        self._mains_turn = False
+        while not self._mains_turn:
+            if not self._step() and not self._pass_time(None):
                 raise self.stuck()
 
     # --- running --------------------------------------------------------------------------------------------------
 
     def run_until_idle(self) -> None:
         """Run, at this moment, until nobody can go on."""
-        while self.can_go_on():
-            self._step()
+        while self._step():
+            pass
 
     def run_to(self, end_s: float, until: Callable[[], object] | None = None) -> bool:
         """Run until that monotonic time; with ``until``, until it is true. Returns whether it is."""
         while until is None or not until():
-            if self.can_go_on():
-                self._step()
-            elif not self._pass_time(end_s):
+            if not self._step() and not self._pass_time(end_s):
                 self.clock.move_to(end_s)
-                if not self.can_go_on():
-                    return until is not None and bool(until())
+                return until is not None and bool(until())
         return True
 
     def can_go_on(self) -> bool:
@@ -218,7 +217,7 @@ class Scheduler:
         return bool(self._ready or self._roused) or self.clock.is_due()
 
     def _step(self) -> bool:
-        """Let one go on: a task, or the clock with what is due. True when it is main's turn."""
+        """Let one go on: a task, or the clock with what is due. False when nobody can."""
         ready = self._ready
         if self._roused:
             ready[:0] = self._roused
@@ -237,11 +236,11 @@ class Scheduler:
                 self.clock.fire()
             finally:
                 self.current = self.main
-            return False
+            return True
         task = ready.pop(index)
         task.fresh = True
         if task is self.main:
-            self.current = task
+            self._mains_turn = True
             return True
         self.current = task
         assert task.body is not None
@@ -251,12 +250,10 @@ class Scheduler:
             dead, error = self._died.pop(0)
             error.add_note(f"it ended the simulated thread {dead.name}")
             raise error
-        return False
+        return True
 
     def _pass_time(self, end_s: float | None) -> bool:
         """Move on to what is due next, not past ``end_s``. False when nothing is."""
-        if self.can_go_on():
-            return True
         due_s = self.clock.next_due_s()
         if due_s is None or (end_s is not None and due_s > end_s):
             return False

@@ -14,7 +14,7 @@ from typing import Any, Generic, Self, TypeVar
 from eventstore.errors import OutcomeUnknown
 from eventstore.memory import MemoryStore
 from eventstore.protocol import EventStore
-from eventstore.records import Record
+from eventstore.records import Folded, Record
 from lrm_actors.domain.behavior import Command, Effect, Spec, Wire
 from lrm_actors.runtime.control import Handler
 from lrm_actors.runtime.machine import in_place
@@ -116,6 +116,7 @@ class Simulation:
         self._path = None if path is None else Path(path)
         self._store: faults.ShakyStore | None = None
         self._boots = 1
+        self._folds: dict[str, Folded] = {}
         self._stack = ExitStack()
 
     @cached_property
@@ -258,7 +259,7 @@ class Simulation:
         """
         if self._store is not None:
             self._store.gone = True
-        self.scheduler.kill()
+        self._end_everybody()
         self.scheduler.revive()
         self.systems.clear()
         self._saboteur.planned.clear()
@@ -296,18 +297,23 @@ class Simulation:
         return list(self.store.read())
 
     def check(self) -> None:
-        """See that every actor is what its events say.
+        """See that every actor is what its events say. What was folded by an earlier call is not folded again.
 
         Raises:
             AssertionError: one is not.
         """
         for system in self.systems:
+            folds = self._folds if system.store is self.store else {}
             for name in system.shells():
                 shell = system._shells[name]  # noqa: SLF001 - the simulator knows the runtime from inside
                 published = shell.published
-                folded = system.store.fold(name, shell.spec.evolve, shell.spec.initial, up_to=published.version)
+                before = folds.get(name, Folded(shell.spec.initial, 0))
+                folded = system.store.fold(
+                    name, shell.spec.evolve, before.state, after=before.version, up_to=published.version
+                )
                 assert folded.version == published.version, f"{name} is at {published.version}, not {folded.version}"
                 assert folded.state == published.state, f"{name}: {published.state!r} is not the fold of its events"
+                folds[name] = folded
 
     def report(self) -> str:
         """How to replay it, who waits for what, and how the log ends."""
@@ -335,10 +341,16 @@ class Simulation:
         finally:
             if self._store is not None:
                 self._store.gone = True
-            self.scheduler.kill()
+            self._end_everybody()
             self._stack.close()
             if self._store is not None and self._path is not None:
                 self._store.inner.close()
+
+    def _end_everybody(self) -> None:
+        for system in self.systems:
+            for shell in system._shells.values():  # noqa: SLF001 - the simulator knows the runtime from inside
+                vars(shell)["on_thread_end"] = _untold
+        self.scheduler.kill()
 
     def _safe_report(self) -> str:
         try:
@@ -362,3 +374,7 @@ class Simulation:
 
         log_id = uuid.UUID(int=random.Random(f"log {self.seed}").getrandbits(128), version=4).hex  # noqa: S311
         return open_store(self._path, clock=self.clock.now, log_id=log_id)
+
+
+def _untold(_: BaseException | None) -> None:
+    """Nobody is left to be told that a killed thread has ended."""
