@@ -55,9 +55,9 @@ class Stream:
         """Of its newest event."""
         return self.removed + len(self.events)
 
-    def first_needed(self) -> int | None:
-        """Position of the first event that recovery needs; None where it needs none."""
-        covered = max(min(self.snapshots, default=0) - self.removed, 0)
+    def first_needed(self, *, newest: bool = False) -> int | None:
+        """Position of the first event that recovery needs, after the oldest snapshot or the newest; None: none."""
+        covered = max((max if newest else min)(self.snapshots, default=0) - self.removed, 0)
         return self.events[covered].position if covered < len(self.events) else None
 
 
@@ -155,7 +155,8 @@ class MemoryLog:
         """Remove the oldest events that may go."""
         after_us = young_after_us(retention, now_wall_s)
         young = None if after_us is None else next((s.position for s in self.events if s.wall_us > after_us), None)
-        needed = ((name, stream.first_needed()) for name, stream in sorted(self.streams.items()))
+        newest = retention.newest_snapshot
+        needed = ((name, stream.first_needed(newest=newest)) for name, stream in sorted(self.streams.items()))
         up_to, held_by = removable_up_to(
             retention,
             first=self.removed + 1,

@@ -226,6 +226,11 @@ class Retention:
     """Consumers whose cursors hold events back; None for all that ever stored one."""
     expendable: tuple[str, ...] = ()
     """Categories whose streams may lose events that no snapshot covers."""
+    keep_after: int | None = None
+    """Events after this position stay. None: no position keeps anything."""
+    newest_snapshot: bool = False
+    """Take the newest intact snapshot of each stream to be enough, and not its oldest. For a stream that is calm for so
+    long that its older snapshots hold the log; if that one snapshot is damaged later, the stream cannot be folded."""
 
 
 @attrs.frozen

@@ -32,6 +32,9 @@ def check_retention(retention: Retention) -> None:
     check_names("expendable", retention.expendable)
     _check_limit("max_age_s", retention.max_age_s, int | float, math.inf)
     _check_limit("max_events", retention.max_events, int, INT_MAX + 1)
+    _check_limit("keep_after", retention.keep_after, int, INT_MAX + 1)
+    if not isinstance(retention.newest_snapshot, bool):
+        raise BadRequest("newest_snapshot", retention.newest_snapshot, "it must be true or false")
     for consumer in () if retention.consumers is None else retention.consumers:
         check_name("consumer", consumer)
     for category in retention.expendable:
@@ -64,9 +67,9 @@ def removable_up_to(
         first: position of the oldest event kept.
         head: position of the newest.
         first_young: position of the first event recorded after ``young_after_us``; None where there is none.
-        needed: by stream, the position of its first event after its oldest intact snapshot, or where it has no
-            snapshot of its first event kept. Streams that have no such event are left out; those that are expendable
-            need not be.
+        needed: by stream, the position of its first event after its oldest intact snapshot, or after the newest where
+            that is asked for; of its first event kept where it has no snapshot. Streams without such an event are left
+            out; those that are expendable need not be.
         cursors: how far each consumer has read.
 
     Returns:
@@ -75,6 +78,7 @@ def removable_up_to(
     end = head + 1
     kept = [end if first_young is None else first_young] if retention.max_age_s is not None else []
     kept += [end - retention.max_events] if retention.max_events is not None else []
+    kept += [retention.keep_after + 1] if retention.keep_after is not None else []
     holding, held_by = min(end, *kept), "policy"
     for consumer in sorted(cursors) if retention.consumers is None else retention.consumers:
         unread = cursors.get(consumer, 0) + 1  # one that was named and never stored a cursor has read nothing

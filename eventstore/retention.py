@@ -227,7 +227,7 @@ class Remover:
         for stream_id, name, first in streams:
             if first is not None and first <= up_to and not is_expendable(name, self.retention.expendable):
                 with self.pool.lend() as connection:
-                    after = _oldest_intact(connection, stream_id, name)
+                    after = _covered(connection, stream_id, name, newest=self.retention.newest_snapshot)
                     row = connection.execute(_FIRST_AFTER, (stream_id, after)).fetchone()
                 if row is not None:
                     yield name, row[0]
@@ -267,9 +267,10 @@ class Remover:
             return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
 
 
-def _oldest_intact(connection: sqlite3.Connection, stream_id: int, stream: str) -> int:
-    """Version of a stream's oldest snapshot that is intact, 0 when there is none."""
-    for version, schema, data, checksum in connection.execute(_SNAPSHOTS, (stream_id,)):
+def _covered(connection: sqlite3.Connection, stream_id: int, stream: str, *, newest: bool) -> int:
+    """Version of a stream's oldest snapshot that is intact, or of its newest; 0 when there is none."""
+    found = connection.execute(_SNAPSHOTS, (stream_id,)).fetchall()
+    for version, schema, data, checksum in reversed(found) if newest else found:
         if is_intact(stream, version, schema, data, checksum):
             return int(version)
     return 0

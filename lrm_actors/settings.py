@@ -143,6 +143,8 @@ FIELDS = (
     Setting("memory_budget_mb", "float", None, "Megabytes that the agent may use.", 1.0, 1e9, optional=True),
     Setting("enable_modes", "bool", default=True, meaning="Let health change the operation mode."),
     Setting("dump_on_sigusr1", "bool", default=True, meaning="Print the actors on SIGUSR1, if nobody else handles it."),
+    Setting("max_log_mb", "float", 512.0, "Megabytes of log above which its oldest events go.", 1.0, 1e6),
+    Setting("max_log_age_days", "float", 90.0, "Days after which events go.", 0.01, 36_500.0),
     Setting("failing_components", "int", 2, "Distinct components failed within the window that mean failing.", 1, 1000),
     _seconds("failing_window_s", 60.0, "Seconds within which they must fail."),
 )
@@ -187,6 +189,8 @@ class LongRunningSettings:
     memory_budget_mb: float | None
     enable_modes: bool
     dump_on_sigusr1: bool
+    max_log_mb: float
+    max_log_age_days: float
     failing_components: int
     failing_window_s: float
 
@@ -211,6 +215,8 @@ class LongRunningSettings:
             memory_budget_mb: float | None = None,
             enable_modes: bool = True,
             dump_on_sigusr1: bool = True,
+            max_log_mb: float = 512.0,
+            max_log_age_days: float = 90.0,
             failing_components: int = 2,
             failing_window_s: float = 60.0,
             **long_running: Any,

@@ -199,12 +199,15 @@ class StoreMachine(RuleBasedStateMachine):
         max_age_s=st.sampled_from((None, 0.0, 45.0, 100.0)),
         consumers=st.sampled_from((None, (), ("quick",), ("quick", "nobody"))),
         expendable=st.sampled_from(((), ("a",), ("a/1", "b"))),
+        others=st.tuples(st.none() | st.integers(0, 30), st.booleans()),
     )
-    def retain(self, max_events: int | None, max_age_s: float | None, consumers: Any, expendable: Any) -> None:
+    def retain(
+        self, max_events: int | None, max_age_s: float | None, consumers: Any, expendable: Any, others: Any
+    ) -> None:
         """As many events go as the model says, and no more."""
         if max_events is None and max_age_s is None:
             return
-        retention = Retention(max_age_s, max_events, consumers, expendable)
+        retention = Retention(max_age_s, max_events, consumers, expendable, *others)
         removed = 0
         while True:
             retained: Retained = self.store.retain(retention)

@@ -82,6 +82,8 @@ class StoreModel:
     def _must_stay(self, event: Kept, retention: Retention, now_s: float) -> bool:
         if retention.max_events is not None and event.position > self.head - retention.max_events:
             return True
+        if retention.keep_after is not None and event.position > retention.keep_after:
+            return True
         if retention.max_age_s is not None and now_s - event.wall_s < retention.max_age_s:
             return True
         counted = self.cursors if retention.consumers is None else retention.consumers
@@ -91,4 +93,5 @@ class StoreModel:
             event.stream == category or event.stream.startswith(f"{category}/") for category in retention.expendable
         ):
             return False
-        return event.version > min(self.snapshots.get(event.stream, [0]))
+        snapshots = self.snapshots.get(event.stream, [0])
+        return event.version > (max(snapshots) if retention.newest_snapshot else min(snapshots))

@@ -34,6 +34,7 @@ from lrm_actors.hosting.recovery import Recovery
 from lrm_actors.hosting.running import SPECS, Handlers, Running
 from lrm_actors.hosting.signalling import SIGNAL_DUMP
 from lrm_actors.hosting.stepping import Stepping
+from lrm_actors.hosting.trimming import DAY_S, MB, Limits, Trimmer
 from lrm_actors.hosting.unlogged import UnloggedSystem
 from lrm_actors.runtime.clock import SystemClock
 from lrm_actors.runtime.inspection.rendering import lines_of
@@ -112,6 +113,7 @@ class Engine:
         )
         self._configured = threading.Event()
         self._ends = ExitStack()
+        self._trimmer: Trimmer | None = None
         self._started = False
         self._moved = threading.Event()
         self._moved.set()
@@ -233,9 +235,14 @@ class Engine:
 
     def _run_on(self, running: Running) -> None:
         self.running = running
+        self._trimmer = Trimmer(running.path, running.store, running.system, self._log_limits)
+        self._trimmer.begin()
         if self._host is not None:
             keep_told(self.bridge, self._host.gate, running.store, running.system.state("modes").mode)
         self._live.tell()  # what was assigned or registered meanwhile
+
+    def _log_limits(self) -> Limits:
+        return Limits(self.settings.max_log_mb * MB, self.settings.max_log_age_days * DAY_S)
 
     def _open(self, path: Path) -> Running:
         self.context = LogContext(self.settings.agent_id)
@@ -275,6 +282,8 @@ class Engine:
             self.exit_code = EXIT_CLEAN
             return
         end_s = self.clock.monotonic() + deadline_s
+        if self._trimmer is not None:
+            self._trimmer.end()
         if last_checkpoint:
             operations.last_checkpoint(self, deadline_s / 3)
         try:
@@ -404,6 +413,8 @@ class Engine:
     def _reopen(self, running: Running, target: Path) -> Path:
         """End one run and begin the next on a copy of its log, or on the log itself if no copy can be made."""
         place = running.path
+        if self._trimmer is not None:
+            self._trimmer.end()
         running.close(STOP_DEADLINE_S)
         try:
             relocation.copy_log(running.path, target)

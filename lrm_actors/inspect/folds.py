@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 OURS = ("supervisor", "monitor", "analyzer", "checkpointer", "modes", "journal")
 BREAKER, SUPERVISOR = "breaker", "supervisor"
-STATELESS = frozenset(("deliveries", "dead-letters", "watchdog"))
+STATELESS = frozenset(("dead-letters", "deliveries", "log", "watchdog"))
 """Streams that no actor folds."""
 
 

@@ -153,8 +153,10 @@ def _steps(journal: JournalState, *, alive: bool) -> dict[str, Any]:
 
 def _uptime_s(reader: EventReader, last: Record | None, now: Instant, *, alive: bool) -> float:
     started = last_of(reader, (PROCESS_STARTED,))
-    if started is None or last is None:
+    if last is None:
         return 0.0
+    if started is None:  # a process so long-lived that the record of its start has gone: at least as long as the log
+        started = next(reader.read(limit=1), last)
     return seconds_since(started.recorded_at, now if alive else last.recorded_at)
 
 

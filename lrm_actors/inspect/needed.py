@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from eventstore.protocol import EventReader
+from lrm_actors.domain.retention import CheckpointInfo
 from lrm_actors.inspect.replay import state_at
 
 
@@ -20,7 +23,16 @@ def needed_after(reader: EventReader) -> int | None:
     if not all(actor.folded for actor in actors.values()):
         return 0  # what cannot be told is taken for needed
     kept = actors["checkpointer"].state.kept if "checkpointer" in actors else ()
+    return needed_by(kept, steps="journal" in actors and bool(actors["journal"].state.committed))
+
+
+def needed_by(kept: Sequence[CheckpointInfo], *, steps: bool) -> int | None:
+    """The same, of an agent whose states are at hand.
+
+    Args:
+        kept: the checkpoints there are.
+        steps: whether any step was committed.
+    """
     if kept:
-        positions: list[int] = [info.position for info in kept]
-        return min(positions)
-    return 0 if "journal" in actors and actors["journal"].state.committed else None
+        return min(info.position for info in kept)
+    return 0 if steps else None

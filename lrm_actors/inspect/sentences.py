@@ -339,6 +339,10 @@ _plain("journal.step_abandoned", "step {step} failed: {name}: {error}")
 _plain("journal.step_in_doubt", "step {step} was begun by an earlier process and may have happened: {name}")
 _plain("journal.step_repeated", "step {step} begins again, and may happen twice: {name}, attempt {attempt}")
 
+# --- the log itself -----------------------------------------------------------------------------------------------
+
+_plain("log.trimmed", "{removed} old events were removed because of the log's {because}; it begins at #{first} now")
+
 # --- deliveries ---------------------------------------------------------------------------------------------------
 
 _plain("deliveries.skipped", "{consumer} read on without {type} #{position} after {attempts} attempts: {reason}")

@@ -47,6 +47,9 @@ from lrm_actors.runtime.turning import TURN_MESSAGES, Turning
 
 logger = logging.getLogger(__name__)
 
+PAGES_AT_SNAPSHOT = 16
+"""Turns of wired events that an actor reads on at most before it stores where it stands."""
+
 
 class Shell(Turning):
     """One event-sourced actor on its own thread.
@@ -301,13 +304,20 @@ class Shell(Turning):
             logger.exception("%s: its cursor and its state could not be stored at stop", spec.name)
 
     def _snapshot_now(self, reply: Reply | None) -> None:
-        """Store the state as it is, because somebody asked."""
+        """Store the state as it is, and how far the actor has read, because somebody asked."""
         version: int | None = None
+        in_hand = self.mailbox.in_hand
+        self._consumer.look()
+        for _ in range(PAGES_AT_SNAPSHOT):
+            if self.phase == RUNNING and self._consumer.behind:
+                self._turn([])
         if self.phase == RUNNING:
             turn = self._new_turn()
+            turn.cursor = self._consumer.position
             turn.snapshot_due = self.published.version > self._snapshot_version
             if self._commit(turn, []) and self._snapshot_version == self.published.version:
                 version = self._snapshot_version
+        self.mailbox.in_hand = in_hand
         if reply is not None:
             reply.set(version)
 

@@ -88,6 +88,30 @@ def test_a_damaged_snapshot_holds_nothing_together(sqlite_store: SqliteStore) ->
     assert (0, "stream a") == drop_first(sqlite_store.retain(ALL))
 
 
+def test_a_calm_stream_can_be_taken_as_covered_by_its_newest_snapshot(sqlite_store: SqliteStore) -> None:
+    """When that is asked for, its older snapshots hold nothing; a damaged newest one does not count."""
+    fill(sqlite_store, "calm", 10)
+    for version in (3, 8, 10):
+        snap(sqlite_store, "calm", version)
+    assert (3, "stream calm") == drop_first(sqlite_store.retain(ALL))
+    run = sqlite_store._writer.transactions.run
+    run(lambda connection: connection.execute("UPDATE snapshots SET data = x'00' WHERE version = 10"))
+    newest = Retention(max_events=0, newest_snapshot=True)
+    assert (5, "stream calm") == drop_first(sqlite_store.retain(newest))
+    snap(sqlite_store, "calm", 10)
+    assert (2, "policy") == drop_first(sqlite_store.retain(newest))
+
+
+def test_what_stands_after_a_position_stays(sqlite_store: SqliteStore) -> None:
+    """Exactly, however many events come meanwhile."""
+    fill(sqlite_store, "a", 30)
+    snap(sqlite_store, "a", 30)
+    assert (12, "policy") == drop_first(sqlite_store.retain(Retention(max_events=0, keep_after=12)))
+    fill(sqlite_store, "b", 5)
+    assert (0, "policy") == drop_first(sqlite_store.retain(Retention(max_events=0, keep_after=12)))
+    assert 13 == next(iter(sqlite_store.read())).position
+
+
 def test_what_a_consumer_has_not_read_stays(sqlite_store: SqliteStore) -> None:
     """Of those that are named, or of all; one that was named and never stored a cursor has read nothing."""
     fill(sqlite_store, "a", 30)

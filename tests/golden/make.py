@@ -25,7 +25,7 @@ from eventstore.events import declared_types
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Batch, Cursor, Instant, NewEvent, Receipt, Snapshot, StreamWrite
 from lrm_actors.actors.checkpointer import decode_checkpoint, encode_checkpoint
-from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
+from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor, trimming
 from lrm_actors.domain.analyzer import FailureFacts
 from lrm_actors.domain.behavior import Decision, RecoveryContext, Spec
 from lrm_actors.domain.children import RestartPolicy
@@ -324,6 +324,8 @@ def _end(log: Writer) -> None:
     skipped = DeliverySkipped("monitor", 1, "modes.changed", 3, "failed again and again")
     log.store.append(Batch((StreamWrite("deliveries", (NewEvent(skipped, cause=1),)),)))
     _aside(log)
+    trimmed = trimming.LogTrimmed(100, 101, 4096, "size", "stream supervisor")
+    log.store.append(Batch((StreamWrite(trimming.STREAM, (NewEvent(trimmed),)),)))
     log.do("supervisor", supervisor.StopSupervising(clean=False, reason="stop after KeyboardInterrupt"))
 
 

@@ -1,10 +1,11 @@
 """Rule 11: everything has a finite default: mailboxes, retries, leases, backoff caps, histories.
 
-Not yet held: the log itself has no limit on its size. Events are never removed from it; receipts, snapshots and
-checkpoints are. What an actor sends itself, timers and the results of effects, is never refused, and effects that wait
-for a worker are not counted: both are as many as the actor's own decisions make them. How many components, services and
-actors there are is the host's affair: each is remembered, and a component that failed and was removed is until the
-process ends.
+The log of a running agent has a limit on its size and one on the age of its events, held by
+``tests/hosting/test_trimming.py``; what recovery needs stays above them too: the results of the steps since the oldest
+checkpoint that is kept. What an actor sends itself, timers and the results of effects, is never refused, and effects
+that wait for a worker are not counted: both are as many as the actor's own decisions make them. How many components,
+services and actors there are is the host's affair: each is remembered, and a component that failed and was removed is
+until the process ends.
 """
 
 from __future__ import annotations
