@@ -69,6 +69,8 @@ BOUNDED_BY = {
     "lrm_actors/runtime/dead_letters.py __init__": "WAITING_MAX, beyond which messages are dropped and counted",
     "lrm_actors/runtime/watchdog.py __init__": "what is seen at one look: the actors of one system; NOTES_KEPT",
     "lrm_actors/runtime/mailbox.py __init__": "the capacity, beyond which senders are refused",
+    "lrm_actors/runtime/loops.py __init__": "the asks under way on one loop",
+    "lrm_actors/runtime/loops.py shorten": "what was in it before",
     "lrm_actors/runtime/overflow.py __init__": "the capacity, and the threads and tasks that wait for room",
     "lrm_actors/runtime/overflow.py remove": "what was in the queue before",
     "lrm_actors/runtime/recovery.py __init__": "the actors of one system",
