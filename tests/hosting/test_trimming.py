@@ -69,7 +69,6 @@ def test_a_log_that_is_too_large_loses_its_oldest_events_and_says_so(tmp_path: P
     """Calm actors, without a snapshot or far behind in what is wired to them, hold nothing."""
     with agent(tmp_path) as mode:
         head = grow(mode)
-        states = {name: mode._engine.state(name) for name in mode._engine.running.system.shells()}  # type: ignore[union-attr]
         trimmer(mode).look()
         assert head - KEPT < first(mode) <= head
         (record,) = records(mode, "log.trimmed")
@@ -77,10 +76,9 @@ def test_a_log_that_is_too_large_loses_its_oldest_events_and_says_so(tmp_path: P
         assert isinstance(fact, trimming.LogTrimmed)
         assert (fact.removed, fact.because) == (fact.first - 1, "size")
         trimmer(mode).look()
-        assert states == {name: mode._engine.state(name) for name in states}
     with agent(tmp_path) as mode:
         assert mode.get_health_report()
-        assert mode._engine.state("monitor") is not None
+        assert 2 == mode._engine.state("supervisor").starts
     with open_reader(mode._engine.settings.log_path) as reader:
         assert reader.verify().ok
 
