@@ -377,6 +377,9 @@ def longest_delays(attempts: int = 10_000) -> dict[str, float]:
     class Tree:
         supervisor = None
 
+        def command(self, _name: str, _control: Any) -> None:
+            delays.append(0.0)
+
         class clock:  # noqa: N801 - stands for an instance
             @staticmethod
             def call_later(delay_s: float, _: Any) -> None:
