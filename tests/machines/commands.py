@@ -10,7 +10,7 @@ from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, m
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.children import RestartPolicy
 from lrm_actors.domain.deadlines import Deadline
-from tests.machines.world import SERVICE
+from tests.machines.world import BROWSER, SERVICE, TABS
 
 COMPONENTS = ("browser", "llm", "worker")
 CHILDREN = tuple(f"component:{name}" for name in COMPONENTS)
@@ -51,6 +51,7 @@ facts = st.builds(
     os_error=st.sampled_from(("", "ENOSPC", "EMFILE")),
     observation=st.sampled_from(("", "heartbeat_missed", "component_exited", "breaker_opened", "cpu_overload")),
 )
+tab = st.sampled_from(TABS)
 deadlines = st.builds(Deadline, seconds, seconds, seconds, st.sampled_from(("boot", "boot-2")))
 
 COMMANDS: dict[str, st.SearchStrategy[Command]] = {
@@ -67,6 +68,22 @@ COMMANDS: dict[str, st.SearchStrategy[Command]] = {
         st.builds(supervisor.RestartDone, child, seconds),
         st.builds(supervisor.RestartFailed, child, text, text),
         st.builds(supervisor.Configure, st.builds(RestartPolicy, intensity=st.integers(1, 4))),
+    ),
+    BROWSER: st.one_of(
+        st.builds(supervisor.ReportFailure, tab, text, text, text, handled=st.none() | few),
+        st.builds(supervisor.ReportFailure, tab, text, text, text, handled=st.none() | few),
+        st.builds(supervisor.ReportEnd, tab),
+        st.builds(supervisor.HoldDone, tab, st.booleans()),
+        st.builds(supervisor.RestartDue, tab),
+        st.builds(supervisor.RestartDone, tab, seconds),
+        st.builds(supervisor.RestartFailed, tab, text, text),
+        st.builds(supervisor.TerminateChild, tab),
+        st.builds(supervisor.StartChild, tab),
+        st.builds(supervisor.AddChild, tab, st.none() | st.builds(supervisor.ChildSpec, tab)),
+        st.builds(supervisor.RemoveChild, tab),
+        st.builds(supervisor.HoldAll),
+        st.builds(supervisor.StartAll),
+        st.builds(supervisor.HostWarned),
     ),
     "monitor": st.one_of(
         st.builds(monitor.RecordSample, metrics),

@@ -11,12 +11,12 @@ from lrm_actors.domain.deadlines import deadline
 from lrm_actors.domain.deliveries import DeliverySkipped
 from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.turn import DELIVERIES
-from tests.machines.world import SERVICE, World
+from tests.machines.world import BROWSER, SERVICE, TABS, World
 
 
 def tell_story(world: World) -> None:
     """Live through it. The world's clock is the test's, and the process was announced already."""
-    for chapter in (_children, _health, _failures, _checkpoints, _modes, _steps, _circuit, _the_end):
+    for chapter in (_children, _browser, _health, _failures, _checkpoints, _modes, _steps, _circuit, _the_end):
         chapter(world)
         world.settle()
 
@@ -38,6 +38,17 @@ def _children(world: World) -> None:
     world.ask("supervisor", supervisor.ReportFailure("component:worker", "OSError", "gone again", "start"))
     world.ask("supervisor", supervisor.RemoveChild("component:worker"))
     world.ask("supervisor", supervisor.Configure(RestartPolicy()))
+
+
+def _browser(world: World) -> None:
+    world.ask(BROWSER, supervisor.ReportFailure(TABS[1], "OSError", "crashed", "Open", handled=3))
+    _advance(world, 1.0)
+    world.ask(BROWSER, supervisor.TerminateChild(TABS[0]))
+    world.ask(BROWSER, supervisor.StartChild(TABS[0]))
+    world.settle()
+    world.ask(BROWSER, supervisor.HoldAll())
+    world.settle()
+    world.ask(BROWSER, supervisor.StartAll())
 
 
 def _health(world: World) -> None:

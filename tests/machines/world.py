@@ -32,6 +32,8 @@ PATIENCE_S = 30.0
 SETTLING_ROUNDS = 2000
 """Looks at a system after which it is said never to come to rest."""
 SERVICE = "breaker/llm"
+BROWSER = "supervisor/browser"
+TABS = tuple(f"component:tab-{name}" for name in "abc")
 
 
 # --- the witness --------------------------------------------------------------------------------------------------
@@ -93,7 +95,16 @@ ALL_WIRES: tuple[Wire, ...] = (
 def specs(snapshot_every: int = 3) -> list[Spec[Any]]:
     """Every actor there is, with snapshots after so many events, 0 for none."""
     ours: list[Spec[Any]] = [module.spec() for module in (supervisor, monitor, analyzer, checkpointer, modes, journal)]
-    return [attrs.evolve(spec, snapshot_every=snapshot_every) for spec in (*ours, breaker.spec("llm"), tally())]
+    others = (breaker.spec("llm"), browser(), tally())
+    return [attrs.evolve(spec, snapshot_every=snapshot_every) for spec in (*ours, *others)]
+
+
+def browser() -> Spec[Any]:
+    """A supervisor below the root, of components that fail together."""
+    children = [supervisor.ChildSpec(child) for child in TABS]
+    children[2] = supervisor.ChildSpec(TABS[2], "temporary", significant=True)
+    declared = supervisor.Supervision("one_for_all", tuple(children), auto_shutdown="all_significant")
+    return supervisor.spec(name=BROWSER, supervision=declared)
 
 
 NAMES = tuple(spec.name for spec in specs())

@@ -29,7 +29,7 @@ class AddChild(Command):
 
 @attrs.frozen
 class RemoveChild(Command):
-    """Look after this child no more. The reply says whether it was one."""
+    """Look after this child no more. The reply is False when it was none, or is just being stopped with others."""
 
     child: str
 

@@ -24,7 +24,7 @@ from lrm_actors.domain.supervision.course import Course, timer_key
 from lrm_actors.domain.supervision.declaring import check_child
 from lrm_actors.domain.supervision.failing import failure, handle, report_end, report_failure, restart, stop
 from lrm_actors.domain.supervision.recovering import timers
-from lrm_actors.domain.supervision.state import TO_ESCALATE, TO_HOLD, WARNING, SupervisorState
+from lrm_actors.domain.supervision.state import TO_ESCALATE, TO_HOLD, TO_RESTART, WARNING, SupervisorState
 from lrm_actors.domain.supervision.together import begin_restart, go_on, settle_doubt, start_next, take_down
 from lrm_actors.errors import ChildSpecError, CommandRefused
 
@@ -96,7 +96,7 @@ def _come_and_go(course: Course, command: Command) -> None:
             if spec is not None:
                 _check(course, child, command)
             course.happen(e.ChildAdded(child, course.now_s, course.ctx.now.boot_id, spec))
-        case c.RemoveChild(child) if state.status(child) not in {None, ABSENT, LEAVING}:
+        case c.RemoveChild(child) if state.status(child) not in {None, ABSENT, LEAVING, HOLDING}:
             course.happen(e.ChildRemoved(child))
             course.have(CancelTimer(timer_key(child)))
         case c.TerminateChild(child) if state.status(child) in {RUNNING, BACKOFF, HELD}:
@@ -104,14 +104,19 @@ def _come_and_go(course: Course, command: Command) -> None:
             stop(course, child, "terminated", state.spec_of(child).deadline_s)
             if waits:
                 course.have(CancelTimer(timer_key(child)))
-        case c.StartChild(child) if state.status(child) in {STOPPED, GIVEN_UP} and state.outage is None:
+        case c.StartChild(child) if state.status(child) in {STOPPED, GIVEN_UP} and _at_rest(state):
             begin_restart(course, child)
         case _:
             course.reply = False
 
 
+def _at_rest(state: SupervisorState) -> bool:
+    return state.outage is None and not state.down
+
+
 def _may_come(state: SupervisorState, child: str) -> bool:
-    return not state.down and state.status(child) in {None, ABSENT, GIVEN_UP, LEAVING, STOPPED}
+    going_down = state.outage is not None and state.outage.purpose != TO_RESTART
+    return not (state.down or going_down) and state.status(child) in {None, ABSENT, GIVEN_UP, LEAVING, STOPPED}
 
 
 def _check(course: Course, child: str, command: c.AddChild) -> None:

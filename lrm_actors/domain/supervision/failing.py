@@ -25,7 +25,7 @@ def report_failure(course: Course, command: ReportFailure) -> None:
     status = child.status if child is not None else ABSENT
     failed = failure(course, name, command.error, command.message, command.handling, handled=command.handled)
     # An actor that nobody announced is down all the same, and nobody else would restart it.
-    if status == RUNNING or (status == ABSENT and name.startswith(f"{ACTOR}:")):
+    if status == RUNNING or (status == ABSENT and name.startswith(f"{ACTOR}:") and not state.down):
         handle(course, failed, command.kinds)
     elif status == RESTARTING and child is not None and not child.failed_again and not command.again:
         # It ran again and failed before the end of its restart was heard of; that end brings on the next restart.
@@ -92,10 +92,7 @@ def restart(course: Course, name: str) -> None:
     if len(members) == 1:
         schedule(course, name, attempt)
         return
-    outage = state.outage
-    down = () if outage is None else tuple(one for one in outage.members if state.status(one) in {HELD, RESTARTING})
-    both = tuple(one for one in state.order() if one in members or one in down)
-    take_down(course, name, both, TO_RESTART, child.last_error, attempt=attempt)
+    take_down(course, name, members, TO_RESTART, child.last_error, attempt=attempt)
 
 
 def escalate(course: Course, name: str, reason: str) -> None:

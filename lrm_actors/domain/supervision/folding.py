@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from lrm_actors.domain import children, process
-from lrm_actors.domain.children import BACKOFF, HELD, HOLDING, RESTARTING, RUNNING, ChildState
+from lrm_actors.domain.children import BACKOFF, HELD, HOLDING, LEAVING, RESTARTING, RUNNING, ChildState
 from lrm_actors.domain.supervision import events as e
 from lrm_actors.domain.supervision.declaring import ESCALATE
 from lrm_actors.domain.supervision.state import (
@@ -22,10 +22,10 @@ from lrm_actors.domain.supervision.state import (
 )
 
 CONCERNED = {
-    WARNING: frozenset((RUNNING, HOLDING, HELD, BACKOFF, RESTARTING)),
-    STOPPING: frozenset((RUNNING, HOLDING, HELD, BACKOFF, RESTARTING)),
+    WARNING: frozenset((RUNNING, HOLDING, HELD, BACKOFF, RESTARTING, LEAVING)),
+    STOPPING: frozenset((RUNNING, HOLDING, HELD, BACKOFF, RESTARTING, LEAVING)),
     WAITING: frozenset((HELD, BACKOFF)),
-    STARTING: frozenset((HELD, RESTARTING)),
+    STARTING: frozenset((HELD, RESTARTING, LEAVING)),
 }
 """Statuses of members that a phase still has something to do with."""
 

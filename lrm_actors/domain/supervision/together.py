@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lrm_actors.domain import backoff, children
 from lrm_actors.domain.behavior import CancelTimer, StartTimer
-from lrm_actors.domain.children import BACKOFF, HELD, HOLDING, RESTARTING, RUNNING
+from lrm_actors.domain.children import BACKOFF, HELD, HOLDING, LEAVING, RESTARTING, RUNNING
 from lrm_actors.domain.deadlines import deadline
 from lrm_actors.domain.supervision import effects
 from lrm_actors.domain.supervision import events as e
@@ -19,21 +19,30 @@ from lrm_actors.domain.supervision.state import (
     TO_ESCALATE,
     TO_HOLD,
     TO_RESTART,
+    UP,
     WAITING,
     Outage,
     SupervisorState,
 )
 
+DOWN = frozenset((BACKOFF, RESTARTING, HOLDING, HELD))
+"""Statuses of children that are to run again, and do not now."""
 NOT_RESTARTED = "its siblings are restarted, and a temporary child never is"
 
 
 def affected(state: SupervisorState, name: str) -> tuple[str, ...]:
-    """Who is restarted when this child fails, in start order, by the supervisor's strategy."""
+    """Who is restarted when this child fails, in start order, by the supervisor's strategy.
+
+    For ``rest_for_one`` a sibling before it that is down already counts as failing too: nobody comes up ahead of it.
+    """
     strategy = state.supervision.strategy
     if strategy == ONE_FOR_ONE:
         return (name,)
-    up = tuple(one for one in state.order() if one == name or one in state.up())
-    return up[up.index(name) :] if strategy == REST_FOR_ONE else up
+    order = tuple(one for one in state.order() if one == name or state.status(one) in UP)
+    if strategy != REST_FOR_ONE:
+        return order
+    first = next(index for index, one in enumerate(order) if one == name or state.status(one) in DOWN)
+    return order[first:]
 
 
 def take_down(
@@ -84,7 +93,7 @@ def start_next(course: Course) -> None:
     if outage is None or outage.phase not in {WAITING, STARTING}:
         return
     statuses = [(name, course.state.status(name)) for name in outage.members]
-    if any(status == RESTARTING for _, status in statuses):
+    if any(status in {RESTARTING, LEAVING} for _, status in statuses):
         return
     for name, status in statuses:
         if status == HELD or (name == outage.child and status == BACKOFF and outage.phase == WAITING):
@@ -93,12 +102,11 @@ def start_next(course: Course) -> None:
 
 
 def _stop_next(course: Course, outage: Outage) -> None:
-    """Stop the last member that is up, unless another one is still being stopped."""
+    """Stop the last member that is up, unless another one is still being stopped, or started."""
+    if any(course.state.status(name) in {HOLDING, RESTARTING, LEAVING} for name in outage.members):
+        return
     for name in reversed(outage.members):
-        status = course.state.status(name)
-        if status in {HOLDING, RESTARTING}:
-            return
-        if status == RUNNING:
+        if course.state.status(name) == RUNNING:
             course.happen(e.HoldStarted(name))
             course.have(effects.HoldChild(name, course.state.spec_of(name).deadline_s))
             return
@@ -128,13 +136,14 @@ def _plan_start(course: Course, outage: Outage) -> None:
     # The one that began it may have been removed since; the others wait for the same backoff all the same.
     first = outage.child if outage.child in held else next(iter(held), None)
     if first is not None:
-        schedule(course, first, max(1, outage.attempt), held)
+        own = 1 if first == outage.child else course.state.children[first].attempt
+        schedule(course, first, max(1, own, outage.attempt), held)
 
 
 def settle_doubt(course: Course, child: str) -> None:
     """After a recovery: carry out again what was begun with a child and whose end is not known."""
     status = course.state.status(child)
-    if status == children.LEAVING:
+    if status == LEAVING:
         course.happen(e.ChildRemoved(child))
     elif course.state.stopped or status is None:
         return
