@@ -6,6 +6,7 @@ from eventstore.events import event
 
 FAILED_AGAIN = "failed again and again"
 """Why a message is put aside: as many failures as its actor allows one message."""
+RESUMED = "its actor goes on without it, as the supervisor said"
 NOT_STORABLE = "what it leads to cannot be stored"
 TOO_DEEP = "too deep: the wiring loops"
 

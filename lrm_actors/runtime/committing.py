@@ -16,7 +16,7 @@ from lrm_actors.domain.dead_letters import DeadLetterAdded
 from lrm_actors.runtime.actor import UnregisteredActor
 from lrm_actors.runtime.consumer import Consumer
 from lrm_actors.runtime.control import STARTING, Services
-from lrm_actors.runtime.deciding import Decider
+from lrm_actors.runtime.deciding import Decider, Failure
 from lrm_actors.runtime.effects import Effects
 from lrm_actors.runtime.hand import Hand
 from lrm_actors.runtime.inspection.counters import Counters
@@ -79,6 +79,8 @@ class Committing(UnregisteredActor):
         """Why the actor has decided to end, once that is committed."""
         self._snapshot_version = 0
         """Version of the newest snapshot that is known to be stored."""
+        self._failed_on: Failure | None = None
+        """A told message that waits to be tried again after the restart."""
         self._to_put_aside: list[DeadLetterAdded] = []
         """Letters that a predecessor left to be stored first."""
 

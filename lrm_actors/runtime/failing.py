@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from eventstore.errors import AppendFailed, Fenced, OutcomeUnknown, ReadFailed
 from eventstore.records import Batch, NewEvent, StreamWrite
 from lrm_actors.domain.dead_letters import STREAM, DeadLetterAdded
-from lrm_actors.domain.deliveries import FAILED_AGAIN, NOT_STORABLE
+from lrm_actors.domain.deliveries import FAILED_AGAIN, NOT_STORABLE, RESUMED
 from lrm_actors.errors import AskError, StorageUnavailable
 from lrm_actors.runtime.actor import describe
 from lrm_actors.runtime.committing import Committing
-from lrm_actors.runtime.control import FAILED, NO_STORAGE, STOPPED
+from lrm_actors.runtime.control import FAILED, NO_STORAGE, RUNNING, STOPPED
 from lrm_actors.runtime.dead_letters import UNSTORABLE, bare, letter_of, resend
 from lrm_actors.runtime.deciding import Failure, unavailable, wrapped
 from lrm_actors.runtime.inspection.counters import LastError
@@ -54,7 +54,15 @@ class Failing(Committing):
                 self._quarantine(envelope, failure.error, FAILED_AGAIN)
                 return
             self.mailbox.put_back([envelope])
+            self._failed_on = failure
         self._fail(kind, failure.error, handling)
+
+    def _drop_what_failed(self) -> None:
+        """The actor goes on without the message: it is not tried again, but put aside."""
+        failure, self._failed_on = self._failed_on, None
+        if failure is not None and self.phase == RUNNING:
+            self.mailbox.drop_first(failure.envelope)
+            self._quarantine(failure.envelope, failure.error, RESUMED)
 
     def _quarantine(self, envelope: Envelope, error: BaseException, reason: str) -> None:
         """Put a message aside for good, on the record; the actor, whose state it never touched, goes on."""

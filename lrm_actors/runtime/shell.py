@@ -214,9 +214,11 @@ class Shell(Turning):
     def _obey(self, control: Any) -> None:
         match control:
             case Restart(reply=reply):
+                self._failed_on = None
                 self._restart(reply)
             case GoOn() if self.phase == FAILED:
                 self._restart(None, load=False)
+                self._drop_what_failed()
             case Halt(reply=reply):
                 if self.phase != NO_STORAGE:  # which does as much, and goes on only once the log can be written
                     self.phase = HALTED

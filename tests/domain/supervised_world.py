@@ -211,7 +211,7 @@ class SupervisedWorld:
         now_s = self.run.seconds
         self.restarts_s = [*(at for at in self.restarts_s if now_s - at < POLICY.period_s), now_s]
         assert len(self.restarts_s) <= POLICY.intensity, f"{len(self.restarts_s)} restarts in one period"
-        real = self.real.setdefault(fact.child, Real())
+        real = self.real.setdefault(fact.child, Real(up=False))
         if fact.attempt <= real.attempt:
             quiet_s = self.run.state.children[fact.child].last_failure_s - 1000.0 - real.up_since_s
             assert quiet_s >= POLICY.reset_after_s, f"the backoff began anew after {quiet_s} s"

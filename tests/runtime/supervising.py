@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from lrm_actors.domain import supervisor
 from lrm_actors.domain.behavior import Command, Context, Decision, Spec, then
 from lrm_actors.domain.supervisor import ChildSpec, RestartPolicy, Supervision
+from lrm_actors.errors import HandlerFailed
 from lrm_actors.runtime.system import ActorSystem
-from tests.runtime.support import Count, Look, counter, eventually
+from tests.runtime.support import Count, Look, Raise, counter, eventually
 from tests.runtime.support import decide as decide_as_counter
 
 SOON = RestartPolicy(backoff_initial_s=0.001, backoff_max_s=0.01, intensity=20)
@@ -68,6 +71,12 @@ def statuses(system: ActorSystem, name: str = "supervisor") -> dict[str, str]:
     """What the children of a supervisor are doing."""
     children = system.state(name).children
     return {child.partition(":")[2]: children[child].status for child in children}
+
+
+def fail(system: ActorSystem, name: str, error: type[BaseException]) -> None:
+    """Have an actor fail on something that is not tried again: it was asked."""
+    with pytest.raises(HandlerFailed):
+        system.ask_blocking(name, Raise(error))
 
 
 def all_up(system: ActorSystem, names: Sequence[str], supervisor: str = "supervisor") -> None:

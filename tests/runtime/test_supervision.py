@@ -12,11 +12,12 @@ import pytest
 from eventstore.opening import open_store
 from lrm_actors.domain import supervisor
 from lrm_actors.domain.behavior import Decision, then
+from lrm_actors.domain.deliveries import RESUMED
 from lrm_actors.domain.supervisor import ChildSpec, RestartPolicy, Rule
 from lrm_actors.errors import ActorStopped, AskTimeout, ChildSpecError, MailboxFull, NoSuchActor
 from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.system import ActorSystem
-from tests.runtime.supervising import Finish, all_up, counters, root, statuses, steps, supervised
+from tests.runtime.supervising import Finish, all_up, counters, fail, root, statuses, steps, supervised
 from tests.runtime.support import PATIENCE_S, Add, AddLater, Look, Raise, Wait, counter, eventually
 
 
@@ -46,7 +47,7 @@ class TestStrategies:
         with supervised(store, root(*names, strategy=strategy), *counters(*names)) as system:
             for name in names:
                 system.ask_blocking(name, Add(1))
-            system.tell("b", Raise(KeyError))
+            fail(system, "b", KeyError)
             eventually(lambda: len(steps(store)) == len(expected))
             all_up(system, names)
             assert expected == steps(store)
@@ -59,7 +60,7 @@ class TestStrategies:
         with supervised(
             store, root("a", "b", policy=policy, strategy="one_for_all"), *counters("a", "b"), clock=clock
         ) as system:
-            system.tell("b", Raise(KeyError))
+            fail(system, "b", KeyError)
             eventually(lambda: statuses(system) == {"a": "held", "b": "backoff"})
             for amount in (1, 2, 3):
                 system.tell("a", Add(amount))
@@ -78,7 +79,7 @@ class TestStrategies:
         with supervised(
             store, root("counter", policy=RestartPolicy()), counter(mailbox_capacity=5), clock=clock
         ) as system:
-            system.tell("counter", Raise(KeyError))
+            fail(system, "counter", KeyError)
             eventually(lambda: statuses(system) == {"counter": "backoff"})
             for _ in range(5):
                 system.tell("counter", Add(1))
@@ -95,9 +96,9 @@ class TestStrategies:
         with supervised(
             store, root(*names, policy=policy, strategy="rest_for_one"), *counters(*names), clock=clock
         ) as system:
-            system.tell("b", Raise(KeyError))
+            fail(system, "b", KeyError)
             eventually(lambda: statuses(system) == {"a": "running", "b": "backoff", "c": "held"})
-            system.tell("a", Raise(ValueError))
+            fail(system, "a", ValueError)
             eventually(lambda: statuses(system) == {"a": "backoff", "b": "held", "c": "held"})
             clock.advance(10.0)
             all_up(system, names)
@@ -110,7 +111,7 @@ class TestStrategies:
         with supervised(store, root("a", slow, strategy="one_for_all"), *counters("a", "slow")) as system:
             system.tell("slow", Wait(entered, release))
             assert entered.wait(PATIENCE_S)
-            system.tell("a", Raise(KeyError))
+            fail(system, "a", KeyError)
             eventually(lambda: "start slow" in steps(store))
             release.set()
             all_up(system, ["a", "slow"])
@@ -187,18 +188,20 @@ class TestDecider:
             system.tell("a", Add(1))
             eventually(lambda: system.state("a").total == 2)
             assert ["resume a"] == steps(store)
+            (letter,) = [record.event for record in store.read() if record.type == "dead_letters.added"]
+            assert ("a", "Raise", RESUMED) == (letter.to, letter.command, letter.reason)
 
     def test_a_class_is_matched_by_its_bases(self, store: Any) -> None:
         """A rule for ``OSError`` holds for a ``ConnectionResetError``: the child is stopped."""
         with supervised(store, root("a", rules=self.RULES), *counters("a")) as system:
-            system.tell("a", Raise(ConnectionResetError))
+            fail(system, "a", ConnectionResetError)
             eventually(lambda: system.phase("a") == "stopped")
             assert ["end a"] == steps(store)
 
     def test_what_no_rule_matches_is_restarted(self, store: Any) -> None:
         """The default holds."""
         with supervised(store, root("a", rules=self.RULES), *counters("a")) as system:
-            system.tell("a", Raise(ValueError))
+            fail(system, "a", ValueError)
             eventually(lambda: steps(store) == ["start a"])
 
     def test_an_actor_that_could_not_start_is_never_resumed(self, store: Any) -> None:
@@ -237,7 +240,7 @@ class TestTrees:
     def test_a_failure_goes_to_whoever_is_responsible(self, store: Any) -> None:
         """The root hears nothing of a grandchild that is restarted."""
         with supervised(store, *self.tree()) as system:
-            system.tell("page", Raise(KeyError))
+            fail(system, "page", KeyError)
             eventually(lambda: steps(store, "supervisor/browser") == ["start page"])
             assert [] == steps(store)
 
@@ -245,7 +248,7 @@ class TestTrees:
         """Its children are stopped last to first, the parent restarts it, and they are started first to last."""
         with supervised(store, *self.tree()) as system:
             for _ in range(2):
-                system.tell("tab", Raise(KeyError))
+                fail(system, "tab", KeyError)
                 eventually(lambda: system.phase("tab") == "running")
             eventually(lambda: "start supervisor/browser" in steps(store))
             all_up(system, ["tab", "page"], "supervisor/browser")
@@ -258,7 +261,7 @@ class TestTrees:
     def test_a_supervisor_is_stopped_and_started_with_its_siblings(self, store: Any) -> None:
         """Its children stop before it counts as stopped, and it counts as started when they run."""
         with supervised(store, *self.tree(strategy="one_for_all")) as system:
-            system.tell("a", Raise(KeyError))
+            fail(system, "a", KeyError)
             eventually(lambda: "start z" in steps(store))
             all_up(system, ["a", "z", "supervisor/browser"][:2])
             eventually(lambda: statuses(system)["supervisor/browser"] == "running")
@@ -291,7 +294,7 @@ class TestTrees:
         system = ActorSystem(store, [root("a", "z", policy=policy), *counters("a", "z")], on_escalation=save)
         systems.append(system)
         system.start()
-        system.tell("a", Raise(KeyError))
+        fail(system, "a", KeyError)
         assert system.tree.down.wait(PATIENCE_S)
         assert [("0 restarts within 60 s, the last for KeyError", 1)] == saved
         assert "held" == statuses(system)["z"]
@@ -307,7 +310,7 @@ class TestTrees:
         with supervised(
             store, root("a", "z", policy=RestartPolicy(intensity=0)), *counters("a", "z"), on_escalation=save
         ) as system:
-            system.tell("z", Raise(KeyError))
+            fail(system, "z", KeyError)
             assert system.tree.down.wait(PATIENCE_S)
 
     def test_given_up_where_that_is_declared(self, store: Any) -> None:
@@ -315,7 +318,7 @@ class TestTrees:
         with supervised(
             store, root("a", "z", policy=RestartPolicy(intensity=0), excess="give_up"), *counters("a", "z")
         ) as system:
-            system.tell("a", Raise(KeyError))
+            fail(system, "a", KeyError)
             eventually(lambda: system.phase("a") == "stopped")
             assert 1 == system.ask_blocking("z", Add(1))
 
@@ -400,7 +403,7 @@ class TestStarting:
         """Restarts and failures are remembered; who was stopped is started with the others."""
         specs = [root("a", ChildSpec("actor:b", "temporary")), *counters("a", "b")]
         with supervised(store, *specs) as system:
-            system.tell("b", Raise(KeyError))
+            fail(system, "b", KeyError)
             eventually(lambda: statuses(system)["b"] == "stopped")
         with supervised(store, *specs) as system:
             all_up(system, ["a", "b"])
@@ -416,7 +419,7 @@ class TestStarting:
         rules = (Rule("KeyError", "resume"),)
         with supervised(store, root("a", rules=rules), *counters("a"), clock=clock) as system:
             system.ask_blocking("a", AddLater(1, 5.0))
-            system.tell("a", Raise(KeyError))
+            fail(system, "a", KeyError)
             eventually(lambda: steps(store) == ["resume a"])
             assert 0 == system.ask_blocking("a", Look())
 

@@ -144,7 +144,7 @@ def _scheduled(state: SupervisorState, event: e.RestartScheduled) -> SupervisorS
     name, due, policy = event.child, event.due, state.policy_of(event.child)
     child = children.schedule(state.children[name], event.attempt, due, policy.intensity)
     if event.members and state.outage is not None:
-        state = attrs.evolve(state, outage=attrs.evolve(state.outage, phase=WAITING))
+        state = attrs.evolve(state, outage=attrs.evolve(state.outage, phase=WAITING, child=name))
     if child.kind == children.ACTOR and state.supervision.excess == ESCALATE:
         before = state.restarts_at_s if state.restarts_boot == due.boot_id else ()
         times = (*before, due.monotonic_s - due.delay_s)[-max(1, state.policy.intensity) :]
