@@ -102,6 +102,7 @@ class Shell(Turning):
         self.failures = before.failures + 1
         self.counters.failures += 1
         self._decider.attempts = before._decider.attempts
+        self._unsettled = before._unsettled  # a thread that died while its append was not settled yet
         self._to_put_aside = [*before._to_put_aside, *([letter] if letter is not None else ())]
 
     def retire(self) -> None:
