@@ -24,6 +24,8 @@ ALLOWED = {
     "lrm_actors/actors/checkpointer.py time.sleep": "of no length: lets other threads in",
     "lrm_actors/hosting/owner/asking.py time.monotonic": "the deadline of a question to another process",
     "lrm_actors/hosting/owner/asking.py time.sleep": "between two attempts to get in",
+    "lrm_actors/hosting/owner/commands.py time.sleep": "of no length: lets other threads in",
+    "lrm_actors/runtime/inspection/dumping.py time.sleep": "the same",
     "lrm_actors/hosting/owner/serving.py time.monotonic": "the deadlines of other processes",
     "lrm_actors/hosting/owner/serving.py time.sleep": "while there are no file descriptors",
     "lrm_actors/hosting/relocation.py time.time": "a label in the file that tells where a log was moved to",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,12 @@ import attrs
 from lrm_actors.domain.children import ACTOR
 from lrm_actors.runtime.actor import describe
 from lrm_actors.runtime.inspection.looking import steadily
-from lrm_actors.runtime.inspection.records import ActorStatus
 from lrm_actors.runtime.inspection.stacks import main_thread_stack
 
 if TYPE_CHECKING:
     from lrm_actors.runtime.system import ActorSystem
 
+Children = Mapping[str | None, tuple[str, ...]]
 SCHEMA = "lrm.dump/1"
 ACTORS_SHOWN = 500
 STACKS_SHOWN = 32
@@ -46,7 +47,11 @@ def dump(system: ActorSystem, *, actor: str | None = None) -> dict[str, Any]:
     """
     names = system.shells() if actor is None else (system.shell(actor).spec.name,)
     inspection = system.inspection
-    actors = [_told(partial(_actor, system, name, stack=actor is not None)) for name in names[:ACTORS_SHOWN]]
+    children = inspection.children()
+    actors = []
+    for name in names[:ACTORS_SHOWN]:
+        actors.append(_told(partial(_actor, system, children, name, stack=actor is not None)))
+        time.sleep(0)  # other threads, the host's loop among them, go first
     effects = _told(lambda: [attrs.asdict(one) for one in inspection.effects() if actor in {None, one.actor}])
     zombies = _told(lambda: [attrs.asdict(one) for one in inspection.zombies() if actor in {None, one.name}])
     _limit_stacks([*actors, *(one for told in (effects, zombies) if isinstance(told, list) for one in told)])
@@ -102,8 +107,8 @@ def _told(read: Callable[[], Any]) -> Any:
         return {"unknown": f"{name}: {text}"}
 
 
-def _actor(system: ActorSystem, name: str, *, stack: bool) -> dict[str, Any]:
-    status: ActorStatus = system.inspection.get_status(name, stack=stack)
+def _actor(system: ActorSystem, children: Children, name: str, *, stack: bool) -> dict[str, Any]:
+    status = system.inspection.status_among(children, name, stack=stack)
     counts = attrs.asdict(system.inspection.statistics(name))
     del counts["name"]
     told = attrs.asdict(status) | {"statistics": counts}

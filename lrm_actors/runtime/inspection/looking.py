@@ -7,7 +7,7 @@ and resuming go to an actor, over its control lane. Every call returns at once b
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lrm_actors.domain.children import ACTOR
@@ -72,6 +72,10 @@ class Inspection:
         Raises:
             NoSuchActor: there is none of this name.
         """
+        return self.status_among(self.children(), name, stack=stack)
+
+    def status_among(self, children: Mapping[str | None, tuple[str, ...]], name: str, *, stack: bool) -> ActorStatus:
+        """The same for whoever tells of many, and has looked at ``children`` once for all of them."""
         system = self._system
         shell = system.shell(name)
         now_s = system.clock.monotonic()
@@ -82,7 +86,7 @@ class Inspection:
         return ActorStatus(
             name=name,
             parent=self._parent(name),
-            children=self._children(name),
+            children=children.get(name, ()),
             phase=shell.phase,
             version=shell.published.version,
             epoch=shell.epoch,
@@ -260,8 +264,12 @@ class Inspection:
     def _parent(self, name: str) -> str | None:
         return self._system.supervisor_of(name)
 
-    def _children(self, name: str) -> tuple[str, ...]:
-        return tuple(one for one in self._system.shells() if self._parent(one) == name)
+    def children(self) -> dict[str | None, tuple[str, ...]]:
+        """Each supervisor's actors, in start order; those of the guardian under None."""
+        found: dict[str | None, list[str]] = {}
+        for name in self._system.shells():
+            found.setdefault(self._parent(name), []).append(name)
+        return {parent: tuple(names) for parent, names in found.items()}
 
     def _timers(self, shell: Shell, now_s: float) -> tuple[TimerStatus, ...]:
         pending = steadily(shell.pending_timers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import multiprocessing
 import os
 import socket
@@ -14,13 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lrm_actors.errors import CommandRefused
 from lrm_actors.hosting.owner import place, serving
 from lrm_actors.hosting.owner.asking import ask_owner
-from lrm_actors.hosting.owner.commands import Commands
+from lrm_actors.hosting.owner.commands import Commands, _pieces
 from lrm_actors.hosting.owner.errors import NoOwner, OwnerSilent, RequestFailed
 from lrm_actors.hosting.owner.serving import OwnerSocket
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
 
 
 @contextlib.contextmanager
@@ -227,3 +235,9 @@ def test_planted_a_child_that_serves_on_is_caught(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(OwnerSocket, "abandon", lambda self: None)
     with pytest.raises(AssertionError):
         test_a_forked_child_neither_serves_nor_removes_its_parents_socket(tmp_path)
+
+
+@given(data=JSON)
+def test_a_reply_in_pieces_is_the_same_json(data: Any) -> None:
+    """Whatever it is made of: it is cut so that no long one is made in one go."""
+    assert json.loads("".join(_pieces(data))) == data
