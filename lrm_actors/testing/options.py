@@ -15,7 +15,7 @@ class Profile(NamedTuple):
     """Steps of each at most."""
 
 
-PROFILES = {"quick": Profile(15, 20), "default": Profile(60, 30), "nightly": Profile(2000, 50)}
+PROFILES = {"quick": Profile(10, 15), "default": Profile(60, 30), "nightly": Profile(2000, 50)}
 """What ``--lrm-profile`` takes."""
 
 

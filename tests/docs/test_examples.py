@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,8 @@ SAYS = {
     ),
 }
 """What each example prints, run for the first and for the second time in one directory."""
+TESTS = {"test_reading_list.py": "2 passed"}
+"""Examples that are tests, and how pytest sums them up."""
 
 
 def run(example: Path, directory: Path) -> str:
@@ -50,6 +53,19 @@ def test_an_example_does_what_it_says_and_goes_on_when_run_again(name: str, tmp_
     assert matches(second, run(EXAMPLES / name, tmp_path))
 
 
+@pytest.mark.parametrize("name", TESTS)
+def test_an_example_of_tests_passes(name: str, tmp_path: Path) -> None:
+    """Beside what it tests, in a directory of its own, as a reader has it."""
+    for copied in (name, name.removeprefix("test_")):
+        shutil.copy(EXAMPLES / copied, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "lrm_actors.testing.plugin", "--lrm-profile=quick", name],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=100,
+        check=False,
+    )  # fmt: skip
+    assert TESTS[name] in done.stdout, done.stdout + done.stderr
+
+
 def test_every_example_is_run() -> None:
     """An example that nobody runs rots."""
-    assert sorted(SAYS) == sorted(path.name for path in EXAMPLES.glob("*.py"))
+    assert sorted({**SAYS, **TESTS}) == sorted(path.name for path in EXAMPLES.glob("*.py"))

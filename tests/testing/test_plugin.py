@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from importlib.metadata import entry_points
 
 import pytest
 
+from lrm_actors.testing.checks import RULES
 from tests.docs.markdown import ROOT
 
 pytest_plugins = ["pytester"]
@@ -20,9 +20,7 @@ READING = f"import sys\nsys.path.insert(0, {str(ROOT / 'docs/examples')!r})\nfro
 def run(pytester: pytest.Pytester, source: str, *options: str) -> pytest.RunResult:
     """Run a test module in this process, with the plugin whether or not the package is installed with it."""
     pytester.makepyfile(READING + source)
-    installed = any(point.value == PLUGIN for point in entry_points(group="pytest11"))
-    plugin = () if installed else ("-p", PLUGIN)
-    return pytester.runpytest_inprocess(*plugin, "-p", "no:xdist", "-p", "no:cacheprovider", *options)
+    return pytester.runpytest_inprocess("-p", PLUGIN, "-p", "no:xdist", "-p", "no:cacheprovider", *options)
 
 
 def test_fixtures_give_a_kit_a_store_a_system_and_a_clock(pytester: pytest.Pytester) -> None:
@@ -90,23 +88,26 @@ from lrm_actors.testing import RecoveryStateMachine
 
 class ReadingMachine(RecoveryStateMachine):
     def make(self, store, clock):
-        def forgetful(state, event):
-            return evolve_list(state, event) if len(state.books) < 2 else ListState()
-        evolve = forgetful if {broken} else evolve_list
-        return ActorSystem(store, [attrs.evolve(READING_LIST, evolve=evolve), SHELF], wires=WIRES, clock=clock)
+        return ActorSystem(store, [READING_LIST, SHELF], wires=WIRES, clock=clock)
 
     def observe(self, system):
         assert len(system.state("reading").books) < {most}, "more than can be read"
         return system.state("reading").books
 
 TestReading = ReadingMachine.TestCase
-TestReading.settings = hypothesis.settings(TestReading.settings, max_examples=100, stateful_step_count=6)
+TestReading.settings = hypothesis.settings(
+    TestReading.settings, max_examples=100, stateful_step_count=6, phases=list(hypothesis.Phase)[{first}:{last}]
+)
 """
 
 
 def test_a_machine_runs_with_the_counts_of_the_profile(pytester: pytest.Pytester) -> None:
     """As a test like any other."""
-    done = run(pytester, MACHINE.format(broken=False, most=1000), "--lrm-profile=quick")
+    done = run(
+        pytester,
+        MACHINE.format(most=1000, first=0, last=3).partition("TestReading.settings =")[0],
+        "--lrm-profile=quick",
+    )
     done.assert_outcomes(passed=1)
 
 
@@ -114,14 +115,14 @@ def test_a_failing_machine_tells_a_short_story_the_log_and_how_to_run_it_again(
     pytester: pytest.Pytester, release: bool
 ) -> None:
     """And with the line that it tells the story is the same."""
-    source = MACHINE.format(broken=False, most=2)
+    source = MACHINE.format(most=2, first=0, last=5 if release else 3)
     options = ["--lrm-profile=quick", "--lrm-seed=5"]
     first = run(pytester, source, *options)
     first.assert_outcomes(failed=1)
     text = first.stdout.str()
     assert re.search(r"Again: pytest '\S+::TestReading::runTest' --lrm-profile=quick --lrm-seed=5", text)
     story = re.findall(r"^E +state\.(\w+)", text, re.MULTILINE)
-    assert len(story) <= 4, text
+    assert len(story) <= (4 if release else 8), text
     assert "more than can be read" in text
     assert "BookAdded" in text
     if release:
@@ -148,4 +149,15 @@ print(ours, [name for name in new if name.split(".")[0] in heavy])
 def test_the_package_says_that_it_has_the_plugin() -> None:
     """So that to install it is enough."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'[project.entry-points.pytest11]\nlrm_actors = "{PLUGIN}"' in text
+    assert f'[project.entry-points.pytest11]\n"{PLUGIN}" = "{PLUGIN}"' in text
+
+
+def test_every_rule_fixture_and_option_is_in_the_reference() -> None:
+    """And the reference names none that is gone."""
+    page = (ROOT / "docs/reference/testing.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (.+?)$(.+?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    assert list(RULES) == re.findall(r"^\| `([\w-]+)` \|", sections["Rules"], re.MULTILINE)
+    source = (ROOT / "lrm_actors/testing/plugin.py").read_text(encoding="utf-8")
+    there = re.findall(r"@pytest\.fixture\ndef (\w+)", source) + re.findall(r'"(--lrm-\w+)", [tc]', source)
+    named = re.findall(r"^\| `([\w-]+)` \|", sections["pytest plugin"], re.MULTILINE)
+    assert {*there, "--lrm-profile"} == set(named)
