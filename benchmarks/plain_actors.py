@@ -95,6 +95,24 @@ def pykka_ask_p50_s(messages: int) -> float:
     return statistics.median(took_s)
 
 
+def async_ask_p50_s(messages: int) -> float:
+    """The median of awaited asks of our plain actor, one after the other."""
+    ref = OurActor.start(messages, threading.Event())
+
+    async def main() -> float:
+        took_s = []
+        message = object()
+        for _ in range(messages):
+            began = time.perf_counter()
+            await ref.ask_async(message, timeout_s=60)
+            took_s.append(time.perf_counter() - began)
+        return statistics.median(took_s)
+
+    found = asyncio.run(main())
+    ref.stop()
+    return found
+
+
 @attrs.frozen
 class Nothing:
     """The state of an actor that keeps none."""

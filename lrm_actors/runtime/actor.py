@@ -6,6 +6,7 @@ registry, because one ``SystemExit`` in any pykka actor of the process stops eve
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from typing import Any, ClassVar, Self, TypeVar
@@ -17,7 +18,7 @@ from pykka import messages
 from lrm_actors.errors import HandlerFailed
 from lrm_actors.runtime.machine import here
 from lrm_actors.runtime.mailbox import WAKE, Mailbox
-from lrm_actors.runtime.reply import Reply
+from lrm_actors.runtime.reply import AsyncReply, Reply
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ A = TypeVar("A", bound=pykka.Actor)
 
 
 class Told(Struct, eq=False):
-    """A told message on its way, with the attributes of pykka's envelope; made in a third of the time."""
+    """A message on its way, with the attributes of pykka's envelope; made in a third of the time."""
 
     message: Any
     reply_to: Reply | None = None
@@ -61,6 +62,27 @@ class Ref(pykka.ActorRef[A]):
             raise pykka.ActorDeadError(msg)
         self.actor_inbox.put(Told(message))  # type: ignore[arg-type]  # an envelope by its attributes
 
+    async def ask_async(self, message: Any, *, timeout_s: float) -> Any:
+        """Send a message and await the answer. The event loop is never blocked.
+
+        Raises:
+            ActorDeadError: the actor has stopped.
+            MailboxFull: its mailbox has no room.
+            AskTimeout: no answer in time.
+            HandlerFailed: its handler failed.
+        """
+        if self.actor_stopped.is_set():
+            msg = f"{self} not found"
+            raise pykka.ActorDeadError(msg)
+        loop = asyncio.get_running_loop()
+        reply = AsyncReply(loop, self.actor_class.__name__)
+        self.actor_inbox.put(Told(message, reply))  # type: ignore[arg-type]  # as above
+        waiting = reply.time_out_at(loop.time() + timeout_s, timeout_s)
+        try:
+            return await reply.future
+        finally:
+            waiting.cancel()
+
 
 class UnregisteredActor(pykka.ThreadingActor):
     """The base of both kinds of actor."""
@@ -68,11 +90,11 @@ class UnregisteredActor(pykka.ThreadingActor):
     use_daemon_thread: ClassVar[bool] = True
 
     @classmethod
-    def start(cls, *args: Any, **kwargs: Any) -> pykka.ActorRef[Self]:
+    def start(cls, *args: Any, **kwargs: Any) -> Ref[Self]:
         """Start an actor. Unlike pykka's, it is not entered in the process-wide registry."""
         actor = cls(*args, **kwargs)
         actor.launch(cls.__name__)
-        return actor.actor_ref
+        return Ref(actor)
 
     def launch(self, thread_name: str) -> None:
         """Begin the actor's life on a daemon thread of this name."""

@@ -9,6 +9,7 @@ from benchmarks import harness
 
 LOWER = {
     "ask_async_p50_vs_pykka",
+    "ask_system_p50_vs_pykka",
     "loop_stall_ms",
     "fence_cost_percent",
     "restart_us",

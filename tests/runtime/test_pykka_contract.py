@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import threading
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 from pykka import _ref, messages
 from pykka._envelope import Envelope as PykkaEnvelope
 
-from lrm_actors.errors import HandlerFailed
-from lrm_actors.runtime.actor import Actor, UnregisteredActor
+from lrm_actors.errors import ActorStopped, AskTimeout, HandlerFailed
+from lrm_actors.runtime.actor import Actor, Ref, UnregisteredActor
 from lrm_actors.runtime.mailbox import Envelope, Mailbox
 from lrm_actors.runtime.reply import Reply
 from tests.runtime.support import PATIENCE_S
@@ -66,6 +67,47 @@ def test_a_ref_tells_and_asks_through_our_inbox_and_future() -> None:
     assert isinstance(ref.ask("x", block=False), Reply)
     assert ref.stop(timeout=PATIENCE_S)
     assert not ref.is_alive()
+
+
+async def awaited(ref: Ref[Any], message: Any, timeout_s: float = PATIENCE_S) -> Any:
+    """Ask from an event loop."""
+    return await ref.ask_async(message, timeout_s=timeout_s)
+
+
+def test_a_plain_actor_is_asked_from_an_event_loop_too() -> None:
+    """With an answer, a failure that ends neither loop nor actor, and a typed error once it has stopped."""
+    ref = Echo.start()
+    assert "asked" == asyncio.run(awaited(ref, "asked"))
+    with pytest.raises(HandlerFailed):
+        asyncio.run(awaited(ref, SystemExit(3)))
+    assert ref.stop(timeout=PATIENCE_S)
+    with pytest.raises(pykka.ActorDeadError):
+        asyncio.run(awaited(ref, "late"))
+
+
+def test_an_awaited_ask_of_a_plain_actor_ends_in_time_and_when_it_stops() -> None:
+    """A handler that blocks costs the asker its time and no more; what waits behind it hears that the actor stopped."""
+    entered, release = threading.Event(), threading.Event()
+
+    class Blocked(Actor):
+        def on_receive(self, message: Any) -> Any:
+            entered.set()
+            release.wait(PATIENCE_S)
+
+    ref = Blocked.start()
+
+    async def main() -> tuple[Any, ...]:
+        with pytest.raises(AskTimeout):
+            await awaited(ref, "blocks", 0.01)
+        entered.wait(PATIENCE_S)
+        ref.stop(block=False)
+        behind = asyncio.ensure_future(awaited(ref, "behind"))
+        await asyncio.sleep(0)
+        release.set()
+        return tuple(await asyncio.gather(behind, return_exceptions=True))
+
+    (behind,) = asyncio.run(main())
+    assert isinstance(behind, ActorStopped)
 
 
 def test_stop_sends_the_message_we_recognise() -> None:
