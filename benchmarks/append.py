@@ -52,7 +52,7 @@ class Size:
 
 
 FULL = Size(singles=400, batches=40, each=25, pipelined=4000, short=1000, long=1_000_000)
-QUICK = Size(singles=40, batches=4, each=4, pipelined=400, short=100, long=5000)
+QUICK = Size(singles=10, batches=2, each=2, pipelined=100, short=100, long=1000)
 
 
 def run(quick: bool) -> list[Figure]:

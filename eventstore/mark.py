@@ -29,6 +29,7 @@ _BODY = struct.Struct(f"<4sIQ{HASH_SIZE}s16s")
 _COUNT_MAX = 2**32 - 1
 _CHECKSUM = struct.Struct("<I")
 _SLOT_USED = _BODY.size + _CHECKSUM.size
+_pack_body, _pack_checksum = _BODY.pack, _CHECKSUM.pack
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
@@ -83,9 +84,9 @@ class MarkFile:
         mapped = self._map
         if mapped is None:
             return
-        body = _BODY.pack(_MAGIC, min(commits, _COUNT_MAX), position, chain, self._log_id)
-        self._slot = slot = self._slot ^ SLOT_BYTES
-        mapped[slot : slot + _SLOT_USED] = body + crc32(body).to_bytes(4, "little")
+        body = _pack_body(_MAGIC, min(commits, _COUNT_MAX), position, chain, self._log_id)
+        self._slot = slot = SLOT_BYTES - self._slot
+        mapped[slot : slot + _SLOT_USED] = body + _pack_checksum(crc32(body))
         self._unsynced += 1
         if self._unsynced >= SYNC_EVERY:
             self._sync()

@@ -184,7 +184,8 @@ def check_name(field: str, name: object) -> None:
 def _prepare_write(write: StreamWrite) -> PreparedWrite:
     """Check and encode one stream's events."""
     stream, expected = write.stream, write.expected_version
-    check_name("stream", stream)
+    if not (type(stream) is str and stream and stream.isascii() and "\0" not in stream):
+        check_name("stream", stream)
     if expected != ANY_VERSION and not (type(expected) is int and 0 <= expected <= INT_MAX):
         _check_number("expected_version", expected)
     causes: list[tuple[int, int]] = []

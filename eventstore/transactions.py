@@ -126,7 +126,26 @@ class Transactions:
         with self._lock:
             if self._closed or self._doubt is not None:
                 self._check_usable()
-            self._insert(work, strict=strict)
+            connection = self._connection
+            strict = strict or self._relaxed >= MAX_RELAXED
+
+            def begin() -> sqlite3.Connection:
+                if not connection.in_transaction:
+                    connection.execute("BEGIN IMMEDIATE")
+                return connection
+
+            try:
+                if connection.in_transaction or self._full is not strict:
+                    self._make_ready(connection, strict=strict)
+                statement = work(begin)
+                if statement is None or connection.in_transaction:
+                    self._go_as_far_as_commit(begin(), statement, strict=strict)
+                    statement = _COMMIT
+            except BaseException as error:
+                self._give_up(connection, error)
+                raise
+            self._commit(connection, statement)
+            self._note(strict=strict)
 
     def outside(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do something with the connection between transactions: what cannot be inside one.
@@ -226,33 +245,14 @@ class Transactions:
         self._note(strict=strict)
         return result
 
-    def _insert(self, work: Callable[[Begin], Statement | None], *, strict: bool) -> None:
-        """As ``insert``. The caller holds the lock."""
-        connection = self._connection
-        strict = strict or self._relaxed >= MAX_RELAXED
-
-        def begin() -> sqlite3.Connection:
-            if not connection.in_transaction:
-                connection.execute("BEGIN IMMEDIATE")
-            return connection
-
-        try:
-            self._make_ready(connection, strict=strict)
-            statement = work(begin)
-            if statement is None or connection.in_transaction:
-                begin()
-                if statement is not None:
-                    connection.execute(*statement)
-                else:
-                    self._check_owner(connection)
-                    if strict and self._relaxed:
-                        connection.execute(COUNT_COMMIT)
-                statement = _COMMIT
-        except BaseException as error:
-            self._give_up(connection, error)
-            raise
-        self._commit(connection, statement)
-        self._note(strict=strict)
+    def _go_as_far_as_commit(self, connection: sqlite3.Connection, last: Statement | None, *, strict: bool) -> None:
+        """What is left of a transaction that was begun, but for its commit."""
+        if last is not None:
+            connection.execute(*last)
+            return
+        self._check_owner(connection)
+        if strict and self._relaxed:
+            connection.execute(COUNT_COMMIT)
 
     def _make_ready(self, connection: sqlite3.Connection, *, strict: bool) -> None:
         """Before a transaction: its durability, and nothing left over from another."""

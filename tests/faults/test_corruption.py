@@ -26,8 +26,8 @@ from tests.faults.salvage_judging import judge_salvage, salvage_campaign
 from tests.faults.specimens import MARK, WAL, Specimen, scratch, specimens
 
 ROOT = Path(__file__).parents[2]
-MUTATIONS, MUTATIONS_FOR_RELEASE = 150, 12_000
-SALVAGES = 24
+MUTATIONS, MUTATIONS_FOR_RELEASE = 100, 12_000
+SALVAGES = 14
 PROCESSES = 2
 
 

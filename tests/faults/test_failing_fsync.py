@@ -98,7 +98,7 @@ def test_a_sync_that_fails_loses_nothing_that_is_acknowledged(vfs: FaultVFS, rel
             creation(1),
         ]
     else:
-        sweep = Sweep(vfs, SURVIVE, step=4, share=0.2, samples=2)
+        sweep = Sweep(vfs, SURVIVE, step=5, share=0.1, samples=2)
         histories = [singles(1, 12), batches(1, 5), relaxed(1, 8), reopening(1, 6), crowd(1, 3), creation(1)]
     for history in histories:
         sweep.run(history)

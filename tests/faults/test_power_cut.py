@@ -24,7 +24,7 @@ from tests.faults.running import Run, Told
 
 ROOT = Path(__file__).parents[2]
 STATES, STATES_FOR_RELEASE = 5_000, 500_000
-SHARE = 0.23
+SHARE = 0.24
 """Of all points of a run that are cut at by default."""
 PROCESSES = 2
 
@@ -59,7 +59,9 @@ def test_whatever_a_power_cut_leaves_holds_what_was_promised(vfs: FaultVFS, rele
     else:
         for number, make in enumerate(WORKLOADS.values()):
             before = counts.states
-            run = cut_power(counts, vfs, make(number), seed=number, samples=6, share=SHARE)
+            run = cut_power(
+                counts, vfs, make(number), seed=number, samples=6, share=SHARE, reader_every=25, owner_every=100
+            )
             assert not run.gave_up
             print(f"{run.history.name}: {counts.states - before} states")
     print(f"power cut: {counts}")
@@ -87,7 +89,7 @@ def test_losing_nothing_is_never_a_loss(vfs: FaultVFS) -> None:
     """The check of the check: where the disk keeps everything, no workload may be found wanting."""
     counts = Counts()
     for make in WORKLOADS.values():
-        cut_power(counts, vfs, make(3), model="keep_all", share=0.25)
+        cut_power(counts, vfs, make(3), model="keep_all", share=0.15)
     assert [] == counts.problems
 
 

@@ -40,7 +40,7 @@ from tests.faults.judging import difference
 from tests.faults.looking import NOTHING, by_sql, through
 from tests.faults.running import Definite, Program, Trusting, small_wal
 
-CASES, CASES_FOR_RELEASE = 250, 1_000
+CASES, CASES_FOR_RELEASE = 150, 1_000
 LOG = "lrm.db"
 
 
@@ -189,7 +189,7 @@ def _killed(program: Program, capture: Capture, path: Path, directory: Path) -> 
 
 def test_an_io_error_anywhere_is_told_and_loses_nothing(vfs: FaultVFS, release: bool) -> None:
     """In every distinct case: what was done is there, what was refused is not, and the store goes on afterwards."""
-    sweep = Sweep(vfs, stride=5 if release else 37)
+    sweep = Sweep(vfs, stride=5 if release else 61)
     for history in (
         singles(1, 5),
         batches(2, 4),

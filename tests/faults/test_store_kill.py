@@ -26,7 +26,7 @@ from eventstore.records import Batch, Cursor, NewEvent, Receipt, Snapshot, Strea
 from tests.eventstore.support import Counted
 
 ROOT = Path(__file__).parents[2]
-KILLS, KILLS_FOR_RELEASE = 25, 2000
+KILLS, KILLS_FOR_RELEASE = 15, 2000
 STREAM = "tally"
 VERSION = struct.Struct("<q")
 
