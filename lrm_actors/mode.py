@@ -52,6 +52,9 @@ class LongRunningMode(Words):
             piece by piece, with ``capture_with``, ``restore_with`` and ``register_component``.
         predecessor_exit: exit status of the process before this one, if its parent knows; negative: ended by that
             signal.
+        on_exhausted: called with the reason, on a thread of its own, when more handlers hang than one process can bear,
+            after an emergency checkpoint: the process is to be replaced, and ``exit_code`` will be 75. By default the
+            process sends itself SIGTERM, which ends it unless the host handles that.
     """
 
     def __init__(
@@ -60,8 +63,11 @@ class LongRunningMode(Words):
         host: Host | None = None,
         *,
         predecessor_exit: int | None = None,
+        on_exhausted: Callable[[str], object] | None = None,
     ) -> None:
         super().__init__(Engine(settings if settings is not None else LongRunningSettings(), host, predecessor_exit))
+        if on_exhausted is not None:
+            self._engine.on_exhausted = on_exhausted
         self.checkpointer = Checkpoints(self._engine)
         self.blocking = BlockingMode(self._engine)
         """The same mode as plain calls."""

@@ -25,6 +25,7 @@ from lrm_actors.hosting import configuration, operations, relocation
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.capturing import Capturing
 from lrm_actors.hosting.dumping import dump_of
+from lrm_actors.hosting.exhaustion import give_up, terminate
 from lrm_actors.hosting.gate import keep_told
 from lrm_actors.hosting.guards import Guards
 from lrm_actors.hosting.host import Component, Host, HostBridge, check_name, check_storable
@@ -38,7 +39,7 @@ from lrm_actors.hosting.trimming import DAY_S, MB, Limits, Trimmer
 from lrm_actors.hosting.unlogged import UnloggedSystem
 from lrm_actors.runtime.clock import SystemClock
 from lrm_actors.runtime.inspection.rendering import lines_of
-from lrm_actors.runtime.reports import EXIT_ABANDONED, EXIT_CLEAN
+from lrm_actors.runtime.reports import EXIT_ABANDONED, EXIT_CLEAN, EXIT_ESCALATED
 from lrm_actors.settings import LongRunningSettings
 from lrm_actors.telemetry.logging import LogContext
 
@@ -92,6 +93,10 @@ class Engine:
         self.unlogged = UnloggedSystem(SPECS, now=self.clock.now)
         self.running: Running | None = None
         self.exit_code: int | None = None
+        self.exhausted = False
+        """More handlers hang than the process can bear: it is to be replaced."""
+        self.on_exhausted: Callable[[str], object] = terminate
+        """Told why, after the emergency checkpoint."""
         self.last_recovery: Recovery | None = None
         self.final_report: dict[str, Any] | None = None
         """Of the last run, taken when it ended."""
@@ -254,6 +259,7 @@ class Engine:
             registry=self.registry,
             breakers=self.guards.specs,
             handlers=self._handlers,
+            on_exhausted=lambda why: give_up(self, why, self.on_exhausted),
         )
 
     def _handlers(self, store: EventStore) -> Handlers:
@@ -293,7 +299,8 @@ class Engine:
         except (AskError, EventStoreError) as error:
             _log.error("the end could not be put on record: %s", error, extra=self.context.extra())
         self.running = None
-        self.exit_code = running.close(max(0.1, end_s - self.clock.monotonic()))
+        code = running.close(max(0.1, end_s - self.clock.monotonic()))
+        self.exit_code = EXIT_ESCALATED if self.exhausted else code
 
     def _check_storable(self, event: str, field: str, value: Any) -> None:
         if self.running is not None:  # switched off, nothing is stored

@@ -26,6 +26,7 @@ from lrm_actors.inspect.keys import log_key
 from lrm_actors.runtime.clock import SystemClock
 from lrm_actors.runtime.reports import EXIT_ABANDONED
 from lrm_actors.runtime.system import ActorSystem
+from lrm_actors.runtime.watchdog import Exhausted
 from lrm_actors.telemetry.hooks import LogHook, follow
 from lrm_actors.telemetry.logging import LogContext
 from lrm_actors.wiring import WIRES
@@ -62,6 +63,7 @@ class Running:
         registry: the host's components.
         breakers: gives the breakers' specs, given the names of the streams there are.
         handlers: gives how effects other than the supervisor's are carried out, given the store.
+        on_exhausted: called when more handlers hang than may.
 
     Raises:
         OpenError: the log cannot be owned; see its leaves.
@@ -76,6 +78,7 @@ class Running:
         registry: ComponentRegistry,
         breakers: Callable[[Sequence[str]], Sequence[Spec[Any]]],
         handlers: Callable[[EventStore], Handlers],
+        on_exhausted: Callable[[Exhausted], None] | None = None,
     ) -> None:
         from eventstore.opening import open_store
 
@@ -104,6 +107,7 @@ class Running:
                 },
                 clock=SystemClock(),
                 name=f"lrm-{context.agent_id}",
+                on_exhausted=on_exhausted,
             )
             self.commands = Commands(
                 {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
@@ -9,6 +10,7 @@ import attrs
 import pytest
 
 from eventstore.memory import MemoryStore
+from eventstore.records import Appended, Batch
 from lrm_actors.domain import supervisor
 from lrm_actors.domain.behavior import Context, Decision, Spec, Wire, then
 from lrm_actors.errors import HandlerFailed
@@ -17,7 +19,20 @@ from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.committing import CURSOR_LAG
 from lrm_actors.runtime.control import Funnel
 from lrm_actors.runtime.system import ActorSystem
-from tests.runtime.support import Add, Added, Count, Look, Raise, Shout, ShoutLoud, Wait, counter, eventually, running
+from tests.runtime.support import (
+    PATIENCE_S,
+    Add,
+    Added,
+    Count,
+    Look,
+    Raise,
+    Shout,
+    ShoutLoud,
+    Wait,
+    counter,
+    eventually,
+    running,
+)
 
 
 class Escape:
@@ -101,6 +116,76 @@ def test_an_escape_from_the_loop_itself_is_told_once_and_the_mailbox_lives_on() 
         eventually(lambda: system.state("counter").total == 6)
         assert [("counter", "thread", "SystemExit")] == witness.notices
         assert 6 == system.ask_blocking("counter", Look())
+
+
+DEATHS = (ValueError, SystemExit, asyncio.CancelledError, KeyboardInterrupt)
+
+
+@pytest.mark.parametrize("error", DEATHS)
+def test_every_kind_of_death_is_noticed_once(error: type[BaseException]) -> None:
+    """In start-up, in a told and in an asked handler, in an effect, and in the loop itself."""
+    failing: list[str] = ["start"]
+
+    def recover(_state: Count, _ctx: Context) -> Decision:
+        if failing:
+            failing.pop()
+            raise error
+        return then()
+
+    def shout(_effect: Shout) -> None:
+        raise error
+
+    system = ActorSystem(MemoryStore(), [counter(recover=recover)], handlers={Shout: shout})
+    witness = watch(system)
+    system.start()
+    try:
+        assert 1 == system.ask_blocking("counter", Add(1))
+        expected = [("counter", "start", error.__name__)]
+        assert expected == witness.notices
+        with pytest.raises(HandlerFailed):
+            system.ask_blocking("counter", Raise(error))
+        expected += [("counter", "asked", error.__name__)]
+        assert 2 == system.ask_blocking("counter", Add(1))
+        assert expected == witness.notices
+        system.tell("counter", Raise(error))
+        expected += 2 * [("counter", "told", error.__name__)]  # the third try puts it aside, and nobody dies
+        assert 3 == system.ask_blocking("counter", Add(1))
+        assert expected == witness.notices
+        system.ask_blocking("counter", ShoutLoud("hey"))
+        expected += [("counter", "effect", error.__name__)]
+        eventually(lambda: expected == witness.notices)
+        assert 4 == system.ask_blocking("counter", Add(1))
+        system._mailboxes["counter"].command(Escape(error()))
+        expected += [("counter", "thread", error.__name__)]
+        eventually(lambda: expected == witness.notices)
+        assert 5 == system.ask_blocking("counter", Add(1))
+    finally:
+        report = system.stop()
+    assert report.clean
+    assert expected == witness.notices
+
+
+@pytest.mark.parametrize("error", DEATHS)
+def test_a_death_in_stop_is_noticed_once_and_holds_nothing_up(error: type[BaseException]) -> None:
+    """Whatever the last append raises, the thread ends within the deadline, and is not told of twice."""
+
+    class FailsAtStop(MemoryStore):
+        stopping = False
+
+        def append(self, batch: Batch) -> Appended:
+            if self.stopping:
+                raise error
+            return super().append(batch)
+
+    store = FailsAtStop()
+    with running(counter(), store=store) as system:
+        witness = watch(system)
+        system.ask_blocking("counter", Add(1))
+        store.stopping = True
+        system.stop(1.0)
+        assert system._shells["counter"].actor_stopped.wait(PATIENCE_S)
+    at_most_once = [[], [("counter", "thread", error.__name__)]]
+    assert witness.notices in at_most_once
 
 
 def test_a_failing_effect_is_a_failure_of_its_actor() -> None:
