@@ -11,7 +11,20 @@ from eventstore.lazy import lazy
 
 if TYPE_CHECKING:
     from lrm_actors.actors.breaker import CircuitBreaker
-    from lrm_actors.domain.behavior import Command, Context, Decision, Effect, Spec, StartTimer, Wire, then
+    from lrm_actors.domain.behavior import (
+        Command,
+        Context,
+        Decision,
+        Effect,
+        RecoveryContext,
+        Spec,
+        StartTimer,
+        Wire,
+        must_reply,
+        stash,
+        then,
+        unhandled,
+    )
     from lrm_actors.errors import CircuitOpen, LrmError
     from lrm_actors.integration import Host, LongRunningIntegration
     from lrm_actors.mode import LongRunningMode
@@ -22,7 +35,10 @@ __version__ = "0.1.0"
 
 _HOME = {
     "actors.breaker": ("CircuitBreaker",),
-    "domain.behavior": ("Command", "Context", "Decision", "Effect", "Spec", "StartTimer", "Wire", "then"),
+    "domain.behavior": (
+        *("Command", "Context", "Decision", "Effect", "RecoveryContext", "Spec", "StartTimer", "Wire"),
+        *("must_reply", "stash", "then", "unhandled"),
+    ),
     "errors": ("CircuitOpen", "LrmError"),
     "integration": ("Host", "LongRunningIntegration"),
     "mode": ("LongRunningMode",),
@@ -43,10 +59,14 @@ __all__ = [
     "LongRunningMode",
     "LongRunningSettings",
     "LrmError",
+    "RecoveryContext",
     "Spec",
     "StartTimer",
     "Wire",
+    "must_reply",
+    "stash",
     "then",
+    "unhandled",
 ]
 
 

@@ -16,7 +16,7 @@ from pykka import messages
 
 from eventstore.errors import AppendFailed, Fenced, OutcomeUnknown, ReadFailed
 from eventstore.records import Batch, StreamWrite
-from lrm_actors.domain.behavior import RESTART, START, STORAGE, RecoveryContext
+from lrm_actors.domain.behavior import RESTART, START, STORAGE, TAKEOVER, RecoveryContext
 from lrm_actors.domain.dead_letters import DeadLetterAdded
 from lrm_actors.errors import CommandRefused, HandlerFailed, StorageUnavailable
 from lrm_actors.runtime.actor import describe
@@ -62,13 +62,16 @@ class Shell(Turning):
         after_death: it replaces a shell whose thread died, so it begins by waiting for its restart.
     """
 
+    why_first = START
+    """Why it recovers first; one that inherits takes over."""
+
     def run(self) -> None:
         """Recover, then handle messages until stopped; while failed or without storage, obey commands only."""
         self.hand.thread_id = threading.get_ident()
         if self._after_death:
             self.phase = FAILED
         else:
-            self._start_first(START)
+            self._start_first(self.why_first)
         self.settled_once.set()
         while self.phase != STOPPED:
             if self._stopping is not None:
@@ -77,7 +80,8 @@ class Shell(Turning):
                 self._step()
             else:
                 self._obey(self.mailbox.wait_command())
-        self.mailbox.end_commands()
+        if not self.hand.abandoned:
+            self.mailbox.end_commands()
 
     def on_thread_end(self, death: BaseException | None) -> None:
         """Tell the guardian, once, whatever ended the thread; what was in hand and not stored goes back."""
@@ -96,6 +100,7 @@ class Shell(Turning):
             before: whose published state, counts and failures of wired events are taken over.
             letter: of the message that hung, to be stored before the first message is handled.
         """
+        self.why_first = TAKEOVER
         self.published = before.published
         self.counters = before.counters
         self.handled, self.handled_before = before.handled, before.handled_before

@@ -38,6 +38,7 @@ from lrm_actors.errors import (
 from lrm_actors.runtime.mailbox import Mailbox
 from lrm_actors.runtime.reply import Reply
 from lrm_actors.runtime.system import ActorSystem
+from lrm_actors.runtime.takeover import look_at, take_over
 from tests.runtime.support import PATIENCE_S, FailingStore, counter, eventually, running
 
 
@@ -499,3 +500,29 @@ def test_an_actor_never_goes_on_from_memory_after_a_failed_append() -> None:
         system.restart_actor("door")
         assert ["start", "storage", "restart"] == why
         assert Door(open=True) == system.state("door")
+
+
+def test_a_takeover_keeps_the_stash_and_says_why_the_successor_recovers() -> None:
+    """What a hung actor had put off is its successor's."""
+    why: list[str] = []
+
+    def note(_state: Door, ctx: RecoveryContext) -> Decision:
+        why.append(ctx.why)
+        return then()
+
+    with running(door(recover=note)) as system:
+        reply = send(system, "a")
+        eventually(lambda: system.statistics().actors[0].stashed == 1)
+        entered, release = threading.Event(), threading.Event()
+        hanging, asked = system._shells["door"], Reply("door", "hold")  # told, its successor would hang on it again
+        holding = system._to_ask("door", Hold(entered, release), asked, PATIENCE_S, retry=False)[1]
+        system._mailboxes["door"].put(holding)
+        assert entered.wait(PATIENCE_S)
+        assert take_over(look_at(hanging, hanging.hand.entries, 1.0), system) == 1
+        assert "opened" == system.ask_blocking("door", Open(), timeout_s=PATIENCE_S)
+        assert 1 == reply.get(timeout=PATIENCE_S)
+        assert ["start", "takeover"] == why
+        release.set()
+        eventually(hanging.actor_stopped.is_set)
+        system.restart_actor("door")
+        assert ["start", "takeover", "restart"] == why
