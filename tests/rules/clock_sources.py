@@ -43,11 +43,13 @@ READS_LABELS = {
     "eventstore/encrypting/sealing.py": "a label: when a data key was made",
     "eventstore/writing.py": "labels, and the age of receipts",
     "lrm_actors/cli/common.py": "shown",
+    "lrm_actors/cli/dead_letters.py": "shown",
     "lrm_actors/cli/health.py": "shown",
     "lrm_actors/cli/log.py": "shown",
     "lrm_actors/cli/show.py": "shown",
     "lrm_actors/domain/checkpointer.py": "in the id of a checkpoint, and beside it, for whoever reads them",
     "lrm_actors/domain/deadlines.py": "across a reboot, clamped",
+    "lrm_actors/inspect/dead_letters.py": "a label, to be shown",
     "lrm_actors/inspect/health.py": "the age of another process's log, after a reboot",
 }
 """Who reads the wall time of a moment, and what for."""
