@@ -19,11 +19,15 @@ READING = f"import sys\nsys.path.insert(0, {str(ROOT / 'docs/examples')!r})\nfro
 
 MACHINE = """
 import hypothesis
+from hypothesis import strategies as st
 from lrm_actors.testing import RecoveryStateMachine
 
 class ReadingMachine(RecoveryStateMachine):
     def make(self, store, clock):
         return ActorSystem(store, [READING_LIST, SHELF], wires=WIRES, clock=clock)
+
+    def commands(self):  # no text by chance: what that needs is worked out anew in each new directory
+        return st.tuples(st.just("reading"), st.builds(AddBook, st.sampled_from("abc")))
 
     def observe(self, system):
         assert len(system.state("reading").books) < {most}, "more than can be read"
