@@ -516,6 +516,7 @@ def test_a_dump_during_a_storm_of_restarts_never_raises(release: bool) -> None:
                 store.full = number % 5 == 0
                 if number < 40:
                     system.spawn(counter(f"late{number}"))
+                over.wait(0.001)
 
         raging = threading.Thread(target=storm)
         raging.start()
