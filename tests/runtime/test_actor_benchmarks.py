@@ -14,6 +14,7 @@ LOWER = {
     "fence_cost_percent",
     "restart_us",
     "restart_durable_commits",
+    "takeover_durable_commits",
     "takeover_ms",
     "watch_100_cpu_percent",
     "idle_actor_kib",
