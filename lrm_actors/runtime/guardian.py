@@ -176,7 +176,7 @@ class Guardian(Actor):
         if self._tree.supervisor_of(name) is None:
             return
         try:
-            self._tree.report(ReportEnd(f"actor:{name}"))
+            self._tree.report(ReportEnd(f"actor:{name}", self._tree.handled_since_restart(name)))
         except LrmError as error:  # the system may just be stopping
             logger.warning("the supervisor cannot be told that %s is done: %s", name, error)
 

@@ -105,8 +105,9 @@ class SupervisedWorld:
 
     def end(self, child: str) -> None:
         """A child that runs is done."""
-        self.real[child].up = False
-        self.tell(s.ReportEnd(child))
+        real = self.real[child]
+        real.up = False
+        self.tell(s.ReportEnd(child, real.worked))
 
     def settle(self, job: tuple[str, str]) -> None:
         """What is being carried out comes to its end."""
@@ -243,9 +244,10 @@ class SupervisedWorld:
         assert not running, f"{child} is stopped before {running}"
 
     def _look_at_start(self, child: str) -> None:
-        assert ("restart", child) not in self.jobs or self._in_doubt, f"two restarts of {child}"
+        again = ("restart", child) in self.jobs
+        assert not again or self._in_doubt, f"two restarts of {child}"
         outage = self.run.state.outage
-        if outage is None or child not in outage.members:
+        if outage is None or child not in outage.members or again:
             return
         others = [job for job in self.jobs if job[1] != child and job[1] in outage.members]
         assert not others or self.run.state.supervision.strategy == "one_for_one", "two steps at once"

@@ -93,6 +93,8 @@ class ReportEnd(Command):
     """An actor ended by itself, because it was done. The reply says if it was news."""
 
     child: str
+    handled: int | None = None
+    """Messages it handled since it was restarted; None: nobody counts them."""
 
 
 # From a supervisor's parent, and from its children's handlers

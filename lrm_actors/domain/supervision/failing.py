@@ -112,7 +112,7 @@ def report_end(course: Course, command: ReportEnd) -> None:
     if state.status(name) != RUNNING:
         course.reply = False
         return
-    course.happen(e.ChildEnded(name, course.now_s, course.ctx.now.boot_id))
+    course.happen(e.ChildEnded(name, course.now_s, course.ctx.now.boot_id, command.handled))
     course.reply = True
     if course.state.status(name) == HELD:
         return
