@@ -47,6 +47,8 @@ class Real:
     up_since_s: float = 0.0
     attempt: int = 0
     """Of its last scheduled restart."""
+    failed: bool = False
+    """Since then."""
 
 
 class SupervisedWorld:
@@ -100,13 +102,13 @@ class SupervisedWorld:
     def fail(self, child: str) -> None:
         """A child that runs fails, and its guardian says so."""
         real = self.real[child]
-        real.up = False
+        real.up, real.failed = False, True
         self.tell(s.ReportFailure(child, "KeyError", "'x'", "Look", handled=real.worked))
 
     def end(self, child: str) -> None:
         """A child that runs is done."""
         real = self.real[child]
-        real.up = False
+        real.up, real.failed = False, True
         self.tell(s.ReportEnd(child, real.worked))
 
     def settle(self, job: tuple[str, str]) -> None:
@@ -124,6 +126,7 @@ class SupervisedWorld:
     def spoil(self, job: tuple[str, str]) -> None:
         """A restart fails."""
         self.jobs.remove(job)
+        self.real.setdefault(job[1], Real(up=False)).failed = True
         self.tell(s.RestartFailed(job[1], "OSError", "no display"))
 
     def due(self, key: str) -> None:
@@ -213,11 +216,12 @@ class SupervisedWorld:
         self.restarts_s = [*(at for at in self.restarts_s if now_s - at < POLICY.period_s), now_s]
         assert len(self.restarts_s) <= POLICY.intensity, f"{len(self.restarts_s)} restarts in one period"
         real = self.real.setdefault(fact.child, Real(up=False))
-        if fact.attempt <= real.attempt:
+        stands_in = not real.failed  # for a sibling that failed and was removed since: the others still wait
+        if fact.attempt < real.attempt or (fact.attempt == real.attempt and not stands_in):
             quiet_s = self.run.state.children[fact.child].last_failure_s - 1000.0 - real.up_since_s
             assert quiet_s >= POLICY.reset_after_s, f"the backoff began anew after {quiet_s} s"
             assert real.worked >= POLICY.reset_after_handled, "the backoff began anew without work"
-        real.attempt = fact.attempt
+        real.attempt, real.failed = fact.attempt, False
 
     def _look_at_members(self, fact: s.StoppingStarted, before: s.SupervisorState) -> None:
         order = self.run.state.order()
