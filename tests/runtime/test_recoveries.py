@@ -151,7 +151,7 @@ def test_a_system_stops_though_its_recoveries_hang() -> None:
     """Within its deadline; what hangs is left behind and named."""
     store = Counting()
     specs = [counter(f"counter/{number}") for number in range(MAX_RECOVERIES + 2)]
-    system = ActorSystem(store, specs)
+    system = ActorSystem(store, specs, name="hanging")
     system.start()
     store.free.clear()
     for spec in specs:
@@ -161,5 +161,5 @@ def test_a_system_stops_though_its_recoveries_hang() -> None:
         report = system.stop(deadline_s=0.3)
     finally:
         store.free.set()
-        eventually(lambda: not any(one.name.startswith("lrm-counter") for one in threading.enumerate()))
+        eventually(lambda: not any(one.name.startswith("hanging-counter") for one in threading.enumerate()))
     assert not report.clean
