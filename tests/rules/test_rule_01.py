@@ -89,7 +89,7 @@ def sightings(directory: Path, plant: type[Shell] = Shell) -> Sightings:
 
     wires = [Wire(Added, to="noter", make=seen.make)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lrm_actors.runtime.system.Shell", Watched)
+        patch.setattr("lrm_actors.runtime.roster.Shell", Watched)
         patch.setattr(Reply, "set", watched_set)
         with system_on_disk(
             directory, counter(), counter("noter"), wires=wires, handlers={Shout: seen.shout}

@@ -58,7 +58,7 @@ def watching(plant: type[Shell]) -> Iterator[Seen]:
         return appended
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lrm_actors.runtime.system.Shell", Watched)
+        patch.setattr("lrm_actors.runtime.roster.Shell", Watched)
         patch.setattr(SqliteStore, "append", watched)
         yield seen
 

@@ -254,7 +254,7 @@ def test_planted_bug_a_death_told_twice_is_caught() -> None:
             self._services.funnel.actor_failed(self.spec.name, kind, error, handling)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lrm_actors.runtime.system.Shell", Chatty)
+        patch.setattr("lrm_actors.runtime.roster.Shell", Chatty)
         with running(counter()) as system:
             witness = watch(system)
             system.tell("counter", Raise(ValueError))

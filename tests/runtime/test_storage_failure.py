@@ -130,7 +130,7 @@ def test_planted_bug_answering_before_the_append_is_caught() -> None:
 
     store = FailingStore()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lrm_actors.runtime.system.Shell", Eager)
+        patch.setattr("lrm_actors.runtime.roster.Shell", Eager)
         with running(counter(), store=store) as system:
             store.full = True
             acknowledged = system.ask_blocking("counter", Add(3))  # the planted bug: no error
