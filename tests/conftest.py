@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what the proofs counted: what a test that passed has printed, whichever process it ran in."""
     told = [(report.nodeid, report.capstdout.strip()) for report in terminalreporter.getreports("passed")]
-    for nodeid, text in sorted((nodeid, text) for nodeid, text in told if text):
+    for nodeid, text in sorted((nodeid, text) for nodeid, text in told if text and "test session starts" not in text):
         terminalreporter.write_line(f"{nodeid}: {text[:COUNTS_SHOWN]}")
 
 
