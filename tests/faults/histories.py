@@ -82,6 +82,17 @@ class History:
     """Whether the disk's trouble begins before the first step, while the log is made or migrated."""
     failing_syncs: tuple[int, ...] = ()
     """Syncs of the WAL that fail, counted from the first step."""
+    key: bytes | None = None
+    """What the log is encrypted with."""
+
+    def all_names(self) -> Found:
+        """Everything beside events that any of the steps may leave, by name: what to look for."""
+        batches = [step.batch for step in self.steps]
+        return Found(
+            cursors={one.consumer: 0 for batch in batches for one in batch.cursors},
+            receipts={one.command_id: b"" for batch in batches for one in batch.receipts},
+            snapshots={(one.stream, one.version): b"" for batch in batches for one in batch.snapshots},
+        )
 
     def group(self, number: int) -> int:
         """The first of the steps that are asked for at the same time as this one."""
@@ -268,6 +279,13 @@ def settling(seed: int) -> History:
     return History("settling", made.steps, made.wal_pages, failing_syncs=failing)
 
 
+def encrypted(seed: int) -> History:
+    """Events, snapshots, receipts and attachments of an encrypted log, with a data key anew in each of its lives."""
+    made = extras(seed, 9)
+    steps = [*made.steps[:5], Step("reopen"), *made.steps[6:]]
+    return attrs.evolve(made, name="encrypted", steps=tuple(steps), key=bytes(range(32)), from_creation=True)
+
+
 WORKLOADS: dict[str, Callable[[int], History]] = {
     "singles": singles,
     "batches": batches,
@@ -279,4 +297,5 @@ WORKLOADS: dict[str, Callable[[int], History]] = {
     "settling": settling,
     "retaining": retaining,
     "crowd": crowd,
+    "encrypted": encrypted,
 }

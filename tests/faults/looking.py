@@ -48,15 +48,15 @@ def quick_check(path: Path) -> list[str]:
         return [line for (line,) in log.execute("PRAGMA quick_check") if line != "ok"]
 
 
-def by_reader(path: Path, like: Found) -> Found:
+def by_reader(path: Path, like: Found, key: bytes | None = None) -> Found:
     """The same through the store's reader: whatever ``like`` names is looked for."""
-    with open_reader(path, unknown="placeholder") as reader:
+    with open_reader(path, unknown="placeholder", key=key) as reader:
         return _read(reader, like)
 
 
-def by_owner(path: Path, like: Found) -> tuple[Found, list[str]]:
+def by_owner(path: Path, like: Found, key: bytes | None = None) -> tuple[Found, list[str]]:
     """The same for a new owner, who can append, and what it finds wrong."""
-    with open_store(path, unknown="placeholder", reserve_bytes=0) as store:
+    with open_store(path, unknown="placeholder", reserve_bytes=0, key=key) as store:
         return through(store, like)
 
 

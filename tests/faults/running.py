@@ -149,7 +149,13 @@ class Program:
     def _open(self) -> None:
         for attempt in range(TRIES):
             try:
-                self.store = open_store(self._path, connect=self._connect, unknown="placeholder", reserve_bytes=0)
+                self.store = open_store(
+                    self._path,
+                    connect=self._connect,
+                    unknown="placeholder",
+                    reserve_bytes=0,
+                    key=self.run.history.key,
+                )
                 return
             except (OpenError, AppendFailed, OutcomeUnknown):
                 if attempt + 1 == TRIES:

@@ -16,10 +16,11 @@ from typing import Any
 import attrs
 import pytest
 
+from eventstore.encrypting import datakeys, sealing
 from eventstore.testing import FaultVFS
 from tests.faults.careless import careless
 from tests.faults.cutting import Counts, cut_power
-from tests.faults.histories import WORKLOADS, singles
+from tests.faults.histories import WORKLOADS, encrypted, singles
 from tests.faults.running import Run, Told
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +114,16 @@ def test_one_planted_dropped_fsync_is_caught(vfs: FaultVFS, nth: int) -> None:
     history = attrs.evolve(singles(2, 6), wal_pages=1000)  # a checkpoint would make up for it at once
     cut_power(counts, vfs, history, plant=lambda vfs: vfs.drop("sync", nth, file="wal", sticky=False))
     assert lost(counts)
+
+
+def test_what_was_sealed_with_a_key_that_is_nowhere_is_caught(vfs: FaultVFS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner that sealed it can read it; whoever comes after the power cut cannot."""
+    counts = Counts()
+    real = datakeys.aes_gcm
+    monkeypatch.setattr(sealing, "aes_gcm", lambda _secret: real(bytes(32)))
+    cut_power(counts, vfs, encrypted(1), share=0.1)
+    print(counts)
+    assert any("unreadable" in problem for problem in counts.problems)
 
 
 def test_a_dropped_fsync_of_the_file_is_caught(vfs: FaultVFS) -> None:

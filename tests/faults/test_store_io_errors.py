@@ -28,6 +28,7 @@ from tests.faults.histories import (
     batches,
     creation,
     crowd,
+    encrypted,
     expected,
     extras,
     migration,
@@ -37,7 +38,7 @@ from tests.faults.histories import (
     steps_in,
 )
 from tests.faults.judging import difference
-from tests.faults.looking import NOTHING, by_sql, through
+from tests.faults.looking import NOTHING, by_reader, by_sql, through
 from tests.faults.running import Definite, Program, Trusting, small_wal
 
 CASES, CASES_FOR_RELEASE = 150, 1_000
@@ -159,10 +160,11 @@ class Sweep:
             store = None
         self.vfs.clear()
         with small_wal(run.history.wal_pages):
-            store = store or open_store(path, unknown="placeholder", reserve_bytes=0)
+            key = run.history.key
+            store = store or open_store(path, unknown="placeholder", reserve_bytes=0, key=key)
         with store:
             store.settle()
-            before = by_sql(path)
+            before = by_sql(path) if key is None else by_reader(path, run.history.all_names(), key)
             steps = steps_in(run.history, before, base, run.absent)
             wanted = expected(run.history, steps, base, before.removed)
             found, problems = through(store, wanted)
@@ -199,6 +201,7 @@ def test_an_io_error_anywhere_is_told_and_loses_nothing(vfs: FaultVFS, release: 
         crowd(1, 2),
         creation(1),
         migration(1),
+        encrypted(1),
     ):
         sweep.run(history)
     print(
