@@ -195,15 +195,9 @@ class Shell(Turning):
         if self.hand.abandoned:
             self.mailbox.put_back(items)
             raise Abandoned
-        self.mailbox.in_hand = [item for item in items if isinstance(item, Envelope)]
-        while (control := self.mailbox.next_command()) is not None:
-            self._obey(control)
-            if self.phase != RUNNING:
-                self.mailbox.put_back([item for item in items if item is not WAKE])
-                self.mailbox.in_hand = []
-                if self.mailbox.take_wake():
-                    self._consumer.behind = True  # its wake-up was among these, and no other comes before it is heeded
-                return
+        if (control := self.mailbox.next_command()) is not None:
+            self._obey_first(control, items)
+            return
         batch, stop, after_stop = _until_stop(items)
         if self.mailbox.take_wake():
             self._consumer.behind = True
@@ -216,6 +210,17 @@ class Shell(Turning):
             self.mailbox.put_off(item)
         if not rest_of_turn:
             self._obey(stop)
+
+    def _obey_first(self, control: Any | None, items: list[Any]) -> None:
+        """Commands go ahead of what was taken, which waits meanwhile where a successor would find it."""
+        self.mailbox.put_back([item for item in items if item is not WAKE])
+        while control is not None:
+            self._obey(control)
+            control = self.mailbox.next_command() if self.phase == RUNNING else None
+        if self.mailbox.take_wake():
+            self._consumer.behind = True  # its wake-up was among these, and no other comes before it is heeded
+        if self.phase == RUNNING:
+            self._wake_if_behind()
 
     def _obey(self, control: Any) -> None:
         match control:
@@ -314,10 +319,9 @@ class Shell(Turning):
     def _snapshot_now(self, reply: Reply | None) -> None:
         """Store the state as it is, and how far the actor has read, because somebody asked."""
         version: int | None = None
-        in_hand = self.mailbox.in_hand
         self._consumer.look()
         for _ in range(PAGES_AT_SNAPSHOT):
-            if self.phase == RUNNING and self._consumer.behind:
+            if self.phase == RUNNING and self._consumer.behind and self._stopping is None:
                 self._turn([])
         if self.phase == RUNNING:
             turn = self._new_turn()
@@ -325,7 +329,6 @@ class Shell(Turning):
             turn.snapshot_due = self.published.version > self._snapshot_version
             if self._commit(turn, []) and self._snapshot_version == self.published.version:
                 version = self._snapshot_version
-        self.mailbox.in_hand = in_hand
         if reply is not None:
             reply.set(version)
 

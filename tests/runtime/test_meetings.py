@@ -1,0 +1,55 @@
+"""When two things happen to one actor at the same time: a snapshot or a stop, and a handler that hangs."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from lrm_actors.domain.behavior import Context, Decision, Spec, Wire, then
+from lrm_actors.runtime.clock import ManualClock
+from lrm_actors.runtime.control import TakeSnapshot
+from tests.runtime.support import PATIENCE_S, Add, Added, Count, Note, Noted, Wait, counter, eventually, evolve, running
+from tests.runtime.test_watchdog import GATES, WATCH, Hang, enter, gates, hanger, pass_time, zombies_end
+
+
+def test_what_waits_while_a_snapshot_is_taken_is_handled_by_the_successor() -> None:
+    """The actor reads on before it takes one, and hangs on what it reads: nothing that it had taken out is lost."""
+    clock = ManualClock()
+    wire = Wire(Noted, to="counter", make=lambda fact, _record: Hang(2))
+    with gates(1, 2), running(hanger(), counter("other"), wires=[wire], clock=clock, watch=WATCH) as system:
+        system.tell("counter", Hang(1))
+        enter(1)
+        system.ask_blocking("other", Note("x"))
+        for amount in (1, 2, 3):
+            system.tell("counter", Add(amount))
+        system.shell("counter").mailbox.command(TakeSnapshot())
+        GATES[1][1].set()
+        enter(2)
+        pass_time(clock, 7)
+        eventually(lambda: system._watchdog.takeovers == 1, "the takeover")
+        GATES[2][1].set()
+        system.ask_blocking("counter", Add(4))
+        zombies_end(system)
+        assert [1, 2, 3, 4] == [amount for amount in system.state("counter").history if amount < 1000]
+
+
+def test_an_actor_that_ended_itself_while_a_snapshot_is_taken_decides_nothing_more() -> None:
+    """The end that it decided is the end, also of the events that are wired to it and of what it had taken out."""
+
+    def ending(state: Count, command: Any, ctx: Context) -> Decision:
+        if isinstance(command, Note):
+            return then(Added(1), stop="it was noted")
+        return hanger().decide(state, command, ctx)
+
+    entered, release = threading.Event(), threading.Event()
+    wire = Wire(Noted, to="counter", make=lambda fact, _record: Note(fact.text))
+    with running(Spec("counter", Count(), ending, evolve), counter("other"), wires=[wire]) as system:
+        system.tell("counter", Wait(entered, release))
+        assert entered.wait(PATIENCE_S)
+        for text in ("a", "b", "c"):
+            system.ask_blocking("other", Note(text))
+        system.tell("counter", Add(100))
+        system.shell("counter").mailbox.command(TakeSnapshot())
+        release.set()
+        eventually(lambda: system.phase("counter") == "stopped", "its end")
+        assert 1 == system.state("counter").total
