@@ -176,8 +176,9 @@ class Watchdog:
             stay = self._judge(shell, before)
             if stay is not None:
                 found.append(stay)
-        if found or self._notes:
-            self._found.extend(found)
+        self._found.extend(found)
+        # One thread at a time: where the storage hangs, each look would leave one more behind.
+        if (self._found or self._notes) and not self._acting.locked():
             try:
                 self._machine.start(self._act, "lrm-watchdog")
             except RuntimeError:

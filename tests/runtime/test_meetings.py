@@ -1,10 +1,12 @@
-"""When two things happen to one actor at the same time: a snapshot or a stop, and a handler that hangs."""
+"""When two things happen at the same time: a snapshot is taken, a handler hangs, the storage hangs, an actor ends."""
 
 from __future__ import annotations
 
 import threading
 from typing import Any
 
+from eventstore.memory import MemoryStore
+from eventstore.records import Appended, Batch
 from lrm_actors.domain.behavior import Context, Decision, Spec, Wire, then
 from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.control import TakeSnapshot
@@ -53,3 +55,40 @@ def test_an_actor_that_ended_itself_while_a_snapshot_is_taken_decides_nothing_mo
         release.set()
         eventually(lambda: system.phase("counter") == "stopped", "its end")
         assert 1 == system.state("counter").total
+
+
+class HangingStore(MemoryStore):
+    """A store whose appends hang while the gate is shut: a disk that does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = threading.Event()
+        self.open.set()
+        self.asked = threading.Event()
+
+    def append(self, batch: Batch) -> Appended:
+        if not self.open.is_set():
+            self.asked.set()
+            self.open.wait()
+        return super().append(batch)
+
+
+def test_storage_that_hangs_does_not_cost_a_thread_with_each_look_of_the_watchdog() -> None:
+    """What the watchdog has to say waits for the log on one thread, however long that takes."""
+    clock, store = ManualClock(), HangingStore()
+    with gates(1), running(hanger("a"), store=store, clock=clock, watch=WATCH) as system:
+        system.tell("a", Hang(1))
+        enter(1)
+        store.open.clear()
+        pass_time(clock, 2)
+        eventually(store.asked.is_set, "what the watchdog saw is to be stored")
+        before = watchdog_threads()
+        pass_time(clock, 2)
+        after = watchdog_threads()
+        store.open.set()
+        assert (1, 1) == (before, after)
+
+
+def watchdog_threads() -> int:
+    """How many threads of a watchdog there are."""
+    return sum(thread.name == "lrm-watchdog" for thread in threading.enumerate())
