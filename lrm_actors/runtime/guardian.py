@@ -38,6 +38,9 @@ RESPAWN_AGAIN_S = 1.0
 """Seconds until a thread is asked for again, when the machine had none to give."""
 LOOK_AGAIN_S = 2.0
 """Seconds until an actor that failed is reported again, if it was not restarted."""
+ON_A_MESSAGE = frozenset(("told", "asked", "wired"))
+"""Kinds of failures after which the state is as it was. Not after an append, whose outcome is unknown; not in start-up,
+which has made no state yet; and not after an effect, which a recovery begins again, and it would fail again at once."""
 PROBE = "guardian"
 """The stream whose epoch is bumped to see whether the log can be written."""
 
@@ -164,6 +167,7 @@ class Guardian(Actor):
             failed.handling,
             kinds=tuple(base.__name__ for base in type(failed.error).__mro__[1:-1]),
             handled=self._tree.handled_since_restart(failed.name),
+            resumable=failed.kind in ON_A_MESSAGE,
         )
         self._failed[failed.name] = failure
         self._report(failed.name, failure)

@@ -142,7 +142,7 @@ class Shell(Turning):
         """
         self._effects.cancel_timers()
         with self._services.recoveries.slot(self.spec.name):
-            if load:
+            if load or self._epoch is None:
                 self._load()
             else:
                 self._consumer.load()

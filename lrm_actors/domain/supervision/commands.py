@@ -86,6 +86,8 @@ class ReportFailure(Command):
     """Class names of the error's bases, the nearest first: what a decider's rules are matched with besides."""
     handled: int | None = None
     """Messages it handled since it was restarted; None: nobody counts them, as for a component."""
+    resumable: bool = True
+    """It failed on a message, and its state is as it was before. Else it cannot go on without being restarted."""
 
 
 @attrs.frozen

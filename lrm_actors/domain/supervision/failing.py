@@ -26,7 +26,7 @@ def report_failure(course: Course, command: ReportFailure) -> None:
     failed = failure(course, name, command.error, command.message, command.handling, handled=command.handled)
     # An actor that nobody announced is down all the same, and nobody else would restart it.
     if status == RUNNING or (status == ABSENT and name.startswith(f"{ACTOR}:") and not state.down):
-        handle(course, failed, command.kinds)
+        handle(course, failed, command.kinds, resumable=command.resumable)
     elif status == RESTARTING and child is not None and not child.failed_again and not command.again:
         # It ran again and failed before the end of its restart was heard of; that end brings on the next restart.
         course.happen(failed)
@@ -42,7 +42,7 @@ def failure(
     return e.ChildFailed(child, error, message, handling, course.now_s, course.ctx.now.boot_id, handled)
 
 
-def handle(course: Course, failed: e.ChildFailed, kinds: tuple[str, ...] = ()) -> None:
+def handle(course: Course, failed: e.ChildFailed, kinds: tuple[str, ...] = (), *, resumable: bool = True) -> None:
     """Record a failure, and decide what follows from it."""
     name = failed.child
     course.happen(failed)
@@ -51,12 +51,13 @@ def handle(course: Course, failed: e.ChildFailed, kinds: tuple[str, ...] = ()) -
     if status in {None, ABSENT}:
         course.reply = False
     elif status != HELD:  # else it is going down with others, and comes up with them
-        follow(course, name, declaring.directive(course.state.supervision, (failed.error, *kinds)), failed)
+        directive = declaring.directive(course.state.supervision, (failed.error, *kinds))
+        follow(course, name, directive, failed, resumable=resumable)
 
 
-def follow(course: Course, name: str, directive: str, failed: e.ChildFailed) -> None:
-    """Do what the decider said."""
-    resumable = failed.handling not in NO_STATE_TO_RESUME
+def follow(course: Course, name: str, directive: str, failed: e.ChildFailed, *, resumable: bool) -> None:
+    """Do what the decider said, but never resume what has no state that it could go on with."""
+    resumable = resumable and failed.handling not in NO_STATE_TO_RESUME
     if directive == declaring.RESUME and resumable:
         course.happen(e.ChildResumed(name, failed.error, failed.handling))
         if name.startswith(f"{ACTOR}:"):
