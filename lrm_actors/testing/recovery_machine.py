@@ -181,8 +181,10 @@ class RecoveryStateMachine(RuleBasedStateMachine):
     def restart_actor(self, name: str) -> None:
         """Restart an actor in place, as its supervisor does after a failure."""
         timers = {name: self.life.timers(name)}
+        begun = len(self.life.notes.begun)
         self.life.system.restart_actor(name)
         self._check_recovered(timers)
+        self._check_begun(begun)
         self.life.rest()
         self._look()
 
@@ -432,6 +434,7 @@ class RecoveryStateMachine(RuleBasedStateMachine):
         self.life.notes.finished.extend(finished or ())
         self.life.begin()
         self._check_recovered(timers or {})
+        self._check_begun(0)
         if starting:
             self._look()
 
@@ -449,6 +452,12 @@ class RecoveryStateMachine(RuleBasedStateMachine):
             for effect in decision.effects:
                 if effect in self._finished and not isinstance(effect, self.repeatable):
                     raise CheckFailed("effect-repeated", name, f"{effect!r} is carried out again by a recovery")
+
+    def _check_begun(self, since: int) -> None:
+        """The runtime begins nothing again that is known to be done, whatever ``recover`` decided."""
+        for effect in self.life.notes.begun[since:]:
+            if effect in self._finished and not isinstance(effect, self.repeatable):
+                raise CheckFailed("effect-repeated", "", f"{effect!r} is carried out again by reading the log")
 
 
 _strategies: dict[type, st.SearchStrategy[tuple[str, Command]]] = {}

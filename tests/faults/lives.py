@@ -64,7 +64,7 @@ def world(directory: Path) -> World:
 
 def live(directory: Path, life: int, planted: str) -> None:
     """Work until killed."""
-    PLANTS[planted]()
+    plant(planted)
     one = world(directory)
     numbers = itertools.count(life * 1_000_000)
     for name in COUNTERS:
@@ -152,6 +152,16 @@ PLANTS: dict[str, Callable[[], None]] = {
     "reply_before_append": plant_reply_before_append,
     "cursor_apart": plant_cursor_apart,
 }
+
+
+def plant(name: str) -> None:
+    """Plant one of these bugs, or one of those that the whole kit is put to."""
+    if name in PLANTS:
+        PLANTS[name]()
+        return
+    from tests.mutants.planted import BUGS
+
+    BUGS[name].plant(PATCH)
 
 
 # --- the parent of all lives --------------------------------------------------------------------------------------

@@ -75,6 +75,8 @@ class Reading(Beneath):
             clock.wall_s = wall_s
             append(store, "a", Counted(int(wall_s)))
         assert [1000, 2000, 500, 1500] == counts(store, "a")
+        assert [1, 2, 3, 4] == [record.position for record in store.read()]
+        assert [1, 2, 3, 4] == [record.position for record in store.read(types=["conformance.counted"])]
         assert [3, 3, 4, 4] == [store.position_at(s) for s in (500.0, 1000.0, 1500.0, 2000.0)]
 
     def test_many_pages_read_like_one(self, store: EventStore) -> None:
