@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         then,
         unhandled,
     )
+    from lrm_actors.domain.rules import Rule
     from lrm_actors.errors import CircuitOpen, LrmError
     from lrm_actors.integration import Host, LongRunningIntegration
     from lrm_actors.mode import LongRunningMode
@@ -39,6 +40,7 @@ _HOME = {
         *("Command", "Context", "Decision", "Effect", "RecoveryContext", "Spec", "StartTimer", "Wire"),
         *("must_reply", "stash", "then", "unhandled"),
     ),
+    "domain.rules": ("Rule",),
     "errors": ("CircuitOpen", "LrmError"),
     "integration": ("Host", "LongRunningIntegration"),
     "mode": ("LongRunningMode",),
@@ -60,6 +62,7 @@ __all__ = [
     "LongRunningSettings",
     "LrmError",
     "RecoveryContext",
+    "Rule",
     "Spec",
     "StartTimer",
     "Wire",

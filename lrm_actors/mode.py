@@ -19,9 +19,9 @@ from lrm_actors.hosting.host import Host
 from lrm_actors.hosting.offload import off_loop
 from lrm_actors.hosting.stepping import AsyncStepScope
 from lrm_actors.settings import LongRunningSettings
-from lrm_actors.words import CommittedStep, Component, OpenStep, Recovery, Words
+from lrm_actors.words import CommittedStep, Component, OpenStep, Recovery, Rule, Words
 
-__all__ = ["CommittedStep", "Component", "LongRunningMode", "OpenStep", "Recovery"]
+__all__ = ["CommittedStep", "Component", "LongRunningMode", "OpenStep", "Recovery", "Rule"]
 
 
 T = TypeVar("T")

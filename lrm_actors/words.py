@@ -5,11 +5,12 @@ Talks to the engine. None of these waits for an actor, a file or the host.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from lrm_actors.domain import modes
 from lrm_actors.domain.journal import OpenStep
+from lrm_actors.domain.rules import Rule, RuleTable
 from lrm_actors.errors import NotRunning
 from lrm_actors.hosting.engine import Engine
 from lrm_actors.hosting.host import Component
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from lrm_actors.runtime.inspection.looking import Inspection
     from lrm_actors.settings import LongRunningSettings
 
-__all__ = ["CommittedStep", "Component", "OpenStep", "Recovery", "Words"]
+__all__ = ["CommittedStep", "Component", "OpenStep", "Recovery", "Rule", "Words"]
 
 
 class Words:
@@ -125,6 +126,17 @@ class Words:
     def restore_with(self, function: Callable[[Any], Any]) -> None:
         """Give a state back to the host with this function, plain or async. See ``capture_with``."""
         self._engine.capturing.restore_with(function)
+
+    def classify_with(self, rules: Iterable[Rule]) -> None:
+        """Have these rules tried before the built-in ones, on what ``handle_failure`` is given.
+
+        Args:
+            rules: in the order in which they are tried; the first that fits decides. They replace earlier ones.
+
+        Raises:
+            SettingsError: something else than a rule, or more than a thousand.
+        """
+        self._engine.rules = RuleTable(rules)
 
     def get_circuit_breaker(self, service: str) -> CircuitBreaker:
         """The guard of a service, the same one each time. It remembers failures across restarts of the process."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -25,18 +26,33 @@ hypothesis.settings.register_profile(
 )
 
 
+hypothesis.settings.register_profile("hosts", hypothesis.settings.get_profile("default"))
+
+HOSTS = Path(__file__).parent / "hosts"
+"""What needs the SDKs and the browser of hosts: run with ``--profile hosts``, and nothing else is then."""
+
 COUNTS_SHOWN = 600
 """Characters of what one test printed that the summary shows."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--profile``: how much of each proof is run."""
-    parser.addoption("--profile", choices=("default", "release"), default=os.environ.get("LRM_TEST_PROFILE", "default"))
+    parser.addoption(
+        "--profile", choices=("default", "release", "hosts"), default=os.environ.get("LRM_TEST_PROFILE", "default")
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load the hypothesis profile of the same name."""
     hypothesis.settings.load_profile(config.getoption("--profile"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the tests of hosts to their own profile, and all others out of it."""
+    if config.getoption("--profile") == "hosts":
+        related = HOSTS.is_relative_to(collection_path) or collection_path.is_relative_to(HOSTS)
+        return None if related else True
+    return True if collection_path == HOSTS else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

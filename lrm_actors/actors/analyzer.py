@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
-from lrm_actors.domain.classify import FailureFacts
+from lrm_actors.domain.facts import FailureFacts
+from lrm_actors.domain.rules import WRAPPERS
 
 MAX_LINKS = 8
 """Errors looked at along a chain of causes."""
@@ -18,8 +20,16 @@ MAX_NAMES = 64
 MAX_TEXT = 500
 """Characters kept of a message."""
 
+MADE_UP = 502
+"""The status that a wrapper gives an error that has none of its own."""
+MAX_RETRY_AFTER_S = 86400.0
+"""Longest wait that a service can ask for, in seconds."""
+
 _CODES = ("code", "type", "error_code")
+_NO_CODES = frozenset(("error", ""))
 _STATUSES = ("status_code", "status", "code", "http_status")
+_HEADED = frozenset(("response", "headers"))
+_ASKED = frozenset((*_CODES, *_STATUSES, *_HEADED, "body", "errno", "returncode"))
 T = TypeVar("T")
 
 _PROGRAMMING = (TypeError, LookupError, AttributeError, AssertionError, NameError, ArithmeticError)
@@ -41,21 +51,30 @@ def facts_of(error: BaseException, component: str = "", step: int | None = None)
 
 
 def _facts_of(error: BaseException, component: str, step: int | None) -> FailureFacts:
-    links = list(_links(error))
+    links = [(link, _known(link)) for link in _links(error)]
     texts: list[str] = []
-    for link in links:
+    names: tuple[str, ...] = ()
+    code = os_error = ""
+    exit_status: int | None = None
+    retry_after_s: float | None = None
+    for link, has in links:
         text = text_of(link)
         if text and not any(text in said for said in texts):
             texts.append(text)
+        names += _names_of(link)
+        if not has:
+            continue
+        code = code or _error_code(link, has)
+        if "errno" in has:
+            os_error = os_error or _os_error(link)
+        if "returncode" in has and exit_status is None:
+            exit_status = _exit_status(link)
+        if retry_after_s is None and not _HEADED.isdisjoint(has):
+            retry_after_s = _retry_after_s(link)
+    message = texts[0] if len(texts) == 1 else _clean(" <- ".join(texts))
+    status = _first_status(links)
     return FailureFacts(
-        component=component,
-        class_names=tuple(name for link in links for name in _class_names(link))[:MAX_NAMES],
-        message=_clean(" <- ".join(texts)),
-        status_code=_first_status(links),
-        error_code=next((code for link in links if (code := _error_code(link))), ""),
-        os_error=next((name for link in links if (name := _os_error(link))), ""),
-        exit_status=next((status for link in links if (status := _exit_status(link)) is not None), None),
-        step=step,
+        component, names[:MAX_NAMES], message, status, code, os_error, exit_status, "", step, retry_after_s
     )
 
 
@@ -69,7 +88,7 @@ def text_of(error: BaseException) -> str:
 
 
 def _links(error: BaseException) -> Iterator[BaseException]:
-    """The error and its causes, outermost first; a group stands for its first member."""
+    """The error and its causes, outermost first; a group stands for the first of its members that was not cancelled."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen and len(seen) < MAX_LINKS:
@@ -85,45 +104,86 @@ def _cause(error: BaseException) -> BaseException | None:
     if error.__context__ is not None and not error.__suppress_context__ and not isinstance(error, _PROGRAMMING):
         return error.__context__
     if isinstance(error, BaseExceptionGroup):
-        return error.exceptions[0]
+        # A group that was cancelled because of a failure has both; the failure is what counts.
+        failed = (one for one in error.exceptions if type(one).__name__ != "CancelledError")
+        return next(failed, error.exceptions[0])
     return None
 
 
-def _class_names(error: BaseException) -> Iterator[str]:
+@lru_cache(maxsize=1024)
+def _class_names(cls: type[Any]) -> tuple[str, ...]:
     """Package and name of each class of the MRO down to ``BaseException``, which marks the end of this link."""
-    for cls in type(error).__mro__:
-        module = _clean(_attribute(cls, "__module__", str) or "")
+    names: list[str] = []
+    for base in cls.__mro__:
+        module = _clean(_attribute(base, "__module__", str) or "")
         package = module.partition(".")[0]
-        yield cls.__qualname__ if package in {"", "builtins"} else f"{package}.{cls.__qualname__}"
-        if cls is BaseException:
-            return
+        names.append(base.__qualname__ if package in {"", "builtins"} else f"{package}.{base.__qualname__}")
+        if base is BaseException:
+            break
+    return tuple(names)
 
 
-def _first_status(links: list[BaseException]) -> int | None:
+def _names_of(error: BaseException) -> tuple[str, ...]:
+    cls: Any = type(error)  # a type checker knows no hash of a class of exceptions
+    return _class_names(cls)
+
+
+@lru_cache(maxsize=1024)
+def _has(cls: type[Any]) -> frozenset[str]:
+    """Which of the attributes that are asked for a class gives its objects; all, if it makes them up."""
+    if _attribute(cls, "__getattr__", object) is not None or "__getattribute__" in vars(cls):
+        return _ASKED
+    return frozenset(name for base in cls.__mro__ for name in vars(base) if name in _ASKED)
+
+
+def _known(link: BaseException) -> frozenset[str]:
+    """Which attributes are worth asking this error for."""
+    try:
+        cls: Any = type(link)
+        return _has(cls) | _ASKED.intersection(object.__getattribute__(link, "__dict__"))
+    except BaseException:  # noqa: BLE001 - an error of a kind that has no dict, or a strange one
+        return _ASKED
+
+
+def _first_status(links: list[tuple[BaseException, frozenset[str]]]) -> int | None:
     """The status of the innermost error that has one: wrappers make one up where the cause knows better."""
-    known = [status for link in links if (status := _status(link)) is not None]
-    return known[-1] if known else None
+    status: int | None = None
+    for index, (link, has) in enumerate(links):
+        if not has:
+            continue
+        found = _status(link, has)
+        made_up = found == MADE_UP and index + 1 < len(links) and not WRAPPERS.isdisjoint(_names_of(link))
+        status = status if found is None or made_up else found
+    return status
 
 
-def _status(error: BaseException) -> int | None:
-    for holder in (error, _attribute(error, "response", object)):
+def _status(error: BaseException, has: frozenset[str]) -> int | None:
+    for name in _STATUSES:
+        if name in has and _is_status(value := _attribute(error, name, int)):
+            return value
+    if "response" in has:
+        response = _attribute(error, "response", object)
         for name in _STATUSES:
-            value = _attribute(holder, name, int)
-            if value is not None and 100 <= value < 600:
+            if _is_status(value := _attribute(response, name, int)):
                 return value
     return None
 
 
-def _error_code(error: BaseException) -> str:
-    holders: list[Any] = [error]
-    body = _attribute(error, "body", object)
+def _is_status(value: int | None) -> bool:
+    return value is not None and 100 <= value < 600
+
+
+def _error_code(error: BaseException, has: frozenset[str]) -> str:
+    for name in _CODES:
+        if name in has and (value := _attribute(error, name, str)) and value not in _NO_CODES:
+            return _clean(value)
+    body = _attribute(error, "body", object) if "body" in has else None
     if isinstance(body, Mapping):
-        holders += [body, _item(body, "error")]
-    for holder in holders:
-        for name in _CODES:
-            value = _item(holder, name) if isinstance(holder, Mapping) else _attribute(holder, name, str)
-            if isinstance(value, str) and value:
-                return _clean(value)
+        for holder in (_item(body, "error"), body):
+            for name in _CODES:
+                value = _item(holder, name)
+                if isinstance(value, str) and value and value not in _NO_CODES:
+                    return _clean(value)
     return ""
 
 
@@ -134,6 +194,40 @@ def _os_error(error: BaseException) -> str:
 
 def _exit_status(error: BaseException) -> int | None:
     return _attribute(error, "returncode", int)
+
+
+def _retry_after_s(error: BaseException) -> float | None:
+    """What the service asked for, in milliseconds, seconds, or as a date beside the date of its answer."""
+    response = _attribute(error, "response", object)
+    for holder in (response, error):
+        headers = _attribute(holder, "headers", object)
+        if not isinstance(headers, Mapping):
+            continue
+        milliseconds = _number(_item(headers, "retry-after-ms"))
+        given = _item(headers, "retry-after") or _item(headers, "Retry-After")
+        seconds = milliseconds / 1000 if milliseconds is not None else _number(given)
+        if seconds is None and isinstance(given, str):
+            seconds = _between(_item(headers, "date") or _item(headers, "Date"), given)
+        if seconds is not None:
+            return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+    return None
+
+
+def _number(text: object) -> float | None:
+    try:
+        value = float(text) if isinstance(text, (str, int, float)) else float("nan")
+    except ValueError:
+        return None
+    return value if value == value else None  # noqa: PLR0124 - not a number
+
+
+def _between(now: object, then: str) -> float | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return (parsedate_to_datetime(then) - parsedate_to_datetime(str(now))).total_seconds()
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _attribute(holder: Any, name: str, kind: type[T]) -> T | None:
@@ -154,6 +248,8 @@ def _item(holder: Any, name: str) -> Any:
 
 def _clean(text: str) -> str:
     """At most 500 characters, without lone surrogates, which no JSON can hold."""
+    if type(text) is str and len(text) <= MAX_TEXT and text.isascii():
+        return text
     # Unbound, because a subclass of str may have methods of its own.
     start = str.__getitem__(text, slice(MAX_TEXT + 1))
     start = str.encode(start, "utf-8", "replace").decode()

@@ -243,6 +243,7 @@ SAVED_FIRST = frozenset((kinds.MEMORY, kinds.RESOURCE_EXHAUSTION))
 _RETRY = "it may pass by itself"
 _CHOICES = {
     kinds.BROWSER_CRASH: (RESTART_COMPONENT, "the browser is gone"),
+    kinds.BROWSER_FREEZE: (RESTART_COMPONENT, "the browser does not answer any more"),
     kinds.BROWSER_TIMEOUT: (RETRY_WITH_BACKOFF, "one slow page is not a dead browser"),
     kinds.LLM_TIMEOUT: (RETRY_WITH_BACKOFF, "the request took too long"),
     kinds.SERVER_ERROR: (RETRY_WITH_BACKOFF, "the service had an error of its own"),

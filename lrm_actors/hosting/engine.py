@@ -20,6 +20,7 @@ from lrm_actors.actors.supervisor import ComponentRegistry
 from lrm_actors.domain import checkpointer, journal, supervisor
 from lrm_actors.domain.behavior import Command, Spec
 from lrm_actors.domain.children import ACTOR, COMPONENT
+from lrm_actors.domain.rules import RuleTable
 from lrm_actors.errors import ActorStopped, AskError, LrmError, NotRunning
 from lrm_actors.hosting import configuration, operations, relocation
 from lrm_actors.hosting.boundary import StepBoundary
@@ -97,6 +98,8 @@ class Engine:
         """More handlers hang than the process can bear: it is to be replaced."""
         self.on_exhausted: Callable[[str], object] = terminate
         """Told why, after the emergency checkpoint."""
+        self.rules = RuleTable(())
+        """The host's, tried before the built-in ones."""
         self.last_recovery: Recovery | None = None
         self.final_report: dict[str, Any] | None = None
         """Of the last run, taken when it ended."""

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from eventstore.errors import EventStoreError
 from lrm_actors import report
 from lrm_actors.actors.analyzer import facts_of
@@ -52,6 +54,8 @@ def handle_failure(engine: Engine, error: BaseException, context: Mapping[str, A
     """
     known = context or {}
     facts = facts_of(error, str(known.get("component", "")), _step(known.get("step")))
+    if (category := engine.rules.category(facts)) is not None:
+        facts = attrs.evolve(facts, category=category)
     try:
         reply = engine.ask_blocking(analyzer.NAME, analyzer.RecordFailure(facts))
     except (LrmError, EventStoreError) as trouble:

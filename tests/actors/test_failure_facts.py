@@ -227,3 +227,47 @@ def test_any_message_can_be_stored(text: str) -> None:
     assert kept == kept.encode().decode()
     if len(text) <= MAX_TEXT and text.isprintable():
         assert text == kept
+
+
+def headed(**headers: str) -> Exception:
+    """An error with the answer of a service."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return sdk("RateLimitError", response=SimpleNamespace(headers=named, status_code=429))
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (headed(retry_after="7"), 7.0),
+        (headed(retry_after="7", retry_after_ms="250"), 0.25),
+        (headed(retry_after="Wed, 21 Oct 2026 07:28:30 GMT", date="Wed, 21 Oct 2026 07:28:00 GMT"), 30.0),
+        (headed(retry_after="Wed, 21 Oct 2026 07:28:30 GMT"), None),
+        (headed(retry_after="999999999"), 86400.0),
+        (headed(retry_after="-3"), 0.0),
+        (headed(retry_after="soon"), None),
+        (headed(retry_after="nan"), None),
+        (headed(), None),
+    ],
+)
+def test_what_a_service_asks_for_is_known(error: Exception, seconds: float | None) -> None:
+    """Milliseconds, seconds or a date beside the answer's own; at most a day."""
+    assert seconds == facts_of(error).retry_after_s
+    assert seconds == facts_of(wrapped(error, sdk("ModelRateLimitError", package="browser_use"))).retry_after_s
+
+
+def test_a_made_up_status_does_not_count() -> None:
+    """browser-use gives 502 to whatever has no status; the cause decides then, and unknown stays unknown."""
+
+    def wrapper() -> Exception:
+        return sdk("ModelProviderError", package="browser_use", status_code=502)
+
+    odd = facts_of(wrapped(sdk("Odd", package="odd"), wrapper()), "llm")
+    assert (None, kinds.UNKNOWN) == (odd.status_code, classify(odd))
+    assert kinds.BUG == classify(facts_of(wrapped(KeyError("x"), wrapper()), "llm"))
+    assert kinds.SERVER_ERROR == classify(facts_of(wrapper(), "llm"))
+
+
+def test_a_group_stands_for_what_failed_in_it() -> None:
+    """Not for what was cancelled because of that."""
+    group = BaseExceptionGroup("both", [asyncio.CancelledError(), ConnectionRefusedError(errno.ECONNREFUSED, "no")])
+    assert kinds.NETWORK == classify(facts_of(group))

@@ -76,7 +76,8 @@ CASES = [
     (facts("TimeoutError", "OSError", message="timed out", component="site"), kinds.NETWORK),
     (facts("http.RemoteDisconnected", "ConnectionResetError", "ConnectionError", "OSError"), kinds.NETWORK),
     # observations
-    (FailureFacts("browser", observation="heartbeat_missed"), kinds.DEADLOCK),
+    (FailureFacts("worker", observation="heartbeat_missed"), kinds.DEADLOCK),
+    (FailureFacts("browser", observation="heartbeat_missed"), kinds.BROWSER_FREEZE),
     (FailureFacts("worker", exit_status=-9, observation="component_exited"), kinds.COMPONENT_EXIT),
     (FailureFacts("machine", observation="cpu_overload"), kinds.CPU_OVERLOAD),
     (FailureFacts("llm", message="5 timeouts in a row", observation="breaker_opened"), kinds.CIRCUIT_OPEN),
