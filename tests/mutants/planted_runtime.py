@@ -68,7 +68,7 @@ def effects_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Committing, "_carry_out", lambda self, outcome, first_position: None)
 
 
-@runtime("lrm_actors/runtime/shell.py", "machine/lives_of_delivering")
+@runtime("lrm_actors/runtime/shell.py", "simulation/effects_over_a_restart")
 def effects_run_on_replay(patch: pytest.MonkeyPatch) -> None:
     """An actor that is restarted carries out again what it had carried out before."""
     carry_out, load = Committing._carry_out, Shell._load
