@@ -59,7 +59,7 @@ class ChildState:
     at_start: bool = False
     """Its last failure was in start-up."""
     failed_again: bool = False
-    """It failed while the end of its restart was not yet known."""
+    """It failed, or ended, while the end of its restart was not yet known."""
     handled: int | None = None
     """Messages that it handled between its last restart and its last failure; None: nobody counted."""
 

@@ -25,7 +25,7 @@ WAITS = (0.0, 0.5, 3.0, 15.0, 25.0)
 Step = tuple[str, int]
 """What is tried, and which of those it can be done with."""
 KINDS = (
-    *("fail", "settle", "settle", "settle", "spoil", "due", "due", "wait", "end", "work"),
+    *("fail", "settle", "settle", "settle", "spoil", "due", "due", "wait", "end", "work", "fail early", "end early"),
     *("restart supervisor", "crash", "add", "remove", "terminate", "start", "hold all", "start all", "warned"),
 )
 
@@ -48,7 +48,9 @@ class Real:
     attempt: int = 0
     """Of its last scheduled restart."""
     failed: bool = False
-    """Since then."""
+    """Since then, and not while it was being stopped anyway."""
+    early: bool = False
+    """It ran and is down again, and its supervisor has not heard yet that it ran."""
 
 
 class SupervisedWorld:
@@ -82,8 +84,10 @@ class SupervisedWorld:
         steps: dict[str, Callable[[int], None]] = {
             "fail": lambda n: self._with(self._ups(), n, self.fail),
             "end": lambda n: self._with(self._ups(), n, self.end),
+            "fail early": lambda n: self._with(self._restarts(), n, lambda job: self.early(job, self.fail)),
+            "end early": lambda n: self._with(self._restarts(), n, lambda job: self.early(job, self.end)),
             "settle": lambda n: self._with(self.jobs, n, self.settle),
-            "spoil": lambda n: self._with([job for job in self.jobs if job[0] == "restart"], n, self.spoil),
+            "spoil": lambda n: self._with(self._restarts(), n, self.spoil),
             "due": lambda n: self._with(sorted(self.timers), n, self.due),
             "wait": lambda n: self._pass(WAITS[n % len(WAITS)]),
             "work": lambda n: self._with(self._ups(), n, self._work),
@@ -102,13 +106,13 @@ class SupervisedWorld:
     def fail(self, child: str) -> None:
         """A child that runs fails, and its guardian says so."""
         real = self.real[child]
-        real.up, real.failed = False, True
+        real.up, real.failed = False, real.failed or not self._is_going_down(child)
         self.tell(s.ReportFailure(child, "KeyError", "'x'", "Look", handled=real.worked))
 
     def end(self, child: str) -> None:
         """A child that runs is done."""
         real = self.real[child]
-        real.up, real.failed = False, True
+        real.up, real.failed = False, real.failed or not self._is_going_down(child)
         self.tell(s.ReportEnd(child, real.worked))
 
     def settle(self, job: tuple[str, str]) -> None:
@@ -120,13 +124,22 @@ class SupervisedWorld:
             real.up = False
             self.tell(s.HoldDone(child))
         else:
-            real.up, real.worked, real.up_since_s = True, 0, self.run.seconds
+            real.worked, real.up_since_s = 0, self.run.seconds
+            real.up, real.early = not real.early, False
             self.tell(s.RestartDone(child, 0.1))
+
+    def early(self, job: tuple[str, str], goes_down: Callable[[str], None]) -> None:
+        """A child that is being restarted runs and goes down again, and that is heard of before the restart's end."""
+        real = self.real.setdefault(job[1], Real())
+        if not real.early:
+            real.early = True
+            goes_down(job[1])
 
     def spoil(self, job: tuple[str, str]) -> None:
         """A restart fails."""
         self.jobs.remove(job)
-        self.real.setdefault(job[1], Real(up=False)).failed = True
+        real = self.real.setdefault(job[1], Real(up=False))
+        real.failed, real.early = True, False
         self.tell(s.RestartFailed(job[1], "OSError", "no display"))
 
     def due(self, key: str) -> None:
@@ -225,7 +238,7 @@ class SupervisedWorld:
 
     def _look_at_members(self, fact: s.StoppingStarted, before: s.SupervisorState) -> None:
         order = self.run.state.order()
-        up = [name for name in order if name in self.run.state.up()]
+        up = [name for name in order if name in before.up()]  # a temporary one may be stopped in the same decision
         strategy = self.run.state.supervision.strategy
         assert list(fact.members) == [name for name in order if name in fact.members], "not in start order"
         if strategy == "one_for_all":
@@ -253,7 +266,8 @@ class SupervisedWorld:
         outage = self.run.state.outage
         if outage is None or child not in outage.members or again:
             return
-        others = [job for job in self.jobs if job[1] != child and job[1] in outage.members]
+        others = [one for _, one in self.jobs if one != child and one in outage.members]
+        others = [one for one in others if self.run.state.status(one) != "leaving"]  # it was removed meanwhile
         assert not others or self.run.state.supervision.strategy == "one_for_one", "two steps at once"
         earlier = outage.members[: outage.members.index(child)]
         waiting = [name for name in earlier if self.run.state.status(name) in {"held", "restarting", "holding"}]
@@ -261,8 +275,15 @@ class SupervisedWorld:
 
     # --- helpers ------------------------------------------------------------------------------------------------
 
+    def _is_going_down(self, child: str) -> bool:
+        outage = self.run.state.outage
+        return outage is not None and outage.phase in {"warning", "stopping"} and child in outage.members
+
     def _is_child(self, name: str) -> bool:
         return self.run.state.status(name) not in {None, "absent", "leaving", "stopped", "given_up"}
+
+    def _restarts(self) -> list[tuple[str, str]]:
+        return [job for job in self.jobs if job[0] == "restart"]
 
     def _ups(self) -> list[str]:
         return [name for name, real in self.real.items() if real.up and self._is_child(name)]

@@ -135,3 +135,33 @@ class TestMemory:
         world.restart_supervisor()
         world.calm()
         assert ["failed"] == [one.what for one in world.told[told:]]
+
+
+class TestEarly:
+    """A child that ends before the end of its restart was heard of: a message of one line may be quicker than ours."""
+
+    @staticmethod
+    def ended_early(child: ChildSpec, **options: Any) -> SupervisedWorld:
+        """A world in which that has happened to the first child."""
+        world = SupervisedWorld(declared("one_for_one", [child, B], **options))
+        world.fail("actor:a")
+        world.due("restart/actor:a")
+        world.early(("restart", "actor:a"), world.end)
+        assert "restarting" == world.run.state.status("actor:a")
+        world.settle(("restart", "actor:a"))
+        return world
+
+    def test_a_permanent_one_is_restarted(self) -> None:
+        """It always is, whatever it ends for."""
+        world = self.ended_early(A)
+        assert "backoff" == world.run.state.status("actor:a")
+        world.calm()
+        assert "running" == world.run.state.status("actor:a")
+
+    def test_another_one_is_down_for_good(self) -> None:
+        """And its end counts, where that is what the supervisor waits for."""
+        transient = ChildSpec("actor:a", "transient", significant=True)
+        world = self.ended_early(transient, auto_shutdown="any_significant")
+        assert "stopped" == world.run.state.status("actor:a")
+        world.calm()
+        assert "shutdown" == world.run.state.down

@@ -22,7 +22,7 @@ from lrm_actors.domain.supervision import effects
 from lrm_actors.domain.supervision import events as e
 from lrm_actors.domain.supervision.course import Course, timer_key
 from lrm_actors.domain.supervision.declaring import check_child
-from lrm_actors.domain.supervision.failing import failure, handle, report_end, report_failure, restart, stop
+from lrm_actors.domain.supervision.failing import after_restart, failure, handle, report_end, report_failure, stop
 from lrm_actors.domain.supervision.recovering import timers
 from lrm_actors.domain.supervision.state import TO_ESCALATE, TO_HOLD, TO_RESTART, WARNING, SupervisorState
 from lrm_actors.domain.supervision.together import begin_restart, go_on, settle_doubt, start_next, take_down
@@ -81,7 +81,7 @@ def _step(course: Course, command: Command) -> None:
             before = state.children[child]
             course.happen(e.ChildRestarted(child, before.attempt, duration_s, course.now_s))
             if before.failed_again and course.state.status(child) == RUNNING:
-                restart(course, child)
+                after_restart(course, child)
         case c.RestartFailed(child, error, message) if state.status(child) in {RESTARTING, LEAVING}:
             handle(course, failure(course, child, error, message, "restart"))
         case c.HoldDone(child, in_time) if state.status(child) == HOLDING:

@@ -110,18 +110,32 @@ def stop(course: Course, name: str, reason: str, deadline_s: float = 0.0) -> Non
 def report_end(course: Course, command: ReportEnd) -> None:
     """An actor ended by itself."""
     name, state = command.child, course.state
-    if state.status(name) != RUNNING:
+    status = state.status(name)
+    early = status == RESTARTING and not state.children[name].failed_again
+    if status != RUNNING and not early:
         course.reply = False
         return
     course.happen(e.ChildEnded(name, course.now_s, course.ctx.now.boot_id, command.handled))
     course.reply = True
-    if course.state.status(name) == HELD:
-        return
-    if state.spec_of(name).restart == PERMANENT:
+    if not early and course.state.status(name) != HELD:
+        after_its_own_end(course, name)
+
+
+def after_its_own_end(course: Course, name: str) -> None:
+    """An actor ended by itself, which is no failure: only a permanent one comes back."""
+    if course.state.spec_of(name).restart == PERMANENT:
         restart(course, name)
         return
     stop(course, name, ENDED)
     after_end(course, name)
+
+
+def after_restart(course: Course, name: str) -> None:
+    """A child failed or ended before the end of its restart was heard of, which has come now."""
+    if course.state.children[name].last_error == ENDED:
+        after_its_own_end(course, name)
+    else:
+        restart(course, name)
 
 
 def after_end(course: Course, name: str) -> None:
