@@ -244,3 +244,11 @@ def test_commands_of_others_are_refused() -> None:
     """A command that is none of the analyzer's is refused, and nothing is restarted for it."""
     with pytest.raises(CommandRefused):
         analyzer.decide(AnalyzerState(), Command(), at(0.0))
+
+
+def test_an_opened_circuit_says_why_it_opened() -> None:
+    """In the words of the breaker, or that there are none."""
+    for said, told in (("3 timeouts in a row", "3 timeouts in a row"), ("", "no reason given")):
+        facts = FailureFacts("llm", message=said, observation="breaker_opened")
+        strategy, reason = choose(kinds.CIRCUIT_OPEN, facts)
+        assert (WAIT_FOR_BREAKER, f"{kinds.CIRCUIT_OPEN}: the circuit opened, {told}") == (strategy, reason)

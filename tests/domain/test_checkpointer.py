@@ -383,3 +383,21 @@ def test_commands_of_others_are_refused() -> None:
         checkpointer.decide(CheckpointerState(), Command(), at(0.0))
     with pytest.raises(CommandRefused, match="turbo"):
         checkpointer.decide(CheckpointerState(), NoteMode("turbo"), at(0.0))
+
+
+@pytest.mark.parametrize(("interval_s", "wait_s"), [(4.0, 4.0), (300.0, 10.0)])
+def test_a_new_process_has_a_moment_or_an_interval_if_that_is_less(
+    run: Run[CheckpointerState], interval_s: float, wait_s: float
+) -> None:
+    """Before its first periodic checkpoint, however long ago the last one was."""
+    run.tell(Configure(CheckpointerConfig(interval_s=interval_s)))
+    run.tell(CheckpointDue())
+    run.seconds += 10_000.0
+    recovered = checkpointer.recover(run.state, at(run.seconds))
+    assert [StartTimer("interval", wait_s, IntervalOver())] == list(recovered.effects)
+
+
+def test_a_new_process_in_minimal_mode_has_no_timer(run: Run[CheckpointerState]) -> None:
+    """There are no periodic checkpoints to wait for."""
+    run.tell(NoteMode("minimal"))
+    assert [CancelTimer("interval")] == list(checkpointer.recover(run.state, at(run.seconds)).effects)

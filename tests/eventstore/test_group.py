@@ -124,6 +124,33 @@ def test_who_comes_during_a_commit_shares_the_next(committing: Committing, calle
     assert [Appended(2, 2, {})] * 5 == list(callers.outcomes.values())
 
 
+def test_everybody_is_woken_and_nobody_has_to_look_again(
+    committing: Committing, callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is answered hears of it at once: the looking again is for what a signal's exception does."""
+    monkeypatch.setattr(group_module, "LOOK_AGAIN_S", 2 * PATIENCE_S)
+    committing.hold()
+    callers.start("first")
+    assert committing.held.wait(PATIENCE_S)
+    for number in range(3):
+        callers.start(f"behind {number}")
+        callers.until_queued(number + 1)
+    committing.go_on.set()
+    callers.join()
+    assert 4 == len(callers.outcomes)
+
+
+def test_who_is_answered_is_woken_when_the_next_leader_waits(committing: Committing) -> None:
+    """Once, all of them, and then nobody is left to be woken."""
+    sleepers = [threading.Lock() for _ in range(2)]
+    for sleeper in sleepers:
+        sleeper.acquire()
+    committing.group._answered = list(sleepers)
+    committing.group.wake()
+    assert [False, False] == [sleeper.locked() for sleeper in sleepers]
+    committing.group.wake()
+
+
 def test_the_lead_is_handed_over(committing: Committing, callers: Callers) -> None:
     """The first caller is answered while the second's transaction is under way: nobody works for all the others."""
     committing.hold()

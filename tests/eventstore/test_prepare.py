@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eventstore import Batch, Cursor, MemoryStore, NewEvent, StreamWrite
+from eventstore import Batch, Cursor, MemoryStore, NewEvent, StreamWrite, open_store
 from eventstore.errors import BadRequest, Fenced, NotAnEvent
 from tests.eventstore.support import Counted
 
@@ -51,3 +52,20 @@ def test_a_write_without_the_epoch_it_needs_is_told_to_give_one() -> None:
         store.acquire("a")
         with pytest.raises(Fenced, match="belongs to epoch 2, not 1"):
             store.append(Batch((StreamWrite("a", (NewEvent(Counted(1)),), epoch=grant.epoch),)))
+
+
+@pytest.mark.parametrize("depth", [False, True, -1, 1.0, "0"])
+def test_a_depth_is_a_whole_number_and_nothing_like_one(depth: Any) -> None:
+    """A truth value equals a number, and would come back as one."""
+    with MemoryStore() as store, pytest.raises(BadRequest, match="depth"):
+        store.append(Batch((StreamWrite("a", (NewEvent(Counted(1), depth=depth),)),)))
+
+
+def test_a_cause_that_is_yet_to_come_is_told_with_where_the_event_will_be(tmp_path: Path) -> None:
+    """So that whoever chose it sees by how much it is wrong."""
+    with open_store(tmp_path / "lrm.db") as store:
+        for _ in range(5):
+            store.append(Batch((WRITE,)))
+        late = (NewEvent(Counted(1)), NewEvent(Counted(2)), NewEvent(Counted(3), cause=8))
+        with pytest.raises(BadRequest, match="cause = 8: the event itself will be at position 8"):
+            store.append(Batch((StreamWrite("a", late),)))

@@ -11,7 +11,7 @@ from hypothesis.stateful import invariant
 from lrm_actors.testing import RecoveryStateMachine, check_log
 from tests.testing import machines, mailing
 
-LIVES, STEPS = 60, 20
+LIVES, STEPS = 30, 20
 
 
 class Delivering(machines.Wired):
@@ -50,5 +50,5 @@ class Lingering(machines.Never):
     """Nothing is ever known to be sent, so that intents and timers stay."""
 
 
-CHECKS: tuple[Any, ...] = (lives_of(Delivering), lives_of(Checked), lives_of(Lingering, 30))
+CHECKS: tuple[Any, ...] = (lives_of(Delivering), lives_of(Checked), lives_of(Lingering, 15))
 assert mailing.mailing().snapshot_every < STEPS, "or no snapshot is taken"

@@ -28,6 +28,7 @@ from lrm_actors.domain.watching import ActorTakenOver
 from lrm_actors.errors import AskError, CommandRefused, HandlerFailed, StorageUnavailable
 from lrm_actors.runtime.watchdog import Watch
 from lrm_actors.testing import Simulation, explore, search
+from tests.testing import mailing as m
 from tests.testing.simulation.planted import double_restart
 
 SCHEDULES = 20
@@ -289,6 +290,22 @@ def events_that_are_wired(sim: Simulation) -> None:
     assert list(system.state("box").numbers) == numbers(sim)
 
 
+@every_schedule
+def an_append_of_the_consumer_that_fails(sim: Simulation) -> None:
+    """Its place among what is wired is stored with what it led to, or not at all: nothing is passed over."""
+    system = sim.system([box(), box("copy")], wires=[Wire(Put, to="copy", make=_to_copy)])
+
+    def put_in() -> None:
+        sim.ask("box", PutIn(1))
+        sim.fail_next_append()
+
+    sim.spawn(put_in)
+    sim.run(for_s=10.0)
+    system.tell("box", PutIn(2))
+    sim.run(for_s=10.0)
+    assert [1, 2] == numbers(sim, "copy")
+
+
 def _to_copy(fact: Put, record: Any) -> Command | None:
     return PutIn(fact.number) if record.stream == "box" else None
 
@@ -297,21 +314,27 @@ def _to_copy(fact: Put, record: Any) -> Command | None:
 def a_disk_that_is_full_for_a_while(sim: Simulation) -> None:
     """Asks end with an error, what was told waits, and once there is room everything goes on by itself."""
     system = sim.system([box()])
+    sim.fail_next_append()
+    assert not _answers(sim, PutIn(8)), "an answer to what was not stored"
+    sim.run(for_s=5.0)
     sim.disk_full = True
     for number in (1, 2):
         system.tell("box", PutIn(number))
-    refused = False
-    try:
-        sim.ask("box", PutIn(9))
-    except StorageUnavailable:
-        refused = True
+    assert not _answers(sim, PutIn(9))
     sim.run(for_s=5.0)
     assert [] == numbers(sim)
-    assert refused
     sim.disk_full = False
     sim.run(for_s=10.0)
     assert [1, 2] == numbers(sim)
     assert 3 == sim.ask("box", PutIn(3))
+
+
+def _answers(sim: Simulation, command: Command) -> bool:
+    try:
+        sim.ask("box", command)
+    except StorageUnavailable:
+        return False
+    return True
 
 
 @every_schedule
@@ -355,6 +378,26 @@ def effects_over_a_restart(sim: Simulation) -> None:
     system.tell("box", PutAndSort(4))
     sim.run(for_s=10.0)
     assert [1, 2, 3, 4] == sorted(sorted_)
+
+
+@every_schedule
+def intents_over_a_restart(sim: Simulation) -> None:
+    """What is not known to be done is taken up again by a restart and by the next process, timers too."""
+    sent: list[int] = []
+
+    def deliver(effect: m.Deliver) -> None:
+        sent.append(effect.number)
+
+    sim.system([m.mailing()], handlers={m.Deliver: deliver}).tell("mailing", m.Plan("a"))
+    sim.run_until_idle()
+    sim.systems[-1].restart_actor("mailing")
+    sim.run(for_s=1.0)
+    assert [1, 1] == sent
+    sim.kill()
+    system = sim.system([m.mailing()], handlers={m.Deliver: deliver})
+    sim.run(for_s=2 * m.REMIND_AFTER_S)
+    assert [1, 1, 1] == sent
+    assert 1 == system.state("mailing").reminders
 
 
 @every_schedule
@@ -415,9 +458,11 @@ CHECKS = (
     commands_that_are_put_off,
     timers_that_are_replaced,
     events_that_are_wired,
+    an_append_of_the_consumer_that_fails,
     a_disk_that_is_full_for_a_while,
     an_append_of_unknown_outcome,
     effects_over_a_restart,
+    intents_over_a_restart,
     who_asks_is_answered,
     a_failing_actor_is_left_alone_for_longer_each_time,
     a_component_is_restarted_once,

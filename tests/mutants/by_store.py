@@ -26,7 +26,7 @@ from eventstore.testing.conformance import Counted
 from eventstore.testing.faults import CarriedOut, Kind
 
 MEMORY = Path("/dev/shm")
-LIVES, STEPS = 40, 25
+LIVES, STEPS = 15, 25
 
 
 @contextlib.contextmanager

@@ -45,6 +45,13 @@ STORE_TESTS = (
     "tests/faults/test_store_io_errors.py",
 )
 AREAS: dict[str, tuple[str, ...]] = {
+    "lrm_actors/domain/behavior.py": (
+        "tests/domain/test_behavior.py",
+        "tests/runtime/test_putting_off.py",
+        "tests/runtime/test_snapshots.py",
+        "tests/runtime/test_bounds.py",
+        "tests/runtime/test_overflow.py",
+    ),
     "lrm_actors/domain": (
         "tests/domain",
         "tests/inspect",
@@ -52,6 +59,8 @@ AREAS: dict[str, tuple[str, ...]] = {
         "tests/actors/test_breaker_guard_model.py",
         "tests/actors/test_components.py",
         "tests/actors/test_failure_facts.py",
+        "tests/rules/test_rule_12.py",
+        "tests/docs/test_documented.py",
     ),
     "lrm_actors/runtime": (
         "tests/runtime",

@@ -27,7 +27,7 @@ RUNTIME: list[Planted] = []
 runtime = partial(planted, into=RUNTIME)
 
 
-@runtime("lrm_actors/runtime/committing.py", "machine/lives_of_checked")
+@runtime("lrm_actors/runtime/committing.py", "simulation/a_disk_that_is_full_for_a_while")
 def reply_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     """The asker is answered, and then the turn is appended."""
     append = Committing._append
@@ -122,13 +122,13 @@ def recovery_skips_the_first_event(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(shell, "recover_from", recover_from)
 
 
-@runtime("lrm_actors/runtime/recovery.py", "machine/lives_of_lingering")
+@runtime("lrm_actors/runtime/recovery.py", "simulation/intents_over_a_restart")
 def recovery_takes_up_nothing(patch: pytest.MonkeyPatch) -> None:
     """Timers and intents are not taken up again after a restart."""
     patch.setattr(Shell, "_take_up", lambda self, why: None)
 
 
-@runtime("lrm_actors/runtime/turn.py", "machine/lives_of_checked")
+@runtime("lrm_actors/runtime/turn.py", "behavior/mailing_comes_back_from_its_log")
 def reply_not_kept(patch: pytest.MonkeyPatch) -> None:
     """No receipt is stored, so a command that is asked again is carried out again."""
     batch = Turn.batch
@@ -154,7 +154,7 @@ def cursor_in_memory_alone(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Committing, "_append", forgetful)
 
 
-@runtime("lrm_actors/runtime/committing.py", "machine/lives_of_delivering")
+@runtime("lrm_actors/runtime/committing.py", "simulation/an_append_of_the_consumer_that_fails")
 def cursor_ahead_of_its_events(patch: pytest.MonkeyPatch) -> None:
     """A consumer's place is stored in a transaction of its own, ahead of what it led to: a crash between loses it."""
     append = Committing._append
@@ -384,7 +384,7 @@ def hung_handler_not_noticed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(watchdog.Watchdog, "start", lambda self: None)
 
 
-@runtime("lrm_actors/runtime/deciding.py", "machine/lives_of_checked")
+@runtime("lrm_actors/runtime/deciding.py", "simulation/an_append_of_unknown_outcome")
 def retry_decided_again(patch: pytest.MonkeyPatch) -> None:
     """That a command was carried out before is not looked up, so a retry is decided on anew."""
     decide = Decider.decide
