@@ -87,7 +87,8 @@ class SupervisionTree:
         self._supervisors = {spec.name: spec for spec in specs if isinstance(spec, s.SupervisorSpec)}
         self._came: dict[str, s.ChildSpec] = {}
         """Children that came while the system ran."""
-        self._deadlines: dict[str, Cancel] = {}
+        self._deadlines: dict[str, tuple[Cancel, bool]] = {}
+        """Supervisors that are to say that they are up, or down: how to wait no longer, and whether it is up."""
         self.escalated = ""
         """Why the root failed; empty while it did not."""
         self.down = machine.flag()
@@ -166,7 +167,7 @@ class SupervisionTree:
             return s.RestartDone(effect.child, took_s)
         # Its restart is done when its children run; it says so itself.
         late = s.RestartFailed(effect.child, "TimeoutError", f"its children did not start within {START_TREE_S:g} s")
-        self._expect(name, START_TREE_S, late)
+        self._expect(name, START_TREE_S, late, starting=True)
         self._system.tell_anyway(name, s.StartAll())
         return None
 
@@ -198,17 +199,21 @@ class SupervisionTree:
         if parent is None:
             self._root_is_down(effect)
             return
+        _, starting = self._deadlines.get(effect.supervisor, (None, False))
         match effect.what:
+            case effects.FAILED if starting:  # before all its children ran: its restart failed, and is waited for no more
+                report: Command = s.RestartFailed(child, ESCALATED, effect.reason)
             case effects.FAILED:
-                report: Command = s.ReportFailure(child, ESCALATED, effect.reason, "supervision")
+                report = s.ReportFailure(child, ESCALATED, effect.reason, "supervision")
             case effects.ENDED:
                 report = s.ReportEnd(child)
             case effects.HELD:
                 report = s.HoldDone(child)
             case _:
                 report = s.RestartDone(child, 0.0)
-        if effect.what in {effects.HELD, effects.UP} and (cancel := self._deadlines.pop(effect.supervisor, None)):
-            cancel()
+        said = effect.what in {effects.HELD, effects.UP} or starting
+        if said and (awaited := self._deadlines.pop(effect.supervisor, None)) is not None:
+            awaited[0]()
         self._system.tell_anyway(parent, report)
 
     def _root_is_down(self, effect: s.NotifyParent) -> None:
@@ -241,7 +246,7 @@ class SupervisionTree:
             logger.error("the host did not end what it does about an escalation within %g s", WARNING_S)
         return s.HostWarned()
 
-    def _expect(self, supervisor: str, within_s: float, otherwise: Command) -> None:
+    def _expect(self, supervisor: str, within_s: float, otherwise: Command, *, starting: bool = False) -> None:
         """Tell the parent something else when a supervisor does not say in time that it is up, or down."""
         parent = self.responsible(supervisor)
         if parent is None:
@@ -253,8 +258,8 @@ class SupervisionTree:
 
         before = self._deadlines.pop(supervisor, None)
         if before is not None:
-            before()
-        self._deadlines[supervisor] = self._system.clock.call_later(within_s, late)
+            before[0]()
+        self._deadlines[supervisor] = (self._system.clock.call_later(within_s, late), starting)
 
 
 # --- what is declared -------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from lrm_actors.domain.supervisor import ChildSpec, RestartPolicy, Rule
 from lrm_actors.errors import ActorStopped, AskTimeout, ChildSpecError, MailboxFull, NoSuchActor
 from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.system import ActorSystem
+from lrm_actors.testing import Simulation
 from tests.runtime.supervising import Finish, all_up, counters, fail, root, statuses, steps, supervised
 from tests.runtime.support import PATIENCE_S, Add, AddLater, Look, Raise, Wait, counter, eventually
 
@@ -281,6 +282,18 @@ class TestTrees:
                 "supervisor child_restarted actor:supervisor/browser",
                 "supervisor child_restarted actor:z",
             ] == order
+
+    def test_one_that_fails_while_it_is_restarted_is_restarted_again_at_once(self) -> None:
+        """Its parent does not first wait for its children to start: what failed them is known already."""
+        below = root("a", "b", name="supervisor/pages", rules=(Rule("MemoryError", "escalate"),))
+        with Simulation(seed=1) as sim:
+            system = sim.system([root("supervisor/pages"), below, *counters("a", "b")])
+            sim.tell("a", Raise(MemoryError))  # once more after each restart, until it is put aside
+            sim.run(for_s=5.0)
+            assert 1 == sim.ask("a", Add(1), timeout_s=1.0)
+            failures = [one.event for one in sim.events() if one.type == "supervisor.child_failed"]
+            assert {"Escalated", "MemoryError"} == {failure.error for failure in failures}
+            assert "" == system.tree.escalated
 
     def test_the_root_tells_the_host_before_it_stops_everything(self, store: Any) -> None:
         """The host may still use the actors to save what it has; then the exit code says what happened."""
