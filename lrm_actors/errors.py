@@ -57,7 +57,7 @@ class NotRunning(LrmError, RuntimeError):
     """The mode or the system was used before it was started or after it was stopped."""
 
     code = "LRM-1004"
-    hint = "use it inside 'async with mode:' or between start_monitoring() and stop_monitoring()"
+    hint = "use it inside 'async with mode:', between start_monitoring() and stop_monitoring(), or start() and stop()"
 
 
 class AskInsideDecide(LrmError, RuntimeError):
@@ -101,6 +101,20 @@ class ChildSpecError(LrmError, ValueError):
             f"{whose}{field} = {value!r} is not allowed: it must be {allowed}", hint=f"set {field} to {allowed}"
         )
         self.child, self.field, self.value, self.allowed, self.supervisor = child, field, value, allowed, supervisor
+
+
+class BadDecision(LrmError, TypeError):
+    """An actor's own code gave what it may not: no decision, no state, no effect, or a timer that cannot be."""
+
+    code = "LRM-1009"
+    hint = "decide gives then(...), stash() or unhandled(...); evolve gives a state"
+
+
+class NotACommand(LrmError, TypeError):
+    """What was to be sent to an actor is no command."""
+
+    code = "LRM-1010"
+    hint = "send an instance of a subclass of Command"
 
 
 # --- asking and telling -------------------------------------------------------------------------------------------
@@ -150,8 +164,11 @@ class HandlerFailed(AskError):
     code = "LRM-2005"
     hint = "the command changed nothing; see 'lrm why restart'"
 
-    def __init__(self, actor: str, command: str, error: str, message: str, command_id: str = "") -> None:
-        super().__init__(f"{actor} failed on {command}: {error}: {message}", actor=actor, command_id=command_id)
+    def __init__(
+        self, actor: str, command: str, error: str, message: str, command_id: str = "", *, hint: str | None = None
+    ) -> None:
+        about = f"{actor} failed on {command}: {error}: {message}"
+        super().__init__(about, actor=actor, command_id=command_id, hint=hint)
         self.command, self.error, self.message = command, error, message
 
 

@@ -8,6 +8,7 @@ adopts the new state, answers, and carries out the effects. Replay calls ``evolv
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from eventstore.events import name_of
 from eventstore.records import Attachment, Instant, Record
-from lrm_actors.errors import BadSpec, ReplyMissing
+from lrm_actors.errors import BadDecision, BadSpec, ReplyMissing, WiringError
 
 S = TypeVar("S")
 
@@ -35,8 +36,8 @@ class Command:
 class Effect:
     """Base of every effect: data that describes a side effect. Subclasses are ``attrs.frozen``.
 
-    How an effect is carried out stands in ``lrm_actors/actors``. It runs after the commit of its decision, on a worker
-    thread, and what it returns, a command or None, comes back to the actor that decided it.
+    How an effect is carried out says the system's ``handlers``: a function for each type. It runs after the commit of
+    its decision, on a worker thread, and what it returns, a command or None, comes back to the actor that decided it.
     """
 
     __slots__ = ()
@@ -44,11 +45,26 @@ class Effect:
 
 @attrs.frozen
 class StartTimer(Effect):
-    """Send ``command`` to this actor after a delay. A timer of the same key is replaced."""
+    """Send ``command`` to this actor after a delay. A timer of the same key is replaced.
+
+    Raises:
+        BadDecision: the delay is no finite number, or the command is none.
+    """
 
     key: str
     delay_s: float
+    """Seconds, finite; 0 or less is at once."""
     command: Command
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what could only go wrong later, on another thread."""
+        delay_s: Any = self.delay_s
+        if not isinstance(delay_s, int | float) or not math.isfinite(delay_s):
+            hint = "give it seconds, as a finite number"
+            raise BadDecision(f"timer {self.key!r}: its delay is {delay_s!r}", hint=hint)
+        if not isinstance(self.command, Command):
+            hint = "give it an instance of a subclass of Command"
+            raise BadDecision(f"timer {self.key!r}: {self.command!r:.80} is no Command", hint=hint)
 
 
 @attrs.frozen
@@ -218,10 +234,19 @@ class Spec(Generic[S]):
 
     def __attrs_post_init__(self) -> None:
         """Refuse what could only go wrong later."""
+        name: Any = self.name
+        if not isinstance(name, str) or not name or "\0" in name:
+            raise BadSpec(repr(name), "name", name, "text that is not empty and has no NUL")
+        for field in ("decide", "evolve"):
+            self._must(callable(getattr(self, field)), field, "a function")
+        for field in ("recover", "snapshot_when"):
+            self._must(getattr(self, field) is None or callable(getattr(self, field)), field, "a function, or None")
+        self._must(not isinstance(self.initial, type), "initial", "a state, an instance and not its class")
         if self.mailbox_policy not in {REFUSE, DROP_OLDEST, BLOCK}:
             raise BadSpec(self.name, "mailbox_policy", self.mailbox_policy, "refuse, drop_oldest or block")
-        if not 0 < self.mailbox_block_s < MAX_BLOCK_S:
-            raise BadSpec(self.name, "mailbox_block_s", self.mailbox_block_s, f"more than 0 and under {MAX_BLOCK_S:g}")
+        block_s: Any = self.mailbox_block_s
+        bounded = isinstance(block_s, int | float) and 0 < block_s < MAX_BLOCK_S
+        self._must(bounded, "mailbox_block_s", f"more than 0 and under {MAX_BLOCK_S:g}")
         limits = (("mailbox_capacity", 1), ("stash_capacity", 0), ("snapshot_every", 0), ("quarantine_after", 1))
         for field, least in limits:
             value = getattr(self, field)
@@ -229,8 +254,12 @@ class Spec(Generic[S]):
                 raise BadSpec(self.name, field, value, f"a whole number of at least {least}")
         for field in ("slow_after_s", "hung_after_s"):
             value = getattr(self, field)
-            if value is not None and not value > 0:
-                raise BadSpec(self.name, field, value, "more than 0 (seconds), or None")
+            above = value is None or (isinstance(value, int | float) and value > 0)
+            self._must(above, field, "more than 0 (seconds), or None")
+
+    def _must(self, holds: bool, field: str, allowed: str) -> None:
+        if not holds:
+            raise BadSpec(self.name, field, getattr(self, field), allowed)
 
     @property
     def category(self) -> str:
@@ -254,6 +283,19 @@ class Wire:
     """Event and its record to a command; None when this one is not for the consumer. Pure."""
     start: str = "beginning"
     """Where a consumer without a cursor begins: ``beginning`` or ``end`` of the log."""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what could only go wrong later.
+
+        Raises:
+            NotAnEvent: ``event`` is no class that was declared with ``@event``.
+            WiringError: ``make`` is no function, or ``start`` is no place.
+        """
+        row = f"{self.event_name} to {self.to!r}"
+        if not callable(self.make):
+            raise WiringError(f"{row}: make = {self.make!r} is no function", hint="give make=lambda event, record: ...")
+        if self.start not in {"beginning", "end"}:
+            raise WiringError(f"{row}: start = {self.start!r} is no place", hint="start at 'beginning' or at 'end'")
 
     @property
     def event_name(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from eventstore.prepare import check_name
 from eventstore.protocol import EventStore
 from lrm_actors.domain.behavior import Command, Wire
+from lrm_actors.domain.contract import check_command
 from lrm_actors.errors import StorageUnavailable
 from lrm_actors.runtime.clock import Clock
 from lrm_actors.runtime.control import NO_STORAGE
@@ -54,10 +55,12 @@ class Asking(Roster):
         Raises:
             NoSuchActor, ActorStopped, MailboxFull: it was not accepted.
             MailboxWouldBlock: the actor has its senders wait for room, which this thread, an event loop's, must not.
+            NotACommand: it is none.
             NotRunning: the system is not running, or this is a process forked from the one it runs in.
             BadRequest: an id is no text, or empty, or holds NUL or a lone surrogate.
             AskInsideDecide: an actor reaches others through the wiring alone.
         """
+        check_command(command)
         given_id = command_id is not None
         if given_id:
             check_name("command_id", command_id)
@@ -101,7 +104,7 @@ class Asking(Roster):
             StorageUnavailable: the log cannot be written; nothing was stored.
             MessageDropped: its mailbox was full, and a newer message took its place.
             StashFull: the actor has put off as much as it may.
-            NoSuchActor, ActorStopped, MailboxFull, NotRunning, AskInsideDecide: as for ``tell``.
+            NoSuchActor, ActorStopped, MailboxFull, NotACommand, NotRunning, AskInsideDecide: as for ``tell``.
         """
         loop = asyncio.get_running_loop()
         reply = AsyncReply(loop, to, command_id or self._ids.next())
@@ -127,6 +130,7 @@ class Asking(Roster):
     def _to_ask(
         self, to: str, command: Command, reply: Reply, timeout_s: float, *, retry: bool
     ) -> tuple[Mailbox, Envelope]:
+        check_command(command)
         if not (0 < timeout_s < math.inf):
             msg = f"timeout_s must be more than 0 and finite, got {timeout_s!r}"
             raise ValueError(msg)

@@ -16,7 +16,7 @@ from eventstore.protocol import EventReader
 from eventstore.records import Receipt, Record
 from lrm_actors.domain.behavior import Spec
 from lrm_actors.domain.deliveries import FAILED_AGAIN, TOO_DEEP
-from lrm_actors.errors import ActorStopped, CommandRefused, HandlerFailed, StorageUnavailable
+from lrm_actors.errors import ActorStopped, CommandRefused, HandlerFailed, LrmError, StorageUnavailable
 from lrm_actors.runtime.actor import describe
 from lrm_actors.runtime.consumer import PAGE, Consumer, Delivery
 from lrm_actors.runtime.dead_letters import Resend
@@ -183,7 +183,10 @@ class Decider:
 def wrapped(actor: str, error: BaseException | None, envelope: Envelope) -> HandlerFailed:
     """What an asker gets for an actor's failure: its text, never the error itself, which might end the asker's loop."""
     name, text = describe(error if error is not None else ActorStopped("stopped"))
-    return HandlerFailed(actor, type(envelope.message).__name__, name, text, command_id=envelope.command_id or "")
+    tip = error.hint if isinstance(error, LrmError | EventStoreError) else ""
+    hint = f"{tip}; the command changed nothing" if tip else None
+    command = type(envelope.message).__name__
+    return HandlerFailed(actor, command, name, text, command_id=envelope.command_id or "", hint=hint)
 
 
 def unavailable(actor: str, error: BaseException) -> StorageUnavailable:

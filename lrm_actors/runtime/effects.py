@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 
 from lrm_actors.domain.behavior import CancelTimer, Command, Effect, StartTimer
+from lrm_actors.domain.contract import check_result
+from lrm_actors.errors import BadDecision
 from lrm_actors.runtime.clock import Cancel
 from lrm_actors.runtime.control import EffectEscaped, Services
 from lrm_actors.runtime.mailbox import Mailbox, Own
@@ -60,7 +62,14 @@ class Effects:
 
     def _handle(self, effect: Effect) -> Command | None:
         try:
-            return self._services.handlers[type(effect)](effect)
+            handler = self._services.handlers.get(type(effect))
+            if handler is None:
+                kind = type(effect).__name__
+                hint = f"give the system handlers={{{kind}: function}}, which gets the effect"
+                raise BadDecision(f"nothing carries out the effect {kind}", hint=hint)
+            result = handler(effect)
+            check_result(effect, result)
+            return result
         except BaseException as error:  # noqa: BLE001 - an effect may raise anything, and its actor must hear of it
             if not self._retired:
                 self._mailbox.command(EffectEscaped(type(effect).__name__, error))

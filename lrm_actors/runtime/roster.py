@@ -80,9 +80,14 @@ class Roster:
         """
         shell = self._shells.get(name)
         if shell is None:
-            msg = f"there is no actor {name!r}"
-            raise NoSuchActor(msg, actor=name)
+            raise self._nobody(name)
         return shell
+
+    def _nobody(self, name: str) -> NoSuchActor:
+        if not self._mailboxes:
+            return NoSuchActor(f"there is no actor {name!r} yet", actor=name, hint="start() the system first")
+        there = ", ".join(sorted(self._mailboxes))
+        return NoSuchActor(f"there is no actor {name!r}; there are {there}", actor=name)
 
     def spec(self, name: str) -> Spec[Any] | None:
         """The actor of this name, if there is one."""
@@ -102,8 +107,7 @@ class Roster:
             self._check_running()
         mailbox = self._mailboxes.get(name)
         if mailbox is None:
-            msg = f"there is no actor {name!r} in {', '.join(sorted(self._mailboxes)) or 'this system'}"
-            raise NoSuchActor(msg, actor=name)
+            raise self._nobody(name)
         return mailbox
 
     def _check_running(self) -> None:

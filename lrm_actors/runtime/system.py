@@ -14,13 +14,9 @@ from eventstore.protocol import EventStore
 from lrm_actors.domain.behavior import Effect, Spec, Wire
 from lrm_actors.domain.supervision.declaring import ChildSpec
 from lrm_actors.domain.supervisor import AddChild
-from lrm_actors.errors import (
-    ActorStopped,
-    AskError,
-    NotRunning,
-    WiringError,
-)
+from lrm_actors.errors import ActorStopped, AskError, NotRunning
 from lrm_actors.runtime.asking import Asking
+from lrm_actors.runtime.checking import check_parts
 from lrm_actors.runtime.clock import Clock, SystemClock
 from lrm_actors.runtime.control import (
     Handler,
@@ -70,7 +66,8 @@ class ActorSystem(Asking):
             is on record and in the log of ``logging``, and the actor stays hung.
 
     Raises:
-        WiringError: two actors of one name, two rows for one (event, consumer), or a row for an unknown actor.
+        WiringError: two actors of one name, two rows for one (event, consumer), a row for an unknown actor, an actor
+            with the name of a stream of the runtime's own, or a handler that is none.
         ChildSpecError: a supervisor declares a child that is no actor here, or another one's, or is above it.
     """
 
@@ -90,8 +87,8 @@ class ActorSystem(Asking):
         on_exhausted: Callable[[Exhausted], None] | None = None,
     ) -> None:
         super().__init__(store, name, clock, wires)
+        check_parts(specs, wires, handlers)
         self.supervisor = supervisor if any(spec.name == supervisor for spec in specs) else None
-        _check(specs, wires)
         self.tree = SupervisionTree(self, self._machine, specs, self.supervisor, on_escalation)
         self._specs = start_order(specs)
         self._workers = Workers(f"{name}-effect", effect_threads, monotonic=self.clock.monotonic)
@@ -297,19 +294,3 @@ class ActorSystem(Asking):
         """
         self._check_running()
         self._resending.resend(letter)
-
-
-def _check(specs: Sequence[Spec[Any]], wires: Sequence[Wire]) -> None:
-    names = [spec.name for spec in specs]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        msg = f"more than one actor is named {', '.join(sorted(twice))}"
-        raise WiringError(msg)
-    rows = [(wire.event, wire.to) for wire in wires]
-    for event, to in rows:
-        if rows.count((event, to)) > 1:
-            msg = f"more than one row wires {event.__name__} to {to}"
-            raise WiringError(msg)
-        if to not in names:
-            msg = f"{event.__name__} is wired to {to!r}, which is not among the actors"
-            raise WiringError(msg)

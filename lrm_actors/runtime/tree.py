@@ -201,7 +201,7 @@ class SupervisionTree:
             return
         _, starting = self._deadlines.get(effect.supervisor, (None, False))
         match effect.what:
-            case effects.FAILED if starting:  # before all its children ran: its restart failed, and is waited for no more
+            case effects.FAILED if starting:  # before all its children ran: its restart failed
                 report: Command = s.RestartFailed(child, ESCALATED, effect.reason)
             case effects.FAILED:
                 report = s.ReportFailure(child, ESCALATED, effect.reason, "supervision")

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from eventstore.records import Batch, Cursor, Instant, NewEvent, Receipt, Snapshot, StreamWrite
 from lrm_actors.domain.behavior import Context, Decision, Effect, Next, Spec
+from lrm_actors.domain.contract import check_decision, check_state
 from lrm_actors.domain.dead_letters import STREAM as DEAD_LETTERS
 from lrm_actors.domain.dead_letters import Resent
 from lrm_actors.domain.deliveries import DeliverySkipped
@@ -137,6 +138,7 @@ class Turn:
 
     def add(self, decision: Decision, envelope: Envelope, context: Context) -> None:
         """Fold a decision's events onto the tentative state, then keep everything it asks for."""
+        check_decision(decision)
         following, last = decision.next, None
         if decision.events:
             if following is not None and following.stash:
@@ -160,6 +162,8 @@ class Turn:
         state, due, evolve, when = self.state, False, self.spec.evolve, self.spec.snapshot_when
         for fact in decision.events:
             state = evolve(state, fact)
+            if state is None:
+                check_state(self.spec, state, fact)
             due = due or (when is not None and when(state, fact))
         command_id, cause, depth = context.command_id, envelope.cause, envelope.depth
         receipt = None

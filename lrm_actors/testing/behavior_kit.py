@@ -29,6 +29,7 @@ from lrm_actors.domain.behavior import (
     Spec,
     StartTimer,
 )
+from lrm_actors.domain.contract import check_decision, check_state
 from lrm_actors.errors import OutcomeUnknown, StorageUnavailable
 from lrm_actors.runtime.clock import Cancel, ManualClock
 from lrm_actors.runtime.mailbox import Envelope
@@ -336,6 +337,7 @@ class BehaviorKit(Generic[S]):
         told = repr(fact)
         copy = self._event_through_codec(fact)
         after = self._twice("evolve", self.spec.evolve, (state, fact), (self._copy(state), copy))
+        check_state(self.spec, after, fact)
         if repr(fact) != told:
             raise CheckFailed("argument-changed", self.spec.name, f"evolve changed its event {told}")
         self._check_state(after)
@@ -346,6 +348,7 @@ class BehaviorKit(Generic[S]):
     def _store_and_adopt(
         self, decision: Decision, context: Context, *, given_id: bool, command: Command | None = None
     ) -> Result[S]:
+        check_decision(decision)
         state = self._state
         for fact in decision.events:
             state = self._evolved(state, fact)

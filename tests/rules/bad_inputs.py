@@ -18,7 +18,7 @@ from eventstore.store import SqliteStore
 from lrm_actors.actors.breaker import CircuitBreaker
 from lrm_actors.blocking import BlockingMode
 from lrm_actors.domain import breaker, checkpointer, journal, modes, monitor
-from lrm_actors.domain.behavior import Wire
+from lrm_actors.domain.behavior import Command, Wire
 from lrm_actors.errors import LrmError
 from lrm_actors.inspect.chains import why
 from lrm_actors.inspect.folds import Folds
@@ -250,12 +250,18 @@ def ask(name: str, command: Any) -> Callable[[ActorSystem], object]:
     return lambda system: system.ask_blocking(name, command)
 
 
+class Strange(Command):
+    """What no counter knows."""
+
+
 WIRE = Wire(Added, to="counter", make=lambda fact, _: Add(fact.amount))
 ACTORS = [
     Bad("an actor that there is not", "LRM-2003", ask("countess", Add(1))),
     Bad("told to nobody", "LRM-2003", lambda system: system.tell("countess", Add(1))),
     Bad("a command that is refused", "LRM-2006", ask("counter", Refuse())),
-    Bad("a command that is not known", "LRM-2005", ask("counter", "just text")),
+    Bad("a command that is not known", "LRM-2005", ask("counter", Strange())),
+    Bad("no command", "LRM-1010", ask("counter", "just text")),
+    Bad("an actor without a name", "LRM-1006", lambda _: attrs.evolve(counter(), name="")),
     Bad("a value that cannot be stored", "LRM-2005", ask("counter", Add(2**70))),
     Bad("text that is none", "LRM-2005", ask("counter", Note("\ud800"))),
     Bad("two actors of one name", "LRM-1003", _system(counter(), counter())),

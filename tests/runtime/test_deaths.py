@@ -209,7 +209,7 @@ def test_an_effect_without_a_handler_is_told() -> None:
         witness = watch(system)
         system.ask_blocking("counter", ShoutLoud("hey"))
         eventually(lambda: witness.notices)
-        assert [("counter", "effect", "KeyError")] == witness.notices
+        assert [("counter", "effect", "BadDecision")] == witness.notices
 
 
 def test_a_fenced_actor_ends_itself_and_is_never_restarted() -> None:
