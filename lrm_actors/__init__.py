@@ -11,6 +11,11 @@ from eventstore.lazy import lazy
 
 if TYPE_CHECKING:
     from lrm_actors.actors.breaker import CircuitBreaker
+    from lrm_actors.actors.bulkhead import Bulkhead
+    from lrm_actors.actors.retry import Retry
+    from lrm_actors.actors.retry_budget import RetryBudget
+    from lrm_actors.actors.sdk_retries import explain
+    from lrm_actors.actors.throttle import AdaptiveThrottle
     from lrm_actors.domain.behavior import (
         Command,
         Context,
@@ -25,8 +30,9 @@ if TYPE_CHECKING:
         then,
         unhandled,
     )
+    from lrm_actors.domain.breaker_config import BreakerConfig
     from lrm_actors.domain.rules import Rule
-    from lrm_actors.errors import CircuitOpen, LrmError
+    from lrm_actors.errors import CircuitOpen, LrmError, Rejected
     from lrm_actors.integration import Host, LongRunningIntegration
     from lrm_actors.mode import LongRunningMode
     from lrm_actors.runtime.system import ActorSystem
@@ -36,12 +42,18 @@ __version__ = "0.1.0"
 
 _HOME = {
     "actors.breaker": ("CircuitBreaker",),
+    "actors.bulkhead": ("Bulkhead",),
+    "actors.retry": ("Retry",),
+    "actors.retry_budget": ("RetryBudget",),
+    "actors.sdk_retries": ("explain",),
+    "actors.throttle": ("AdaptiveThrottle",),
+    "domain.breaker_config": ("BreakerConfig",),
     "domain.behavior": (
         *("Command", "Context", "Decision", "Effect", "RecoveryContext", "Spec", "StartTimer", "Wire"),
         *("must_reply", "stash", "then", "unhandled"),
     ),
     "domain.rules": ("Rule",),
-    "errors": ("CircuitOpen", "LrmError"),
+    "errors": ("CircuitOpen", "LrmError", "Rejected"),
     "integration": ("Host", "LongRunningIntegration"),
     "mode": ("LongRunningMode",),
     "runtime.system": ("ActorSystem",),
@@ -50,6 +62,9 @@ _HOME = {
 
 __all__ = [
     "ActorSystem",
+    "AdaptiveThrottle",
+    "BreakerConfig",
+    "Bulkhead",
     "CircuitBreaker",
     "CircuitOpen",
     "Command",
@@ -62,10 +77,14 @@ __all__ = [
     "LongRunningSettings",
     "LrmError",
     "RecoveryContext",
+    "Rejected",
+    "Retry",
+    "RetryBudget",
     "Rule",
     "Spec",
     "StartTimer",
     "Wire",
+    "explain",
     "must_reply",
     "stash",
     "then",

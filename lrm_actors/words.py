@@ -19,6 +19,8 @@ from lrm_actors.hosting.recovery import CommittedStep, Recovery
 if TYPE_CHECKING:
     from eventstore.protocol import EventReader
     from lrm_actors.actors.breaker import CircuitBreaker
+    from lrm_actors.actors.keyed import KeyedBreakers
+    from lrm_actors.domain.breaker_config import BreakerConfig
     from lrm_actors.runtime.inspection.looking import Inspection
     from lrm_actors.settings import LongRunningSettings
 
@@ -138,9 +140,26 @@ class Words:
         """
         self._engine.rules = RuleTable(rules)
 
-    def get_circuit_breaker(self, service: str) -> CircuitBreaker:
-        """The guard of a service, the same one each time. It remembers failures across restarts of the process."""
-        return self._engine.guards.get(service)
+    def get_circuit_breaker(self, service: str, policy: BreakerConfig | None = None) -> CircuitBreaker:
+        """The guard of a service, the same one each time. It remembers failures across restarts of the process.
+
+        Args:
+            service: its name.
+            policy: thresholds and times of its own, in place of those of the settings; None for whatever it has.
+        """
+        return self._engine.guards.get(service, policy)
+
+    def get_circuit_breakers(
+        self, family: str, policy: BreakerConfig | None = None, *, limit: int = 64
+    ) -> KeyedBreakers:
+        """A guard for each of many of a kind, by a key: ``mode.get_circuit_breakers("host")["example.org"]``.
+
+        Args:
+            family: first part of their names.
+            policy: thresholds and times of each, as the first who asks for the family says.
+            limit: how many are kept, as the first who asks says. See ``KeyedBreakers``.
+        """
+        return self._engine.guards.family(family, policy, limit=limit)
 
     @property
     def circuit_breakers(self) -> dict[str, CircuitBreaker]:

@@ -9,15 +9,21 @@ from __future__ import annotations
 import threading
 from collections import deque
 
+from lrm_actors.actors.windows import Window
+from lrm_actors.domain import breaker
+
 BUSY_RETRY_S = 1.0
 """What a rejected caller is told to wait at most, while probes are under way and nobody knows for how long."""
 
 
 class Closed:
-    """Calls go through. Its own ticket: every call shares it."""
+    """Calls go through. Its own ticket: every call shares it, for nothing has to be known of one but its end."""
 
     __slots__ = ("failures", "number")
-    kind = "closed"
+    kind = breaker.CLOSED
+    calm = True
+    """A call can take this very object for its ticket. Together with ``timed`` all that a guarded call looks at."""
+    timed = False
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -26,16 +32,52 @@ class Closed:
 
     @property
     def failure_count(self) -> int:
-        """Failures in a row."""
+        """Failures in a row, or the last of those in a window."""
         failures = self.failures
         return 0 if failures is None else len(failures)
+
+
+class Timed:
+    """Calls go through, and how long each took counts: into a window, or because it may be cancelled too late."""
+
+    __slots__ = ("failures", "number", "window")
+    kind = breaker.CLOSED
+    calm = False
+    timed = True
+
+    def __init__(self, number: int, window: Window | None) -> None:
+        self.number = number
+        self.window = window
+        """None: failures count in a row."""
+        self.failures: deque[str] | None = None
+
+    @property
+    def failure_count(self) -> int:
+        """Failures in a row, or the last of those in a window."""
+        failures = self.failures
+        return 0 if failures is None else len(failures)
+
+
+class Held(Timed):
+    """Somebody has said that calls go through, for a time."""
+
+    __slots__ = ("kind", "until_s")
+    timed = False
+
+    def __init__(self, number: int, window: Window | None, kind: str, until_s: float) -> None:
+        super().__init__(number, window)
+        self.kind = kind
+        self.until_s = until_s
+        """Monotonic time."""
 
 
 class Open:
     """Calls are rejected until its time is over."""
 
     __slots__ = ("failure_count", "number", "until_s")
-    kind = "open"
+    kind = breaker.OPEN
+    calm = False
+    timed = False
 
     def __init__(self, number: int, until_s: float, failure_count: int) -> None:
         self.number = number
@@ -59,7 +101,9 @@ class HalfOpen:
     """
 
     __slots__ = ("_blocked_until_s", "_leases", "_lock", "failure_count", "lease_s", "number", "permits")
-    kind = "half_open"
+    kind = breaker.HALF_OPEN
+    calm = False
+    timed = False
 
     def __init__(self, number: int, permits: int, lease_s: float, failure_count: int) -> None:
         self.number = number
@@ -80,7 +124,7 @@ class HalfOpen:
                 self._drop_expired(now_s)
                 if len(self._leases) >= self.permits:
                     return None
-            probe = Probe(self)
+            probe = Probe(self, now_s)
             # The lease is what counts as the permit, so one that gets lost from here on is back when it runs out.
             self._leases[probe] = now_s + self.lease_s
             return probe
@@ -115,12 +159,30 @@ class HalfOpen:
                 self._leases.pop(probe, None)
 
 
-class Probe:
-    """Ticket of one call through a half-open guard."""
+class Call:
+    """Ticket of one call through a guard that wants to know how long it took."""
 
-    __slots__ = ("half_open",)
+    __slots__ = ("generation", "started_s")
     failures: tuple[()] = ()
     """Never None, so that its success is looked at, unlike that of a call through a guard without failures."""
 
-    def __init__(self, half_open: HalfOpen) -> None:
+    def __init__(self, generation: Timed, started_s: float) -> None:
+        self.generation = generation
+        self.started_s = started_s
+
+
+class Probe:
+    """Ticket of one call through a half-open guard."""
+
+    __slots__ = ("half_open", "started_s")
+    failures: tuple[()] = ()
+    """As of ``Call``."""
+
+    def __init__(self, half_open: HalfOpen, started_s: float = 0.0) -> None:
         self.half_open = half_open
+        self.started_s = started_s
+
+
+Generation = Closed | Timed | Open | HalfOpen
+Ticket = Closed | Call | Probe
+"""Held by a call that was let through, until it comes back."""

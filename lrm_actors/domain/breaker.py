@@ -9,42 +9,40 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
+from typing import NoReturn
 
 import attrs
 
-from eventstore.events import event, float_fields
-from lrm_actors.domain.backoff import exponential_s
-from lrm_actors.domain.behavior import NOTHING, Command, Context, Decision, Effect, Spec, then
+from eventstore.events import event
+from lrm_actors.domain.behavior import NOTHING, Command, Context, Decision, Effect, Spec, StartTimer, then
+from lrm_actors.domain.breaker_config import BreakerConfig, check, open_time_s
 from lrm_actors.domain.deadlines import Deadline, deadline
-from lrm_actors.errors import CommandRefused
+from lrm_actors.errors import CommandRefused, SettingsError
 
 CATEGORY = "breaker"
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
+FORCED_CLOSED, DISABLED, METRICS_ONLY = "forced_closed", "disabled", "metrics_only"
+"""What an operator holds it in, for a time: never opens; counts nothing either; counts, and says when it would open."""
+HELD = (FORCED_CLOSED, DISABLED, METRICS_ONLY)
+AUTO = "auto"
+"""Forced into it, whatever is held is let go."""
+FORCIBLE = (OPEN, CLOSED, *HELD, AUTO)
+HOLD_S = 3600.0
+"""Seconds that it is held without a word on how long."""
+MAX_HOLD_S = 30 * 86_400.0
+HOLD_TIMER = "held"
 
-
-@attrs.frozen(field_transformer=float_fields)
-class BreakerConfig:
-    failure_threshold: int = 5
-    """Failures in a row that open it, at least 1."""
-    recovery_timeout_s: float = 60.0
-    """Seconds open before probes are let through; doubled by each failed probe up to the cap."""
-    recovery_timeout_max_s: float = 600.0
-    half_open_permits: int = 1
-    """Probes at a time."""
-    successes_to_close: int = 1
-    """Successful probes in a row that close it."""
-    probe_lease_s: float = 120.0
-    """A probe that has not answered by then loses its permit."""
+__all__ = ["BreakerConfig", "BreakerState", "decide", "evolve", "open_time_s", "recover", "spec", "summary"]
 
 
 @attrs.frozen
 class BreakerState:
     service: str = ""
-    config: BreakerConfig = BreakerConfig()
+    config: BreakerConfig = attrs.field(factory=BreakerConfig)
     configured: bool = False
     """Whether the config came by an event; a breaker's first life takes it from its spec."""
     status: str = CLOSED
-    """``closed``, ``open``, ``half_open``."""
+    """``closed``, ``open``, ``half_open``, or held: ``forced_closed``, ``disabled``, ``metrics_only``."""
     generation: int = 0
     """0 at first; each state it enters has the next number."""
     openings: int = 0
@@ -53,6 +51,8 @@ class BreakerState:
     last_failures: tuple[str, ...] = ()
     """What opened it last, and each failed probe since."""
     probe_successes: int = 0
+    held_until: Deadline | None = None
+    """When it goes back to closed by itself, while it is held."""
     revision: int = 0
     """Counts the events, so that the guard can tell an older state of the same generation from a newer one."""
 
@@ -67,12 +67,14 @@ class Configure(Command):
 
 @attrs.frozen
 class ReportTrip(Command):
-    """The guard tripped from closed to ``generation`` after these failures in a row."""
+    """The guard tripped from closed to ``generation`` after these failures."""
 
     generation: int
     failures: tuple[str, ...]
     """What each failure was, ``timeout: ReadTimeout`` …"""
     open_until: Deadline
+    share: str = ""
+    """Which share of a window they were, ``12 of 20 calls failed``; empty for failures in a row."""
 
 
 @attrs.frozen
@@ -91,17 +93,31 @@ class ReportProbe(Command):
     """Of the half-open state that let it through."""
     ok: bool
     failure: str = ""
+    retry_after_s: float | None = None
+    """What the service asked for as it failed."""
 
 
 @attrs.frozen
 class ForceState(Command):
-    """By an operator or the analyzer: ``open`` or ``closed``.
+    """By an operator or the analyzer.
 
-    Forced open lasts for ``recovery_timeout_max_s``; then a probe decides.
+    ``open``: for ``for_s``, else for ``recovery_timeout_max_s``; then a probe decides. ``closed``: calls pass from now
+    on, and failures count as ever. ``forced_closed``, ``disabled`` and ``metrics_only`` are held for ``for_s``, else an
+    hour, and then it is closed. ``auto`` lets go of what is held.
     """
 
     status: str
     reason: str
+    for_s: float | None = None
+    """Above 0, and 30 days at most."""
+
+
+@attrs.frozen
+class ReportHoldOver(Command):
+    """The time that it was held for is over; by the guard, or by the timer."""
+
+    generation: int
+    """The one that was held."""
 
 
 # Events
@@ -114,10 +130,13 @@ class Configured:
 
 @event("breaker.failures_observed", 1)
 class FailuresObserved:
-    """The failures in a row that tripped it. An observation."""
+    """The failures that tripped it. An observation."""
 
     service: str
     failures: tuple[str, ...]
+    """In a row, or the last of those in a window."""
+    share: str = ""
+    """Which share of a window they were; empty for failures in a row."""
 
 
 @event("breaker.opened", 1)
@@ -157,6 +176,18 @@ class Closed:
     reason: str
 
 
+@event("breaker.forced", 1)
+class Forced:
+    """It is held in a status until its time is over."""
+
+    service: str
+    generation: int
+    status: str
+    """``forced_closed``, ``disabled``, ``metrics_only``."""
+    reason: str
+    until: Deadline
+
+
 # Effects
 
 
@@ -172,22 +203,30 @@ def decide(state: BreakerState, command: Command, ctx: Context) -> Decision:
     """Decide on one command.
 
     Raises:
-        CommandRefused: forced into a state that nobody can force.
+        CommandRefused: forced into a state that nobody can force, or configured as it cannot be.
     """
     match command:
-        case ReportTrip(generation, failures, open_until):
-            return _trip(state, generation, failures, open_until)
+        case ReportTrip():
+            return _trip(state, command)
         case ReportProbeStarted(generation):
             if generation <= state.generation:
                 return _tell_guard(state)
             return _become(state, HalfOpened(state.service, generation))
-        case ReportProbe(generation, ok, failure):
+        case ReportProbe(generation, ok):
             if generation < state.generation or (generation == state.generation and state.status != HALF_OPEN):
                 return _tell_guard(state)
-            return _pass(state, generation) if ok else _fail(state, generation, failure, ctx)
-        case ForceState(status, reason):
-            return _force(state, status, reason, ctx)
+            return _pass(state, generation) if ok else _fail(state, command, ctx)
+        case ForceState():
+            return _force(state, command, ctx)
+        case ReportHoldOver(generation):
+            if generation != state.generation or state.status not in HELD:
+                return _tell_guard(state)
+            return _become(state, Closed(state.service, generation + 1, f"{state.status} is over"))
         case Configure(config) if config != state.config or not state.configured:
+            try:
+                check(config)
+            except SettingsError as error:
+                _refuse(state, str(error), error.hint)
             return _become(state, Configured(config))
     return NOTHING
 
@@ -201,7 +240,10 @@ def recover(state: BreakerState, ctx: Context, *, config: BreakerConfig | None =
     """Tell the guard where the breaker stood: open since when, probing, how long to back off."""
     if config is not None and not state.configured:
         return _become(state, Configured(config))
-    return _tell_guard(state)
+    if state.held_until is None:
+        return _tell_guard(state)
+    timer = _hold_timer(state.generation, state.held_until.remaining_s(ctx.now))
+    return then(effects=(PublishBreaker(state.service, state), timer), reply=state.status)
 
 
 def spec(service: str, config: BreakerConfig | None = None) -> Spec[BreakerState]:
@@ -212,12 +254,8 @@ def spec(service: str, config: BreakerConfig | None = None) -> Spec[BreakerState
         config: taken when the breaker first comes to life; from then on ``Configure`` changes it, on the record.
     """
     initial = BreakerState(service=service)
-    return Spec(f"{CATEGORY}/{service}", initial, decide, evolve, partial(recover, config=config or BreakerConfig()))
-
-
-def open_time_s(config: BreakerConfig, openings: int) -> float:
-    """Seconds that the breaker stays open for the ``openings``-th time in a row, from 1."""
-    return exponential_s(openings, config.recovery_timeout_s, config.recovery_timeout_max_s)
+    recovery = partial(recover, config=config or BreakerConfig())
+    return Spec(f"{CATEGORY}/{service}", initial, decide, evolve, recovery, state_version=2)
 
 
 def summary(failures: tuple[str, ...]) -> str:
@@ -238,7 +276,7 @@ def _changed(state: BreakerState, event: object) -> BreakerState:
             return attrs.evolve(state, last_failures=failures)
         case Opened(_, generation, _, open_until):
             opened = attrs.evolve(state, status=OPEN, generation=generation, openings=state.openings + 1)
-            return attrs.evolve(opened, open_until=open_until, probe_successes=0)
+            return attrs.evolve(opened, open_until=open_until, held_until=None, probe_successes=0)
         case HalfOpened(_, generation):
             return _half_open(state, generation)
         case ProbeFailed(_, generation, failure):
@@ -249,7 +287,10 @@ def _changed(state: BreakerState, event: object) -> BreakerState:
             return attrs.evolve(probing, probe_successes=probing.probe_successes + 1)
         case Closed(_, generation):
             closed = attrs.evolve(state, status=CLOSED, generation=generation, openings=0)
-            return attrs.evolve(closed, open_until=None, last_failures=(), probe_successes=0)
+            return attrs.evolve(closed, open_until=None, held_until=None, last_failures=(), probe_successes=0)
+        case Forced(_, generation, status, _, until):
+            held = attrs.evolve(state, status=status, generation=generation, openings=0, held_until=until)
+            return attrs.evolve(held, open_until=None, last_failures=(), probe_successes=0)
     return state
 
 
@@ -257,14 +298,16 @@ def _half_open(state: BreakerState, generation: int) -> BreakerState:
     """Probing in ``generation``: entered by its first report, whichever that is."""
     if state.status == HALF_OPEN and state.generation == generation:
         return state
-    return attrs.evolve(state, status=HALF_OPEN, generation=generation, open_until=None, probe_successes=0)
+    probing = attrs.evolve(state, status=HALF_OPEN, generation=generation, probe_successes=0)
+    return attrs.evolve(probing, open_until=None, held_until=None)
 
 
-def _trip(state: BreakerState, generation: int, failures: tuple[str, ...], open_until: Deadline) -> Decision:
-    if generation <= state.generation:
+def _trip(state: BreakerState, trip: ReportTrip) -> Decision:
+    if trip.generation <= state.generation:
         return _tell_guard(state)
-    observed = FailuresObserved(state.service, failures)
-    return _become(state, observed, Opened(state.service, generation, summary(failures), open_until))
+    observed = FailuresObserved(state.service, trip.failures, trip.share)
+    reason = trip.share or summary(trip.failures)
+    return _become(state, observed, Opened(state.service, trip.generation, reason, trip.open_until))
 
 
 def _pass(state: BreakerState, generation: int) -> Decision:
@@ -276,27 +319,48 @@ def _pass(state: BreakerState, generation: int) -> Decision:
     return _become(state, passed, Closed(state.service, generation + 1, f"{probes} succeeded"))
 
 
-def _fail(state: BreakerState, generation: int, failure: str, ctx: Context) -> Decision:
-    until = deadline(ctx.now, open_time_s(state.config, state.openings + 1))
-    failed = ProbeFailed(state.service, generation, failure)
-    return _become(state, failed, Opened(state.service, generation + 1, f"probe failed: {failure}", until))
+def _fail(state: BreakerState, probe: ReportProbe, ctx: Context) -> Decision:
+    open_s = open_time_s(state.config, state.openings + 1, random=ctx.random, retry_after_s=probe.retry_after_s)
+    failed = ProbeFailed(state.service, probe.generation, probe.failure)
+    reason = f"probe failed: {probe.failure}"
+    return _become(state, failed, Opened(state.service, probe.generation + 1, reason, deadline(ctx.now, open_s)))
 
 
-def _force(state: BreakerState, status: str, reason: str, ctx: Context) -> Decision:
-    generation, reason = state.generation + 1, f"forced: {reason}"
-    match status:
+def _force(state: BreakerState, force: ForceState, ctx: Context) -> Decision:
+    generation, reason = state.generation + 1, f"forced: {force.reason}"
+    if force.for_s is not None and not 0.0 < force.for_s <= MAX_HOLD_S:
+        _refuse(state, f"a breaker cannot be forced for {force.for_s!r} s", "for_s is above 0, and 30 days at most")
+    match force.status:
         case "open":
-            until = deadline(ctx.now, state.config.recovery_timeout_max_s)
-            return _become(state, Opened(state.service, generation, reason, until))
+            open_s = state.config.recovery_timeout_max_s if force.for_s is None else float(force.for_s)
+            return _become(state, Opened(state.service, generation, reason, deadline(ctx.now, open_s)))
         case "closed" if state.status == CLOSED:
             return _tell_guard(state)
         case "closed":
             return _become(state, Closed(state.service, generation, reason))
-    raise CommandRefused(
-        f"a breaker cannot be forced to be {status!r}",
-        actor=f"{CATEGORY}/{state.service}",
-        hint="force it 'open' or 'closed'",
+        case "auto" if state.status in HELD:
+            return _become(state, Closed(state.service, generation, reason))
+        case "auto":
+            return _tell_guard(state)
+        case "forced_closed" | "disabled" | "metrics_only":
+            hold_s = HOLD_S if force.for_s is None else float(force.for_s)
+            held = Forced(state.service, generation, force.status, reason, deadline(ctx.now, hold_s))
+            state = evolve(state, held)
+            effects = (PublishBreaker(state.service, state), _hold_timer(generation, hold_s))
+            return then(held, effects=effects, reply=state.status)
+    return _refuse(
+        state,
+        f"a breaker cannot be forced to be {force.status!r}",
+        f"force it {', '.join(map(repr, FORCIBLE[:-1]))} or {AUTO!r}",
     )
+
+
+def _refuse(state: BreakerState, message: str, hint: str) -> NoReturn:
+    raise CommandRefused(message, actor=f"{CATEGORY}/{state.service}", hint=hint)
+
+
+def _hold_timer(generation: int, delay_s: float) -> StartTimer:
+    return StartTimer(HOLD_TIMER, delay_s, ReportHoldOver(generation))
 
 
 def _become(state: BreakerState, *events: object) -> Decision:

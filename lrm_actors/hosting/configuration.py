@@ -81,6 +81,8 @@ def _known(command: Command, state: Any) -> bool:
             return bool(state.auto_recovery == auto_recovery)
         case modes.Configure(enabled):
             return bool(state.enabled == enabled)
-        case monitor.Configure(config) | checkpointer.Configure(config) | breaker.Configure(config):
+        case breaker.Configure(config):
+            return bool(state.config == config or (state.config.own and not config.own))
+        case monitor.Configure(config) | checkpointer.Configure(config):
             return bool(state.config == config)
     return False

@@ -41,7 +41,7 @@ OBSERVATIONS: dict[str, Callable[[Any], str]] = {
     "watchdog.actor_taken_over": lambda event: f"{event.handling} hung for {event.elapsed_s:.1f} s",
     "watchdog.exhausted": lambda event: f"{event.handling} hung for {event.elapsed_s:.1f} s",
     "dead_letters.added": lambda event: f"{event.error}: {short(event.message)}" if event.message else event.reason,
-    "breaker.failures_observed": lambda event: summary(event.failures),
+    "breaker.failures_observed": lambda event: event.share or summary(event.failures),
     "breaker.probe_failed": lambda event: f"probe failed: {short(event.failure)}",
     "breaker.probe_succeeded": lambda event: "probe succeeded",
 }

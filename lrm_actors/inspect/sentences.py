@@ -292,17 +292,25 @@ _plain("breaker.half_opened", "the breaker of {service} lets a probe through")
 _plain("breaker.probe_failed", "a probe of {service} failed: {failure}")
 _plain("breaker.probe_succeeded", "a probe of {service} succeeded")
 _plain("breaker.closed", "the breaker of {service} closed: {reason}")
+_plain("breaker.forced", "the breaker of {service} is held {status}: {reason}")
 
 
 @_tells("breaker.configured")
 def _(event: Any) -> str:
     config = event.config
-    return f"opens after {config.failure_threshold} failures in a row, for {config.recovery_timeout_s:g} s at first"
+    when = f"after {config.failure_threshold} failures in a row"
+    if config.policy != "consecutive":
+        window = f"{config.window_calls} calls" if config.policy == "count" else f"{config.window_s:g} s"
+        when = f"when {config.failure_rate:.0%} of {window} fail"
+    return f"opens {when}, for {config.recovery_timeout_s:g} s at first"
 
 
 @_tells("breaker.failures_observed")
 def _(event: Any) -> str:
-    return f"{len(event.failures)} calls of {event.service} failed in a row: {short('; '.join(event.failures))}"
+    told = short("; ".join(event.failures))
+    if event.share:
+        return f"{event.share} of {event.service}, the last of them: {told}"
+    return f"{len(event.failures)} calls of {event.service} failed in a row: {told}"
 
 
 # --- modes --------------------------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ LEVELS = {
     "breaker.opened": logging.WARNING,
     "breaker.probe_failed": logging.WARNING,
     "breaker.closed": logging.WARNING,
+    "breaker.forced": logging.WARNING,
     "checkpointer.failed": logging.WARNING,
     "checkpointer.restored": logging.WARNING,
     "journal.step_in_doubt": logging.WARNING,

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from lrm_actors.actors.breaker import BreakerRegistry, CircuitBreaker
+from lrm_actors.actors.breaker import CircuitBreaker
+from lrm_actors.actors.call_rules import CallRules, Matches
 from lrm_actors.domain import breaker
 from lrm_actors.domain.behavior import Command, Decision, RecoveryContext
-from lrm_actors.domain.breaker import BreakerConfig, BreakerState
+from lrm_actors.domain.breaker import BreakerConfig, BreakerState, PublishBreaker
 from lrm_actors.errors import CircuitOpen
 from lrm_actors.runtime.clock import ManualClock
 
@@ -28,7 +29,7 @@ class ReadTimeout(Exception):
 class Rig:
     """One guard, and the actor that owns its breaker, deciding on the calling thread."""
 
-    def __init__(self, config: BreakerConfig = CONFIG, *, ignore: tuple[type[BaseException], ...] = ()) -> None:
+    def __init__(self, config: BreakerConfig = CONFIG, *, ignore: Matches = (), rules: CallRules | None = None) -> None:
         self.clock = ManualClock()
         self.spec = breaker.spec("llm", config)
         self.actor: BreakerState = self.spec.initial
@@ -36,10 +37,7 @@ class Rig:
         self.sent: list[Command] = []
         self.deaf = False
         """The actor takes no commands: telling it raises."""
-        self.registry = BreakerRegistry()
-        self.guard = self.registry.add(
-            CircuitBreaker("llm", config, tell=self.tell, clock=self.clock, ignore=ignore),
-        )
+        self.guard = CircuitBreaker("llm", config, tell=self.tell, clock=self.clock, rules=rules or CallRules(ignore))
         self.revive()
 
     def tell(self, command: Command) -> None:
@@ -60,7 +58,8 @@ class Rig:
             self.log.append(fact)
             self.actor = self.spec.evolve(self.actor, fact)
         for effect in decision.effects:
-            self.registry.handlers()[type(effect)](effect)
+            if isinstance(effect, PublishBreaker):
+                self.guard.publish(effect.state)
 
     def context(self) -> RecoveryContext:
         """The context of a decision now."""

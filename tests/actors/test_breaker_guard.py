@@ -128,7 +128,7 @@ class TestTripping:
             now = monotonic
 
         rig = Rig()
-        vars(rig.guard).update(_lock=Forbidden(), _clock=Forbidden())
+        vars(rig.guard).update(_lock=Forbidden(), _clock=Forbidden(), now=Forbidden().monotonic)
         rig.succeed()
         assert 1 == rig.guard(lambda: 1)()
         with rig.guard:

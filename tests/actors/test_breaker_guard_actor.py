@@ -30,8 +30,7 @@ class TestActor:
         guard = CircuitBreaker("llm", tell=rig.tell, clock=rig.clock)
         guard.publish(rig.actor)
         assert ("open", 15.0, 3) == (guard.state, guard.retry_after_s, guard.generation)
-        rig.registry = type(rig.registry)()
-        rig.guard = rig.registry.add(guard)
+        rig.guard = guard
         rig.expire()
         rig.fail()
         assert 40.0 == rig.guard.retry_after_s
@@ -132,18 +131,6 @@ class TestActor:
         outbox.send(ReportProbeStarted(2))
         assert [ReportProbeStarted(1), ReportProbeStarted(2)] == told
 
-    def test_the_registry_keeps_what_was_published_too_early(self) -> None:
-        """A state published before there is a guard reaches the guard that comes; a second guard is not taken."""
-        rig = Rig()
-        rig.trip()
-        registry = type(rig.registry)()
-        registry.publish(rig.actor)
-        guard = registry.add(CircuitBreaker("llm", tell=rig.tell, clock=rig.clock))
-        assert "open" == guard.state
-        assert guard is registry.add(CircuitBreaker("llm", tell=rig.tell, clock=rig.clock))
-        assert {"llm": guard} == registry.guards()
-        assert (guard, None) == (registry.get("llm"), registry.get("browser"))
-
 
 def test_statistics_and_words() -> None:
     """The statistics are one frozen record of a moment, and the guard's repr says where it stands."""
@@ -151,6 +138,6 @@ def test_statistics_and_words() -> None:
     rig.trip()
     rig.rejected()
     statistics = rig.guard.statistics()
-    assert ("open", 1, 3, 1, 0, 0, 0) == attrs.astuple(statistics)
+    assert ("open", 1, 3, 1, 0, 0, 0, 0) == attrs.astuple(statistics)
     assert "<CircuitBreaker 'llm' open generation=1>" == repr(rig.guard)
     assert 0.0 == CircuitBreaker("x", tell=rig.tell, clock=ManualClock()).retry_after_s

@@ -200,7 +200,7 @@ def test_overshoot_is_what_was_in_flight() -> None:
 def test_a_trip_left_to_the_actor_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The checker sees a guard that reports its trip and goes on calling until the actor has decided."""
 
-    def only_tell(self: CircuitBreaker, closed: Any, failures: tuple[str, ...]) -> None:
+    def only_tell(self: CircuitBreaker, *_: Any) -> None:
         """Planted: the actor is told, and nothing else."""
 
     monkeypatch.setattr(CircuitBreaker, "_trip", only_tell)

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrm_actors.actors.breaker import CircuitBreaker
-from lrm_actors.actors.entries import Ticket
-from lrm_actors.actors.generations import Closed, Probe
+from lrm_actors.actors.generations import Closed, Probe, Ticket
 from lrm_actors.domain.breaker import ForceState
 from lrm_actors.errors import CircuitOpen
 from tests.actors.breaker_kit import CONFIG, Rig, ServiceError
@@ -108,12 +107,12 @@ STALE = (
 def test_results_without_generations_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The checker sees a guard that takes a late success for an answer to its probe."""
 
-    def came_back(self: CircuitBreaker, ticket: Ticket, error: BaseException | None) -> None:
+    def came_back(self: CircuitBreaker, ticket: Ticket, error: BaseException | None, *more: Any) -> None:
         """Planted: whatever succeeds closes the guard."""
         if error is None:
             self._current = Closed(self.generation)
         else:
-            genuine(self, ticket, error)
+            genuine(self, ticket, error, *more)
 
     genuine = CircuitBreaker.came_back
     course = Course()

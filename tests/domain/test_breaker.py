@@ -192,10 +192,11 @@ def test_forced_closed() -> None:
 
 
 def test_forced_otherwise_is_refused() -> None:
-    """Only open and closed can be forced; the refusal says so."""
+    """What cannot be forced is refused with what can."""
     with pytest.raises(CommandRefused) as refused:
         new().tell(ForceState("half_open", "why not"))
-    assert ("breaker/llm", "force it 'open' or 'closed'") == (refused.value.actor, refused.value.hint)
+    hint = "force it 'open', 'closed', 'forced_closed', 'disabled', 'metrics_only' or 'auto'"
+    assert ("breaker/llm", hint) == (refused.value.actor, refused.value.hint)
 
 
 def test_recovery_tells_the_guard_how_long_is_left() -> None:

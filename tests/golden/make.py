@@ -284,6 +284,8 @@ def _breaker(log: Writer) -> None:
     log.do(SERVICE, breaker.ReportProbe(2, ok=False, failure="status 500: ServerError"))
     log.do(SERVICE, breaker.ReportProbeStarted(4))
     log.do(SERVICE, breaker.ReportProbe(4, ok=True))
+    log.do(SERVICE, breaker.ForceState("metrics_only", "to see first", 600))
+    log.do(SERVICE, breaker.ForceState("auto", "seen enough"))
     log.do(SERVICE, breaker.ForceState("open", "by hand"))
 
 

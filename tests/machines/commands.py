@@ -143,7 +143,10 @@ COMMANDS: dict[str, st.SearchStrategy[Command]] = {
         st.builds(breaker.ReportTrip, few, st.lists(text, max_size=3).map(tuple), deadlines),
         st.builds(breaker.ReportProbeStarted, few),
         st.builds(breaker.ReportProbe, few, st.booleans(), text),
-        st.builds(breaker.ForceState, st.sampled_from(("open", "closed", "ajar")), text),
+        st.builds(
+            breaker.ForceState, st.sampled_from((*breaker.FORCIBLE, "ajar")), text, st.none() | st.floats(1.0, 99.0)
+        ),
+        st.builds(breaker.ReportHoldOver, few),
         st.builds(breaker.Configure, st.builds(breaker.BreakerConfig, successes_to_close=st.integers(1, 2))),
     ),
 }

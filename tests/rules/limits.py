@@ -55,6 +55,8 @@ QUEUES = frozenset(("deque", "queue", "Queue", "SimpleQueue", "LifoQueue", "Prio
 WITHOUT_DEFAULT = {
     "heartbeat_timeout_s": "None: it sends no heartbeats, and what it does not send is not waited for",
     "timeout_s in lrm_actors/hosting/host.py": "None: the bridge's own, which has a number",
+    "timeout_s in lrm_actors/actors/call_rules.py": "None: as long as its client lets it",
+    "timeout_s in lrm_actors/actors/breaker.py": "as above",
     "limit in eventstore/memory_reader.py": "of an iterator that reads page by page: the caller stops when it likes",
     "limit in eventstore/protocol.py": "as above",
     "limit in eventstore/reader.py": "as above",
@@ -62,7 +64,9 @@ WITHOUT_DEFAULT = {
 }
 BOUNDED_BY = {
     "lrm_actors/hosting/owner/serving.py __init__": "replies on their way to the socket's thread: MAX_AT_WORK",
-    "lrm_actors/actors/breaker.py _count_failure": "the threshold: as many failures trip it",
+    "lrm_actors/actors/bulkhead.py __init__": "max_waiting, beyond which calls are rejected",
+    "lrm_actors/actors/throttle.py __init__": "the parts of its window",
+    "lrm_actors/actors/windows.py __init__": "the parts of its window",
     "lrm_actors/actors/outbox.py __init__": "its limit, beyond which reports are dropped and counted",
     "lrm_actors/hosting/boundary.py __init__": "the tasks of the host that are about to begin or end a step",
     "lrm_actors/hosting/offload.py __init__": "its idle threads: a job that none of them takes gets its own",
