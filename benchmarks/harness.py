@@ -22,6 +22,7 @@ import benchmarks
 
 NO_BENCHMARKS = (
     "__main__",
+    "breaker_peers",
     "durable_actors",
     "failing_actors",
     "harness",

@@ -69,8 +69,7 @@ class CircuitBreaker(GuardState, Ways):
         chance: Callable[[], float] = random.random,
     ) -> None:
         super().__init__(service, config, tell=tell, clock=clock)
-        self.breaker = self
-        self.rules = CallRules(ignore=ignore) if rules is None else rules
+        self._guard_by(self, CallRules(ignore=ignore) if rules is None else rules)
         self._chance = chance
 
     def using(

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar, cast, overload
 
 from lrm_actors.actors.call_rules import CallRules
 from lrm_actors.actors.entries import entered, taken_out
@@ -27,6 +27,10 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def _refuse_blocks() -> NoReturn:
+    raise TypeError(NO_RESULT)
+
+
 NO_RESULT = "a with-block has no result, no timeout and no fallback: use a decorator, or call"
 
 
@@ -35,6 +39,15 @@ class Ways:
 
     breaker: CircuitBreaker
     rules: CallRules
+    block: Callable[[], Block]
+    """One guarded with-block: ``with breaker.block():`` or ``async with breaker.block():``. As ``with breaker:``, and
+    cheaper: the block has an object of its own, which remembers how it was entered."""
+
+    def _guard_by(self, breaker: CircuitBreaker, rules: CallRules) -> None:
+        """Take the breaker and the rules."""
+        self.breaker = breaker
+        self.rules = rules
+        self.block = functools.partial(Block, breaker, rules) if rules.plain else _refuse_blocks
 
     # --- calls --------------------------------------------------------------------------------------------------
 
@@ -110,13 +123,6 @@ class Ways:
         return cast("F", self._with_rules(function, asynchronous=asynchronous))
 
     # --- blocks -------------------------------------------------------------------------------------------------
-
-    def block(self) -> Block:
-        """One guarded with-block: ``with breaker.block():`` or ``async with breaker.block():``.
-
-        As ``with breaker:``, and cheaper: the block has an object of its own, which remembers how it was entered.
-        """
-        return Block(self)
 
     def __enter__(self) -> Self:
         if not self.rules.plain:
@@ -229,23 +235,21 @@ class Ways:
 class Block:
     """One guarded with-block, to be entered once. Made by ``block``."""
 
-    __slots__ = ("_ticket", "_ways")
+    __slots__ = ("_breaker", "_rules", "_ticket")
 
-    def __init__(self, ways: Ways) -> None:
-        self._ways = ways
+    def __init__(self, breaker: CircuitBreaker, rules: CallRules) -> None:
+        self._breaker = breaker
+        self._rules = rules
 
     def __enter__(self) -> None:
-        ways = self._ways
-        if not ways.rules.plain:
-            raise TypeError(NO_RESULT)
-        ticket: Any = ways.breaker._current  # noqa: SLF001 - as above
-        self._ticket: Ticket = ticket if ticket.calm else ways.breaker._admit_slowly()  # noqa: SLF001 - as above
+        ticket: Any = self._breaker._current  # noqa: SLF001 - as above
+        self._ticket: Ticket = ticket if ticket.calm else self._breaker._admit_slowly()  # noqa: SLF001 - as above
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None or self._ticket.failures is not None:
-            self._ways.breaker.came_back(self._ticket, error, self._ways.rules)
+            self._breaker.came_back(self._ticket, error, self._rules)
 
     async def __aenter__(self) -> None:
         self.__enter__()
@@ -279,8 +283,7 @@ class Using(Ways):
     """A breaker with rules of a call site's own. Made by ``breaker.using``."""
 
     def __init__(self, breaker: CircuitBreaker, rules: CallRules) -> None:
-        self.breaker = breaker
-        self.rules = rules
+        self._guard_by(breaker, rules)
 
     def __repr__(self) -> str:
         return f"<{self.breaker!r} using {self.rules!r}>"
