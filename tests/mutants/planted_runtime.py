@@ -43,7 +43,7 @@ def reply_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 @runtime("lrm_actors/runtime/committing.py", "simulation/a_disk_that_is_full_for_a_while")
 def state_adopted_before_the_commit(patch: pytest.MonkeyPatch) -> None:
-    """What others read of an actor is ahead of the log, and stays so when the append fails."""
+    """What others read of an actor is ahead of the log, and was never true when the append fails."""
     append = Committing._append
 
     def eager(self: Committing, turn: Turn, *args: Any, **options: Any) -> None:
