@@ -6,6 +6,9 @@ still owns the actor. No actor folds it; who lists letters does.
 
 from __future__ import annotations
 
+import heapq
+import itertools
+
 import attrs
 
 from eventstore.events import event
@@ -109,42 +112,76 @@ class ResendFailed:
 
 
 def evolve(state: DeadLetters, event: object) -> DeadLetters:
-    """The letters after one more event."""
-    match event:
-        case DeadLetterAdded():
-            kept = Letter(
-                letter=event.letter,
-                to=event.to,
-                command=event.command,
-                reason=event.reason,
-                error=event.error,
-                message=event.message,
-                attempts=event.attempts,
-                body=event.body,
-                shown=event.shown,
-            )
-            return attrs.evolve(state, letters=_bounded({**state.letters, event.letter: kept}))
-        case DeadLettersDropped(count=count):
-            return attrs.evolve(state, dropped=state.dropped + count)
-        case ResendRequested(letter):
-            return _with(state, letter, REQUESTED)
-        case Resent(letter):
-            return _with(state, letter, RESENT)
-        case ResendFailed(letter, problem):
-            return _with(state, letter, KEPT, problem)
-    return state
+    """The letters after one more event. For many events see ``Gathered``."""
+    return Gathered(state).add(event).done()
 
 
-def _with(state: DeadLetters, letter: str, status: str, problem: str = "") -> DeadLetters:
-    before = state.letters.get(letter)
-    if before is None or before.status == RESENT:  # handled is handled: nothing asks for it twice
-        return state
-    after = attrs.evolve(before, status=status, problem=problem)
-    return attrs.evolve(state, letters={**state.letters, letter: after})
+class Gathered:
+    """The letters while a whole log is read: one short step for each event, however many letters there are.
 
+    Args:
+        before: what was known already.
+    """
 
-def _bounded(letters: dict[str, Letter]) -> dict[str, Letter]:
-    if len(letters) <= MAX_KEPT:
-        return letters
-    goes = next((name for name, letter in letters.items() if letter.status == RESENT), next(iter(letters)))
-    return {name: letter for name, letter in letters.items() if name != goes}
+    def __init__(self, before: DeadLetters | None = None) -> None:
+        known = DeadLetters() if before is None else before
+        self._letters = dict(known.letters)
+        self._dropped = known.dropped
+        self._numbers = itertools.count()
+        self._order = {name: next(self._numbers) for name in self._letters}
+        """Where each letter stands among all."""
+        self._resent = [(self._order[name], name) for name, one in self._letters.items() if one.status == RESENT]
+        """A heap of those that were sent again, the oldest letter first, and of some that failed once more since."""
+
+    def add(self, event: object) -> Gathered:
+        """One more event."""
+        match event:
+            case DeadLetterAdded():
+                self._keep(event)
+            case DeadLettersDropped(count=count):
+                self._dropped += count
+            case ResendRequested(letter):
+                self._change(letter, REQUESTED)
+            case Resent(letter):
+                self._change(letter, RESENT)
+            case ResendFailed(letter, problem):
+                self._change(letter, KEPT, problem)
+        return self
+
+    def done(self) -> DeadLetters:
+        """What they are now."""
+        return DeadLetters(self._letters, self._dropped)
+
+    def _keep(self, event: DeadLetterAdded) -> None:
+        name = event.letter
+        self._letters[name] = Letter(
+            letter=name,
+            to=event.to,
+            command=event.command,
+            reason=event.reason,
+            error=event.error,
+            message=event.message,
+            attempts=event.attempts,
+            body=event.body,
+            shown=event.shown,
+        )
+        if name not in self._order:
+            self._order[name] = next(self._numbers)
+        if len(self._letters) > MAX_KEPT:
+            goes = self._first_resent() or next(iter(self._letters))
+            del self._letters[goes], self._order[goes]
+
+    def _first_resent(self) -> str | None:
+        while self._resent:
+            number, name = heapq.heappop(self._resent)
+            if self._order.get(name) == number and self._letters[name].status == RESENT:
+                return name
+        return None
+
+    def _change(self, name: str, status: str, problem: str = "") -> None:
+        before = self._letters.get(name)
+        if before is None or before.status == RESENT:  # handled is handled: nothing asks for it twice
+            return
+        self._letters[name] = attrs.evolve(before, status=status, problem=problem)
+        if status == RESENT:
+            heapq.heappush(self._resent, (self._order[name], name))

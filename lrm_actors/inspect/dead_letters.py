@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from eventstore.protocol import EventReader
-from lrm_actors.domain.dead_letters import KEPT, STREAM, DeadLetterAdded, DeadLetters, Letter, evolve
+from lrm_actors.domain.dead_letters import KEPT, STREAM, DeadLetterAdded, DeadLetters, Gathered, Letter
 
 DELIVERIES = "deliveries"
 
@@ -34,13 +34,14 @@ class Listing:
 
 def dead_letters(reader: EventReader, *, every: bool = False) -> Listing:
     """The letters that wait for somebody; with ``every`` also those that were sent again."""
-    state = DeadLetters()
+    gathered = Gathered()
     stood: dict[str, tuple[int, float]] = {}
     for record in reader.read_stream(STREAM):
         for event in record.events:
-            state = evolve(state, event)
+            gathered.add(event)
             if isinstance(event, DeadLetterAdded):
                 stood[event.letter] = (record.position, record.recorded_at.wall_s)
+    state = gathered.done()
     letters = [Listed(letter, *stood[name]) for name, letter in state.letters.items() if every or letter.status == KEPT]
     skipped = [
         (record.position, record.recorded_at.wall_s, event)
@@ -52,5 +53,13 @@ def dead_letters(reader: EventReader, *, every: bool = False) -> Listing:
 
 def letter_in(reader: EventReader, letter_id: str) -> Letter | None:
     """One letter; None when the log has none of this id."""
-    state: DeadLetters = reader.fold(STREAM, evolve, DeadLetters()).state
-    return state.letters.get(letter_id)
+    return letters_of(reader).letters.get(letter_id)
+
+
+def letters_of(reader: EventReader) -> DeadLetters:
+    """The letters that the log still holds. Not by a fold, which wants all events: retention may have taken some."""
+    gathered = Gathered()
+    for record in reader.read_stream(STREAM):
+        for event in record.events:
+            gathered.add(event)
+    return gathered.done()

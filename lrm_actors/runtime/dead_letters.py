@@ -18,7 +18,7 @@ from eventstore.errors import BadRequest, EventRefused, NotAnEvent
 from eventstore.protocol import EventStore
 from eventstore.records import Batch, NewEvent, StreamWrite
 from lrm_actors.domain.behavior import Command, Spec
-from lrm_actors.domain.dead_letters import STREAM, DeadLetterAdded, DeadLetters, DeadLettersDropped, evolve
+from lrm_actors.domain.dead_letters import STREAM, DeadLetterAdded, DeadLettersDropped
 from lrm_actors.runtime.actor import MESSAGE_LIMIT, describe
 from lrm_actors.runtime.machine import here
 from lrm_actors.runtime.mailbox import Envelope
@@ -123,12 +123,6 @@ def command_of(spec: Spec[Any], name: str, body: str) -> Command:
         msg = f"{spec.name} knows no command {name}"
         raise LookupError(msg)
     return decode_state(body.encode(), cls)
-
-
-def read_letters(store: EventStore) -> DeadLetters:
-    """The letters of a log."""
-    letters: DeadLetters = store.fold(STREAM, evolve, DeadLetters()).state
-    return letters
 
 
 def _body(spec: Spec[Any], command: Any) -> str:

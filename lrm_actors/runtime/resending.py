@@ -16,7 +16,8 @@ from eventstore.records import Batch, NewEvent, StreamWrite
 from lrm_actors.domain.behavior import Spec
 from lrm_actors.domain.dead_letters import REQUESTED, RESENT, STREAM, Letter, ResendFailed, ResendRequested
 from lrm_actors.errors import AskError, DeadLetterNotFound, NotResendable
-from lrm_actors.runtime.dead_letters import command_of, read_letters, resend
+from lrm_actors.inspect.dead_letters import letters_of
+from lrm_actors.runtime.dead_letters import command_of, resend
 from lrm_actors.runtime.mailbox import Envelope
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Resending:
             ActorStopped, MailboxFull: its actor does not take it now.
         """
         with self._lock:
-            letter = read_letters(self._post.store).letters.get(letter_id)
+            letter = letters_of(self._post.store).letters.get(letter_id)
             if letter is None:
                 raise DeadLetterNotFound(letter_id)
             if letter.status in {REQUESTED, RESENT}:
@@ -72,7 +73,7 @@ class Resending:
         """Send again what was asked for before this process. Never raises: a letter's trouble is not the system's."""
         try:
             with self._lock:
-                for letter in read_letters(self._post.store).letters.values():
+                for letter in letters_of(self._post.store).letters.values():
                     if letter.status == REQUESTED:
                         self._send_or_say_why(letter)
         except EventStoreError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 
 from eventstore.memory import MemoryStore
 from eventstore.opening import open_store
-from eventstore.records import Appended, Batch, NewEvent, StreamWrite
+from eventstore.records import Appended, Batch, NewEvent, Retention, StreamWrite
 from lrm_actors.domain import dead_letters
 from lrm_actors.domain.behavior import Command, Context, Decision, Spec, then
 from lrm_actors.domain.dead_letters import STREAM, DeadLetterAdded, DeadLetters, Resent
 from lrm_actors.errors import ActorStopped, DeadLetterNotFound, NotResendable
+from lrm_actors.inspect.dead_letters import letter_in
 from lrm_actors.runtime import dead_letters as office
 from lrm_actors.runtime.mailbox import Envelope, Own
 from lrm_actors.runtime.system import ActorSystem
@@ -272,6 +274,46 @@ def test_the_letters_that_are_remembered_are_bounded() -> None:
     assert dead_letters.MAX_KEPT == len(state.letters)
     assert "500" not in state.letters
     assert ["9", "10"] == list(state.letters)[:2]
+
+
+def test_letters_are_the_same_read_at_once_and_one_by_one() -> None:
+    """Whichever are asked for, sent again and added once more, with more of them than are kept."""
+    chance = random.Random(5)
+    names = [str(number) for number in range(3 * dead_letters.MAX_KEPT)]
+    state, gathered = DeadLetters(), dead_letters.Gathered()
+    for number, name in enumerate(names):
+        seen = chance.choice(names[: number + 1])
+        for fact in (
+            DeadLetterAdded(name, "a", "C", "why", "", "", 1, "", ""),
+            chance.choice(
+                (
+                    dead_letters.ResendRequested(seen),
+                    Resent(seen),
+                    dead_letters.ResendFailed(seen, "no"),
+                    DeadLetterAdded(seen, "a", "C", "again", "", "", 1, "", ""),
+                )
+            ),
+        ):
+            state = dead_letters.evolve(state, fact)
+            gathered.add(fact)
+    assert list(state.letters.items()) == list(gathered.done().letters.items())
+
+
+def test_what_retention_took_does_not_keep_a_letter_from_being_sent_again() -> None:
+    """The oldest letters are gone from the log, with whatever was theirs; those that are left are as good as before."""
+    store = MemoryStore()
+    for number in (1, 2):
+        fact = DeadLetterAdded(f"l{number}", "counter", "Fragile", "why", "", "", 3, f'{{"number":{number}}}', "")
+        store.append(Batch(writes=(StreamWrite(STREAM, (NewEvent(fact),)),)))
+    assert 1 == store.retain(Retention(max_events=1, expendable=(STREAM,))).removed
+    with running(fragile_counter(), store=store) as system:
+        with pytest.raises(DeadLetterNotFound):
+            system.resend("l1")
+        system.resend("l2")
+        eventually(lambda: system.state("counter").history == (2,))
+    left = letter_in(store, "l2")
+    assert left is not None
+    assert dead_letters.RESENT == left.status
 
 
 def _has_handled(system: ActorSystem, amount: int) -> bool:
