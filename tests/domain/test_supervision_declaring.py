@@ -1,4 +1,4 @@
-"""What may be declared for a supervisor: each limit at its edge, and what is refused beyond it, with the field named."""
+"""What may be declared for a supervisor: each limit at its edge, and what is refused beyond it, the field named."""
 
 from __future__ import annotations
 
