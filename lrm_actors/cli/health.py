@@ -67,7 +67,8 @@ def _print(found: LogHealth) -> None:
     state = paint(f"{was}{status}, mode {report['operation_mode']}", "warn" if found.stale else STYLE_OF[status])
     cause = f" ({report['health_cause']})" if report["health_cause"] else ""
     alive = f"process {found.owner.pid} is alive" if found.owner.alive else "no process is alive"
-    say_line(f"{paint(report['agent_id'], 'name')}  {alive}, up {duration(report['uptime_s'])}  {state}{cause}")
+    up = f"{was}up {duration(report['uptime_s'])}"
+    say_line(f"{paint(report['agent_id'], 'name')}  {alive}, {up}  {state}{cause}")
     if found.stale:
         say_line(paint(f"  {found.stale}", "warn"))
     table(((name, text) for name, text in _rows(found) if text), indent="  ")

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lrm_actors.domain import modes, monitor
 from lrm_actors.hosting.owner.errors import RequestRefused
 
 if TYPE_CHECKING:
-    from lrm_actors.hosting.running import Running
+    from lrm_actors.runtime.system import ActorSystem
 
 
-def dump_of(running: Running, actor: str | None = None) -> dict[str, Any]:
+class Shown(Protocol):
+    """A system that runs, and whose it is."""
+
+    system: ActorSystem
+    agent_id: str
+    path: Path
+    """Its log."""
+
+
+def dump_of(running: Shown, actor: str | None = None) -> dict[str, Any]:
     """What a running agent looks like now, as JSON data. Asks no actor and changes nothing.
 
     Args:
@@ -27,7 +37,7 @@ def dump_of(running: Running, actor: str | None = None) -> dict[str, Any]:
     return {"schema": schema, "agent": _agent(running), **told}
 
 
-def dump_command(running: Running, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def dump_command(running: Shown, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The same for whoever asks over the socket.
 
     Raises:
@@ -40,7 +50,7 @@ def dump_command(running: Running, arguments: Mapping[str, Any]) -> dict[str, An
     return dump_of(running, actor)
 
 
-def _agent(running: Running) -> dict[str, Any]:
+def _agent(running: Shown) -> dict[str, Any]:
     told: dict[str, Any] = {"agent_id": running.agent_id, "log": str(running.path), "mode": "", "health": ""}
     if {modes.NAME, monitor.NAME} <= set(running.system.shells()):  # not before the last of them was started
         told |= {"mode": running.system.state(modes.NAME).mode, "health": running.system.state(monitor.NAME).status}

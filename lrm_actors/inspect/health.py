@@ -137,6 +137,8 @@ def _state(reader: EventReader, name: str, head: int) -> Any:
 def _stale(monitor: MonitorState, supervisor: Any, owner: Owner, now: Instant) -> str:
     if not owner.alive:
         ended = {"clean": "stopped in order", "unclean": "stopped, not all in order"}.get(supervisor.stopped)
+        if not supervisor.starts:
+            return "no process is alive, and nothing in this log says how the last one ended"
         return f"no process is alive: it {ended}" if ended else "no process is alive, and it did not stop in order"
     if monitor.sampled_at_s is None:
         return ""

@@ -176,7 +176,9 @@ def _unfolded(reader: EventReader, stream: str, at: int) -> Replayed:
     until_then = takewhile(lambda record: record.position <= at, reader.read_stream(stream))
     events = deque(until_then, maxlen=EVENTS_KEPT)
     note = (
-        "no actor: these are events only" if stream in STATELESS else "how it is folded is not known here: its events"
+        "no actor: these are events only"
+        if stream in STATELESS
+        else "how it is folded is not known here, --load tells: its events"
     )
     return Replayed(
         stream=stream,

@@ -255,7 +255,7 @@ class Sold:
 class Till:
     total: int = 0
 
-SPECS = [Spec("shop_{n}", Till(), None, lambda till, sold: Till(till.total + sold.price))]
+SPECS = [Spec("shop_{n}", Till(), print, lambda till, sold: Till(till.total + sold.price))]
 """
 
 
@@ -271,7 +271,7 @@ def test_replay_of_an_actor_of_others(lrm: Lrm, tmp_path: Path, monkeypatch: pyt
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env={"PYTHONPATH": f"{root}:{tmp_path}"})
 
     done = lrm("replay", "x")
-    assert "how it is folded is not known here: its events" in done.out
+    assert "how it is folded is not known here, --load tells: its events" in done.out
     assert "price 4" in done.out
     assert {"price": 3} == lrm("replay", "--json", "x").document["actors"]["shop_one"]["events"][0]["data"]
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -288,7 +288,7 @@ def test_health_of_a_dead_agent(lrm: Lrm, life: Lived) -> None:
     done = lrm("health", life.path)
     assert exits.STALE == done.code
     first, second, *_ = done.out.splitlines()
-    assert "agent-1  no process is alive, up 16 s  was warning, mode degraded (memory 83.2 % >= 80.0 %)" == first
+    assert "agent-1  no process is alive, was up 16 s  was warning, mode degraded (memory 83.2 % >= 80.0 %)" == first
     assert "  no process is alive, and it did not stop in order" == second
     assert "breakers     site open, 3 failures" in done.out
     assert "steps        1 done, step 2 in doubt, 0 repeated" in done.out

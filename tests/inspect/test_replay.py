@@ -156,7 +156,7 @@ def test_a_module_names_its_actors(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "shop_actors.py").write_text(
         "import attrs\nfrom lrm_actors.domain.behavior import Spec\n"
         "@attrs.frozen\nclass S:\n    n: int = 0\n"
-        "one = Spec('one', S(), None, None)\nSPECS = (one, Spec('two', S(), None, None))\n"
+        "one = Spec('one', S(), print, print)\nSPECS = (one, Spec('two', S(), print, print))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     folds = Folds().with_modules(["shop_actors"])
