@@ -148,7 +148,7 @@ class Roster:
                 if name not in self._ended or self._state != "running":
                     raise ActorStopped(f"{name} has stopped", actor=name)
                 self._ended.discard(name)
-                self._mailboxes.pop(name)
+                self._new_mailbox(shell.spec)  # in place of the closed one: whoever sends finds one at any moment
                 shell = self._spawn(shell.spec, after_death=True)
         reply = self._machine.reply(name)
         shell.mailbox.command(Restart(reply))
@@ -195,13 +195,16 @@ class Roster:
 
     def _mailbox_of(self, spec: Spec[Any]) -> Mailbox:
         mailbox = self._mailboxes.get(spec.name)
-        if mailbox is None:
-            mailbox = self._mailboxes[spec.name] = mailbox_for(spec, self.clock.monotonic)
-            mailbox.on_dead_letter = partial(self._bury, spec)
+        return self._new_mailbox(spec) if mailbox is None else mailbox
+
+    def _new_mailbox(self, spec: Spec[Any]) -> Mailbox:
+        mailbox = mailbox_for(spec, self.clock.monotonic)
+        mailbox.on_dead_letter = partial(self._bury, spec, mailbox)
+        self._mailboxes[spec.name] = mailbox
         return mailbox
 
-    def _bury(self, spec: Spec[Any], envelope: Envelope, because: str) -> None:
-        if not (isinstance(envelope, Own) and self._mailboxes[spec.name].closed):
+    def _bury(self, spec: Spec[Any], mailbox: Mailbox, envelope: Envelope, because: str) -> None:
+        if not (isinstance(envelope, Own) and mailbox.closed):
             self._office.take(spec, envelope, because)
 
     def _wake(self, _head: int, types: frozenset[str]) -> None:

@@ -106,7 +106,7 @@ class Shell(Turning):
         self.handled, self.handled_before = before.handled, before.handled_before
         self.failures = before.failures + 1
         self.counters.failures += 1
-        self._decider.attempts = before._decider.attempts
+        self._decider.attempts = before._decider.attempts.copy()  # the other may still count on its own
         self._unsettled = before._unsettled  # a thread that died while its append was not settled yet
         self._to_put_aside = [*before._to_put_aside, *([letter] if letter is not None else ())]
 

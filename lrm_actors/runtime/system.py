@@ -205,7 +205,7 @@ class ActorSystem(Asking):
 
     def start_errors(self) -> dict[str, BaseException]:
         """The actors whose very first recovery failed, with why. Their supervisor tries them again meanwhile."""
-        return {name: shell.start_error for name, shell in self._shells.items() if shell.start_error is not None}
+        return {name: shell.start_error for name, shell in list(self._shells.items()) if shell.start_error is not None}
 
     def state(self, name: str) -> Any:
         """The committed state of an actor, at once and from any thread. It is immutable.

@@ -139,7 +139,7 @@ class SupervisionTree:
 
     def under(self, name: str) -> tuple[str, ...]:
         """An actor and everybody below it, last to first: the order in which they stop."""
-        below = [one for one, parent in self._parents.items() if parent == name]
+        below = [one for one, parent in list(self._parents.items()) if parent == name]
         return (*(each for one in reversed(below) for each in self.under(one)), name)
 
     # --- effects ------------------------------------------------------------------------------------------------

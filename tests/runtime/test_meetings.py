@@ -5,11 +5,16 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import pytest
+
 from eventstore.memory import MemoryStore
 from eventstore.records import Appended, Batch
 from lrm_actors.domain.behavior import Context, Decision, Spec, Wire, then
+from lrm_actors.domain.supervisor import StartChild, TerminateChild
+from lrm_actors.runtime import overflow, roster
 from lrm_actors.runtime.clock import ManualClock
-from lrm_actors.runtime.control import TakeSnapshot
+from lrm_actors.runtime.control import StorageBack, TakeSnapshot
+from tests.runtime.supervising import all_up, counters, root, supervised
 from tests.runtime.support import PATIENCE_S, Add, Added, Count, Note, Noted, Wait, counter, eventually, evolve, running
 from tests.runtime.test_watchdog import GATES, WATCH, Hang, enter, gates, hanger, pass_time, zombies_end
 
@@ -92,3 +97,21 @@ def test_storage_that_hangs_does_not_cost_a_thread_with_each_look_of_the_watchdo
 def watchdog_threads() -> int:
     """How many threads of a watchdog there are."""
     return sum(thread.name == "lrm-watchdog" for thread in threading.enumerate())
+
+
+def test_an_actor_that_is_started_again_has_a_mailbox_at_every_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever tells all actors something, as the guardian does when the log is back, reaches the others."""
+    with supervised(MemoryStore(), root("a"), *counters("a")) as system:
+        system.ask_blocking("supervisor", TerminateChild("actor:a"))
+        eventually(lambda: system.phase("a") == "stopped", "its end")
+        make, reached = overflow.mailbox_for, list[str]()
+
+        def make_slowly(*arguments: Any) -> Any:
+            system.command("a", StorageBack())
+            reached.append("a")
+            return make(*arguments)
+
+        monkeypatch.setattr(roster, "mailbox_for", make_slowly)
+        system.ask_blocking("supervisor", StartChild("actor:a"))
+        all_up(system, ("a",))
+        assert ["a"] == reached
