@@ -265,6 +265,11 @@ class Roster:
         shell.mailbox.close("abandoned at stop")
         return False
 
+    def store_letters(self) -> None:
+        """Store the dead letters that waited for the log, on some other thread (for the guardian)."""
+        if self._office.pending:
+            self._services.workers.submit(self._office.store)
+
     def give_up(self, reason: str) -> None:
         """Close every mailbox (for the guardian): this process does not own the log any more."""
         for name in self.shells():
