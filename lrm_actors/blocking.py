@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from lrm_actors.domain.checkpointer import MANUAL
 from lrm_actors.hosting import operations
+from lrm_actors.hosting.answer import ChosenStrategy
 from lrm_actors.hosting.engine import STOP_DEADLINE_S, Engine
 from lrm_actors.hosting.stepping import BlockingStepScope
 from lrm_actors.words import Words
@@ -48,7 +49,7 @@ class BlockingMode(Words):
         """See ``LongRunningMode.stop_monitoring``."""
         self._engine.stop(deadline_s)
 
-    def handle_failure(self, error: BaseException, context: Mapping[str, Any] | None = None) -> str:
+    def handle_failure(self, error: BaseException, context: Mapping[str, Any] | None = None) -> ChosenStrategy:
         """See ``LongRunningMode.handle_failure``."""
         return operations.handle_failure(self._engine, error, context)
 

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 from lrm_actors.blocking import BlockingMode
 from lrm_actors.domain.checkpointer import MANUAL
 from lrm_actors.hosting import operations
+from lrm_actors.hosting.answer import ChosenStrategy
 from lrm_actors.hosting.engine import STOP_DEADLINE_S, Engine
 from lrm_actors.hosting.host import Host
 from lrm_actors.hosting.offload import off_loop
@@ -54,7 +55,8 @@ class LongRunningMode(Words):
             signal.
         on_exhausted: called with the reason, on a thread of its own, when more handlers hang than one process can bear,
             after an emergency checkpoint: the process is to be replaced, and ``exit_code`` will be 75. By default the
-            process sends itself SIGTERM, which ends it unless the host handles that.
+            process sends itself SIGTERM, which ends it unless the host handles that. Where it is given, it is called
+            as well when a failure leaves nothing else to try (``restart_process``).
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class LongRunningMode(Words):
         super().__init__(Engine(settings if settings is not None else LongRunningSettings(), host, predecessor_exit))
         if on_exhausted is not None:
             self._engine.on_exhausted = on_exhausted
+            self._engine.replaceable = True
         self.checkpointer = Checkpoints(self._engine)
         self.blocking = BlockingMode(self._engine)
         """The same mode as plain calls."""
@@ -128,14 +131,15 @@ class LongRunningMode(Words):
             return function()
         return await off_loop(function, abandoned=abandoned)
 
-    async def handle_failure(self, error: BaseException, context: Mapping[str, Any] | None = None) -> str:
+    async def handle_failure(self, error: BaseException, context: Mapping[str, Any] | None = None) -> ChosenStrategy:
         """Put a failure on record, and have it recovered from, unless ``enable_auto_recovery`` is off.
 
         Args:
             error: what was raised.
             context: ``component``: what of the host failed; ``step``: in which step, the open one by default.
 
-        Returns: the strategy that suits it, one of ``lrm_actors.domain.analyzer.STRATEGIES``.
+        Returns: the strategy that suits it, one of ``lrm_actors.domain.analyzer.STRATEGIES``: a string that has
+            ``delay_s``, the seconds to wait before the next try, ``reason``, ``category`` and ``severity`` besides.
         """
         return await self._beside(lambda: operations.handle_failure(self._engine, error, context))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from lrm_actors.domain import modes
+from lrm_actors.domain import analyzer, modes
 from lrm_actors.domain.journal import OpenStep
 from lrm_actors.domain.rules import Rule, RuleTable
 from lrm_actors.errors import NotRunning
@@ -83,7 +83,30 @@ class Words:
         """
         running = self._engine.running
         state = running.system.state(modes.NAME) if running is not None else modes.ModesState()
+        if self.paused:
+            return modes.should_run(state, criticality) and criticality == "critical_plus"
         return modes.should_run(state, criticality)
+
+    @property
+    def paused(self) -> str:
+        """Why a human was called and nothing but ``critical_plus`` work is to be done; empty when all goes its way."""
+        running = self._engine.running
+        return str(running.system.state(analyzer.NAME).paused) if running is not None else ""
+
+    def go_on(self, reason: str = "by hand") -> None:
+        """End the pause: somebody looked after what was called for. Returns at once.
+
+        Raises:
+            NotRunning, AskError: it cannot be put on record now.
+        """
+        self._engine.tell(analyzer.NAME, analyzer.GoOn(reason))
+
+    def call_with(self, function: Callable[[str], Any]) -> None:
+        """Call a human with this function, plain or async, which is told why.
+
+        It is called for ``pause_and_call`` and ``stop_and_report``, once in five minutes for one reason.
+        """
+        self._engine.on_call = function
 
     def register_component(
         self,

@@ -13,6 +13,7 @@ from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, m
 from lrm_actors.domain.behavior import MAX_DEPTH, Command, Context, Effect, Spec, StartTimer, Wire
 from lrm_actors.domain.deadlines import deadline
 from lrm_actors.hosting.capturing import NoCapture
+from lrm_actors.hosting.carrying_out import _ACTS
 from lrm_actors.wiring import WIRES
 
 NOW = Instant(wall_s=1000.0, monotonic_s=10.0, boot_id="boot")
@@ -147,7 +148,7 @@ def test_every_strategy_that_acts_is_wired_to_who_acts() -> None:
         event = chosen(strategy, saving=saving)
         return any(wire.make(event, RECORD) for wire in WIRES if wire.event is analyzer.RecoveryChosen)
 
-    assert {analyzer.RETRY_WITH_BACKOFF, analyzer.WAIT_FOR_BREAKER, analyzer.LEAVE_ALONE} | SAVED == {
+    assert {analyzer.RETRY_WITH_BACKOFF, analyzer.WAIT_FOR_BREAKER, analyzer.LEAVE_ALONE, *_ACTS} | SAVED == {
         strategy for strategy in analyzer.STRATEGIES if not acts(strategy, saving=False)
     }
     assert all(acts(strategy, saving=True) for strategy in analyzer.STRATEGIES)

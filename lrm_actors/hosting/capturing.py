@@ -47,6 +47,11 @@ class Capturing:
         """Whether the host said how, and its state is not behind the log."""
         return self._capture is not None and not self._behind
 
+    @property
+    def can_restore(self) -> bool:
+        """Whether the host said how."""
+        return self._restore is not None
+
     def begin(self, place: Path, *, has_history: bool) -> None:
         """A run begins on a log; with a history, a new process's state does not contain it yet.
 

@@ -25,6 +25,7 @@ from lrm_actors.errors import ActorStopped, AskError, LrmError, NotRunning
 from lrm_actors.hosting import configuration, operations, relocation
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.capturing import Capturing
+from lrm_actors.hosting.carrying_out import carry_out
 from lrm_actors.hosting.dumping import dump_of
 from lrm_actors.hosting.exhaustion import give_up, terminate
 from lrm_actors.hosting.gate import keep_told
@@ -98,6 +99,12 @@ class Engine:
         """More handlers hang than the process can bear: it is to be replaced."""
         self.on_exhausted: Callable[[str], object] = terminate
         """Told why, after the emergency checkpoint."""
+        self.replaceable = False
+        """Whether the host said how: only then is its process replaced because a recovery was chosen."""
+        self.on_call: Callable[[str], object] | None = None
+        """Told why a human is needed."""
+        self.calls_s: dict[str, float] = {}
+        """When somebody was called for which reason."""
         self.rules = RuleTable(())
         """The host's, tried before the built-in ones."""
         self.last_recovery: Recovery | None = None
@@ -245,6 +252,7 @@ class Engine:
         self.running = running
         self._trimmer = Trimmer(running.path, running.store, running.system, self._log_limits)
         self._trimmer.begin()
+        carry_out(self, running.store)
         if self._host is not None:
             keep_told(self.bridge, self._host.gate, running.store, running.system.state("modes").mode)
         self._live.tell()  # what was assigned or registered meanwhile

@@ -35,11 +35,16 @@ def terminate(reason: str) -> None:
 def give_up(engine: Engine, why: Exhausted, tell: Callable[[str], object]) -> None:
     """Take an emergency checkpoint, if that can be had in time, then tell the host, whose process is to be replaced."""
     reason = f"{why.actor} hangs on {why.handling} beside {why.zombies} others"
+    replace(engine, reason, tell)
+
+
+def replace(engine: Engine, reason: str, tell: Callable[[str], object]) -> None:
+    """Save the host's state, if that can be had in time, and have its process replaced."""
     engine.exhausted = True
     try:
         if engine.capturing.can_capture:
             operations.take_checkpoint(
-                engine, reason, kind=checkpointer.EMERGENCY, error="watchdog exhausted", timeout_s=CHECKPOINT_S
+                engine, reason, kind=checkpointer.EMERGENCY, error="process to be replaced", timeout_s=CHECKPOINT_S
             )
     except (LrmError, EventStoreError, TimeoutError) as error:
         _log.error("no emergency checkpoint: %s", error, extra=engine.context.extra())

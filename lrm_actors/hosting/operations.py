@@ -27,6 +27,7 @@ from lrm_actors.errors import (
     StepOrder,
 )
 from lrm_actors.hosting import recovery
+from lrm_actors.hosting.answer import ChosenStrategy
 from lrm_actors.hosting.host import check_storable
 from lrm_actors.hosting.recovery import Recovery
 from lrm_actors.hosting.stepping import current_step
@@ -46,7 +47,7 @@ ENDS = ("checkpointer.taken", "checkpointer.failed")
 _log = logging.getLogger("lrm_actors.mode")
 
 
-def handle_failure(engine: Engine, error: BaseException, context: Mapping[str, Any] | None = None) -> str:
+def handle_failure(engine: Engine, error: BaseException, context: Mapping[str, Any] | None = None) -> ChosenStrategy:
     """Put a failure on record and have its recovery chosen; acted on through the wiring. Returns the strategy.
 
     A host that deals with a failure is not given another one: where the log cannot be written, the failure is
@@ -64,7 +65,7 @@ def handle_failure(engine: Engine, error: BaseException, context: Mapping[str, A
             extra=engine.context.extra(),
         )  # fmt: skip
         return _strategy(facts)
-    return str(reply["strategy"])
+    return ChosenStrategy(str(reply["strategy"]), reply)
 
 
 def _step(given: object) -> int | None:
@@ -75,8 +76,10 @@ def _step(given: object) -> int | None:
     return None if inside is None else inside.number
 
 
-def _strategy(facts: FailureFacts) -> str:
-    return analyzer.choose(classify(facts), facts)[0]
+def _strategy(facts: FailureFacts) -> ChosenStrategy:
+    category = classify(facts)
+    strategy, reason = analyzer.choose(category, facts)
+    return ChosenStrategy(strategy, {"category": category, "reason": reason, "delay_s": facts.retry_after_s or 0.0})
 
 
 def take_checkpoint(

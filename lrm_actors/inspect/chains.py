@@ -35,6 +35,8 @@ OBSERVATIONS: dict[str, Callable[[Any], str]] = {
     "monitor.sampled": lambda event: sample(event.metrics),
     "monitor.sample_overdue": lambda event: f"no sample for {event.waited_s:.0f} s",
     "analyzer.failure_recorded": lambda event: f"{event.category}: {short(event.message)}",
+    "analyzer.pattern_found": lambda event: f"{event.pattern}: {event.evidence}",
+    "analyzer.recovery_carried_out": lambda event: f"{event.strategy} {'done' if event.ok else 'not done'}",
     "checkpointer.failed": lambda event: f"{event.error}: {short(event.message)}",
     "checkpointer.damage_found": lambda event: f"damaged: {short(event.reason)}",
     "watchdog.handler_slow": lambda event: f"{event.handling} in hand for {event.elapsed_s:.1f} s",

@@ -230,6 +230,17 @@ _plain("analyzer.recovery_chosen", "for {component} the recovery {strategy} was 
 _plain("analyzer.recovery_withheld", "for {component} {strategy} would have been chosen, but recovery is off: {reason}")
 
 
+_plain("analyzer.pattern_found", "{component} has a pattern, {pattern}: {evidence} (severity {severity} of 5)")
+_plain("analyzer.recovery_judged", "for {component} the recovery {strategy} {outcome}: {evidence}")
+_plain("analyzer.went_on", "a human looked after it, and it goes on: {reason}")
+
+
+@_tells("analyzer.recovery_carried_out")
+def _(event: Any) -> str:
+    done = "is done" if event.ok else "cannot be done"
+    return _with(f"{event.strategy} for {event.component or 'the agent'} {done}", event.message)
+
+
 @_tells("analyzer.configured")
 def _(event: Any) -> str:
     return "failures are acted on" if event.auto_recovery else "failures are recorded and not acted on"

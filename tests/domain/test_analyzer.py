@@ -92,8 +92,11 @@ def test_a_failure_is_recorded_and_its_recovery_chosen(run: Run[AnalyzerState]) 
     assert isinstance(recorded, FailureRecorded)
     assert ("browser", "browser_crash", CRASH) == (recorded.component, recorded.category, recorded.facts)
     assert (START.monotonic_s + 5.0, START.boot_id) == (recorded.at_s, recorded.boot_id)
-    assert RecoveryChosen("browser", "browser_crash", RESTART_COMPONENT, "browser_crash: the browser is gone") == chosen
-    assert {"category": "browser_crash", "strategy": "restart_component", "acted": True} == run.last.reply
+    assert isinstance(chosen, RecoveryChosen)
+    assert ("browser", "browser_crash", RESTART_COMPONENT) == (chosen.component, chosen.category, chosen.strategy)
+    assert ("browser_crash: the browser is gone", recorded.fingerprint) == (chosen.reason, chosen.fingerprint)
+    reply = {"category": "browser_crash", "strategy": "restart_component", "acted": True, "delay_s": 0.0}
+    assert {**reply, "severity": 2, "reason": chosen.reason} == run.last.reply
 
 
 def test_without_auto_recovery_nothing_is_acted_on(run: Run[AnalyzerState]) -> None:
@@ -160,7 +163,9 @@ def test_a_recovery_ends_the_row(run: Run[AnalyzerState]) -> None:
     """After a restart that went well the count begins anew; after one that failed it goes on."""
     page = FailureFacts("browser", ("playwright.TimeoutError", "BaseException"))
     strategies(run, page, 1)
-    assert (RecoveryFinished("browser", ok=True),) == run.tell(NoteRecovery("browser", ok=True))
+    *_, finished = run.tell(NoteRecovery("browser", ok=True))
+    assert isinstance(finished, RecoveryFinished)
+    assert ("browser", True) == (finished.component, finished.ok)
     assert [RETRY_WITH_BACKOFF] == strategies(run, page, 1)
     run.tell(NoteRecovery("browser", ok=False))
     assert [RESTART_COMPONENT] == strategies(run, page, 1)
@@ -219,8 +224,8 @@ def test_state_is_the_fold_of_what_is_stored(steps: list[tuple[float, Command]])
         assert stored == run.state
         assert stored == decode_state(encode_state(stored), AnalyzerState)
         if isinstance(command, RecordFailure) and facts:
-            assert len(facts) == 2
-            assert isinstance(facts[1], RecoveryChosen) == before.auto_recovery
+            assert 1 == sum(isinstance(one, FailureRecorded) for one in facts)
+            assert isinstance(facts[-1], RecoveryChosen) == before.auto_recovery
 
 
 def acts_although_off(decide: Callable[[AnalyzerState, Command, Context], Decision]) -> bool:

@@ -226,6 +226,13 @@ def _analyzer(log: Writer) -> None:
     for facts in (timeout, timeout, limit):
         log.do("analyzer", analyzer.RecordFailure(facts))
     log.do("analyzer", analyzer.NoteRecovery("browser", ok=True))
+    for _ in range(4):
+        log.do("analyzer", analyzer.RecordFailure(attrs.evolve(limit, retry_after_s=12.5)))
+    log.do("analyzer", analyzer.ReportCarriedOut("llm", analyzer.OPEN_BREAKER, ok=True, message="held open"))
+    full = FailureFacts("actor:checkpointer", ("OSError",), os_error="ENOSPC", category="disk_full")
+    for _ in range(4):
+        log.do("analyzer", analyzer.RecordFailure(full))
+    log.do("analyzer", analyzer.GoOn("more room"))
     log.do("analyzer", analyzer.Configure(auto_recovery=False))
     log.do("analyzer", analyzer.RecordFailure(exited))
     log.do("analyzer", analyzer.NoteRecovery("worker", ok=False))

@@ -27,7 +27,8 @@ from eventstore.protocol import EventStore
 from eventstore.records import Batch, Receipt
 from lrm_actors.actors.breaker import CircuitBreaker
 from lrm_actors.actors.outbox import LIMIT
-from lrm_actors.domain import analyzer, backoff, breaker, checkpointer, children, monitor, supervisor
+from lrm_actors.domain import backoff, breaker, checkpointer, children, monitor, supervisor
+from lrm_actors.domain.analysis import folding
 from lrm_actors.domain.behavior import Spec
 from lrm_actors.errors import MailboxFull
 from lrm_actors.hosting.running import SPECS
@@ -152,12 +153,12 @@ def test_rule_11_holds_for_states(name: str) -> None:
 
 
 def _remembers_everything(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(analyzer, "RECENT", 10**9)
+    monkeypatch.setattr(folding, "RECENT", 10**9)
     return "analyzer"
 
 
 def _remembers_everybody(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(analyzer, "MAX_STREAKS", 10**9)
+    monkeypatch.setattr(folding, "MAX_STREAKS", 10**9)
     return "analyzer"
 
 
