@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lrm_actors.actors.sdk_retries import explain
     from lrm_actors.actors.throttle import AdaptiveThrottle
     from lrm_actors.domain.behavior import (
+        CancelTimer,
         Command,
         Context,
         Decision,
@@ -49,7 +50,7 @@ _HOME = {
     "actors.throttle": ("AdaptiveThrottle",),
     "domain.breaker_config": ("BreakerConfig",),
     "domain.behavior": (
-        *("Command", "Context", "Decision", "Effect", "RecoveryContext", "Spec", "StartTimer", "Wire"),
+        *("CancelTimer", "Command", "Context", "Decision", "Effect", "RecoveryContext", "Spec", "StartTimer", "Wire"),
         *("must_reply", "stash", "then", "unhandled"),
     ),
     "domain.rules": ("Rule",),
@@ -65,6 +66,7 @@ __all__ = [
     "AdaptiveThrottle",
     "BreakerConfig",
     "Bulkhead",
+    "CancelTimer",
     "CircuitBreaker",
     "CircuitOpen",
     "Command",

@@ -14,7 +14,7 @@ from eventstore.prepare import check_name
 from eventstore.protocol import EventStore
 from lrm_actors.domain.behavior import Command, Wire
 from lrm_actors.domain.contract import check_command
-from lrm_actors.errors import StorageUnavailable
+from lrm_actors.errors import AskTimeout, StorageUnavailable
 from lrm_actors.runtime.clock import Clock
 from lrm_actors.runtime.control import NO_STORAGE
 from lrm_actors.runtime.ids import Ids
@@ -23,6 +23,7 @@ from lrm_actors.runtime.mailbox import Envelope, Mailbox
 from lrm_actors.runtime.overflow import BlockingMailbox
 from lrm_actors.runtime.reply import AsyncReply, Reply
 from lrm_actors.runtime.roster import Roster
+from lrm_actors.runtime.silence import why_silent
 
 
 class Asking(Roster):
@@ -80,6 +81,8 @@ class Asking(Roster):
                 return reply.get(timeout=max(0.0, until_s - self.clock.monotonic()))
             mailbox.put(envelope)
             return reply.get(timeout=timeout_s)
+        except AskTimeout as error:
+            raise self._explained(error, reply) from None
         finally:
             self.pending_asks.pop(reply, None)
 
@@ -119,6 +122,8 @@ class Asking(Roster):
                 mailbox.put(envelope)
             timer = reply.time_out_at(until_s, timeout_s)
             return await reply.future
+        except AskTimeout as error:
+            raise self._explained(error, reply) from None
         except asyncio.CancelledError:
             reply.withdraw()
             raise
@@ -126,6 +131,12 @@ class Asking(Roster):
             if timer is not None:
                 timer.cancel()
             self.pending_asks.pop(reply, None)
+
+    def _explained(self, error: AskTimeout, reply: Reply) -> AskTimeout:
+        """The same error, with what can be seen of why there was no answer."""
+        shell = self._shells.get(error.actor)
+        why = "" if shell is None else why_silent(shell, reply, self.clock.monotonic())
+        return AskTimeout(f"{error}: {why}", actor=error.actor, command_id=error.command_id) if why else error
 
     def _to_ask(
         self, to: str, command: Command, reply: Reply, timeout_s: float, *, retry: bool

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from eventstore.codec import decode_state, encode_state
-from eventstore.errors import BadRequest, EventRefused, NotAnEvent
+from eventstore.errors import AppendFailed, BadRequest, EventRefused, NotAnEvent, OutcomeUnknown
 from eventstore.protocol import EventStore
 from eventstore.records import Batch, NewEvent, StreamWrite
 from lrm_actors.domain.behavior import Command, Spec
@@ -146,7 +146,7 @@ def _shown(command: Any) -> str:
 
 
 class DeadLetterOffice:
-    """Takes what closed mailboxes still held, and stores it.
+    """Takes what closed mailboxes still held, and stores it: soon, or when the log can be written, or at stop.
 
     Args:
         store: the log.
@@ -165,7 +165,7 @@ class DeadLetterOffice:
         self._dropped: Counter[tuple[str, str]] = Counter()
         self._storing = threading.Lock()
         self.lost = 0
-        """Messages that are in no letter: too many at once, or the log could not be written."""
+        """Messages that are in no letter: too many at once, or for too long."""
 
     @property
     def pending(self) -> bool:
@@ -201,7 +201,7 @@ class DeadLetterOffice:
             done.wait(patience_s)
 
     def store(self) -> None:
-        """Append what was taken. Never raises: what cannot be stored is counted and logged."""
+        """Append what was taken. Never raises: it waits for a log that cannot be written, or is lost."""
         with self._storing:
             self._asked = False
             letters = [self._waiting.popleft() for _ in range(len(self._waiting))]
@@ -214,9 +214,20 @@ class DeadLetterOffice:
                     self._append([*(NewEvent(letter, cause=letter.caused_by) for letter in letters), *counts])
                 except UNSTORABLE:  # as its senders had it, one of them cannot be stored
                     self._append([*(NewEvent(bare(letter)) for letter in letters), *counts])
+            except (AppendFailed, OutcomeUnknown) as error:
+                self._keep(letters, dropped)
+                logger.warning("%d dead letters wait until the log can be written: %s", len(letters), error)
             except Exception:
                 self.lost += len(letters)
                 logger.exception("%d dead letters could not be stored", len(letters))
+
+    def _keep(self, letters: list[DeadLetterAdded], dropped: list[tuple[tuple[str, str], int]]) -> None:
+        """Until the next try, as many as may wait. One that was stored after all is the same letter once more."""
+        room = max(0, WAITING_MAX - len(self._waiting))
+        self._waiting.extendleft(reversed(letters[:room]))
+        self.lost += len(letters[room:])
+        self._dropped.update(Counter((letter.to, letter.reason) for letter in letters[room:]))
+        self._dropped.update(dict(dropped))
 
     def _append(self, events: list[NewEvent]) -> None:
         self._store.append(Batch(writes=(StreamWrite(STREAM, tuple(events)),)))

@@ -76,6 +76,9 @@ class Tree(Protocol):
     def phase(self, name: str) -> str:
         """What an actor is doing."""
 
+    def store_letters(self) -> None:
+        """Store the dead letters that waited for the log, on some other thread."""
+
     def give_up(self, reason: str) -> None:
         """Close every mailbox: the log belongs to another process now."""
 
@@ -253,6 +256,7 @@ class Guardian(Actor):
         self._lost.clear()
         for name in self._tree.shells():
             self._tree.command(name, StorageBack())
+        self._tree.store_letters()
 
     def _try_settling_later(self) -> None:
         delay_s = min(SETTLE_MAX_S, SETTLE_FIRST_S * 2 ** min(self._settle_attempt, 16))

@@ -149,7 +149,7 @@ class Roster:
                     raise ActorStopped(f"{name} has stopped", actor=name)
                 self._ended.discard(name)
                 self._new_mailbox(shell.spec)  # in place of the closed one: whoever sends finds one at any moment
-                shell = self._spawn(shell.spec, after_death=True)
+                shell = self._spawn_or_later(shell.spec, after_death=True)
         reply = self._machine.reply(name)
         shell.mailbox.command(Restart(reply))
         return float(reply.get(timeout=timeout_s))
@@ -175,6 +175,16 @@ class Roster:
         if not at_once:
             hung = TimeoutError("its recovery did not return")
             self._services.funnel.actor_failed(name, "start", hung, "recover")
+
+    def _spawn_or_later(self, spec: Spec[Any], *, after_death: bool = False) -> Shell:
+        """Start an actor; where the machine has no thread to give just now, the guardian asks until it has."""
+        try:
+            return self._spawn(spec, after_death=after_death)
+        except (RuntimeError, MemoryError) as error:
+            if spec.name not in self._shells:
+                raise
+            self._services.funnel.thread_ended(spec.name, error)
+            return self._shells[spec.name]
 
     def _spawn(
         self,
@@ -264,6 +274,11 @@ class Roster:
                 return True
         shell.mailbox.close("abandoned at stop")
         return False
+
+    def store_letters(self) -> None:
+        """Store the dead letters that waited for the log, on some other thread (for the guardian)."""
+        if self._office.pending:
+            self._services.workers.submit(self._office.store)
 
     def give_up(self, reason: str) -> None:
         """Close every mailbox (for the guardian): this process does not own the log any more."""

@@ -158,7 +158,7 @@ class ActorSystem(Asking):
             self._specs.append(spec)
             if supervisor is not None:  # before it can fail
                 self.tell_anyway(supervisor, AddChild(f"actor:{spec.name}", child))
-            self._watchdog.watch_too(self._spawn(spec))
+            self._watchdog.watch_too(self._spawn_or_later(spec))
             if supervisor is not None:
                 self.tree.announce(spec)
 

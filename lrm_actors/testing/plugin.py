@@ -73,7 +73,7 @@ def pytest_runtest_makereport(
     return report
 
 
-def _remember(request: pytest.FixtureRequest, log: EventReader) -> None:
+def _remember(request: pytest.FixtureRequest, log: EventReader | _NewestLog) -> None:
     item: Any = request.node
     item.stash.setdefault(_LOGS, []).append(log)
 
@@ -139,4 +139,15 @@ def lrm_simulation(request: pytest.FixtureRequest) -> Iterator[Simulation]:
     from lrm_actors.testing.simulation.simulated import Simulation
 
     with Simulation(current().seed or 0) as simulation:
+        _remember(request, _NewestLog(simulation))
         yield simulation
+
+
+class _NewestLog:
+    """The log of a simulation as it is when it is looked at: a simulated kill opens another."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._simulation.store, name)

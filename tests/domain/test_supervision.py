@@ -29,6 +29,11 @@ class TestDeclaring:
             ({"excess": "panic"}, "", "excess"),
             ({"rules": (Rule("", "stop"),)}, "", "rules"),
             ({"rules": (Rule("KeyError", "retry"),)}, "", "rules"),
+            ({"rules": (Rule(KeyError, "stop"),)}, "", "rules"),  # type: ignore[arg-type]  # the class, not its name
+            ({"rules": ("KeyError",)}, "", "rules"),
+            ({"children": [A, B]}, "", "children"),
+            ({"children": A}, "", "children"),
+            ({"children": ("actor:a",)}, "", "children"),
             ({"children": (A, B, A)}, "actor:a", "id"),
             ({"children": (ChildSpec("browser"),)}, "browser", "id"),
             ({"children": (ChildSpec("actor:"),)}, "actor:", "id"),

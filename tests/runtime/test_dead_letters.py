@@ -15,10 +15,10 @@ from eventstore.memory import MemoryStore
 from eventstore.opening import open_store
 from eventstore.records import Appended, Batch, NewEvent, Retention, StreamWrite
 from lrm_actors.domain import dead_letters
-from lrm_actors.domain.behavior import Command, Context, Decision, Spec, then
+from lrm_actors.domain.behavior import Command, Context, Decision, Spec, then, unhandled
 from lrm_actors.domain.dead_letters import STREAM, DeadLetterAdded, DeadLetters, Resent
-from lrm_actors.errors import ActorStopped, DeadLetterNotFound, NotResendable
-from lrm_actors.inspect.dead_letters import letter_in
+from lrm_actors.errors import ActorStopped, DeadLetterNotFound, NotResendable, StorageUnavailable
+from lrm_actors.inspect.dead_letters import letter_in, letters_of
 from lrm_actors.runtime import dead_letters as office
 from lrm_actors.runtime.mailbox import Envelope, Own
 from lrm_actors.runtime.system import ActorSystem
@@ -274,6 +274,40 @@ def test_the_letters_that_are_remembered_are_bounded() -> None:
     assert dead_letters.MAX_KEPT == len(state.letters)
     assert "500" not in state.letters
     assert ["9", "10"] == list(state.letters)[:2]
+
+
+def test_letters_wait_for_a_log_that_cannot_be_written() -> None:
+    """A full disk costs none of them, as long as they are not too many; they are stored when it is well again."""
+    store = FailingStore()
+    unheard = Spec("deaf", Count(), lambda _state, _command, _ctx: unhandled(), evolve)
+    with running(unheard, counter(), store=store) as system:
+        store.full = True
+        system.tell("deaf", Add(1))
+        assert store.failed.wait(PATIENCE_S)
+        eventually(lambda: not system._office._storing.locked() and system._office.pending, "it waits")
+        with pytest.raises(StorageUnavailable):
+            system.ask_blocking("counter", Add(1))  # so that the guardian looks after the log
+        assert [] == letters(store)
+        store.full = False
+        eventually(lambda: [letter.to for letter in letters(store)] == ["deaf"], "the letter")
+        assert 0 == system._office.lost
+
+
+def test_letters_that_wait_too_long_are_counted() -> None:
+    """As many wait as may, the oldest; of the others there is a number."""
+    store = FailingStore()
+    kept = office.DeadLetterOffice(store, iter(map(str, range(10_000))).__next__, lambda _function: None)
+    store.full = True
+    for number in range(office.WAITING_MAX):
+        kept.take(counter(), Envelope(Add(number)), "why")
+    kept.store()
+    for number in range(5):
+        kept.take(counter(), Envelope(Add(number)), "why")
+    store.full = False
+    kept.store()
+    assert office.WAITING_MAX == len(letters(store))
+    assert (5, 5) == (kept.lost, letters_of(store).dropped)
+    assert not kept.pending
 
 
 def test_letters_are_the_same_read_at_once_and_one_by_one() -> None:

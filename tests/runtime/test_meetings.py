@@ -14,7 +14,8 @@ from lrm_actors.domain.supervisor import StartChild, TerminateChild
 from lrm_actors.runtime import overflow, roster
 from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.control import StorageBack, TakeSnapshot
-from tests.runtime.supervising import all_up, counters, root, supervised
+from lrm_actors.runtime.shell import Shell
+from tests.runtime.supervising import all_up, counters, root, statuses, supervised
 from tests.runtime.support import PATIENCE_S, Add, Added, Count, Note, Noted, Wait, counter, eventually, evolve, running
 from tests.runtime.test_watchdog import GATES, WATCH, Hang, enter, gates, hanger, pass_time, zombies_end
 
@@ -115,3 +116,34 @@ def test_an_actor_that_is_started_again_has_a_mailbox_at_every_moment(monkeypatc
         system.ask_blocking("supervisor", StartChild("actor:a"))
         all_up(system, ("a",))
         assert ["a"] == reached
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_actor_for_which_there_is_no_thread_gets_one_later(monkeypatch: pytest.MonkeyPatch, again: bool) -> None:
+    """Added, or started again, while the machine has none to give: it does not stay a name that nobody answers to."""
+    clock, launch, refused = ManualClock(), Shell.launch, [1, 1]
+
+    def none_at_first(shell: Shell, thread_name: str) -> None:
+        if refused and shell.spec.name == "a":
+            refused.pop()
+            raise RuntimeError("can't start new thread")
+        launch(shell, thread_name)
+
+    def answers() -> bool:
+        clock.advance(0.5)
+        return system.phase("a") == "running" and statuses(system)["a"] == "running"
+
+    (spec,) = counters("a")
+    with supervised(MemoryStore(), root(), clock=clock) as system:
+        if again:
+            system.spawn(spec, supervisor="supervisor")
+            system.ask_blocking("supervisor", TerminateChild("actor:a"))
+            eventually(lambda: system.phase("a") == "stopped", "its end")
+        monkeypatch.setattr(Shell, "launch", none_at_first)
+        if again:
+            system.ask_blocking("supervisor", StartChild("actor:a"))
+        else:
+            system.spawn(spec, supervisor="supervisor")
+        eventually(answers, "its start")
+        assert 1 == system.ask_blocking("a", Add(1))
+        assert not refused

@@ -72,6 +72,10 @@ def test_system(lrm_system, lrm_store):
     lrm_system(READING_LIST).ask_blocking("reading", AddBook("Walden"))
     assert lrm_store.head == 2
 
+def test_simulation(lrm_simulation):
+    lrm_simulation.system([READING_LIST])
+    assert lrm_simulation.ask("reading", AddBook("Emma")) == 2
+
 def test_plain():
     assert 1 == 2
 """
@@ -96,7 +100,7 @@ def test_a_failure_shows_the_log_and_the_line_that_runs_it_again(pytester: pytes
     In a full run the story is made short, which takes its time.
     """
     done = run(pytester, BAD.format(phases=5 if release else 3))
-    done.assert_outcomes(failed=4)
+    done.assert_outcomes(failed=5)
     options = "--lrm-profile=quick --lrm-seed=5"
     text = done.stdout.str()
     assert re.search(rf"Again: pytest '\S+::TestReading::runTest' {options}", text)
@@ -112,9 +116,12 @@ def test_a_failure_shows_the_log_and_the_line_that_runs_it_again(pytester: pytes
             "the log, 1 events:",
             "      1 reading 1: BookAdded(title='Walden')",
             f"Again: pytest '*::test_system' {options}",
+            "the log, 1 events:",
+            "      1 reading 1: BookAdded(title='Emma')",
+            f"Again: pytest '*::test_simulation' {options}",
         ]
     )
-    assert text.count("the actors -") == 2
+    assert text.count("the actors -") == 3
 
 
 def test_a_run_that_does_not_use_it_imports_nothing_of_it() -> None:

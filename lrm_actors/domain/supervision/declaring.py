@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
+from typing import Any
 
 import attrs
 
@@ -136,13 +137,18 @@ def _problems(name: str, supervision: Supervision, policy: RestartPolicy) -> Ite
         value = getattr(supervision, field)
         if value not in allowed:
             yield "", field, value, f"one of {', '.join(allowed)}"
+    for field, kind in (("children", ChildSpec), ("rules", Rule)):
+        given: Any = getattr(supervision, field)
+        if not isinstance(given, tuple) or not all(isinstance(one, kind) for one in given):
+            yield "", field, given, f"a tuple of {kind.__name__}s"
     if len(supervision.children) > MAX_CHILDREN:
         yield "", "children", len(supervision.children), f"at most {MAX_CHILDREN} children"
     if len(supervision.rules) > MAX_RULES:
         yield "", "rules", len(supervision.rules), f"at most {MAX_RULES} rules"
     for rule in supervision.rules:
-        if not rule.error:
-            yield "", "rules", rule.error, "patterns of class names, which are not empty"
+        pattern: Any = rule.error
+        if not isinstance(pattern, str) or not pattern:
+            yield "", "rules", pattern, "patterns of class names, as text that is not empty"
         if rule.directive not in DIRECTIVES:
             yield "", "rules", rule.directive, f"one of {', '.join(DIRECTIVES)}"
     for field, value, text in _policy_problems(policy):
@@ -152,7 +158,7 @@ def _problems(name: str, supervision: Supervision, policy: RestartPolicy) -> Ite
         for field, value, text in _child_problems(child, supervision):
             yield child.id, field, value, text
         if child.id in seen:
-            yield child.id, "id", child.id, "a child of its own, and another one has it"
+            yield child.id, "id", child.id, "the id of one child only"
         if child.id == f"{ACTOR}:{name}":
             yield child.id, "id", child.id, "another actor than the supervisor itself"
         seen.add(child.id)
