@@ -10,6 +10,7 @@ from eventstore.opening import open_store
 from lrm_actors.hosting.answering import Answering
 from lrm_actors.hosting.owner.asking import ask_owner
 from lrm_actors.hosting.owner.errors import NoOwner, RequestFailed
+from lrm_actors.runtime.inspection.rendering import lines_of
 from lrm_actors.runtime.system import ActorSystem
 from tests.runtime.support import Add, Raise, counter, eventually
 
@@ -26,6 +27,7 @@ def test_it_answers_from_with_to_its_end(tmp_path: Path) -> None:
                 told = ask_owner(path, "dump", {}, timeout_s=30.0)
                 assert ("shop", str(path)) == (told["agent"]["agent_id"], told["agent"]["log"])
                 assert ["counter"] == [actor["name"] for actor in told["actors"]]
+                assert f"agent shop  {path}" == lines_of(told)[0]
                 system.tell("counter", Raise(KeyError))
                 eventually(lambda: [one for one in store.read() if one.type == "dead_letters.added"])
                 assert ask_owner(path, "trace", {"do": "start", "actors": None, "bodies": False}, timeout_s=30.0)["on"]

@@ -9,7 +9,10 @@ class NoOwner(LrmError, LookupError):
     """No process that owns the log answers at its socket."""
 
     code = "LRM-5001"
-    hint = "start the agent; what a dead one left behind is told by 'lrm health' and 'lrm log'"
+    hint = (
+        "start the agent, a system of your own inside Answering; "
+        "what a dead one left behind is told by 'lrm health' and 'lrm log'"
+    )
 
     def __init__(self, log: str, reason: str) -> None:
         super().__init__(f"nobody answers for {log}: {reason}")

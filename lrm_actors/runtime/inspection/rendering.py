@@ -19,7 +19,8 @@ def _lines(dump: Data) -> Iterator[str]:
     system = dump["system"]
     agent = dump.get("agent")
     if agent is not None:
-        yield f"agent {agent['agent_id']}  mode {agent['mode']}  health {agent['health']}  {agent['log']}"
+        how = f"  mode {agent['mode']}  health {agent['health']}" if agent["mode"] else ""
+        yield f"agent {agent['agent_id']}{how}  {agent['log']}"
     yield f"process {system['pid']}  system {system['name']}  {system['state']}  {_count(system['threads'], 'thread')}"
     yield from _tree(dump)
     yield from _components(dump["components"])
