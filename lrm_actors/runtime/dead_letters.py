@@ -28,7 +28,10 @@ logger = logging.getLogger(__name__)
 UNSTORABLE = (EventRefused, NotAnEvent, BadRequest)
 """What the store says of a value and not of itself: nothing was stored, and to try the same again is no use."""
 WAITING_MAX = 1_000
-"""Letters that may wait to be stored; past it they are only counted."""
+"""Letters that may wait to be stored, and that are made within ``WINDOW_S``; past it they are only counted. No more are
+ever listed: a mailbox that drops what it has no room for would fill the log with them, and push all else out of it."""
+WINDOW_S = 10.0
+"""Seconds after which as many letters may be made again, and the number of the others is stored."""
 BODY_MAX = 64 * 1024
 """Bytes of a command that are kept; a larger one is shown, and cannot be sent again."""
 
@@ -151,13 +154,22 @@ class DeadLetterOffice:
     Args:
         store: the log.
         new_id: makes a letter's id.
+        monotonic: tells the time, in seconds.
         soon: has a function called on some other thread; drops it when the system ends, which stores what is left.
     """
 
     def __init__(
-        self, store: EventStore, new_id: Callable[[], str], soon: Callable[[Callable[[], object]], object]
+        self,
+        store: EventStore,
+        new_id: Callable[[], str],
+        monotonic: Callable[[], float],
+        soon: Callable[[Callable[[], object]], object],
     ) -> None:
         self._store = store
+        self._monotonic = monotonic
+        self._window_s = monotonic()
+        self._made = 0
+        """Letters since then."""
         self._soon = soon
         self._asked = False
         self._new_id = new_id
@@ -174,10 +186,17 @@ class DeadLetterOffice:
 
     def take(self, spec: Spec[Any], envelope: Envelope, because: str) -> None:
         """Nobody will handle this message. Quick; never raises."""
-        if len(self._waiting) >= WAITING_MAX:
+        now_s = self._monotonic()
+        again = now_s - self._window_s >= WINDOW_S
+        if again:
+            self._window_s, self._made = now_s, 0
+        if self._made >= WAITING_MAX or len(self._waiting) >= WAITING_MAX:
             self._dropped[spec.name, because] += 1
             self.lost += 1
+            if not again:  # their number is stored with the next letters, or when the system stops
+                return
         else:
+            self._made += 1
             self._waiting.append(letter_of(spec, envelope, because, new_id=self._new_id))
         if not self._asked:
             self._asked = True

@@ -107,7 +107,7 @@ class ActorSystem(Asking):
             recoveries=RecoveryGate(ahead=frozenset((supervisor,))),
             tracer=self.tracer,
         )
-        self._office = DeadLetterOffice(store, self._ids.next, self._workers.submit)
+        self._office = DeadLetterOffice(store, self._ids.next, self.clock.monotonic, self._workers.submit)
         self._resending = Resending(self)
         if watch is None:
             watch = Watch() if isinstance(self.clock, SystemClock) else OFF

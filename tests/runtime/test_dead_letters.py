@@ -296,7 +296,7 @@ def test_letters_wait_for_a_log_that_cannot_be_written() -> None:
 def test_letters_that_wait_too_long_are_counted() -> None:
     """As many wait as may, the oldest; of the others there is a number."""
     store = FailingStore()
-    kept = office.DeadLetterOffice(store, iter(map(str, range(10_000))).__next__, lambda _function: None)
+    kept = office.DeadLetterOffice(store, iter(map(str, range(10_000))).__next__, lambda: 0.0, lambda _function: None)
     store.full = True
     for number in range(office.WAITING_MAX):
         kept.take(counter(), Envelope(Add(number)), "why")
@@ -308,6 +308,21 @@ def test_letters_that_wait_too_long_are_counted() -> None:
     assert office.WAITING_MAX == len(letters(store))
     assert (5, 5) == (kept.lost, letters_of(store).dropped)
     assert not kept.pending
+
+
+def test_a_flood_of_dead_letters_does_not_fill_the_log() -> None:
+    """As many letters as are ever listed within some seconds, however fast they are stored; the rest is a number."""
+    store, now_s = MemoryStore(), [0.0]
+    kept = office.DeadLetterOffice(
+        store, iter(map(str, range(10_000))).__next__, lambda: now_s[0], lambda function: function()
+    )
+    for number in range(3 * office.WAITING_MAX):
+        kept.take(counter(), Envelope(Add(number)), "a newer message took its place")
+    assert office.WAITING_MAX == store.version(STREAM)
+    now_s[0] = office.WINDOW_S
+    kept.take(counter(), Envelope(Add(1)), "a newer message took its place")
+    assert office.WAITING_MAX + 1 == len(letters(store))
+    assert 2 * office.WAITING_MAX == letters_of(store).dropped
 
 
 def test_letters_are_the_same_read_at_once_and_one_by_one() -> None:
