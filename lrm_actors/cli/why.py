@@ -64,6 +64,6 @@ def _print(chain: Chain) -> None:
         case "observation":
             say_line(f"It began with what was seen: {paint(chain.observation, 'name')}")
         case "call":
-            say("It began with a call from outside, or a timer.")
+            say("It began with a call from outside, a timer, or a recovery.")
         case _:
             say_line(paint(f"The chain is broken: {chain.problem}", "bad"))

@@ -183,7 +183,7 @@ def test_why_takes_the_log_as_its_last_word(lrm: Lrm, life: Lived, monkeypatch: 
 def test_why_of_a_call_from_outside(lrm: Lrm, life: Lived) -> None:
     """Sound, and not an observation."""
     done = lrm("why", life.at["commit"], life.path)
-    assert (0, "It began with a call from outside, or a timer.") == (done.code, done.out.splitlines()[-1])
+    assert (0, "It began with a call from outside, a timer, or a recovery.") == (done.code, done.out.splitlines()[-1])
 
 
 def test_why_reports_a_planted_wrong_link(lrm: Lrm, life: Lived) -> None:
