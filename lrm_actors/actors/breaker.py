@@ -181,7 +181,7 @@ class CircuitBreaker(GuardState, Ways):
             how = NEUTRAL
         if how == NEUTRAL:
             if isinstance(ticket, Probe):
-                ticket.half_open.give_back(ticket)
+                ticket.half_open.give_back(ticket, now_s=ended_s)
             return
         told = ""
         if how == CANCELLED:
@@ -191,18 +191,18 @@ class CircuitBreaker(GuardState, Ways):
         elif slow and self._config.policy != CONSECUTIVE:
             told = f"slow: {took_s:.1f} s"
         if isinstance(ticket, Probe):
-            self._probe_came_back(ticket, told, error)
+            self._probe_came_back(ticket, told, error, ended_s)
         else:
             self._timed_came_back(ticket, told, error, slow=slow, ended_s=ended_s)
 
-    def _probe_came_back(self, probe: Probe, told: str, error: BaseException | None) -> None:
+    def _probe_came_back(self, probe: Probe, told: str, error: BaseException | None, ended_s: float) -> None:
         half_open = probe.half_open
         blocked_until_s, again_s = 0.0, None
         if told:
             again_s = self._asked_for(error)
             open_s = open_time_s(self._config, self._openings + 1, retry_after_s=again_s)
-            blocked_until_s = self.now() + open_s
-        had_permit = half_open.give_back(probe, blocked_until_s=blocked_until_s)
+            blocked_until_s = ended_s + open_s
+        had_permit = half_open.give_back(probe, now_s=ended_s, blocked_until_s=blocked_until_s)
         if not had_permit or self._current is not half_open:
             self._count_stale()
             return

@@ -129,16 +129,18 @@ class HalfOpen:
             self._leases[probe] = now_s + self.lease_s
             return probe
 
-    def give_back(self, probe: Probe, *, blocked_until_s: float = 0.0) -> bool:
+    def give_back(self, probe: Probe, *, now_s: float, blocked_until_s: float = 0.0) -> bool:
         """The permit is free again. False when the probe had lost it to its lease; then nothing else happens.
 
         Args:
             probe: the holder.
+            now_s: monotonic time; a lease that is over by then is, though nobody else has taken the permit.
             blocked_until_s: let no other probe through before this monotonic time, for this one failed. The actor
                 decides long before, unless it is dead.
         """
         with self._lock:
-            if self._leases.pop(probe, None) is None:
+            until_s = self._leases.pop(probe, None)
+            if until_s is None or now_s >= until_s:
                 return False
             self._blocked_until_s = max(self._blocked_until_s, blocked_until_s)
             return True

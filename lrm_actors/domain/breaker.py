@@ -14,7 +14,7 @@ from typing import NoReturn
 import attrs
 
 from eventstore.events import event
-from lrm_actors.domain.behavior import NOTHING, Command, Context, Decision, Effect, Spec, StartTimer, then
+from lrm_actors.domain.behavior import NOTHING, CancelTimer, Command, Context, Decision, Effect, Spec, StartTimer, then
 from lrm_actors.domain.breaker_config import BreakerConfig, check, open_time_s
 from lrm_actors.domain.deadlines import Deadline, deadline
 from lrm_actors.errors import CommandRefused, SettingsError
@@ -365,9 +365,12 @@ def _hold_timer(generation: int, delay_s: float) -> StartTimer:
 
 def _become(state: BreakerState, *events: object) -> Decision:
     """Record these events, then hand the state they lead to to the guard."""
+    was_held = state.held_until is not None
     for fact in events:
         state = evolve(state, fact)
-    return then(*events, effects=(PublishBreaker(state.service, state),), reply=state.status)
+    published = PublishBreaker(state.service, state)
+    let_go = (CancelTimer(HOLD_TIMER),) if was_held and state.held_until is None else ()
+    return then(*events, effects=(published, *let_go), reply=state.status)
 
 
 def _tell_guard(state: BreakerState) -> Decision:

@@ -9,8 +9,9 @@ import pytest
 
 from lrm_actors.actors.breaker import CircuitBreaker
 from lrm_actors.actors.call_rules import CallRules, Matches
+from lrm_actors.actors.generations import Ticket
 from lrm_actors.domain import breaker
-from lrm_actors.domain.behavior import Command, Decision, RecoveryContext
+from lrm_actors.domain.behavior import Command, Decision, RecoveryContext, StartTimer
 from lrm_actors.domain.breaker import BreakerConfig, BreakerState, PublishBreaker
 from lrm_actors.errors import CircuitOpen
 from lrm_actors.runtime.clock import ManualClock
@@ -29,15 +30,33 @@ class ReadTimeout(Exception):
 class Rig:
     """One guard, and the actor that owns its breaker, deciding on the calling thread."""
 
-    def __init__(self, config: BreakerConfig = CONFIG, *, ignore: Matches = (), rules: CallRules | None = None) -> None:
+    def __init__(
+        self,
+        config: BreakerConfig = CONFIG,
+        *,
+        ignore: Matches = (),
+        rules: CallRules | None = None,
+        chance: float = 0.5,
+    ) -> None:
         self.clock = ManualClock()
         self.spec = breaker.spec("llm", config)
         self.actor: BreakerState = self.spec.initial
         self.log: list[object] = []
         self.sent: list[Command] = []
+        self.tickets: list[Ticket] = []
+        """Of calls that began early, for tests that end them late."""
         self.deaf = False
         """The actor takes no commands: telling it raises."""
-        self.guard = CircuitBreaker("llm", config, tell=self.tell, clock=self.clock, rules=rules or CallRules(ignore))
+        self.timers: list[StartTimer] = []
+        """Those that the actor has started, none of which comes by itself."""
+        self.guard = CircuitBreaker(
+            "llm",
+            config,
+            tell=self.tell,
+            clock=self.clock,
+            rules=rules or CallRules(ignore),
+            chance=lambda: chance,
+        )
         self.revive()
 
     def tell(self, command: Command) -> None:
@@ -60,6 +79,8 @@ class Rig:
         for effect in decision.effects:
             if isinstance(effect, PublishBreaker):
                 self.guard.publish(effect.state)
+            elif isinstance(effect, StartTimer):
+                self.timers.append(effect)
 
     def context(self) -> RecoveryContext:
         """The context of a decision now."""
