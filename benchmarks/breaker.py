@@ -151,13 +151,13 @@ def _asynchronous(size: Size) -> list[Figure]:
 def _threads(size: Size) -> Figure:
     guarded = guard()(service)
     stretch = _stretch(guarded, size.calls)
-    # The interpreter lets one thread at a time run, so what eight need for as many calls as one is the cost of a call
-    # among eight; a lock that they shared would show.
+    # By processor time: how long threads wait for the interpreter's own lock is not the guard's doing. That none of them
+    # waits for another in the guard is proved by a test in which all of them are inside at once.
     rounds = _in_turn(
         {"one": lambda: _in_threads(stretch, 1, 8), "eight": lambda: _in_threads(stretch, THREADS, 1)},
         max(21, size.rounds // 3),
     )
-    what = "time per call when 8 threads call at once, over that of one thread: a ratio of times"
+    what = "processor time per call when 8 threads call at once, over that of one thread: a ratio of times"
     return Figure("threads_8_vs_1", _ratio(rounds, "eight", "one"), "lower", what)
 
 
