@@ -151,8 +151,8 @@ def _asynchronous(size: Size) -> list[Figure]:
 def _threads(size: Size) -> Figure:
     guarded = guard()(service)
     stretch = _stretch(guarded, size.calls)
-    # By processor time: how long threads wait for the interpreter's own lock is not the guard's doing. That none of them
-    # waits for another in the guard is proved by a test in which all of them are inside at once.
+    # By processor time: how long threads wait for the interpreter's own lock is not the guard's doing. That none waits
+    # for another in the guard is proved by a test in which all of them are inside at once.
     rounds = _in_turn(
         {"one": lambda: _in_threads(stretch, 1, 8), "eight": lambda: _in_threads(stretch, THREADS, 1)},
         max(21, size.rounds // 3),
