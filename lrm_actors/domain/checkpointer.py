@@ -103,6 +103,11 @@ class CheckpointDue(Command):
 
 
 @attrs.frozen
+class ListCheckpoints(Command):
+    """The reply is the ids of the sound ones, newest first, once whatever was stored before has taken effect."""
+
+
+@attrs.frozen
 class TakeCheckpoint(Command):
     """Capture now. The reply is the checkpoint's id; it is taken when ``checkpointer.taken`` is in the log."""
 
@@ -250,6 +255,8 @@ def decide(state: CheckpointerState, command: Command, ctx: Context) -> Decision
             if kind not in KINDS:
                 raise CommandRefused(f"there is no kind {kind!r} of checkpoint", actor=NAME, hint=f"one of {KINDS}")
             return _request(state, command, ctx)
+        case ListCheckpoints():
+            return then(reply=[info.checkpoint_id for info in reversed(state.kept) if not info.damaged])
         case StoreCheckpoint():
             return _store(state, command, ctx)
         case CaptureFailed(checkpoint_id, error, message):

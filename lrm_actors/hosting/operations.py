@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -119,12 +120,20 @@ def take_checkpoint(
             for record in store.read(after=position, types=ENDS):
                 position = record.position
                 if _ended(record.event, checkpoint_id):
+                    _wait_until_listed(engine, until_s)
                     return checkpoint_id
             if not changed.wait(max(0.0, until_s - engine.clock.monotonic())):
                 msg = f"{checkpoint_id} was not taken within {timeout_s:g} s"
                 raise TimeoutError(msg)
     finally:
         unsubscribe()
+
+
+def _wait_until_listed(engine: Engine, until_s: float) -> None:
+    """What is in the log is not in the actor's state yet: whoever lists the checkpoints next shall find this one."""
+    left_s = until_s - engine.clock.monotonic()
+    with suppress(AskError):  # it is in the log all the same
+        engine.ask_blocking(checkpointer.NAME, checkpointer.ListCheckpoints(), timeout_s=max(0.01, left_s))
 
 
 def _ended(event: Any, checkpoint_id: str) -> bool:
