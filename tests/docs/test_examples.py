@@ -16,6 +16,8 @@ CHAIN = (
     "supervisor.child_restarted\nsupervisor.restart_started\nsupervisor.restart_scheduled\nsupervisor.child_failed\n"
     "analyzer.recovery_chosen\nanalyzer.failure_recorded\nmonitor.component_exited"
 )
+CHAIN_AGAIN = CHAIN.replace("monitor.", "analyzer.recovery_judged\nmonitor.")
+"""The same failure soon after says what became of the recovery before."""
 LOST_UPDATE = (
     "schedule …: there are …0\nSimulation(0, replay='…')\nreplayed: there are …0\n"
     "the careful way holds under all … schedules"
@@ -23,7 +25,7 @@ LOST_UPDATE = (
 SAYS = {
     "count_lines.py": ("knew 0 modules, counted …, … lines in all", "knew …, counted 0, … lines in all"),
     "count_lines_blocking.py": ("knew 0 modules, counted …, … lines in all", "knew …, counted 0, … lines in all"),
-    "killed_worker.py": (CHAIN, CHAIN),
+    "killed_worker.py": (CHAIN, CHAIN_AGAIN),
     "lost_update.py": (LOST_UPDATE, LOST_UPDATE),
     "reading_list.py": (
         "Middlemarch is book 1 on the shelf, because of position 3\nto read: Walden",
