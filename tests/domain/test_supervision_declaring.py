@@ -42,7 +42,7 @@ YEAR_S = declaring.MAX_SECONDS
         ("deadline_s", {"deadline_s": True}),
         ("significant", {"significant": True}),
         ("intensity", {"policy": RestartPolicy(intensity=-1)}),
-        ("intensity", {"policy": RestartPolicy(intensity=declaring.MAX_INTENSITY + 1)}),
+        ("intensity", {"policy": RestartPolicy(intensity=1_000_001)}),
         ("reset_after_handled", {"policy": RestartPolicy(reset_after_handled=-1)}),
         ("period_s", {"policy": RestartPolicy(period_s=0.0)}),
         ("backoff_max_s", {"policy": RestartPolicy(backoff_max_s=YEAR_S + 1)}),

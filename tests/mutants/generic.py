@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import difflib
 import json
 import os
 import random
@@ -24,6 +25,7 @@ from typing import Any
 
 import attrs
 import cosmic_ray.mutating
+import cosmic_ray.plugins
 import cosmic_ray.work_db
 from cosmic_ray.commands import init  # type: ignore[attr-defined]  # it is public all the same
 
@@ -63,10 +65,16 @@ AREAS: dict[str, tuple[str, ...]] = {
         "tests/docs/test_documented.py",
     ),
     "lrm_actors/runtime": (
-        "tests/runtime",
-        "tests/testing/test_behavior_kit.py",
         "tests/testing/test_recovery_machine.py",
+        "tests/runtime/test_system.py",
+        "tests/runtime/test_wiring_pull.py",
+        "tests/runtime/test_storage_failure.py",
+        "tests/runtime/test_mailbox.py",
+        "tests/runtime/test_dead_letters.py",
+        "tests/runtime/test_inspection.py",
         "tests/testing/simulation/test_planted.py",
+        "tests/testing/test_behavior_kit.py",
+        "tests/runtime",
     ),
     **{f"eventstore/{name}.py": STORE_TESTS for name in STORE_WRITER},
 }
@@ -106,9 +114,9 @@ class Met:
     diff: str
 
     @property
-    def name(self) -> tuple[Any, ...]:
-        """What it is found again by, in the same code."""
-        return self.module, tuple(self.start), self.operator, self.occurrence
+    def lines(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What it takes away and what it puts there: by these it is found again, wherever they have moved."""
+        return changed_lines(self.diff)
 
 
 def changeable(directory: Path) -> dict[Place, list[Any]]:
@@ -206,9 +214,39 @@ def meet(change: Any) -> Met:
     return Met(module, change.start_pos, change.operator_name, change.occurrence, survived, survived, result.diff or "")
 
 
-def name_of(change: Any) -> tuple[Any, ...]:
-    """As ``Met.name``."""
-    return str(change.module_path), tuple(change.start_pos), change.operator_name, change.occurrence
+def changed_lines(diff: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The lines of a diff that go and those that come, without their indentation."""
+    body = diff.splitlines()
+    gone = [line[1:].strip() for line in body if line.startswith("-") and not line.startswith("---")]
+    came = [line[1:].strip() for line in body if line.startswith("+") and not line.startswith("+++")]
+    return tuple(filter(None, gone)), tuple(filter(None, came))
+
+
+def found_again(places: dict[Place, list[Any]], survivors: Iterable[Met], directory: Path) -> list[tuple[Met, Any]]:
+    """The same changes in the code of today, which may have moved since; those that are gone are left out."""
+    sources = {module: (directory / module).read_text(encoding="utf-8") for module in {one.module for one in places}}
+    lines = {module: source.splitlines() for module, source in sources.items()}
+    found: list[tuple[Met, Any]] = []
+    for one in survivors:
+        gone, _ = one.lines
+        there = [
+            change
+            for place, changes in sorted(places.items(), key=lambda item: item[0].module != one.module)
+            if any(line.strip() in gone for line in lines[place.module][place.start[0] - 1 : place.end[0]])
+            for change in changes
+            if change.operator_name == one.operator
+        ]
+        same = (change for change in there if _lines_of(change, sources[str(change.module_path)]) == one.lines)
+        if (change := next(same, None)) is not None:
+            found.append((one, change))
+    return found
+
+
+def _lines_of(change: Any, source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    tool: Any = cosmic_ray
+    operator = tool.plugins.get_operator(change.operator_name)(**change.operator_args)
+    changed = tool.mutating.mutate_code(source, operator, change.occurrence)
+    return changed_lines("\n".join(difflib.unified_diff(source.split("\n"), (changed or source).split("\n"))))
 
 
 def main(arguments: list[str]) -> int:
@@ -219,9 +257,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="only modules whose path begins so")
     parser.add_argument("--report", type=Path, help="where to write what became of each, as JSON")
+    parser.add_argument("--go-on", type=Path, help="a report of the same draw: meet only those that it lacks")
     parser.add_argument("--again", type=Path, help="a report: meet only those again that survived in it")
     options = parser.parse_args(arguments)
-    before = {} if options.again is None else {one.name: one for one in read_report(options.again)}
+    before = [] if options.again is None else read_report(options.again)
     with tempfile.TemporaryDirectory() as name:
         context = get_context("spawn")
         trees: Queue[str] = context.Queue()
@@ -232,25 +271,40 @@ def main(arguments: list[str]) -> int:
         places = changeable(Path(name) / "0")
         wanted = {place: changes for place, changes in places.items() if place.module.startswith(options.only)}
         if before:
-            survivors = {one.name for one in before.values() if one.survived}
-            changes = [one for found in wanted.values() for one in found if name_of(one) in survivors]
+            survivors = [one for one in before if one.survived]
+            again = found_again(wanted, survivors, Path(name) / "0")
+            changes = [change for _, change in again]
+            met = list(before)
             print(f"{len(changes)} of {len(survivors)} that survived are met again", flush=True)
+            for one in survivors:
+                if all(one is not other for other, _ in again):
+                    print(f"gone: {one.module} {one.lines}", flush=True)
         else:
             changes = drawn(wanted, options.mutants, options.seed)
+            met = [] if options.go_on is None else read_report(options.go_on)
+            known = {(one.module, tuple(one.start), one.operator, one.occurrence) for one in met}
+            changes = [
+                one
+                for one in changes
+                if (str(one.module_path), tuple(one.start_pos), one.operator_name, one.occurrence) not in known
+            ]
             print(f"{len(changes)} of {len(wanted)} places that can be changed, seed {options.seed}", flush=True)
         with ProcessPoolExecutor(options.jobs, context, work_in, (trees,)) as pool:
             areas = sorted(area for area in AREAS if any(str(one.module_path).startswith(area) for one in changes))
             if failures := [text for text in pool.map(fail_unchanged, areas) if text]:
                 print("the tests fail without any change:", *failures, sep="\n", file=sys.stderr)
                 return 2
-            met = dict(before)
             for number, one in enumerate(pool.map(meet, changes), 1):
-                met[one.name] = attrs.evolve(one, survived_at_first=True) if before else one
+                if before:
+                    place = next(index for index, old in enumerate(met) if old is again[number - 1][0])
+                    met[place] = attrs.evolve(one, survived_at_first=True)
+                else:
+                    met.append(one)
                 became = "SURVIVED" if one.survived else "killed"
                 print(f"{number} {became} {one.module}:{one.start[0]} {one.operator}", flush=True)
                 if options.report is not None:  # so far: whoever looks need not wait for the end
-                    write_report(options.report, met.values())
-    return tell(list(met.values()))
+                    write_report(options.report, met)
+    return tell(met)
 
 
 def read_report(path: Path) -> list[Met]:
