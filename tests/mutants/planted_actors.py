@@ -19,10 +19,12 @@ from lrm_actors.domain import (
     deadlines,
     health,
     journal,
+    learning,
     modes,
     monitor,
     supervisor,
 )
+from lrm_actors.domain.analysis import folding
 from lrm_actors.domain.behavior import NOTHING, Context, then
 from lrm_actors.domain.supervision import deciding, failing, recovering, together
 from lrm_actors.domain.supervision.course import Course
@@ -240,17 +242,16 @@ def heartbeats_never_missed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(monitor, "_observe", lambda state, command, ctx: NOTHING)
 
 
-@actors("lrm_actors/domain/analyzer.py", "behavior/analyzer_counts_failures_in_a_row")
+@actors("lrm_actors/domain/learning.py", "behavior/analyzer_counts_failures_in_a_row")
 def failures_not_counted(patch: pytest.MonkeyPatch) -> None:
     """Each failure is taken for the first one, so that retrying never ends."""
-    choose = analyzer.choose
-    patch.setattr(analyzer, "choose", lambda category, facts, in_a_row=1: choose(category, facts, 1))
+    patch.setattr(learning, "spent_in_a_row", lambda category, in_a_row: {})
 
 
-@actors("lrm_actors/domain/analyzer.py", "behavior/analyzer_counts_failures_in_a_row")
+@actors("lrm_actors/domain/analysis/folding.py", "behavior/analyzer_counts_failures_in_a_row")
 def row_never_ends(patch: pytest.MonkeyPatch) -> None:
     """A failure of yesterday counts towards the row of today."""
-    patch.setattr(analyzer, "IN_A_ROW_WITHIN_S", float("inf"))
+    patch.setattr(folding, "IN_A_ROW_WITHIN_S", float("inf"))
 
 
 @actors("lrm_actors/domain/analyzer.py", "behavior/analyzer_counts_failures_in_a_row")
