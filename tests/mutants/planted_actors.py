@@ -245,7 +245,8 @@ def heartbeats_never_missed(patch: pytest.MonkeyPatch) -> None:
 @actors("lrm_actors/domain/learning.py", "behavior/analyzer_counts_failures_in_a_row")
 def failures_not_counted(patch: pytest.MonkeyPatch) -> None:
     """Each failure is taken for the first one, so that retrying never ends."""
-    patch.setattr(learning, "spent_in_a_row", lambda category, in_a_row: {})
+    rung_for = learning.rung_for
+    patch.setattr(learning, "rung_for", lambda category, spent, *scores: rung_for(category, {}, *scores))
 
 
 @actors("lrm_actors/domain/analysis/folding.py", "behavior/analyzer_counts_failures_in_a_row")
