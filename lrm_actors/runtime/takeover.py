@@ -6,7 +6,6 @@ restarted: when its handler returns, its thread finds that it is abandoned and e
 
 from __future__ import annotations
 
-import sys
 import traceback
 from typing import Any, Protocol
 
@@ -18,6 +17,7 @@ from lrm_actors.domain.watching import HUNG
 from lrm_actors.errors import HandlerFailed
 from lrm_actors.runtime.consumer import Delivery
 from lrm_actors.runtime.dead_letters import letter_of
+from lrm_actors.runtime.frames import frame_of
 from lrm_actors.runtime.shell import Shell
 
 STACK_LINES = 40
@@ -73,7 +73,7 @@ def look_at(shell: Shell, entry: int, elapsed_s: float) -> Stay:
 
 def stack_of(thread_id: int | None) -> traceback.StackSummary | None:
     """Where a thread is; None when it is not to be found. Quick: the lines of the source are read when it is told."""
-    frame = sys._current_frames().get(thread_id or 0)  # noqa: SLF001 - the one way to see another thread's stack
+    frame = frame_of(thread_id)
     if frame is None:
         return None
     try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import traceback
 from types import FrameType
+
+from lrm_actors.runtime.frames import frame_of
 
 FRAMES_SHOWN = 30
 """The innermost so many."""
@@ -18,7 +19,7 @@ def stack_of(thread_id: int | None) -> tuple[str, ...]:
 
     Source lines are shown and no values. Costs some tens of microseconds, and reading the source files the first time.
     """
-    frame = None if thread_id is None else sys._current_frames().get(thread_id)  # noqa: SLF001 - there is no other way
+    frame = frame_of(thread_id)
     if frame is None:
         return ()
     try:
