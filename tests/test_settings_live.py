@@ -14,10 +14,12 @@ import pytest
 from eventstore.opening import open_reader
 from lrm_actors.errors import NotRunning, SettingsError
 from lrm_actors.hosting import relocation
+from lrm_actors.hosting import trimming as hosting
 from lrm_actors.hosting.signalling import SIGNAL_DUMP
 from lrm_actors.mode import LongRunningMode
 from lrm_actors.settings import FIELDS
 from lrm_actors.words import Words
+from tests.hosting.test_trimming import grow
 from tests.mode_kit import head, records, settings, soon, wait_for
 
 pytestmark = pytest.mark.usefixtures("sampled")
@@ -403,6 +405,26 @@ def test_a_mode_that_is_stopped_does_not_follow_its_settings(tmp_path: Path) -> 
     mode.settings.agent_id = "other"
     with pytest.raises(NotRunning):
         asyncio.run(mode.recover_from_checkpoint())
+
+
+@shows("max_log_mb", "max_log_age_days")
+@pytest.mark.parametrize(("setting", "least", "unit"), [("max_log_mb", 1.0, "MB"), ("max_log_age_days", 1.0, "DAY_S")])
+@pytest.mark.parametrize("assigned", [False, True], ids=["at start", "assigned"])
+def test_the_limits_of_the_log_are_when_old_events_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, least: float, unit: str, *, assigned: bool
+) -> None:
+    """Above its size or its age; what the unit is makes no difference here, and so it is next to nothing."""
+    monkeypatch.setattr(hosting, "FIRST_LOOK_S", 0.01)
+    monkeypatch.setattr(hosting, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(hosting, "AGE_EVERY_S", 0.0)
+    monkeypatch.setattr(hosting, "KEPT_AT_LEAST", 10)
+    monkeypatch.setattr(f"lrm_actors.hosting.engine.{unit}", 1e-9)
+    with LongRunningMode(settings(tmp_path, **({} if assigned else {setting: least}))) as mode:
+        assert not assigned or not records(mode, "log.trimmed")
+        grow(mode)
+        if assigned:
+            setattr(mode.settings, setting, least)
+        wait_for(mode, "log.trimmed")
 
 
 def test_the_effect_of_every_setting_is_shown_here() -> None:
