@@ -131,7 +131,7 @@ def test_an_actor_for_which_there_is_no_thread_gets_one_later(monkeypatch: pytes
 
     def answers() -> bool:
         clock.advance(0.5)
-        return system.phase("a") == "running" and statuses(system)["a"] == "running"
+        return system.phase("a") == "running" and statuses(system).get("a") == "running"
 
     (spec,) = counters("a")
     with supervised(MemoryStore(), root(), clock=clock) as system:
