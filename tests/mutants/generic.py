@@ -27,7 +27,7 @@ import attrs
 import cosmic_ray.mutating
 import cosmic_ray.plugins
 import cosmic_ray.work_db
-from cosmic_ray.commands import init  # type: ignore[attr-defined]  # it is public all the same
+from cosmic_ray.commands.init import init
 
 ROOT = Path(__file__).parents[2]
 SEED, MUTANTS = 4, 320
