@@ -10,8 +10,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 PEERS = ("circuitbreaker", "pybreaker", "purgatory", "aiobreaker", "hyx", "pyresilience", "backon")
-ASYNCHRONOUS_ONLY = ("hyx",)
-"""Those that guard coroutine functions alone."""
 
 Call = Callable[..., Any]
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from lrm_actors.actors.retry_after import of_headers
 from lrm_actors.domain.facts import FailureFacts
 from lrm_actors.domain.rules import WRAPPERS
 
@@ -197,37 +198,13 @@ def _exit_status(error: BaseException) -> int | None:
 
 
 def _retry_after_s(error: BaseException) -> float | None:
-    """What the service asked for, in milliseconds, seconds, or as a date beside the date of its answer."""
-    response = _attribute(error, "response", object)
-    for holder in (response, error):
+    """What the service asked for, where the error or its response has headers that say so."""
+    for holder in (_attribute(error, "response", object), error):
         headers = _attribute(holder, "headers", object)
-        if not isinstance(headers, Mapping):
-            continue
-        milliseconds = _number(_item(headers, "retry-after-ms"))
-        given = _item(headers, "retry-after") or _item(headers, "Retry-After")
-        seconds = milliseconds / 1000 if milliseconds is not None else _number(given)
-        if seconds is None and isinstance(given, str):
-            seconds = _between(_item(headers, "date") or _item(headers, "Date"), given)
+        seconds = of_headers(headers) if isinstance(headers, Mapping) else None
         if seconds is not None:
-            return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+            return min(seconds, MAX_RETRY_AFTER_S)
     return None
-
-
-def _number(text: object) -> float | None:
-    try:
-        value = float(text) if isinstance(text, (str, int, float)) else float("nan")
-    except ValueError:
-        return None
-    return value if value == value else None  # noqa: PLR0124 - not a number
-
-
-def _between(now: object, then: str) -> float | None:
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return (parsedate_to_datetime(then) - parsedate_to_datetime(str(now))).total_seconds()
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _attribute(holder: Any, name: str, kind: type[T]) -> T | None:

@@ -28,7 +28,7 @@ def retry_after_s(error: BaseException, wall_s: Callable[[], float] | None = Non
             return None
         for holder in (_attribute(seen, "response"), seen):
             headers = _attribute(holder, "headers")
-            found = None if headers is None else _of_headers(headers, wall_s)
+            found = None if headers is None else of_headers(headers, wall_s)
             if found is not None:
                 return found
         found = _number(_attribute(seen, "retry_after_s"))
@@ -40,7 +40,8 @@ def retry_after_s(error: BaseException, wall_s: Callable[[], float] | None = Non
     return None
 
 
-def _of_headers(headers: Any, wall_s: Callable[[], float] | None) -> float | None:
+def of_headers(headers: Any, wall_s: Callable[[], float] | None = None) -> float | None:
+    """What the headers of one answer say, as ``retry_after_s``."""
     milliseconds = _number(_header(headers, "retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000.0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from eventstore.events import event
 
+DELIVERIES = "deliveries"
+"""The stream of wired events that were skipped. Nobody acquires it: each consumer writes its own skips."""
+
 FAILED_AGAIN = "failed again and again"
 """Why a message is put aside: as many failures as its actor allows one message."""
 RESUMED = "its actor goes on without it, as the supervisor said"

@@ -18,8 +18,6 @@ HEARTBEAT_CHECK_SHARE = 0.25
 """A component is looked at this often within its own heartbeat timeout, or a short timeout would be noticed late."""
 HEARTBEAT_CHECK_LEAST_S = 0.02
 
-BREAKER_PREFIX = "breaker/"
-
 
 def heartbeat_check_s(timeouts_s: Mapping[str, float]) -> float:
     """Seconds between two looks at components with these heartbeat timeouts."""

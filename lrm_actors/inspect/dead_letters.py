@@ -8,8 +8,7 @@ import attrs
 
 from eventstore.protocol import EventReader
 from lrm_actors.domain.dead_letters import KEPT, STREAM, DeadLetterAdded, DeadLetters, Gathered, Letter
-
-DELIVERIES = "deliveries"
+from lrm_actors.domain.deliveries import DELIVERIES
 
 
 @attrs.frozen

@@ -9,9 +9,9 @@ from typing import Any
 from lrm_actors.domain import dead_letters, trimming, watching
 from lrm_actors.domain.behavior import Effect, Spec, Wire
 from lrm_actors.domain.contract import shown
+from lrm_actors.domain.deliveries import DELIVERIES
 from lrm_actors.errors import WiringError
 from lrm_actors.runtime.control import Handler
-from lrm_actors.runtime.turn import DELIVERIES
 
 RESERVED = frozenset((dead_letters.STREAM, trimming.STREAM, watching.STREAM, DELIVERIES))
 """Streams that the runtime writes itself, so that no actor may have their names."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import traceback
 from types import FrameType
 
 _one_at_a_time = threading.Lock()
@@ -30,3 +31,20 @@ def frame_of(thread_id: int | None) -> FrameType | None:
         finally:
             if collects:
                 gc.enable()
+
+
+def stack_of(thread_id: int | None, most: int, *, lines: bool = True) -> traceback.StackSummary | None:
+    """The innermost frames of a thread, innermost first; None when it is not to be found.
+
+    Args:
+        thread_id: which.
+        most: how many frames.
+        lines: read their lines of source now; else when the summary is formatted, which is quicker here.
+    """
+    frame = frame_of(thread_id)
+    if frame is None:
+        return None
+    try:
+        return traceback.StackSummary.extract(traceback.walk_stack(frame), limit=most, lookup_lines=lines)
+    finally:
+        del frame  # it would keep alive whatever the thread has in hand

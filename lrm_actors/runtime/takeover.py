@@ -17,7 +17,7 @@ from lrm_actors.domain.watching import HUNG
 from lrm_actors.errors import HandlerFailed
 from lrm_actors.runtime.consumer import Delivery
 from lrm_actors.runtime.dead_letters import letter_of
-from lrm_actors.runtime.frames import frame_of
+from lrm_actors.runtime.frames import stack_of
 from lrm_actors.runtime.shell import Shell
 
 STACK_LINES = 40
@@ -67,19 +67,8 @@ def look_at(shell: Shell, entry: int, elapsed_s: float) -> Stay:
         handling, command_id, cause, correlation = record.type, "", record.position or None, record.correlation_id
     else:
         handling, command_id, cause, correlation = "recover", "", None, ""
-    stack = stack_of(hand.thread_id)
+    stack = stack_of(hand.thread_id, STACK_LINES, lines=False)  # they are read when it is told
     return Stay(shell, entry, handling, command_id, elapsed_s, stack, cause, correlation)
-
-
-def stack_of(thread_id: int | None) -> traceback.StackSummary | None:
-    """Where a thread is; None when it is not to be found. Quick: the lines of the source are read when it is told."""
-    frame = frame_of(thread_id)
-    if frame is None:
-        return None
-    try:
-        return traceback.StackSummary.extract(traceback.walk_stack(frame), limit=STACK_LINES, lookup_lines=False)
-    finally:
-        del frame  # it would keep alive whatever the handler holds
 
 
 def told(stack: traceback.StackSummary | None) -> str:
@@ -104,9 +93,8 @@ def take_over(stay: Stay, successors: Successors) -> int | None:
         return None
     shell.retire()
     if hand.message() is not envelope or hand.delivery is not delivery:
-        envelope = delivery = (
-            None  # it has come out of that message just now: too late, but the message is not to blame
-        )
+        # It has come out of that message just now: too late, but the message is not to blame.
+        envelope = delivery = None
     attempts, letter = 1, None
     again: list[Any] = list(mailbox.in_hand)
     mailbox.in_hand = []

@@ -17,13 +17,10 @@ from lrm_actors.domain.behavior import Context, Decision, Effect, Next, Spec
 from lrm_actors.domain.contract import check_decision, check_state
 from lrm_actors.domain.dead_letters import STREAM as DEAD_LETTERS
 from lrm_actors.domain.dead_letters import Resent
-from lrm_actors.domain.deliveries import DeliverySkipped
+from lrm_actors.domain.deliveries import DELIVERIES, DeliverySkipped
 from lrm_actors.errors import CommandUnhandled
 from lrm_actors.runtime.mailbox import Envelope
 from lrm_actors.runtime.recovery import snapshot_of
-
-DELIVERIES = "deliveries"
-"""The stream of wired events that were skipped. Nobody acquires it: each consumer writes its own skips."""
 
 
 class _Deciding(threading.local):

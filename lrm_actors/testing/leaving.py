@@ -13,8 +13,6 @@ from eventstore.testing.powercut import CrashState, PowerCut
 
 End: TypeAlias = Literal["crash", "power cut"]
 
-FEW_STATES = 6
-"""Crash states of one point that are chosen from."""
 LOOK_BACK = 8
 """Entries before a point that are looked through for one at which a cut is another state than a moment before."""
 

@@ -8,9 +8,8 @@ from eventstore.records import Batch, NewEvent, StreamWrite
 from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.children import RestartPolicy
 from lrm_actors.domain.deadlines import deadline
-from lrm_actors.domain.deliveries import DeliverySkipped
+from lrm_actors.domain.deliveries import DELIVERIES, DeliverySkipped
 from lrm_actors.runtime.clock import ManualClock
-from lrm_actors.runtime.turn import DELIVERIES
 from tests.machines.world import BROWSER, SERVICE, TABS, World
 
 

@@ -39,8 +39,8 @@ def a_directory() -> Iterator[Path]:
 # --- the suite for stores ---------------------------------------------------------------------------------------------
 
 
-class Suite(StoreConformance):
-    """The log file in it."""
+class LogFile:
+    """The log file, for what tests any store."""
 
     def open_store(self, place: Path, clock: FakeClock) -> EventStore:
         """Open it."""
@@ -51,6 +51,10 @@ class Suite(StoreConformance):
         assert isinstance(older, SqliteStore)
         older._log_lock.release()
         return self.open_store(place, clock)
+
+
+class Suite(LogFile, StoreConformance):
+    """The log file in it."""
 
     def open_reader(self, place: Path) -> EventReader:
         """Beside its owner."""
@@ -100,18 +104,8 @@ def _cases(function: Any) -> list[dict[str, Any]]:
 # --- the state machine ------------------------------------------------------------------------------------------------
 
 
-class Machine(StoreMachine):
+class Machine(LogFile, StoreMachine):
     """The log file beside a plain model."""
-
-    def open_store(self, place: Path, clock: FakeClock) -> EventStore:
-        """Open it."""
-        return open_store(place / "lrm.db", clock=clock, reserve_bytes=0)
-
-    def second_owner(self, older: EventStore, place: Path, clock: FakeClock) -> EventStore:
-        """As where a file system forgets a lock."""
-        assert isinstance(older, SqliteStore)
-        older._log_lock.release()
-        return self.open_store(place, clock)
 
 
 def lives_beside_a_model() -> None:

@@ -17,10 +17,10 @@ from eventstore.memory import MemoryStore
 from eventstore.opening import open_store
 from eventstore.records import Record
 from lrm_actors.domain.behavior import NOTHING, Command, Context, Decision, Spec, Wire, then
+from lrm_actors.domain.deliveries import DELIVERIES
 from lrm_actors.errors import AskInsideDecide, HandlerFailed
 from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.system import ActorSystem
-from lrm_actors.runtime.turn import DELIVERIES
 from tests.runtime.support import (
     PATIENCE_S,
     Add,

@@ -12,10 +12,10 @@ from eventstore.errors import StorageFull
 from eventstore.memory import MemoryStore
 from eventstore.records import Appended, Batch, Record
 from lrm_actors.domain.behavior import MAX_DEPTH, Command, Context, Decision, Spec, Wire, then
+from lrm_actors.domain.deliveries import DELIVERIES
 from lrm_actors.errors import WiringError
 from lrm_actors.runtime.committing import CURSOR_LAG
 from lrm_actors.runtime.system import ActorSystem
-from lrm_actors.runtime.turn import DELIVERIES
 from tests.runtime.support import (
     Add,
     Added,

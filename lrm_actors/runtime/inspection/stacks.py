@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-import traceback
-from types import FrameType
 
-from lrm_actors.runtime.frames import frame_of
+from lrm_actors.runtime import frames
 
 FRAMES_SHOWN = 30
 """The innermost so many."""
@@ -19,22 +17,9 @@ def stack_of(thread_id: int | None) -> tuple[str, ...]:
 
     Source lines are shown and no values. Costs some tens of microseconds, and reading the source files the first time.
     """
-    frame = frame_of(thread_id)
-    if frame is None:
+    shown = frames.stack_of(thread_id, FRAMES_SHOWN + 1)
+    if shown is None:
         return ()
-    try:
-        return _lines(frame)
-    finally:
-        del frame  # it would keep everything alive that the thread has in hand
-
-
-def main_thread_stack() -> tuple[str, ...]:
-    """The frames of the process's main thread."""
-    return stack_of(threading.main_thread().ident)
-
-
-def _lines(frame: FrameType) -> tuple[str, ...]:
-    shown = traceback.StackSummary.extract(traceback.walk_stack(frame), limit=FRAMES_SHOWN + 1)
     lines = []
     if len(shown) > FRAMES_SHOWN:
         shown.pop()
@@ -44,3 +29,8 @@ def _lines(frame: FrameType) -> tuple[str, ...]:
         if one.line:
             lines.append(f"    {one.line}"[:LINE_LIMIT])
     return tuple(lines)
+
+
+def main_thread_stack() -> tuple[str, ...]:
+    """The frames of the process's main thread."""
+    return stack_of(threading.main_thread().ident)
