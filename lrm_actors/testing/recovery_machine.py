@@ -182,6 +182,7 @@ class RecoveryStateMachine(RuleBasedStateMachine):
         """Restart an actor in place, as its supervisor does after a failure."""
         timers = {name: self.life.timers(name)}
         begun = len(self.life.notes.begun)
+        self.life.notes.recovered.clear()  # of those before: what they took up may have been done since
         self.life.system.restart_actor(name)
         self._check_recovered(timers)
         self._check_begun(begun)
