@@ -226,7 +226,7 @@ class CircuitBreaker(GuardState, Ways):
         failures.append(told)
         share = verdict(self._config, totals)
         if share:
-            self._trip(generation, tuple(failures), share, error)
+            self._trip(generation, _as_of_now(failures), share, error)
 
     def _count_in_row(self, generation: Closed | Timed, error: BaseException | None, told: str = "") -> None:
         if self._current is not generation:
@@ -238,7 +238,7 @@ class CircuitBreaker(GuardState, Ways):
             failures = self._row_of(generation, MAX_THRESHOLD)
             failures.append(told)
             if len(failures) >= self._config.failure_threshold:
-                self._trip(generation, tuple(failures), "", error)
+                self._trip(generation, _as_of_now(failures), "", error)
 
     def _row_of(self, generation: Closed | Timed, most: int) -> deque[str]:
         failures = generation.failures
@@ -285,3 +285,8 @@ class CircuitBreaker(GuardState, Ways):
             raise
         self.came_back(ticket, None, rules)
         return result
+
+
+def _as_of_now(failures: deque[str]) -> tuple[str, ...]:
+    """What the row holds. Other threads go on adding to it: a copy is one step, reading it one by one is not."""
+    return tuple(failures.copy())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
@@ -224,6 +226,23 @@ def test_no_failure_is_lost_between_threads() -> None:
         assert "open" == guard.state
 
 
+def test_a_failure_that_comes_while_the_guard_trips_disturbs_nobody() -> None:
+    """Wherever a collection lets another thread fail too, the one that trips the guard gets its own error."""
+    for policy in ("consecutive", "count", "time"):
+        rig = Rig(attrs.evolve(CONFIG, failure_threshold=2, policy=policy, minimum_calls=2))
+        with pytest.raises(ServiceError), rig.guard:
+            raise ServiceError
+        generation: Any = rig.guard._current
+
+        def fail_too(phase: str, _: object, generation: Any = generation) -> None:
+            if phase == "start":
+                generation.failures.append("another thread's")
+
+        with _collecting_all_the_time(fail_too), pytest.raises(ServiceError), rig.guard:
+            raise ServiceError
+        assert "open" == rig.guard.state
+
+
 def test_reports_are_told_by_one_thread_at_a_time() -> None:
     """However many threads report, the actor is never told two things at once, and misses none."""
     rig = at_expiry(THREADS)
@@ -240,6 +259,19 @@ def test_reports_are_told_by_one_thread_at_a_time() -> None:
     in_threads(lambda: guard.call_blocking(lambda: None))
     _until(lambda: guard.statistics().undelivered == 0)
     assert 1 + THREADS == len(told)
+
+
+@contextmanager
+def _collecting_all_the_time(look: Callable[[str, Any], None]) -> Iterator[None]:
+    """Have the collector run, and this with it, at whatever object is made."""
+    often = gc.get_threshold()
+    gc.callbacks.append(look)
+    gc.set_threshold(1)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*often)
+        gc.callbacks.remove(look)
 
 
 def _until(condition: Callable[[], bool]) -> None:
