@@ -5,12 +5,16 @@ those behind it hand in more. The next of them leads the next transaction, so th
 than one transaction takes. (Gray and Reuter, *Transaction Processing*, 1993, on group commit.)
 
 Only one thread of an interpreter runs at a time. So whoever was answered is woken by the next leader, when that begins
-to wait for the disk: woken earlier, they would run while it has work to do, and be idle while it has none.
+to wait: woken earlier, they would run while it has work to do, and be idle while it has none.
+
+Most of those who were answered together come again at once. So the next leader waits for them first, as long at most as
+the transaction took that answered them: else it would commit alone, and all of them would wait for that.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -25,6 +29,8 @@ MAX_WEIGHT = 4096
 """Weight of the items that one transaction takes: past it, it costs more to wait for the others than it saves."""
 MAX_PENDING = 1024
 """Items handed in that nobody waits for yet. More are committed by who hands them in."""
+MAX_GATHER_S = 0.01
+"""A leader never waits longer than this for others to come."""
 LOOK_AGAIN_S = 1.0
 """A caller looks again after this long, in case whoever was to wake it was hit by a signal's exception just then."""
 
@@ -95,6 +101,12 @@ class GroupCommit(Generic[Item]):
         """The thread that leads, or was chosen to lead and is waking up."""
         self._answered: list[threading.Lock] = []
         """Of callers whose items are done: they sleep until the leader waits."""
+        self._coming = 0
+        """Callers that the last transaction answered, beside who led it."""
+        self._until_s = 0.0
+        """Monotonic time until which the next leader waits for them."""
+        self._gathering: threading.Lock | None = None
+        """Held by a leader that waits for ``_coming`` others to hand in."""
         abandon_in_children(self)
         self._taken: Entry[Item] | None = None
         """The last entry of the transaction under way, if it was in the queue before."""
@@ -109,7 +121,7 @@ class GroupCommit(Generic[Item]):
                 if self._leader is None and not self._queue:
                     self._leader = me
                 else:
-                    self._queue.append(entry)
+                    self._add(entry)
                     if self._leader is not None:
                         sleeper = entry.sleep(me)
             if sleeper is not None:
@@ -129,7 +141,7 @@ class GroupCommit(Generic[Item]):
         """Queue an item. Where too many wait, this call commits them."""
         entry = Entry(self, item, weight)
         with self._lock:
-            self._queue.append(entry)
+            self._add(entry)
             crowded = len(self._queue) >= MAX_PENDING
         if crowded:
             self.wait(entry)
@@ -164,8 +176,9 @@ class GroupCommit(Generic[Item]):
         """In a forked child: whoever led is not here, nor is anybody who would commit what was handed in."""
         self._lock = threading.Lock()
         self._queue.clear()
-        self._leader = self._taken = None
+        self._leader = self._taken = self._gathering = None
         self._answered = []
+        self._coming = 0
 
     def wake(self) -> None:
         """Wake the callers of the transaction before: whoever leads is about to wait."""
@@ -202,12 +215,24 @@ class GroupCommit(Generic[Item]):
             if self._leader == me:
                 self._hand_over()
 
+    def _add(self, entry: Entry[Item]) -> None:
+        """Queue an entry. The lock is held."""
+        self._queue.append(entry)
+        if self._gathering is not None and len(self._queue) >= self._coming:
+            self._gathering.release()
+            self._gathering = None
+
     def _lead(self, group: list[Entry[Item]]) -> None:
-        """Commit a group, or what waits, one transaction; then let the next caller that waits lead."""
+        """Commit a group with what waits, one transaction; then let the next caller that waits lead."""
+        began_s = None
         try:
-            if not group:
+            if self._coming:
+                self._gather()
+            if self._queue or not group:
                 with self._lock:
                     self._take(group)
+            if len(group) > 1:
+                began_s = time.perf_counter()
             if group:
                 self._commit(group)
         except BaseException as error:
@@ -224,13 +249,31 @@ class GroupCommit(Generic[Item]):
                     if entry.sleepers is not None:
                         self._answered += entry.sleepers.values()
                         entry.sleepers = None
+                if began_s is not None:
+                    self._coming, ended_s = len(self._answered), time.perf_counter()
+                    self._until_s = ended_s + min(ended_s - began_s, MAX_GATHER_S)
                 self._taken = None
                 self._hand_over()
         self._committed(group)
 
+    def _gather(self) -> None:
+        """Wait for those who were answered a moment ago to come again, or until they had the time to."""
+        with self._lock:
+            left_s = self._until_s - time.perf_counter()
+            if left_s <= 0.0 or len(self._queue) >= self._coming:
+                self._coming = 0
+                return
+            self._gathering = gathering = threading.Lock()
+            gathering.acquire()
+        self.wake()
+        gathering.acquire(timeout=left_s)
+        with self._lock:
+            self._gathering = None
+            self._coming = 0
+
     def _take(self, group: list[Entry[Item]]) -> None:
         """Move what waits into a group, as much as one transaction takes. The lock is held."""
-        weight = 0
+        weight = sum(entry.weight for entry in group)
         while self._queue and (not group or weight + self._queue[0].weight <= MAX_WEIGHT):
             weight += self._queue[0].weight
             group.append(self._queue[0])  # first, or an exception in between would leave it nowhere

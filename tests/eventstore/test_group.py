@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -122,6 +124,49 @@ def test_who_comes_during_a_commit_shares_the_next(committing: Committing, calle
     assert [["first"], [f"behind {number}" for number in range(5)]] == committing.groups
     assert Appended(1, 1, {}) == callers.outcomes.pop("first")
     assert [Appended(2, 2, {})] * 5 == list(callers.outcomes.values())
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By this clock the first transaction of several takes ten seconds, and nothing takes any time after that."""
+    clock = itertools.chain((0.0,), itertools.repeat(10.0))
+    monkeypatch.setattr(group_module, "MAX_GATHER_S", PATIENCE_S)
+    monkeypatch.setattr(group_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+
+
+def answer_together(committing: Committing, callers: Callers, items: list[str]) -> None:
+    """Let these share a transaction."""
+    committing.hold()
+    callers.start("first")
+    assert committing.held.wait(PATIENCE_S)
+    for number, item in enumerate(items):
+        callers.start(item)
+        callers.until_queued(number + 1)
+    committing.go_on.set()
+    callers.join()
+
+
+@pytest.mark.usefixtures("slow")
+def test_who_was_answered_together_is_waited_for(committing: Committing, callers: Callers) -> None:
+    """The next leader gives the others the time to come again, and commits as soon as the last of them is there."""
+    answer_together(committing, callers, ["a", "b", "c"])
+    callers.start("a again")
+    eventually(lambda: committing.group._gathering is not None)
+    callers.start("b again")
+    callers.until_queued(1)
+    assert [["first"], ["a", "b", "c"]] == committing.groups
+    callers.start("c again")
+    callers.join()
+    assert ["a again", "b again", "c again"] == committing.groups[-1]
+
+
+def test_nobody_is_waited_for_longer_than_the_transaction_took(committing: Committing, callers: Callers) -> None:
+    """One that comes alone after many is stored all the same, and the next one is not held up at all."""
+    answer_together(committing, callers, ["a", "b", "c"])
+    committing.group.commit("alone")
+    assert 0 == committing.group._coming
+    committing.group.commit("alone again")
+    assert [["alone"], ["alone again"]] == committing.groups[-2:]
 
 
 def test_everybody_is_woken_and_nobody_has_to_look_again(
