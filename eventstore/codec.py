@@ -20,7 +20,7 @@ from eventstore.shaping.limits import MAX_EVENT_BYTES, MAX_STATE_BYTES, beyond_l
 from eventstore.shaping.refusals import refusal, refusal_of_size, undecodable_field
 from eventstore.shaping.shapes import Facts, Shape, Unstorable, alike, is_plain, shape_of
 from eventstore.shaping.upcasting import Piece, upcast_pieces
-from eventstore.shaping.vouching import vouching
+from eventstore.shaping.vouching import Vouching, vouching
 
 S = TypeVar("S")
 
@@ -42,10 +42,6 @@ _decoders: dict[type, Callable[[bytes], Any]] = {}
 _read: dict[type, tuple[Facts, Shape | None]] = {}
 
 
-def _nobody_knows(value: object, data: bytes) -> bool:
-    return False
-
-
 @attrs.frozen
 class _Plan:
     """What is known about a class once it was looked at."""
@@ -56,8 +52,7 @@ class _Plan:
     faithful: _Faithful
     loose: bool
     """Instances may carry more than their fields, which must not get into the log."""
-    vouch: Callable[[object, bytes], bool] = _nobody_knows
-    learn: Callable[[object], None] | None = None
+    known: Vouching | None = None
     """What spares reading back each instance, for classes where it can be spared."""
 
 
@@ -79,16 +74,16 @@ def encoder_of(cls: type) -> Encoder:
         NotAnEvent: the class is not declared with ``@event``.
         EventRefused: its events could not be stored, whatever their values.
     """
-    known = _encoders.get(cls)
-    if known is not None:
-        return known
+    made = _encoders.get(cls)
+    if made is not None:
+        return made
     plan = _make_plan(type_of(cls))
-    vouch = plan.vouch
+    known = plan.known
 
     def encode(event: object) -> bytes:
         try:
             data = _encode(event)
-            if len(data) <= MAX_EVENT_BYTES and vouch(event, data):
+            if known is not None and known.check(event, data) and len(data) <= MAX_EVENT_BYTES:
                 return data
         except Exception as error:
             raise _refused(plan.kind.name, event, error) from error
@@ -227,7 +222,7 @@ def _make_plan(kind: EventType) -> _Plan:
     except Unstorable as error:
         raise EventRefused(kind.name, error.field, error.reason) from None
     decode = _decoders.get(cls) or _decoder(kind.name, cls)
-    return _Plan(kind, decode, _exactness(shape, facts), facts.loose, *(vouching(cls, facts) or ()))
+    return _Plan(kind, decode, _exactness(shape, facts), facts.loose, vouching(cls, facts))
 
 
 def _decoder(name: str, cls: type) -> Callable[[bytes], Any]:
@@ -280,8 +275,8 @@ def _read_back(plan: _Plan, value: object, data: bytes, limit: int) -> bytes:
         raise refusal(name, value, "it would come back different")
     if len(data) > limit:
         raise refusal_of_size(name, value, len(data), limit)
-    if plan.learn is not None:
-        plan.learn(value)
+    if plan.known is not None:
+        plan.known.learn(value)
     return data
 
 

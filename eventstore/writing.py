@@ -73,6 +73,8 @@ _PRUNE = {
     f" AND (created_us < ? OR id <= (SELECT max(id) FROM {table}) - ?)"
     for table in ("receipts", "appends")
 }
+_UNHASHED = blake2b(digest_size=HASH_SIZE)
+"""Copied for each event, which takes less than making another."""
 _encode = msgspec.json.Encoder().encode
 _decode_result = msgspec.json.Decoder(Appended).decode
 
@@ -258,7 +260,7 @@ class BatchWriter:
         position, last = ends.position, ends.chain
         assert position is not None
         wall_us, monotonic_us, boot = self._wall_us, self._monotonic_us, self._boot
-        type_ids, add = ends.types, self._values.extend
+        type_ids, add, fresh = ends.types, self._values.extend, _UNHASHED.copy
         for kind, schema_version, data, cause, after_previous, command_id, correlation_id, depth in write.events:
             if after_previous:
                 cause = position  # noqa: PLW2901 - known only here
@@ -270,12 +272,16 @@ class BatchWriter:
                 position, stream, version, kind, schema_version, wall_us, monotonic_us, boot,
                 cause, command_id, correlation_id, depth,
             )  # fmt: skip
-            record = _encode(header) + data
-            last = blake2b(last + record, digest_size=HASH_SIZE).digest()
+            head = _encode(header)
+            hashed = fresh()
+            hashed.update(last)
+            hashed.update(head)
+            hashed.update(data)
+            last = hashed.digest()
             add((  # bytes are bound by way of an adapter that there is none of, and bytearrays at once
                 stream_id, version, type_id, schema_version,
                 NOTHING if cause is None else cause, NOTHING if command_id is None else command_id,
-                correlation_id, depth, bytearray(data), bytearray(last), crc32(record),
+                correlation_id, depth, bytearray(data), bytearray(last), crc32(data, crc32(head)),
             ))  # fmt: skip
         ends.position, ends.chain = position, last
         ends.streams[stream] = stream_id, epoch, version
