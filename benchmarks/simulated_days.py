@@ -12,7 +12,7 @@ from eventstore.errors import OutcomeUnknown
 from eventstore.records import Record
 from lrm_actors.domain import children, health, journal, modes, monitor, supervisor
 from lrm_actors.domain.behavior import Command, Spec
-from lrm_actors.domain.health import Metrics
+from lrm_actors.domain.metrics import METRICS, Metrics
 from lrm_actors.errors import AskError
 from lrm_actors.hosting.running import SPECS
 from lrm_actors.testing import Simulation
@@ -125,7 +125,7 @@ def _memory(agent: SimulatedAgent, _: int) -> None:
 
 
 def _blind(agent: SimulatedAgent, _: int) -> None:
-    agent.sample = Metrics(unknown=dict.fromkeys(health.METRICS, "not to be read"))
+    agent.sample = Metrics(unknown=dict.fromkeys(METRICS, "not to be read"))
     agent.sim.run(900.0)
     agent.sample = CALM
 

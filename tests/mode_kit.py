@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from eventstore.records import Record
-from lrm_actors.domain.health import METRICS, Metrics
+from lrm_actors.domain.metrics import METRICS, Metrics
 from lrm_actors.hosting.offload import off_loop
 from lrm_actors.settings import LongRunningSettings
 from lrm_actors.words import Words

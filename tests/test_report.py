@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lrm_actors import report
-from lrm_actors.domain.health import METRICS
+from lrm_actors.domain.metrics import METRICS
 
 
 def full() -> dict[str, Any]:

@@ -27,7 +27,7 @@ from lrm_actors.actors.processes import (
     virtual_memory_bytes,
 )
 from lrm_actors.domain.behavior import Command, Effect
-from lrm_actors.domain.health import METRICS, Metrics, nothing_known
+from lrm_actors.domain.metrics import METRICS, Metrics, nothing_known
 from lrm_actors.domain.monitor import CheckHeartbeats, Observation, RecordObservations, RecordSample, TakeSample
 
 SETTLE_S = 0.2
@@ -117,6 +117,8 @@ class Sampler:
         values: dict[str, Any] = {}
         unknown: dict[str, str] = {}
         for name in METRICS:
+            if name not in readers:
+                self.unsupported[name] = "not read in this release"
             if name in self.unsupported:
                 continue
             try:

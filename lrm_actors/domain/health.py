@@ -6,12 +6,12 @@ less a margin. What is not known is never below warning and never goes down.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import attrs
 
 from eventstore.events import float_fields
+from lrm_actors.domain.metrics import Metrics
 
 HEALTHY, WARNING, CRITICAL, FAILING = "healthy", "warning", "critical", "failing"
 STATUSES = (HEALTHY, WARNING, CRITICAL, FAILING)
@@ -37,53 +37,6 @@ class MonitorConfig:
     failing_window_s: float = 60.0
     heartbeat_check_s: float = 1.0
     """Seconds between looks at heartbeats and exits of components."""
-
-
-@attrs.frozen(field_transformer=float_fields)
-class Metrics:
-    """One sample. None: not known now, ``unknown`` says why; without a reason, this platform does not have it.
-
-    Percentages are of the whole: of all CPUs, and of the tightest limit of memory.
-    """
-
-    cpu_percent: float | None = None
-    process_cpu_percent: float | None = None
-    memory_percent: float | None = None
-    """Of what would run out first: the machine's memory, a control group's limit, the budget."""
-    memory_rss_bytes: int | None = None
-    """Of this process and its children, as the figures below; pages that they share are not counted."""
-    memory_virtual_bytes: int | None = None
-    disk_free_bytes: int | None = None
-    """Where the checkpoints are."""
-    disk_read_bytes: int | None = None
-    disk_write_bytes: int | None = None
-    network_sent_bytes: int | None = None
-    network_received_bytes: int | None = None
-    """Like the three before, of the whole machine since it started."""
-    thread_count: int | None = None
-    open_files: int | None = None
-    unknown: dict[str, str] = attrs.Factory(dict)
-
-
-METRICS = tuple(field.name for field in attrs.fields(Metrics) if field.name != "unknown")
-"""The names of all metrics."""
-
-
-def sane(metrics: Metrics) -> Metrics:
-    """The same, but a percentage that cannot be one is not known. NaN, compared, would be below every threshold."""
-    wrong = {}
-    for name in ("cpu_percent", "process_cpu_percent", "memory_percent"):
-        value = getattr(metrics, name)
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            wrong[name] = f"impossible value {value}"
-    if not wrong:
-        return metrics
-    return attrs.evolve(metrics, unknown={**metrics.unknown, **wrong}, **dict.fromkeys(wrong))
-
-
-def nothing_known(reason: str) -> Metrics:
-    """A sample of which everything is unknown for one reason."""
-    return Metrics(unknown=dict.fromkeys(METRICS, reason))
 
 
 # Judging

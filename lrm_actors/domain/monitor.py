@@ -19,19 +19,16 @@ from lrm_actors.domain.health import (
     CRITICAL,
     FAILING,
     HEALTHY,
-    METRICS,
     WARNING,
-    Metrics,
     MonitorConfig,
     cause_in_components,
     cause_in_metrics,
     is_worse,
     judge,
-    nothing_known,
-    sane,
     step_towards,
     worst,
 )
+from lrm_actors.domain.metrics import METRICS, Metrics, nothing_known, sane
 from lrm_actors.domain.modes import NORMAL, PROFILES
 from lrm_actors.errors import CommandRefused
 
@@ -397,7 +394,7 @@ def recover(state: MonitorState, ctx: Context) -> Decision:
 
 def spec() -> Spec[MonitorState]:
     """The monitor. Its configuration comes with ``Configure`` after the start, so that it stands in the log."""
-    return Spec(NAME, MonitorState(), decide, evolve, recover)
+    return Spec(NAME, MonitorState(), decide, evolve, recover, state_version=2)
 
 
 # Helpers

@@ -10,8 +10,9 @@ from lrm_actors.domain.analyzer import AnalyzerState
 from lrm_actors.domain.breaker import OPEN, BreakerState
 from lrm_actors.domain.checkpointer import CheckpointerState
 from lrm_actors.domain.children import ABSENT, COMPONENT, LEAVING
-from lrm_actors.domain.health import CRITICAL, HEALTHY, METRICS, WARNING, is_worse
+from lrm_actors.domain.health import CRITICAL, HEALTHY, WARNING, is_worse
 from lrm_actors.domain.journal import JournalState, OpenStep
+from lrm_actors.domain.metrics import METRICS
 from lrm_actors.domain.monitor import MonitorState
 from lrm_actors.domain.supervisor import SupervisorState
 

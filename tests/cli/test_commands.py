@@ -14,8 +14,8 @@ from eventstore.reader import SqliteReader
 from eventstore.records import Batch, NewEvent, StreamWrite
 from lrm_actors.cli import exits
 from lrm_actors.domain import monitor
-from lrm_actors.domain.health import Metrics
 from lrm_actors.domain.journal import StepCommitted
+from lrm_actors.domain.metrics import Metrics
 from tests.cli.conftest import Lived, Lrm
 from tests.inspect.logs import CHECKPOINT, STATE, LogWriter
 

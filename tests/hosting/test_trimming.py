@@ -16,7 +16,7 @@ from eventstore.opening import open_reader
 from eventstore.records import Retention
 from lrm_actors.blocking import BlockingMode
 from lrm_actors.domain import monitor, trimming
-from lrm_actors.domain.health import Metrics
+from lrm_actors.domain.metrics import Metrics
 from lrm_actors.hosting import trimming as hosting
 from lrm_actors.hosting.trimming import Limits, Trimmer
 from lrm_actors.mode import LongRunningMode

@@ -14,7 +14,7 @@ from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, m
 from lrm_actors.domain.analyzer import FailureFacts
 from lrm_actors.domain.checkpointer import CheckpointInfo, attachment_key
 from lrm_actors.domain.deadlines import Deadline
-from lrm_actors.domain.health import Metrics
+from lrm_actors.domain.metrics import Metrics
 from lrm_actors.inspect.folds import Folds
 from lrm_actors.inspect.replay import state_at
 

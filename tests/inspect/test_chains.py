@@ -14,7 +14,7 @@ from eventstore.records import Batch, NewEvent, Record, StreamWrite
 from lrm_actors.domain import analyzer, breaker, modes, monitor, supervisor
 from lrm_actors.domain.analyzer import FailureFacts
 from lrm_actors.domain.deadlines import Deadline
-from lrm_actors.domain.health import Metrics
+from lrm_actors.domain.metrics import Metrics
 from lrm_actors.inspect import BadTarget, TargetNotFound, resolve, why
 from lrm_actors.inspect.chains import OBSERVATIONS, WORDS
 from tests.inspect.conftest import Lived

@@ -16,7 +16,7 @@ from eventstore.records import Instant
 from lrm_actors import report
 from lrm_actors.domain import breaker, journal, modes, monitor, supervisor
 from lrm_actors.domain.deadlines import Deadline
-from lrm_actors.domain.health import Metrics
+from lrm_actors.domain.metrics import Metrics
 from lrm_actors.inspect import LogHealth, health_of
 from lrm_actors.inspect.health import Owner, owner_of
 from tests.inspect.conftest import Lived

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import attrs
 import psutil
@@ -12,7 +13,8 @@ import pytest
 
 from lrm_actors.actors.monitor import Sampler
 from lrm_actors.domain import health, monitor
-from lrm_actors.domain.health import HEALTHY, Metrics
+from lrm_actors.domain.health import HEALTHY
+from lrm_actors.domain.metrics import Metrics, nothing_known
 from tests.domain.kit import Run
 
 JUDGED = ("cpu_percent", "memory_percent")
@@ -37,7 +39,7 @@ def statuses(*samples: Metrics) -> list[str]:
 
 def check_unknown_is_never_healthy() -> None:
     """Whatever was known before, a judged metric that is unknown, or no number, is at least a warning."""
-    before = [CALM, attrs.evolve(CALM, cpu_percent=99.0), health.nothing_known("it broke")]
+    before = [CALM, attrs.evolve(CALM, cpu_percent=99.0), nothing_known("it broke")]
     for name, wrong, first in itertools.product(JUDGED, (None, float("nan"), -1.0), before):
         unknown = {name: "it broke"} if wrong is None else {}
         cpu, memory = (wrong, 10.0) if name == "cpu_percent" else (10.0, wrong)
@@ -112,7 +114,8 @@ def test_rule_09_planted_a_sampler_that_answers_zero_is_caught(tmp_path: Path, m
 
     def zeros(sampler: Sampler) -> Metrics:
         sample = real(sampler)
-        return attrs.evolve(sample, **dict.fromkeys(sample.unknown, 0), unknown={})
+        made_up: dict[str, Any] = dict.fromkeys(sample.unknown, 0)
+        return attrs.evolve(sample, **made_up, unknown={})
 
     monkeypatch.setattr(Sampler, "_sample", zeros)
     with pytest.raises(AssertionError, match="was made up"):

@@ -18,7 +18,7 @@ from lrm_actors.domain import journal, supervisor
 from lrm_actors.domain.behavior import Command, Effect, Spec
 from lrm_actors.domain.checkpointer import CaptureState
 from lrm_actors.domain.children import ACTOR, COMPONENT
-from lrm_actors.domain.health import Metrics
+from lrm_actors.domain.metrics import Metrics
 from lrm_actors.hosting import configuration
 from lrm_actors.hosting.guards import Guards
 from lrm_actors.hosting.running import SPECS
