@@ -232,7 +232,7 @@ class GroupCommit(Generic[Item]):
                 with self._lock:
                     self._take(group)
             if len(group) > 1:
-                began_s = time.perf_counter()
+                began_s = time.monotonic()
             if group:
                 self._commit(group)
         except BaseException as error:
@@ -250,7 +250,7 @@ class GroupCommit(Generic[Item]):
                         self._answered += entry.sleepers.values()
                         entry.sleepers = None
                 if began_s is not None:
-                    self._coming, ended_s = len(self._answered), time.perf_counter()
+                    self._coming, ended_s = len(self._answered), time.monotonic()
                     self._until_s = ended_s + min(ended_s - began_s, MAX_GATHER_S)
                 self._taken = None
                 self._hand_over()
@@ -259,7 +259,7 @@ class GroupCommit(Generic[Item]):
     def _gather(self) -> None:
         """Wait for those who were answered a moment ago to come again, or until they had the time to."""
         with self._lock:
-            left_s = self._until_s - time.perf_counter()
+            left_s = self._until_s - time.monotonic()
             if left_s <= 0.0 or len(self._queue) >= self._coming:
                 self._coming = 0
                 return

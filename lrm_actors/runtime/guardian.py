@@ -22,14 +22,11 @@ from lrm_actors.domain.supervisor import ReportEnd, ReportFailure
 from lrm_actors.errors import LrmError
 from lrm_actors.runtime.actor import Actor, describe
 from lrm_actors.runtime.clock import Clock
-from lrm_actors.runtime.control import FAILED, Restart, StorageBack
+from lrm_actors.runtime.control import FAILED, StorageBack
+from lrm_actors.runtime.root_restarts import RootRestarts
 
 logger = logging.getLogger(__name__)
 
-RESTART_FIRST_S, RESTART_MAX_S = 0.05, 5.0
-"""Backoff of the restarts that the guardian carries out itself: those of the supervisor."""
-RESTART_CALM_S = 60.0
-"""Seconds without such a restart after which that backoff begins anew."""
 SETTLE_FIRST_S, SETTLE_MAX_S = 0.05, 1.0
 """Backoff of the attempts to bring the storage back."""
 SETTLE_CALM_S = 10.0
@@ -128,13 +125,13 @@ class _ThreadEnded:
 class Guardian(Actor):
     """Receives every death and every storage failure of one system."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, restarts: RootRestarts) -> None:
         super().__init__()
         self._tree = tree
+        self._restarts = restarts
         self._settling = False
         self._settle_attempt = 0
         self._settled_at_s = -math.inf
-        self._restarts: dict[str, tuple[int, float]] = {}
         self._lost: set[str] = set()
         self._failed: dict[str, ReportFailure] = {}
         self._looking = False
@@ -161,7 +158,7 @@ class Guardian(Actor):
     def _on_failed(self, failed: _Failed) -> None:
         error, text = describe(failed.error)
         if self._tree.supervisor_of(failed.name) is None:
-            self._restart_later(failed.name)
+            self._restarts.restart(failed.name)
             return
         failure = ReportFailure(
             f"actor:{failed.name}",
@@ -201,7 +198,7 @@ class Guardian(Actor):
             self._tree.report(failure)
         except LrmError:
             logger.exception("the supervisor cannot be told that %s failed", name)
-            self._restart_later(name)
+            self._restarts.restart(name)
 
     def _look_again(self) -> None:
         """Report again who still waits: the supervisor forgets what was reported before its process was announced."""
@@ -211,18 +208,6 @@ class Guardian(Actor):
         self._looking = bool(self._failed)
         if self._looking:
             self._later(LOOK_AGAIN_S, _LookAgain())
-
-    def _restart_later(self, name: str) -> None:
-        now_s = self._tree.clock.monotonic()
-        attempt, last_s = self._restarts.get(name, (0, now_s))
-        if now_s - last_s > RESTART_CALM_S:
-            attempt = 0
-        self._restarts[name] = (attempt + 1, now_s)
-        if not attempt:
-            self._tree.command(name, Restart())
-            return
-        delay_s = min(RESTART_MAX_S, RESTART_FIRST_S * 2 ** min(attempt, 16))
-        self._tree.clock.call_later(delay_s, lambda: self._tree.command(name, Restart()))
 
     def _on_storage_lost(self, name: str, error: BaseException) -> None:
         self._lost.add(name)
@@ -272,14 +257,30 @@ class Guardian(Actor):
 
 
 class GuardianFunnel:
-    """What the shells see of the guardian: reports that return at once and never raise."""
+    """What the shells see of the guardian: reports that return at once and never raise.
 
-    def __init__(self, tell: Callable[[Any], None]) -> None:
+    Args:
+        tell: tells the guardian.
+        supervisor_of: who decides on an actor's failures; None: nobody, it is restarted.
+        restarts: restarts those.
+    """
+
+    def __init__(
+        self, tell: Callable[[Any], None], supervisor_of: Callable[[str], str | None], restarts: RootRestarts
+    ) -> None:
         self._tell_guardian = tell
+        self._supervisor_of = supervisor_of
+        self._restarts = restarts
 
     def actor_failed(self, name: str, kind: str, error: BaseException, handling: str) -> None:
         """See ``Funnel``."""
-        self._tell(_Failed(name, kind, error, handling))
+        if self._supervisor_of(name) is not None:
+            self._tell(_Failed(name, kind, error, handling))
+            return
+        try:
+            self._restarts.restart(name)
+        except Exception:
+            logger.exception("%s cannot be restarted", name)
 
     def storage_failed(self, name: str, error: BaseException) -> None:
         """See ``Funnel``."""

@@ -30,6 +30,7 @@ from lrm_actors.runtime.inspection.tracing import Tracer
 from lrm_actors.runtime.recovery import RecoveryGate
 from lrm_actors.runtime.reports import ActorStatistics, StopReport, SystemStatistics
 from lrm_actors.runtime.resending import Resending
+from lrm_actors.runtime.root_restarts import RootRestarts
 from lrm_actors.runtime.shell import Shell
 from lrm_actors.runtime.tree import SupervisionTree, start_order
 from lrm_actors.runtime.watchdog import OFF, Exhausted, Watch, Watchdog
@@ -95,13 +96,14 @@ class ActorSystem(Asking):
         self.tracer = Tracer(self.clock.monotonic)
         self.inspection = Inspection(self)
         """Looks at the actors while they run."""
-        self._guardian = Guardian.start(self)
+        restarts = RootRestarts(self)
+        self._guardian = Guardian.start(self, restarts)
         self._services = Services(
             store=store,
             clock=self.clock,
             workers=self._workers,
             handlers={**self.tree.handlers(), **(handlers or {})},
-            funnel=GuardianFunnel(self._guardian.tell),
+            funnel=GuardianFunnel(self._guardian.tell, self.supervisor_of, restarts),
             new_id=self._ids.next,
             random=self._machine.random,
             recoveries=RecoveryGate(ahead=frozenset((supervisor,))),

@@ -131,7 +131,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """By this clock the first transaction of several takes ten seconds, and nothing takes any time after that."""
     clock = itertools.chain((0.0,), itertools.repeat(10.0))
     monkeypatch.setattr(group_module, "MAX_GATHER_S", PATIENCE_S)
-    monkeypatch.setattr(group_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(group_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
 
 
 def answer_together(committing: Committing, callers: Callers, items: list[str]) -> None:

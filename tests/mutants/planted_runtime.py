@@ -219,10 +219,10 @@ def storage_tried_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Guardian, "_try_settling_later", lambda self: None)
 
 
-@runtime("lrm_actors/runtime/guardian.py", "simulation/a_failing_actor_is_left_alone_for_longer_each_time")
+@runtime("lrm_actors/runtime/root_restarts.py", "simulation/a_failing_actor_is_left_alone_for_longer_each_time")
 def restart_without_backoff(patch: pytest.MonkeyPatch) -> None:
     """An actor that fails again and again is restarted at once each time."""
-    patch.setattr("lrm_actors.runtime.guardian.RESTART_FIRST_S", 0.0)
+    patch.setattr("lrm_actors.runtime.root_restarts.RESTART_FIRST_S", 0.0)
 
 
 @runtime("lrm_actors/runtime/mailbox.py", "simulation/a_crash_in_a_turn")

@@ -32,7 +32,7 @@ from lrm_actors.domain.analysis import folding
 from lrm_actors.domain.behavior import Spec
 from lrm_actors.errors import MailboxFull
 from lrm_actors.hosting.running import SPECS
-from lrm_actors.runtime import guardian
+from lrm_actors.runtime import root_restarts
 from lrm_actors.runtime.clock import ManualClock, SystemClock
 from lrm_actors.runtime.workers import Workers
 from lrm_actors.settings import FIELDS
@@ -390,10 +390,9 @@ def longest_delays(attempts: int = 10_000) -> dict[str, float]:
             def monotonic() -> float:
                 return 0.0  # every restart falls into one moment, so that the backoff never begins anew
 
-    watch = object.__new__(guardian.Guardian)
-    watch._tree, watch._restarts = Tree(), {}  # type: ignore[assignment]
+    restarts = root_restarts.RootRestarts(Tree())  # type: ignore[arg-type]
     for _ in range(200):
-        watch._restart_later("supervisor")
+        restarts.restart("supervisor")
     return {
         "restarts": max(
             backoff.delay_s(n, policy.backoff_initial_s, policy.backoff_max_s, policy.jitter, lambda: 0.0)
@@ -401,7 +400,7 @@ def longest_delays(attempts: int = 10_000) -> dict[str, float]:
         )
         / policy.backoff_max_s,
         "openings": max(breaker.open_time_s(config, n) for n in range(attempts)) / config.recovery_timeout_max_s,
-        "the supervisor's restarts": max(delays) / guardian.RESTART_MAX_S,
+        "the supervisor's restarts": max(delays) / root_restarts.RESTART_MAX_S,
     }
 
 
