@@ -92,6 +92,12 @@ def _save_or_clean_up(event: analyzer.RecoveryChosen, _: Record) -> Command | No
     return None
 
 
+def _save_before_it_ends(event: monitor.HealthChanged, _: Record) -> Command | None:
+    if event.status != monitor.CRITICAL or event.previous == monitor.FAILING:
+        return None
+    return checkpointer.TakeCheckpoint(checkpointer.EMERGENCY, f"health {event.status}: {event.cause}")
+
+
 def _reduce_load(event: analyzer.RecoveryChosen, _: Record) -> Command | None:
     return modes.ReduceLoad(event.reason) if event.strategy == analyzer.REDUCE_LOAD else None
 
@@ -152,6 +158,7 @@ WIRES: tuple[Wire, ...] = (
     _wire(analyzer.FailureRecorded, "monitor", _component_failed),
     _wire(supervisor.ChildRestarted, "monitor", _restarted_for_monitor),
     _wire(monitor.HealthChanged, "modes", _consider_health),
+    _wire(monitor.HealthChanged, "checkpointer", _save_before_it_ends),
     _wire(modes.ModeChanged, "monitor", _mode_for_monitor),
     _wire(modes.ModeChanged, "checkpointer", _mode_for_checkpointer),
 )

@@ -108,6 +108,11 @@ ROWS: list[tuple[object, str, object]] = [
         "modes",
         modes.ConsiderHealth("warning", "memory 81.0 %"),
     ),
+    (
+        monitor.HealthChanged("healthy", "critical", "memory 97.0 %"),
+        "checkpointer",
+        checkpointer.TakeCheckpoint(checkpointer.EMERGENCY, "health critical: memory 97.0 %"),
+    ),
     (modes.ModeChanged("normal", "degraded", "health"), "monitor", monitor.NoteMode("degraded")),
     (modes.ModeChanged("normal", "degraded", "health"), "checkpointer", checkpointer.NoteMode("degraded")),
 ]

@@ -133,3 +133,13 @@ def sane(metrics: Metrics) -> Metrics:
 def nothing_known(reason: str) -> Metrics:
     """A sample of which everything is unknown for one reason."""
     return Metrics(unknown=dict.fromkeys(METRICS, reason))
+
+
+def overlaid(metrics: Metrics, part: Metrics) -> Metrics:
+    """A sample in which what a later, partial one says stands in place of what was there."""
+    known: dict[str, Any] = {name: value for name in METRICS if (value := getattr(part, name)) is not None}
+    if part.limited_by:
+        known["limited_by"] = part.limited_by
+    lost: dict[str, Any] = dict.fromkeys(part.unknown)
+    unknown = {name: why for name, why in metrics.unknown.items() if name not in known}
+    return attrs.evolve(metrics, **known, **lost, unknown={**unknown, **part.unknown})

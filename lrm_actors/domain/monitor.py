@@ -28,7 +28,7 @@ from lrm_actors.domain.health import (
     step_towards,
     worst,
 )
-from lrm_actors.domain.metrics import METRICS, Metrics, nothing_known, sane
+from lrm_actors.domain.metrics import METRICS, Metrics, nothing_known, overlaid, sane
 from lrm_actors.domain.modes import NORMAL, PROFILES
 from lrm_actors.errors import CommandRefused
 
@@ -38,6 +38,8 @@ NAME = "monitor"
 SAMPLE_TIMER, HEARTBEAT_TIMER, MISSING_TIMER, FORGET_TIMER = "sample", "heartbeats", "sample_missing", "forget_down"
 OVERDUE_INTERVALS, OVERDUE_AT_LEAST_S = 2.5, 5.0
 """A sample is overdue when it was asked for this many intervals ago, and this many seconds."""
+MEMORY = "memory"
+NO_SAMPLE = "no sample yet"
 MAX_COMPONENTS = 256
 """Failed components remembered; the one that failed longest ago is forgotten first."""
 
@@ -91,6 +93,14 @@ class SampleMissing(Command):
 @attrs.frozen
 class RecordSample(Command):
     metrics: Metrics
+
+
+@attrs.frozen
+class RecordPressure(Command):
+    """What was found of memory alone, between two samples. Stored only where it makes the health worse."""
+
+    metrics: Metrics
+    """Of memory; all others are None without a reason."""
 
 
 @attrs.frozen
@@ -157,6 +167,17 @@ class Sampled:
     """Monotonic time."""
     levels: dict[str, str] = attrs.Factory(dict)
     """What was made of it: the rung of each metric that is not healthy."""
+
+
+@event("monitor.pressure_seen", 1)
+class PressureSeen:
+    """Between two samples memory was found so scarce, or unknown, that it makes the health worse."""
+
+    metrics: Metrics
+    """Of memory; all others are None."""
+    at_s: float = 0.0
+    levels: dict[str, str] = attrs.Factory(dict)
+    """The rung of each metric that is not healthy."""
 
 
 @event("monitor.sample_overdue", 1)
@@ -256,6 +277,8 @@ def decide(state: MonitorState, command: Command, ctx: Context) -> Decision:
             metrics = sane(metrics)
             levels = judge(state.config, metrics, state.levels)
             return _with_health(state, Sampled(metrics, ctx.now.monotonic_s, levels), ctx)
+        case RecordPressure(metrics):
+            return _consider_pressure(state, sane(metrics), ctx)
         case HeartbeatCheckDue(due_s):
             check = CheckHeartbeats(ctx.now.monotonic_s if due_s is None else due_s)
             return then(effects=(check, _heartbeat_timer(state.config, ctx)))
@@ -298,6 +321,15 @@ def _ask_for_sample(state: MonitorState, waiting_since_s: float | None, ctx: Con
     if now_s - since_s < limit_s:
         return then(effects=(TakeSample(), timer))
     return then(effects=(TakeSample(), timer, StartTimer(MISSING_TIMER, 0.0, SampleMissing(now_s - since_s))))
+
+
+def _consider_pressure(state: MonitorState, metrics: Metrics, ctx: Context) -> Decision:
+    """What is worse than is known holds at once. What is better waits for a sample, which sees more."""
+    before = state.levels.get(MEMORY, HEALTHY)
+    rung = judge(state.config, metrics, state.levels).get(MEMORY, HEALTHY)
+    if not is_worse(worst({MEMORY: rung}), worst({MEMORY: before})):
+        return NOTHING
+    return _with_health(state, PressureSeen(metrics, ctx.now.monotonic_s, {**state.levels, MEMORY: rung}), ctx)
 
 
 def _observe(state: MonitorState, command: RecordObservations, ctx: Context) -> Decision:
@@ -346,6 +378,10 @@ def evolve(state: MonitorState, event: object) -> MonitorState:
                 sampled_at_s=at_s,
                 levels=levels,
             )
+        case PressureSeen(metrics, _, levels):
+            last = overlaid(state.last or nothing_known(NO_SAMPLE), metrics)
+            known = {name: value for name in METRICS if (value := getattr(metrics, name)) is not None}
+            return attrs.evolve(state, last=last, last_good={**state.last_good, **known}, levels=levels)
         case SampleOverdue(waited_s, levels):
             return attrs.evolve(state, last=nothing_known(f"no sample for {waited_s:.0f} s"), levels=levels)
         case HealthChanged(_, status, cause):

@@ -33,6 +33,7 @@ OBSERVATIONS: dict[str, Callable[[Any], str]] = {
     "monitor.heartbeat_missed": lambda event: f"heartbeat missed for {event.age_s:.1f} s",
     "monitor.component_resumed": lambda event: f"{event.component} is well again",
     "monitor.sampled": lambda event: sample(event.metrics),
+    "monitor.pressure_seen": lambda event: sample(event.metrics).partition(", ")[2],
     "monitor.sample_overdue": lambda event: f"no sample for {event.waited_s:.0f} s",
     "analyzer.failure_recorded": lambda event: f"{event.category}: {short(event.message)}",
     "analyzer.pattern_found": lambda event: f"{event.pattern}: {event.evidence}",

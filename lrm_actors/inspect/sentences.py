@@ -205,6 +205,12 @@ def _(event: Any) -> str:
     return "resources: " + sample(event.metrics)
 
 
+@_tells("monitor.pressure_seen")
+def _(event: Any) -> str:
+    value = event.metrics.memory_percent
+    return f"between two samples: memory {'unknown' if value is None else f'{value:.1f} %'}"
+
+
 @_tells("monitor.health_changed")
 def _(event: Any) -> str:
     return _with(f"health went from {event.previous} to {event.status}", event.cause)

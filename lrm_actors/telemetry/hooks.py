@@ -40,6 +40,7 @@ LEVELS = {
     "monitor.heartbeat_missed": logging.WARNING,
     "monitor.component_exited": logging.WARNING,
     "monitor.component_resumed": logging.WARNING,
+    "monitor.pressure_seen": logging.WARNING,
     "monitor.sample_overdue": logging.WARNING,
     "analyzer.failure_recorded": logging.WARNING,
     "analyzer.recovery_chosen": logging.WARNING,

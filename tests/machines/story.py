@@ -54,6 +54,7 @@ def _health(world: World) -> None:
     bad = monitor.Metrics(cpu_percent=97.0, memory_percent=50.0, memory_rss_bytes=2**31, unknown={"open_files": "no"})
     world.ask("monitor", monitor.Configure(monitor.MonitorConfig(interval_s=20.0)))
     world.ask("monitor", monitor.RecordSample(bad))
+    world.ask("monitor", monitor.RecordPressure(monitor.Metrics(memory_percent=97.5, memory_headroom_bytes=2**20)))
     world.ask("monitor", monitor.SampleMissing(60.0))
     missed = monitor.Observation("browser", heartbeat_age_s=9.0, heartbeat_timeout_s=2.0)
     world.ask("monitor", monitor.RecordObservations((missed,)))

@@ -50,6 +50,7 @@ def _monitor(number: int, now: Instant, chance: random.Random) -> list[Any]:
         monitor.RecordObservations((monitor.Observation(component, 0.1, 1.0),)),
         monitor.NoteComponentFailed(f"new-{number}", now.monotonic_s, now.boot_id),
         monitor.NoteComponentRestarted(f"new-{number}"),
+        monitor.RecordPressure(monitor.Metrics(memory_percent=chance.random() * 100)),
         monitor.SampleMissing(number),
     ]
 

@@ -1,0 +1,98 @@
+"""What the monitor makes of memory found scarce between two samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lrm_actors.domain import checkpointer, monitor
+from lrm_actors.domain.metrics import METRICS, Metrics, overlaid
+from lrm_actors.domain.monitor import HealthChanged, MonitorState, PressureSeen, RecordPressure, RecordSample
+from lrm_actors.wiring import WIRES
+from tests.domain.kit import Run
+
+
+@pytest.fixture
+def run() -> Run[MonitorState]:
+    """A monitor that has just come to life."""
+    return Run.of(monitor.spec())
+
+
+def memory(percent: float | None) -> RecordPressure:
+    """What was found of memory."""
+    return RecordPressure(Metrics(memory_percent=percent, unknown={} if percent else {"memory_percent": "it broke"}))
+
+
+def sample(cpu: float, percent: float) -> RecordSample:
+    """A full sample."""
+    return RecordSample(Metrics(cpu_percent=cpu, memory_percent=percent, thread_count=7))
+
+
+def test_scarce_memory_is_critical_at_once(run: Run[MonitorState]) -> None:
+    """It is put on record, changes the health, and leaves what the last sample said of everything else."""
+    run.tell(sample(85.0, 50.0))
+    seen, changed = run.tell(memory(97.0))
+    assert isinstance(seen, PressureSeen)
+    assert {"cpu": "warning", "memory": "critical"} == seen.levels
+    assert HealthChanged("warning", "critical", "memory 97.0 % >= 95.0 %") == changed
+    assert run.state.last is not None
+    assert (85.0, 97.0, 7) == (run.state.last.cpu_percent, run.state.last.memory_percent, run.state.last.thread_count)
+    assert 1 == run.state.samples
+
+
+def test_only_what_is_worse_is_stored(run: Run[MonitorState]) -> None:
+    """However often it is looked at, the log grows by what is new; and what is better waits for a sample."""
+    run.tell(sample(10.0, 50.0))
+    assert () == run.tell(memory(60.0))
+    assert 2 == len(run.tell(memory(85.0)))
+    assert () == run.tell(memory(90.0))
+    assert () == run.tell(memory(10.0))
+    assert "warning" == run.state.status
+    run.tell(sample(10.0, 10.0))
+    assert "healthy" == run.state.status
+
+
+def test_memory_that_cannot_be_read_is_never_healthy(run: Run[MonitorState]) -> None:
+    """A look that fails makes the health a warning at least, and the reason is told; critical stays critical."""
+    run.tell(sample(10.0, 50.0))
+    run.tell(memory(None))
+    assert ("warning", "memory unknown: it broke") == (run.state.status, run.state.cause)
+    run.tell(memory(99.0))
+    assert () == run.tell(memory(None))
+    assert "critical" == run.state.status
+
+
+def test_before_the_first_sample_the_rest_is_unknown(run: Run[MonitorState]) -> None:
+    """What no sample has said yet is not taken for what the platform does not have."""
+    run.tell(memory(97.0))
+    assert run.state.last is not None
+    assert set(METRICS) - {"memory_percent"} == set(run.state.last.unknown)
+
+
+def test_a_part_stands_in_place_of_what_was_there() -> None:
+    """Known over unknown, unknown over known, and nothing over what the part does not speak of."""
+    before = Metrics(cpu_percent=1.0, memory_headroom_bytes=5, unknown={"memory_percent": "x"})
+    part = Metrics(memory_percent=9.0, limited_by="cgroup", unknown={"memory_headroom_bytes": "gone"})
+    after = Metrics(cpu_percent=1.0, memory_percent=9.0, limited_by="cgroup", unknown={"memory_headroom_bytes": "gone"})
+    assert after == overlaid(before, part)
+
+
+@pytest.mark.parametrize(
+    ("previous", "status", "saved"),
+    [
+        ("healthy", "critical", True),
+        ("warning", "critical", True),
+        ("failing", "critical", False),
+        ("healthy", "warning", False),
+        ("critical", "warning", False),
+        ("warning", "failing", False),
+    ],
+)
+def test_what_became_critical_is_saved_first(previous: str, status: str, *, saved: bool) -> None:
+    """The wiring has an emergency checkpoint taken when the health gets as bad as critical, and never on the way up."""
+    (wire,) = [wire for wire in WIRES if wire.event is HealthChanged and wire.to == checkpointer.NAME]
+    record: Any = None
+    command = wire.make(HealthChanged(previous, status, "memory 97.0 % >= 95.0 %"), record)
+    reason = "health critical: memory 97.0 % >= 95.0 %"
+    assert (checkpointer.TakeCheckpoint(checkpointer.EMERGENCY, reason) if saved else None) == command
