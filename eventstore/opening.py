@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sqlite3
-import stat
 import time
 import uuid
 from collections.abc import Callable
@@ -14,23 +12,17 @@ from functools import cache, partial
 from pathlib import Path
 
 from eventstore.codec import OnUnknown
-from eventstore.connections import Connect, ReaderPool, open_reading, open_writing, primary_code, read_error
+from eventstore.connections import Connect, ReaderPool, open_reading, open_writing
 from eventstore.encrypting.keyring import LogKey
 from eventstore.encrypting.sealing import Sealer
 from eventstore.encryption import Unsealer
 from eventstore.errors import (
-    NOT_ALLOWED,
-    CorruptLog,
-    EventStoreError,
-    LogLocked,
     LogNotFound,
-    LogNotReadable,
     LogNotWritable,
-    LogTooNew,
-    NotALog,
     OpenError,
     TailMissing,
 )
+from eventstore.identifying import OPEN_TIMEOUT_S, check_nothing_lost, identify_path, open_error
 from eventstore.locking import LogLock
 from eventstore.mark import MarkFile, is_behind, mark_path, read_mark
 from eventstore.reader import SqliteReader
@@ -38,7 +30,6 @@ from eventstore.records import Instant
 from eventstore.reserve import RESERVE_BYTES, Reserve, check_reserve
 from eventstore.retention import Retainer
 from eventstore.schema import (
-    APPLICATION_ID,
     DIRECTORY_MODE,
     FILE_MODE,
     SCHEMA_VERSION,
@@ -55,10 +46,6 @@ from eventstore.writer import Writer
 
 BUSY_TIMEOUT_S = 5.0
 """How long one statement waits for a lock of another process. Only strangers can hold one that long."""
-OPEN_TIMEOUT_S = 1.0
-"""The same while a log is being opened."""
-SMALLEST_FILE = 512
-"""Bytes of the smallest SQLite database."""
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -169,7 +156,7 @@ def open_pool(path: str | os.PathLike[str], *, connect: Connect = sqlite3.connec
         LogNotFound, NotALog, LogTooNew, LogNotReadable, OpenError: as ``open_reader``.
     """
     log = _resolve(path)
-    kind = _identify(log, connect, owning=False)
+    kind = identify_path(log, connect, owning=False)
     if kind is None:
         raise LogNotFound(str(log), f"there is no log at {log}")
     immutable = kind == "immutable"
@@ -197,14 +184,14 @@ def _open(
     accept_lost_tail: bool,
     log_id: str | None,
 ) -> SqliteStore:
-    kind = _identify(log, connect, owning=True)
+    kind = identify_path(log, connect, owning=True)
     if kind is None:
         _make_directory(log)
     lock = LogLock(log)
     try:
         if kind is None:
             if not accept_lost_tail:
-                _check_nothing_lost(log, connect)
+                check_nothing_lost(log, connect)
             _make_file(log)
         open_connection = partial(open_writing, connect, log, busy_timeout_s=busy_timeout_s)
         listeners = Listeners()
@@ -215,7 +202,7 @@ def _open(
         lock.release()
         cause = error if isinstance(error, sqlite3.Error) else error.__cause__
         if isinstance(cause, sqlite3.Error) and not isinstance(error, OpenError):
-            raise _open_error(log, cause) from error
+            raise open_error(log, cause) from error
         raise
     retainer = Retainer(log, pool, writer.transactions, clock, reserve)
     store = SqliteStore(
@@ -276,89 +263,6 @@ def _own(
     return writer, sealer
 
 
-def _identify(log: Path, connect: Connect, *, owning: bool) -> str | None:
-    """What is at a path: None for nothing yet, ``log``, or ``immutable`` for a log that can only be read as it lies.
-
-    Only reads: a file that is not ours must stay as it is.
-    """
-    try:
-        status = log.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        hint = NOT_ALLOWED if isinstance(error, PermissionError) else "check the path"
-        raise LogNotReadable(str(log), f"{log}: {error.strerror}", hint=hint) from error
-    if not stat.S_ISREG(status.st_mode):
-        raise NotALog(str(log), f"{log} is not a file")
-    if status.st_size == 0 and owning:
-        return None
-    if status.st_size == 0:
-        _check_nothing_lost(log, connect)
-    if status.st_size < SMALLEST_FILE:  # SQLite would take some of these for empty databases
-        raise NotALog(str(log), f"{log} is too short to be a log")
-    try:
-        application_id, version, tables = _peek(log, connect, immutable=False)
-        kind = "log"
-    except sqlite3.Error as error:
-        application_id, version, tables = _peek_as_it_lies(log, connect, error)
-        kind = "immutable"
-    if application_id == 0 and tables == 0:  # its creation was interrupted
-        if owning:
-            return None
-        _check_nothing_lost(log, connect)
-        raise NotALog(str(log), f"{log} is empty")
-    if application_id != APPLICATION_ID:
-        raise NotALog(str(log), f"{log} is a database of another application")
-    if version > SCHEMA_VERSION:
-        raise LogTooNew(str(log), version, SCHEMA_VERSION)
-    return kind
-
-
-def _peek(log: Path, connect: Connect, *, immutable: bool) -> tuple[int, int, int]:
-    connection = open_reading(connect, log, busy_timeout_s=OPEN_TIMEOUT_S, immutable=immutable)
-    try:
-        return identify(connection)
-    finally:
-        connection.close()
-
-
-def _peek_as_it_lies(log: Path, connect: Connect, error: sqlite3.Error) -> tuple[int, int, int]:
-    """Where SQLite may create nothing beside the file, it can be read only if no WAL holds a part of the log."""
-    if primary_code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR):
-        raise _open_error(log, error) from error
-    if not os.access(log, os.R_OK):
-        raise LogNotReadable(str(log), f"{log}: {os.strerror(errno.EACCES)}", hint=NOT_ALLOWED) from error
-    wal = log.with_name(log.name + "-wal")
-    if wal.exists() and wal.stat().st_size:
-        raise LogNotReadable(str(log), f"{log}: {error}, and a part of it is in {wal.name}") from error
-    try:
-        return _peek(log, connect, immutable=True)
-    except sqlite3.Error as again:
-        if primary_code(again) == sqlite3.SQLITE_CANTOPEN:
-            raise LogNotReadable(str(log), f"{log}: {again}") from again
-        raise _open_error(log, again) from again
-
-
-def _check_nothing_lost(log: Path, connect: Connect) -> None:
-    """Refuse a file without a log in it, under a mark that says that there was one: a WAL held all of it, and is gone.
-
-    Raises:
-        TailMissing: so it is. Where there is no file either, somebody took it away, and a new log may begin.
-    """
-    mark = read_mark(log) if log.exists() else None
-    if mark is not None and (mark.position or mark.commits) and _is_blank(log, connect):
-        raise TailMissing(str(log), 0, mark.position)
-
-
-def _is_blank(log: Path, connect: Connect) -> bool:
-    """Whether a file holds nothing, looked at after its mark: whoever makes a log writes that last."""
-    try:
-        application_id, _, tables = _peek(log, connect, immutable=False)
-    except sqlite3.Error:
-        return False
-    return application_id == 0 and tables == 0
-
-
 def _make_directory(log: Path) -> None:
     """Create the directory of a log, and above it what is missing, with nobody else's permissions."""
     missing = [directory for directory in log.parents if not directory.is_dir()]
@@ -393,18 +297,3 @@ def _make_file(log: Path) -> None:
         log.chmod(FILE_MODE)
     except OSError as error:
         raise LogNotWritable(str(log), f"{log} cannot be created: {error.strerror}") from error
-
-
-def _open_error(log: Path, error: sqlite3.Error) -> EventStoreError:
-    code = primary_code(error)
-    if code == sqlite3.SQLITE_NOTADB:
-        return NotALog(str(log), f"{log}: {error}")
-    if isinstance(damage := read_error(error), CorruptLog):
-        return damage
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LogLocked(str(log), f"{log}: another program keeps a lock on the file")
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return LogNotWritable(str(log), f"{log}: {error}")
-    if code == sqlite3.SQLITE_FULL:
-        return LogNotWritable(str(log), f"{log}: {error}", hint="free space on the disk of the log, then open it again")
-    return OpenError(str(log), f"{log}: {error}", hint="check the disk; nothing in the log was changed")

@@ -17,11 +17,12 @@ import attrs
 
 from eventstore.connections import ReaderPool
 from eventstore.errors import AppendFailed, CorruptLog, OutcomeUnknown
+from eventstore.exclusive import Running
 from eventstore.records import Instant, Retained, Retention
 from eventstore.removable import check_retention, is_expendable, removable_up_to, young_after_us
 from eventstore.reserve import Reserve
 from eventstore.snapshots import is_intact
-from eventstore.transactions import Running, Transactions
+from eventstore.transactions import Transactions
 
 EVENTS_AT_ONCE = 500
 """Events that one transaction removes."""

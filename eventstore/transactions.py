@@ -7,18 +7,19 @@ next process, so from then on nothing is accepted until ``settle`` has committed
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sqlite3
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
-from eventstore.connections import closed_error, primary_code
-from eventstore.errors import AppendFailed, CorruptLog, EventStoreError, Fenced, OutcomeUnknown, StorageFull
+from eventstore.connections import closed_error
+from eventstore.errors import CorruptLog, EventStoreError, Fenced, OutcomeUnknown
+from eventstore.exclusive import Exclusive, Running
 from eventstore.forking import abandon_in_children, leak
+from eventstore.outcomes import failure, is_before_commit
 from eventstore.rewriting import write_again
 from eventstore.schema import COUNT_COMMIT, configure_writer, set_synchronous
 
@@ -36,19 +37,6 @@ MAX_RELAXED = 1000
 
 CHECKPOINT_PATIENCE_MS = 50
 """How long a checkpoint waits for readers, and appends wait with it: many times what one page of reading takes."""
-
-
-class Running(Protocol):
-    """Runs transactions one after the other."""
-
-    def run(self, work: Callable[[sqlite3.Connection], T], *, strict: bool = True) -> T:
-        """Commit what ``work`` does, or nothing."""
-
-    def checkpoint(self) -> bool:
-        """Copy the WAL into the file and empty it, if nobody reads it."""
-
-    def settle(self) -> int:
-        """After an unknown outcome, decide it."""
 
 
 class Transactions:
@@ -177,7 +165,7 @@ class Transactions:
         """Keep every other transaction out for as long as the block lasts."""
         with self._lock:
             self._check_open()
-            yield _Exclusive(self._check_usable, self._run, self._checkpoint, self._settle)
+            yield Exclusive(self._check_usable, self._run, self._checkpoint, self._settle)
 
     def barrier(self) -> None:
         """Make relaxed commits durable."""
@@ -316,7 +304,7 @@ class Transactions:
         try:
             connection.execute(*statement)
         except (sqlite3.Error, OverflowError) as error:
-            if statement is not _COMMIT and _is_before_commit(error):
+            if statement is not _COMMIT and is_before_commit(error):
                 self._doubt = None
                 self._give_up(connection, error)
             self._doubt = str(error)
@@ -392,58 +380,3 @@ def _owner(connection: sqlite3.Connection) -> tuple[int, str]:
     if owner is None:
         raise CorruptLog("who owns it is not there")
     return owner
-
-
-class _Exclusive:
-    """The transactions of whoever holds the lock.
-
-    Args:
-        check: whether there may be any now.
-        run: what ``Transactions`` does with the lock held; so are the others.
-    """
-
-    def __init__(
-        self,
-        check: Callable[[], None],
-        run: Callable[..., Any],
-        checkpoint: Callable[[], bool],
-        settle: Callable[[], int],
-    ) -> None:
-        self._check, self._run, self._checkpoint, self._settle = check, run, checkpoint, settle
-
-    def run(self, work: Callable[[sqlite3.Connection], T], *, strict: bool = True) -> T:
-        self._check()
-        result: T = self._run(work, strict=strict)
-        return result
-
-    def checkpoint(self) -> bool:
-        self._check()
-        return self._checkpoint()
-
-    def settle(self) -> int:
-        return self._settle()
-
-
-def _is_before_commit(error: Exception) -> bool:
-    """Whether a statement that is a transaction by itself certainly failed before it began to commit.
-
-    It was never run, or the lock was not to be had, or a constraint is violated; the log has none that waits for the
-    commit. All else may come from the commit, a full disk too: of a frame that was half written before, in the place of
-    an older one, the rest may be what it was to be.
-    """
-    if isinstance(error, sqlite3.Error):
-        return primary_code(error) in (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_BUSY)
-    return isinstance(error, OverflowError)
-
-
-def failure(error: Exception) -> AppendFailed:
-    """The typed form of an error met before any commit was tried."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return StorageFull(str(error))
-    if isinstance(error, sqlite3.Error):
-        code = primary_code(error)
-        if code == sqlite3.SQLITE_FULL:
-            return StorageFull(str(error))
-        if code == sqlite3.SQLITE_BUSY:
-            return AppendFailed(str(error), hint="something else is writing to this file; find out what")
-    return AppendFailed(str(error))

@@ -10,11 +10,12 @@ import pytest
 from eventstore import retention as module
 from eventstore.connections import file_uri
 from eventstore.errors import AppendFailed, BadRequest, CorruptLog, EventsRemoved, PositionNotFound
+from eventstore.exclusive import Running
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Batch, Cursor, NewEvent, Retained, Retention, Snapshot, StreamWrite
 from eventstore.reserve import reserve_path
 from eventstore.store import SqliteStore
-from eventstore.transactions import Running, Statement
+from eventstore.transactions import Statement
 from tests.eventstore.support import Counted, FakeClock, Fault, append, counts, faulty, io_error
 
 ALL = Retention(max_events=0)
