@@ -108,7 +108,7 @@ def test_one_caller_commits_for_itself(committing: Committing) -> None:
     before = threading.active_count()
     assert Appended(1, 1, {}) == committing.group.commit("a")
     assert [["a"]] == committing.groups == committing.told
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_who_comes_during_a_commit_shares_the_next(committing: Committing, callers: Callers) -> None:

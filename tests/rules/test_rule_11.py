@@ -238,11 +238,10 @@ def threads_for(jobs: int, workers: Workers) -> int:
         running.release()
         release.wait(PATIENCE_S)
 
-    before = threading.active_count()
     try:
         for _ in range(jobs):
             workers.submit(job)
-        return threading.active_count() - before
+        return sum(thread.name.startswith(f"{workers._name}-") for thread in threading.enumerate())
     finally:
         release.set()
         for _ in range(jobs):
