@@ -28,6 +28,7 @@ NO_BENCHMARKS = (
     "harness",
     "idle_actors",
     "logs",
+    "mode_noise",
     "peers",
     "simulated_days",
     "plain_actors",

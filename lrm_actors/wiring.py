@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrm_actors.domain import analyzer, breaker, checkpointer, modes, monitor, supervisor
 from lrm_actors.domain.behavior import Command, Wire
+from lrm_actors.domain.signals import OF_DISK
 
 if TYPE_CHECKING:
     from eventstore.records import Record
@@ -95,6 +96,8 @@ def _save_or_clean_up(event: analyzer.RecoveryChosen, _: Record) -> Command | No
 def _save_before_it_ends(event: monitor.HealthChanged, _: Record) -> Command | None:
     if event.status != monitor.CRITICAL or event.previous == monitor.FAILING:
         return None
+    if event.signals and set(event.signals) <= OF_DISK:
+        return None  # another checkpoint is what a full disk needs least
     return checkpointer.TakeCheckpoint(checkpointer.EMERGENCY, f"health {event.status}: {event.cause}")
 
 

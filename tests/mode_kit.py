@@ -35,7 +35,7 @@ class CalmSampler:
 
     def sample(self) -> Metrics:
         """What the test says."""
-        known: dict[str, Any] = {**dict.fromkeys(METRICS, 1), **self.sampled}
+        known: dict[str, Any] = {**dict.fromkeys(METRICS, 1), "memory_limit_bytes": None, **self.sampled}
         return Metrics(**known)
 
 

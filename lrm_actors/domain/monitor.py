@@ -1,7 +1,7 @@
 """The monitor's decisions: from samples and heartbeats to health status, with separate enter and leave thresholds.
 
-The health is the worst of what CPU and memory say, or failing while several components are down; it goes up at once and
-down one status at a time. Timers only ask, and store nothing: so what is found out, a sample or a missed heartbeat, is
+The health is the worst of what the signals say, or failing while several components are down; it goes down one status
+at a time. Timers only ask, and store nothing: so what is found out, a sample or a missed heartbeat, is
 the root of all that follows from it, and not the tick that looked.
 """
 
@@ -13,6 +13,7 @@ import attrs
 
 from eventstore.events import event
 from eventstore.records import Instant
+from lrm_actors.domain import causes
 from lrm_actors.domain.behavior import NOTHING, Command, Context, Decision, Effect, Spec, StartTimer, then
 from lrm_actors.domain.exits import describe_exit
 from lrm_actors.domain.health import (
@@ -20,16 +21,19 @@ from lrm_actors.domain.health import (
     FAILING,
     HEALTHY,
     WARNING,
+    Mark,
     MonitorConfig,
-    cause_in_components,
-    cause_in_metrics,
     is_worse,
     judge,
+    marked,
+    silence,
     step_towards,
+    stepped_down,
     worst,
 )
 from lrm_actors.domain.metrics import METRICS, Metrics, nothing_known, overlaid, sane
 from lrm_actors.domain.modes import NORMAL, PROFILES
+from lrm_actors.domain.signals import OF_MEMORY
 from lrm_actors.errors import CommandRefused
 
 __all__ = ["CRITICAL", "FAILING", "HEALTHY", "WARNING", "Metrics", "MonitorConfig"]  # spoken of with the monitor
@@ -38,8 +42,10 @@ NAME = "monitor"
 SAMPLE_TIMER, HEARTBEAT_TIMER, MISSING_TIMER, FORGET_TIMER = "sample", "heartbeats", "sample_missing", "forget_down"
 OVERDUE_INTERVALS, OVERDUE_AT_LEAST_S = 2.5, 5.0
 """A sample is overdue when it was asked for this many intervals ago, and this many seconds."""
-MEMORY = "memory"
 NO_SAMPLE = "no sample yet"
+SHOWN = ("cpu_percent", "memory_percent", "disk_percent")
+HISTORY = 60
+"""Samples of which the judged percentages are remembered, for whoever wants to see how they went."""
 MAX_COMPONENTS = 256
 """Failed components remembered; the one that failed longest ago is forgotten first."""
 
@@ -58,7 +64,17 @@ class MonitorState:
     sampled_at_s: float | None = None
     """Monotonic time of the last sample."""
     levels: dict[str, str] = attrs.Factory(dict)
-    """The rung each of ``cpu`` and ``memory`` stands on, ``unknown`` included; healthy ones are left out."""
+    """The rung each signal stands on, ``unknown`` included; healthy ones are left out."""
+    marks: dict[str, Mark] = attrs.Factory(dict)
+    """How long each signal has been where it is."""
+    history: dict[str, tuple[float | None, ...]] = attrs.Factory(dict)
+    """The last values of the metrics in ``SHOWN``, oldest first; None where one was not known."""
+    bettered_at_s: float | None = None
+    """Monotonic time at which the status last got better; None when its last change was for the worse."""
+    changed_at: Instant | None = None
+    """When the status last changed."""
+    signals: tuple[str, ...] = ()
+    """Names of the signals that made the status."""
     failed_at_s: dict[str, float] = attrs.Factory(dict)
     """Monotonic time of the last failure of each component still within the window."""
     well_again: tuple[str, ...] = ()
@@ -186,6 +202,8 @@ class SampleOverdue:
 
     waited_s: float
     levels: dict[str, str] = attrs.Factory(dict)
+    at_s: float | None = None
+    """Monotonic time."""
 
 
 @event("monitor.health_changed", 1)
@@ -193,7 +211,11 @@ class HealthChanged:
     previous: str
     status: str
     cause: str
-    """``memory 96.1 % >= 95.0 %``, ``2 components failed within 60 s: browser, llm`` …"""
+    """``memory 96.1 % of cgroup limit 2.0 GiB >= 95.0 %``, ``2 components failed within 60 s: browser, llm`` …"""
+    at: Instant | None = None
+    """When it was decided."""
+    signals: tuple[str, ...] = ()
+    """Names of the signals that are as bad as the status."""
 
 
 @event("monitor.heartbeat_missed", 1)
@@ -270,12 +292,14 @@ def decide(state: MonitorState, command: Command, ctx: Context) -> Decision:
         case SampleDue(waiting_since_s):
             return _ask_for_sample(state, waiting_since_s, ctx)
         case SampleMissing(waited_s):
-            unknown = judge(state.config, Metrics(), state.levels)
-            overdue = SampleOverdue(waited_s, unknown)
+            silent = silence(state.marks, "")
+            unknown = judge(state.config, silent, state.levels, state.marks)
+            overdue = SampleOverdue(waited_s, unknown, ctx.now.monotonic_s)
             return NOTHING if unknown == state.levels else _with_health(state, overdue, ctx)
         case RecordSample(metrics):
             metrics = sane(metrics)
-            levels = judge(state.config, metrics, state.levels)
+            marks = marked(state.config, state.marks, metrics, ctx.now.monotonic_s)
+            levels = judge(state.config, metrics, state.levels, marks)
             return _with_health(state, Sampled(metrics, ctx.now.monotonic_s, levels), ctx)
         case RecordPressure(metrics):
             return _consider_pressure(state, sane(metrics), ctx)
@@ -325,11 +349,17 @@ def _ask_for_sample(state: MonitorState, waiting_since_s: float | None, ctx: Con
 
 def _consider_pressure(state: MonitorState, metrics: Metrics, ctx: Context) -> Decision:
     """What is worse than is known holds at once. What is better waits for a sample, which sees more."""
-    before = state.levels.get(MEMORY, HEALTHY)
-    rung = judge(state.config, metrics, state.levels).get(MEMORY, HEALTHY)
-    if not is_worse(worst({MEMORY: rung}), worst({MEMORY: before})):
+    now_s = ctx.now.monotonic_s
+    marks = marked(state.config, state.marks, metrics, now_s, only=OF_MEMORY)
+    judged = judge(state.config, metrics, state.levels, marks).items()
+    worse = {
+        name: rung
+        for name, rung in judged
+        if name in OF_MEMORY and is_worse(worst({name: rung}), worst({name: state.levels.get(name, HEALTHY)}))
+    }
+    if not worse:
         return NOTHING
-    return _with_health(state, PressureSeen(metrics, ctx.now.monotonic_s, {**state.levels, MEMORY: rung}), ctx)
+    return _with_health(state, PressureSeen(metrics, now_s, {**state.levels, **worse}), ctx)
 
 
 def _observe(state: MonitorState, command: RecordObservations, ctx: Context) -> Decision:
@@ -371,21 +401,28 @@ def evolve(state: MonitorState, event: object) -> MonitorState:
         case Sampled(metrics, at_s, levels):
             known = {name: value for name in METRICS if (value := getattr(metrics, name)) is not None}
             return attrs.evolve(
-                state,
+                _marked(state, metrics, at_s, levels),
                 last=metrics,
                 last_good={**state.last_good, **known},
                 samples=state.samples + 1,
                 sampled_at_s=at_s,
-                levels=levels,
+                history=_history(state, metrics),
             )
-        case PressureSeen(metrics, _, levels):
+        case SampleOverdue(waited_s, levels, at_s):
+            reason = f"no sample for {waited_s:.0f} s"
+            if at_s is not None:
+                state = _marked(state, silence(state.marks, reason), at_s, levels)
+            return attrs.evolve(state, last=nothing_known(reason), levels=levels)
+        case HealthChanged(previous, status, cause, at, signals):
+            better_s = at.monotonic_s if at is not None and is_worse(previous, status) else None
+            return attrs.evolve(
+                state, status=status, cause=cause, bettered_at_s=better_s, changed_at=at, signals=signals
+            )
+        case PressureSeen(metrics, at_s, levels):
             last = overlaid(state.last or nothing_known(NO_SAMPLE), metrics)
             known = {name: value for name in METRICS if (value := getattr(metrics, name)) is not None}
-            return attrs.evolve(state, last=last, last_good={**state.last_good, **known}, levels=levels)
-        case SampleOverdue(waited_s, levels):
-            return attrs.evolve(state, last=nothing_known(f"no sample for {waited_s:.0f} s"), levels=levels)
-        case HealthChanged(_, status, cause):
-            return attrs.evolve(state, status=status, cause=cause)
+            state = _marked(state, metrics, at_s, levels, only=OF_MEMORY)
+            return attrs.evolve(state, last=last, last_good={**state.last_good, **known})
         case HeartbeatMissed(component):
             return attrs.evolve(state, down={**state.down, component: "heartbeat_missed"})
         case ComponentExited(component):
@@ -403,8 +440,22 @@ def evolve(state: MonitorState, event: object) -> MonitorState:
         case ModeNoted(mode):
             return attrs.evolve(state, mode=mode)
         case Configured(config):
-            return attrs.evolve(state, config=config)
+            # By other thresholds nothing has lasted yet, and nothing has to be waited for.
+            same = attrs.evolve(config, heartbeat_check_s=state.config.heartbeat_check_s) == state.config
+            return attrs.evolve(state, config=config, marks=state.marks if same else {})
     return state
+
+
+def _marked(
+    state: MonitorState, metrics: Metrics, at_s: float, levels: dict[str, str], *, only: tuple[str, ...] | None = None
+) -> MonitorState:
+    """How long everything has lasted, after a reading and what was made of it."""
+    marks = marked(state.config, state.marks, metrics, at_s, only)
+    return attrs.evolve(state, marks=stepped_down(marks, state.levels, levels), levels=levels)
+
+
+def _history(state: MonitorState, metrics: Metrics) -> dict[str, tuple[float | None, ...]]:
+    return {name: (*state.history.get(name, ()), getattr(metrics, name))[-HISTORY:] for name in SHOWN}
 
 
 def _with_failure(state: MonitorState, event: ComponentFailureNoted) -> MonitorState:
@@ -430,7 +481,7 @@ def recover(state: MonitorState, ctx: Context) -> Decision:
 
 def spec() -> Spec[MonitorState]:
     """The monitor. Its configuration comes with ``Configure`` after the start, so that it stands in the log."""
-    return Spec(NAME, MonitorState(), decide, evolve, recover, state_version=2)
+    return Spec(NAME, MonitorState(), decide, evolve, recover, state_version=3)
 
 
 # Helpers
@@ -451,22 +502,31 @@ def recent_failures(state: MonitorState, now: Instant) -> dict[str, bool]:
 
 def _with_health(state: MonitorState, fact: object, ctx: Context, *, only_worse: bool = False) -> Decision:
     """A fact, and after it, caused by it, what it makes of the health."""
-    changes = _health(evolve(state, fact), ctx)
+    changes = _health(evolve(state, fact), ctx, state)
     return then(fact, *(change for change in changes if not only_worse or is_worse(change.status, change.previous)))
 
 
-def _health(state: MonitorState, ctx: Context) -> tuple[HealthChanged, ...]:
+def _health(state: MonitorState, ctx: Context, before: MonitorState | None = None) -> tuple[HealthChanged, ...]:
     """The change of status that is due, if any."""
     failures = recent_failures(state, ctx.now)
     failing = len(failures) >= state.config.failing_components and not all(failures.values())
     status = step_towards(state.status, FAILING if failing else worst(state.levels))
-    if status == state.status:
+    if status == state.status or (is_worse(state.status, status) and _held(state, ctx.now)):
         return ()
     if FAILING in (status, state.status):
-        cause = cause_in_components(state.config, failures)
+        cause = causes.in_components(state.config, failures)
     else:
-        cause = cause_in_metrics(state.config, state.last or Metrics(), state.levels, state.status, status)
-    return (HealthChanged(state.status, status, cause),)
+        levels = (before or state).levels
+        judged = causes.Judgement(state.config, state.last or Metrics(), state.marks, levels, state.levels)
+        cause = causes.in_signals(judged, state.status, status)
+    return (HealthChanged(state.status, status, cause, ctx.now, causes.responsible(state.levels, status)),)
+
+
+def _held(state: MonitorState, now: Instant) -> bool:
+    """Whether the status got better so lately that it may not get better still."""
+    if state.bettered_at_s is None or state.changed_at is None or state.changed_at.boot_id != now.boot_id:
+        return False
+    return now.monotonic_s - state.bettered_at_s < state.config.least_hold_s
 
 
 def _start(config: MonitorConfig, mode: str, ctx: Context) -> tuple[Effect, ...]:

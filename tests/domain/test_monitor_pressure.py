@@ -31,26 +31,44 @@ def sample(cpu: float, percent: float) -> RecordSample:
 
 def test_scarce_memory_is_critical_at_once(run: Run[MonitorState]) -> None:
     """It is put on record, changes the health, and leaves what the last sample said of everything else."""
-    run.tell(sample(85.0, 50.0))
+    for _ in range(3):
+        run.seconds += 30.0
+        run.tell(sample(85.0, 50.0))
     seen, changed = run.tell(memory(97.0))
     assert isinstance(seen, PressureSeen)
     assert {"cpu": "warning", "memory": "critical"} == seen.levels
-    assert HealthChanged("warning", "critical", "memory 97.0 % >= 95.0 %") == changed
+    assert isinstance(changed, HealthChanged)
+    assert ("warning", "critical", "memory 97.0 % >= 95.0 %") == (changed.previous, changed.status, changed.cause)
     assert run.state.last is not None
     assert (85.0, 97.0, 7) == (run.state.last.cpu_percent, run.state.last.memory_percent, run.state.last.thread_count)
-    assert 1 == run.state.samples
+    assert 3 == run.state.samples
 
 
 def test_only_what_is_worse_is_stored(run: Run[MonitorState]) -> None:
     """However often it is looked at, the log grows by what is new; and what is better waits for a sample."""
     run.tell(sample(10.0, 50.0))
     assert () == run.tell(memory(60.0))
-    assert 2 == len(run.tell(memory(85.0)))
-    assert () == run.tell(memory(90.0))
+    assert () == run.tell(memory(85.0))
+    assert 2 == len(run.tell(memory(95.0)))
+    assert () == run.tell(memory(99.0))
     assert () == run.tell(memory(10.0))
+    assert "critical" == run.state.status
+    for _ in range(11):
+        run.seconds += 30.0
+        run.tell(sample(10.0, 10.0))
     assert "warning" == run.state.status
-    run.tell(sample(10.0, 10.0))
-    assert "healthy" == run.state.status
+
+
+def test_a_look_adds_to_how_long_memory_has_been_scarce(run: Run[MonitorState]) -> None:
+    """A warning takes its time, and the time between two samples is counted too: the look that completes it tells."""
+    run.seconds += 30.0
+    run.tell(sample(10.0, 85.0))
+    run.seconds += 30.0
+    run.tell(sample(10.0, 85.0))
+    assert () == run.tell(memory(85.0))
+    run.seconds += 23.0
+    assert 2 == len(run.tell(memory(85.0)))
+    assert "memory 85.0 % >= 80.0 % for 45 s" == run.state.cause
 
 
 def test_memory_that_cannot_be_read_is_never_healthy(run: Run[MonitorState]) -> None:
@@ -96,3 +114,5 @@ def test_what_became_critical_is_saved_first(previous: str, status: str, *, save
     command = wire.make(HealthChanged(previous, status, "memory 97.0 % >= 95.0 %"), record)
     reason = "health critical: memory 97.0 % >= 95.0 %"
     assert (checkpointer.TakeCheckpoint(checkpointer.EMERGENCY, reason) if saved else None) == command
+    full = HealthChanged(previous, status, "disk 99.0 % full >= 97.0 %", None, ("disk",))
+    assert wire.make(full, record) is None

@@ -204,7 +204,7 @@ def _monitor(log: Writer) -> None:
     gone = monitor.Observation("llm", None, None, exited=True, exit_status=-9)
     log.do("monitor", monitor.Configure(config))
     log.do("monitor", monitor.RecordSample(metrics))
-    log.do("monitor", monitor.RecordPressure(monitor.Metrics(memory_percent=85.0, memory_headroom_bytes=2**20)))
+    log.do("monitor", monitor.RecordPressure(monitor.Metrics(memory_percent=97.0, memory_headroom_bytes=2**20)))
     log.do("monitor", monitor.NoteMode("minimal"))
     log.do("monitor", monitor.RecordObservations((silent,)))
     log.do("monitor", monitor.NoteComponentFailed("browser", log.now().monotonic_s, log.now().boot_id))

@@ -148,13 +148,15 @@ def monitor_does_not_flap() -> None:
     """A load that swings about a threshold changes the health once; what is not known is never healthy."""
     kit = BehaviorKit(monitor.spec())
     limit = kit.state.config.memory_warning
-    statuses = []
-    for percent in (limit - 20, *(limit + 0.5, limit - 0.5) * 5):
+
+    def after(percent: float) -> str:
+        kit.clock.advance(kit.state.config.interval_s)
         kit.run(monitor.RecordSample(monitor.Metrics(cpu_percent=1.0, memory_percent=percent)))
-        statuses.append(kit.state.status)
-    assert [monitor.HEALTHY, *(monitor.WARNING,) * 10] == statuses
-    kit.run(monitor.RecordSample(monitor.Metrics(cpu_percent=1.0, memory_percent=limit - 20)))
-    assert monitor.HEALTHY == kit.state.status
+        return kit.state.status
+
+    assert [monitor.HEALTHY] * 3 == [after(percent) for percent in (limit - 20, limit + 0.5, limit + 0.5)]
+    assert [monitor.WARNING] * 30 == [after(percent) for percent in (limit + 0.5, *(limit - 0.5,) * 14) * 2]
+    assert monitor.HEALTHY == [after(limit - 20) for _ in range(11)][-1]
     kit.run(monitor.RecordSample(monitor.Metrics(cpu_percent=float("nan"), memory_percent=1.0)))
     assert monitor.WARNING == kit.state.status
     kit.restart()

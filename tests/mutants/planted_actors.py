@@ -210,19 +210,21 @@ def modes_stay_bad(patch: pytest.MonkeyPatch) -> None:
 @actors("lrm_actors/domain/health.py", "behavior/monitor_does_not_flap")
 def health_flaps(patch: pytest.MonkeyPatch) -> None:
     """A status is left at the very threshold at which it is entered."""
-    rung = health._rung
-    patch.setattr(health, "_rung", lambda config, name, value, before: rung(config, name, value, health.HEALTHY))
+    rung = health.rung
+    patch.setattr(
+        health, "rung", lambda config, signal, metrics, _, mark: rung(config, signal, metrics, "healthy", mark)
+    )
 
 
 @actors("lrm_actors/domain/health.py", "behavior/monitor_does_not_flap")
 def unknown_taken_for_healthy(patch: pytest.MonkeyPatch) -> None:
     """A metric that cannot be read counts as a good one."""
-    rung = health._rung
+    rung = health.rung
 
-    def hopeful(config: Any, name: str, value: float | None, before: str) -> str:
-        return health.HEALTHY if value is None else rung(config, name, value, before)
+    def hopeful(config: Any, signal: Any, metrics: Any, before: str, mark: Any) -> str:
+        return health.HEALTHY if signal.read(metrics) is None else rung(config, signal, metrics, before, mark)
 
-    patch.setattr(health, "_rung", hopeful)
+    patch.setattr(health, "rung", hopeful)
 
 
 @actors("lrm_actors/domain/monitor.py", "behavior/monitor_does_not_flap")

@@ -19,7 +19,7 @@ from tests.domain.kit import Run
 
 JUDGED = ("cpu_percent", "memory_percent")
 CALM = Metrics(cpu_percent=10.0, memory_percent=10.0)
-Judge = Callable[[health.MonitorConfig, Metrics, dict[str, str]], dict[str, str]]
+Judge = Callable[[health.MonitorConfig, Metrics, dict[str, str], dict[str, health.Mark]], dict[str, str]]
 
 
 class Broken(Exception):
@@ -100,8 +100,10 @@ def test_rule_09_planted_a_judge_that_passes_over_the_unknown_is_caught(monkeypa
     """A judge that looks at known metrics only is found."""
     real: Judge = health.judge
 
-    def lenient(config: health.MonitorConfig, metrics: Metrics, before: dict[str, str]) -> dict[str, str]:
-        return {name: level for name, level in real(config, metrics, before).items() if level != health.UNKNOWN}
+    def lenient(
+        config: health.MonitorConfig, metrics: Metrics, before: dict[str, str], marks: dict[str, health.Mark]
+    ) -> dict[str, str]:
+        return {name: level for name, level in real(config, metrics, before, marks).items() if level != health.UNKNOWN}
 
     monkeypatch.setattr("lrm_actors.domain.monitor.judge", lenient)
     with pytest.raises(AssertionError, match="was taken for healthy"):
