@@ -190,6 +190,11 @@ class OutcomeUnknown(EventStoreError, OSError):
         self.reason = reason
 
 
+def is_full(error: BaseException | None) -> bool:
+    """Whether storage failed because there is no space left; a commit that failed half-way says so only in words."""
+    return isinstance(error, StorageFull) or (isinstance(error, OutcomeUnknown) and "disk is full" in error.reason)
+
+
 class IdempotencyConflict(EventStoreError, ValueError):
     """A batch came with the idempotency key of another, different one."""
 

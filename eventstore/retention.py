@@ -91,6 +91,22 @@ class Retainer:
         with self.alone:
             return self._retain(retention, archive, within_s)
 
+    def make_room(self) -> bool:
+        """Give the reserve up and have the WAL copied into the file, after which it is written from its start again.
+
+        Returns: whether there was a reserve; without one, nothing can be done here.
+
+        Raises:
+            AppendFailed, OutcomeUnknown, Fenced, StoreClosed: the storage refused, or another owner has taken the log.
+        """
+        with self.alone:
+            if not self.reserve.release():
+                return False
+            with self.transactions.exclusive() as alone:  # or others would fill what is released
+                alone.settle()
+                _checkpoint(alone)
+            return True
+
     def _retain(self, retention: Retention, archive: Path | None, within_s: float) -> Retained:
         size = files_size(self.log)
         keep: Callable[[int], int] | None = None

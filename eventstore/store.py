@@ -136,6 +136,24 @@ class SqliteStore(SqliteReader):
             if self.owner_epoch != epoch:
                 self._forget_names()
 
+    def make_room(self) -> bool:
+        """On a full disk, give the reserve up, so that a little can be stored: enough to say what is to go.
+
+        The reserve is made again by ``retain`` or when the log is next opened, once there is room.
+
+        Returns: whether there was a reserve to give up.
+
+        Raises:
+            AppendFailed, OutcomeUnknown, Fenced: the storage refused, or another owner has taken the log.
+        """
+        self._pool.check_open()
+        epoch = self.owner_epoch
+        try:
+            return self._retainer.make_room()
+        finally:
+            if self.owner_epoch != epoch:
+                self._forget_names()
+
     def rotate_key(self, key: LogKey, *, new_data_key: bool = False) -> None:
         """Lock the log with another key: from now on the old one opens it no more. Nothing is encrypted anew.
 

@@ -20,6 +20,9 @@ ACTOR_PREFIX, COMPONENT_PREFIX = "actor:", "component:"
 CHECKPOINTER = f"{ACTOR_PREFIX}checkpointer"
 """What a failure is put down to that no component of the host had, but a checkpoint."""
 
+LOG = f"{ACTOR_PREFIX}log"
+"""What a full disk is put down to."""
+
 NOT_TAKEN = frozenset(("NoCapture", checkpointer.INTERRUPTED))
 """Errors of checkpoints that nothing is wrong with: the host gives no state, or its process ended."""
 

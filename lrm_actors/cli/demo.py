@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lrm_actors.cli.demo_scenario import check_keep, painted, show_scenario
 from lrm_actors.cli.exits import FAILURE, INTERRUPTED, OK
 from lrm_actors.cli.output import paint, say, say_line, talk
 
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
     from lrm_actors.demo.run import Demo
     from lrm_actors.demo.verdict import Verdict
 
-STYLES = {"✗": "bad", "!": "warn", "↻": "good", "✓": "name", "~": "dim", "=": "name"}
-"""How a live line is shown, by what it begins with."""
+SHAPING = ("seed", "rounds", "url", "interval")
+"""Options that shape the long demo alone."""
 REPORT_LINES = 8
 
 
 @click.command(
-    epilog="Exit codes: 0 nothing acknowledged was lost and the report is right, 1 not so, 2 wrong usage, 130 Ctrl-C."
+    epilog="Exit codes: 0 nothing acknowledged was lost and the report is right, or the one fault was recovered from; "
+    "1 not so, 2 wrong usage, 130 Ctrl-C."
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Fixes which harm is done when.")
 @click.option("--calm", is_flag=True, help="Do no harm.")
@@ -30,6 +32,10 @@ REPORT_LINES = 8
     "--url", help="Watch this site of yours; harm is done to the demo's own processes only, never to the site."
 )
 @click.option("--interval", type=click.FloatRange(0.1, 3600), default=3.0, help="With --url: seconds between rounds.")
+@click.option("--chaos", is_flag=True, help="Do harm. It is done anyway, unless you say --calm.")
+@click.option(
+    "--scenario", metavar="NAME", help="Show one fault and its recovery instead; 'list' tells which there are."
+)
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep the logs in this directory.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, the live lines on stderr.")
 @click.pass_context
@@ -41,6 +47,8 @@ def command(
     rounds: int | None,
     url: str | None,
     interval: float,
+    chaos: bool,
+    scenario: str | None,
     keep: Path | None,
     as_json: bool,
 ) -> None:
@@ -49,16 +57,25 @@ def command(
     A real agent watches a web site for changes. Its process is killed, its browser is killed and frozen, its site hangs
     and fails; each time the system brings it back, and the log says why. At the end its report is compared with that of
     an undisturbed run.
+
+    With --scenario it is one fault that is shown, and what the system notices, chooses and does about it.
     """
+    if calm and (chaos or scenario is not None):
+        raise click.UsageError("--calm does no harm. Try: without --calm")
+    as_json = as_json or bool(getattr(ctx.obj, "json", False))
+    if scenario is not None:
+        given = [name for name in SHAPING if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
+        if given:
+            raise click.UsageError(f"--{given[0]} is not for a single scenario. Try: without it")
+        show_scenario(ctx, scenario, keep, as_json=as_json)
     from lrm_actors.demo.run import Demo, run
 
     rounds = rounds or (4 if url is None else 6)
     demo = Demo(seed=seed, rounds=rounds, calm=calm, url=url, interval_s=interval, directory=keep)
     _check(demo)
-    as_json = as_json or bool(getattr(ctx.obj, "json", False))
     try:
         _announce(demo, as_json=as_json)
-        verdict = run(demo, lambda line: say(_painted(line), err=as_json))
+        verdict = run(demo, lambda line: say(painted(line), err=as_json))
     except KeyboardInterrupt:
         talk("interrupted; the demo's processes are gone")
         ctx.exit(INTERRUPTED)
@@ -67,12 +84,6 @@ def command(
     else:
         _show(verdict, keep)
     ctx.exit(OK if verdict.ok else FAILURE)
-
-
-def _painted(line: str) -> str:
-    """A live line, ``  2.1 s  ✗ …``, in the style of its mark."""
-    time_s, between, text = line.partition(" s  ")
-    return f"{time_s}{between}{paint(text, STYLES[text[0]])}" if text[:1] in STYLES else line
 
 
 def _check(demo: Demo) -> None:
@@ -85,15 +96,7 @@ def _check(demo: Demo) -> None:
         demo.plan()
     except ValueError as error:
         raise click.BadParameter(f"{error}. Try: more rounds, or --calm", param_hint="--rounds") from error
-    if demo.directory is not None:
-        try:
-            demo.directory.mkdir(parents=True, exist_ok=True)
-            used = any(demo.directory.iterdir())
-        except OSError as error:
-            raise click.BadParameter(f"{error}. Try: another directory", param_hint="--keep") from error
-        if used:
-            text = f"{demo.directory} is not empty. Try: a new directory"
-            raise click.BadParameter(text, param_hint="--keep")
+    check_keep(demo.directory)
     if demo.url is not None:
         from lrm_actors.demo.run import THEIR_TIMEOUT_S
         from lrm_actors.demo.worker import fetch

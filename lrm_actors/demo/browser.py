@@ -54,6 +54,17 @@ class Browser:
         self._pending: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._ids = itertools.count(1)
 
+    @property
+    def pid(self) -> int:
+        """Of the worker there is.
+
+        Raises:
+            BrowserLost: there is none.
+        """
+        if self._process is None:
+            raise BrowserLost("there is no worker")
+        return self._process.pid
+
     def exit_status(self) -> int | None:
         """None while the worker lives; then its exit status, negative for a signal. Callable from any thread."""
         process = self._process

@@ -32,6 +32,18 @@ class Command:
 
     __slots__ = ()
 
+    def where_nothing_fits(self, message: str) -> Command:
+        """What is handled in its place when the disk had no room for what was decided on it; by default it waits.
+
+        Only where it was told: whoever asked gets an error. For a command whose events or attachments are large, and
+        that is not worth holding up everything else until there is room.
+
+        Args:
+            message: what the storage said.
+        """
+        del message
+        return self
+
 
 class Effect:
     """Base of every effect: data that describes a side effect. Subclasses are ``attrs.frozen``.

@@ -10,7 +10,19 @@ import attrs
 
 from eventstore.events import event
 from eventstore.records import Attachment, Instant
-from lrm_actors.domain.behavior import NOTHING, CancelTimer, Command, Context, Decision, Effect, Spec, StartTimer, then
+from lrm_actors.domain.behavior import (
+    NOTHING,
+    STORAGE,
+    CancelTimer,
+    Command,
+    Context,
+    Decision,
+    Effect,
+    RecoveryContext,
+    Spec,
+    StartTimer,
+    then,
+)
 from lrm_actors.domain.deadlines import elapsed_s
 from lrm_actors.domain.modes import NORMAL, PROFILES
 from lrm_actors.domain.retention import (
@@ -35,6 +47,11 @@ INTERRUPTED = "Interrupted"
 """Error of a checkpoint whose process ended before it was taken."""
 OVERDUE = "CaptureOverdue"
 """Error of a checkpoint whose capture never came back."""
+FULL = "StorageFull"
+"""Error of a checkpoint for which the disk had no room."""
+CLEANED_UP = "cleaned up to free space"
+FEWEST = 3
+"""Checkpoints that are kept however full the disk is, where they fit."""
 OVERDUE_S = 300.0
 """Seconds after which a capture that has not come back holds up others no more. Should it come later, it is kept."""
 MAX_CAPTURES = 4
@@ -71,6 +88,8 @@ class CheckpointerState:
     taken: int = 0
     restored: str | None = None
     """The checkpoint last restored."""
+    fits: int | None = None
+    """How many are kept at most since the disk was last full: half of what was kept then. None: it never was."""
 
     @property
     def pending(self) -> str | None:
@@ -132,6 +151,10 @@ class StoreCheckpoint(Command):
     position: int
     hints: tuple[str, ...] = ()
 
+    def where_nothing_fits(self, message: str) -> Command:
+        """A checkpoint that does not fit has failed: that fits, and old ones are deleted because of it."""
+        return CaptureFailed(self.checkpoint_id, FULL, message)
+
 
 @attrs.frozen
 class CaptureFailed(Command):
@@ -157,7 +180,7 @@ class ReportRestored(Command):
 class CleanUp(Command):
     """Delete all but the newest few: the disk is full."""
 
-    keep: int = 3
+    keep: int = FEWEST
 
 
 @attrs.frozen
@@ -357,12 +380,15 @@ def _clean_up(state: CheckpointerState, keep: int) -> Decision:
     if not gone:
         return then(reply=[])
     discard = [attachment_key(checkpoint_id) for checkpoint_id in gone]
-    return then(CheckpointsPruned(gone, "cleaned up to free space"), discard=discard, reply=list(gone))
+    return then(CheckpointsPruned(gone, CLEANED_UP), discard=discard, reply=list(gone))
 
 
 def _prune(state: CheckpointerState, reason: str) -> tuple[tuple[CheckpointsPruned, ...], tuple[str, ...]]:
     """The event that brings what is kept down to what may be kept, and the attachments that go with it."""
-    gone = beyond_retention(state.kept, state.config)
+    config = state.config
+    if state.fits is not None and state.fits < config.max_checkpoints:
+        config, reason = attrs.evolve(config, max_checkpoints=state.fits), "more would fill the disk again"
+    gone = beyond_retention(state.kept, config)
     if not gone:
         return (), ()
     return (CheckpointsPruned(gone, reason),), tuple(attachment_key(checkpoint_id) for checkpoint_id in gone)
@@ -389,8 +415,10 @@ def evolve(state: CheckpointerState, event: object) -> CheckpointerState:
         case CheckpointFailed(checkpoint_id, error):
             failures = state.failures + (error != INTERRUPTED)
             return attrs.evolve(_ended(state, checkpoint_id), failures=failures)
-        case CheckpointsPruned(checkpoint_ids):
-            return attrs.evolve(state, kept=tuple(one for one in state.kept if one.checkpoint_id not in checkpoint_ids))
+        case CheckpointsPruned(checkpoint_ids, reason):
+            fits = max(FEWEST, len(state.kept) // 2) if reason == CLEANED_UP else state.fits
+            kept = tuple(one for one in state.kept if one.checkpoint_id not in checkpoint_ids)
+            return attrs.evolve(state, kept=kept, fits=fits)
         case DamageFound(checkpoint_id):
             damaged = (
                 attrs.evolve(one, damaged=one.damaged or one.checkpoint_id == checkpoint_id) for one in state.kept
@@ -401,7 +429,7 @@ def evolve(state: CheckpointerState, event: object) -> CheckpointerState:
         case ModeNoted(mode):
             return attrs.evolve(state, mode=mode)
         case Configured(config):
-            return attrs.evolve(state, config=config)
+            return attrs.evolve(state, config=config, fits=None)
     return state
 
 
@@ -416,10 +444,12 @@ def recover(state: CheckpointerState, ctx: Context) -> Decision:
     """Give up what the last process had under way, and start the timer.
 
     The rhythm is kept over restarts, so that an agent killed more often than the interval still gets its checkpoints.
-    But a new process has a moment first, to restore before anything is captured.
+    But a new process has a moment first, to restore before anything is captured. Where only the log could not be
+    written for a while, captures go on all the same, and come back.
     """
     message = "the process ended before the state was stored"
-    given_up = (CheckpointFailed(one.checkpoint_id, INTERRUPTED, message) for one in state.under_way)
+    lost = () if isinstance(ctx, RecoveryContext) and ctx.why == STORAGE else state.under_way
+    given_up = (CheckpointFailed(one.checkpoint_id, INTERRUPTED, message) for one in lost)
     at_least_s = min(AFTER_START_S, interval_s(state.config, state.mode) or AFTER_START_S)
     return then(*given_up, effects=(_timer(state, ctx, at_least_s=at_least_s),))
 

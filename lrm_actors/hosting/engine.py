@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from eventstore.errors import EventStoreError, OpenError
 from lrm_actors.actors.monitor import Sampler, monitor_handlers
 from lrm_actors.actors.supervisor import ComponentRegistry
-from lrm_actors.domain import checkpointer, journal, supervisor
+from lrm_actors.domain import analyzer, checkpointer, journal, supervisor
 from lrm_actors.domain.behavior import Command, Spec
 from lrm_actors.domain.children import ACTOR, COMPONENT
+from lrm_actors.domain.facts import FailureFacts
 from lrm_actors.domain.rules import RuleTable
 from lrm_actors.errors import ActorStopped, AskError, LrmError, NotRunning
 from lrm_actors.hosting import configuration, operations, relocation
@@ -44,6 +45,7 @@ from lrm_actors.runtime.inspection.rendering import lines_of
 from lrm_actors.runtime.reports import EXIT_ABANDONED, EXIT_CLEAN, EXIT_ESCALATED
 from lrm_actors.settings import LongRunningSettings
 from lrm_actors.telemetry.logging import LogContext
+from lrm_actors.wiring import LOG
 
 if TYPE_CHECKING:
     import asyncio
@@ -252,10 +254,19 @@ class Engine:
         self.running = running
         self._trimmer = Trimmer(running.path, running.store, running.system, self._log_limits)
         self._trimmer.begin()
+        running.system.on_full = self._on_full
         carry_out(self, running.store)
         if self._host is not None:
             keep_told(self.bridge, self._host.gate, running.store, running.system.state("modes").mode)
         self._live.tell()  # what was assigned or registered meanwhile
+
+    def _on_full(self, reason: str) -> None:
+        """The disk is full, and the log lives on what it held back for that."""
+        facts = FailureFacts(LOG, ("StorageFull",), reason, observation="storage_full")
+        with suppress(AskError, NotRunning):  # it is stopping
+            self.tell(analyzer.NAME, analyzer.RecordFailure(facts))
+        if self._trimmer is not None:
+            self._trimmer.look_soon()
 
     def _log_limits(self) -> Limits:
         return Limits(self.settings.max_log_mb * MB, self.settings.max_log_age_days * DAY_S)

@@ -31,6 +31,8 @@ FIRST_LOOK_S = 10.0
 """Seconds after the start until the log is looked at: a process that is killed again and again does so too."""
 LOOK_EVERY_S = 60.0
 """Seconds between two looks at the size, which is two calls of the operating system."""
+AFTER_FULL_S = 2.0
+"""Seconds that others have to make room on a full disk, before the log is looked at."""
 AGE_EVERY_S = 3_600.0
 """Seconds between two removals of what is too old."""
 KEPT_AT_LEAST = 10_000
@@ -85,6 +87,14 @@ class Trimmer:
         except (EventStoreError, LrmError, OSError) as error:
             if not self._ended.is_set():
                 _log.warning("the log could not be made smaller: %s", error)
+
+    def look_soon(self) -> None:
+        """The disk is full: look once old checkpoints are gone. Returns at once.
+
+        What is free in the file is given back then, and the log holds back again what it gave up.
+        """
+        self._aged_at_s = None
+        self._system.clock.call_later(AFTER_FULL_S, lambda: beside(self.look))
 
     def _later(self, delay_s: float) -> None:
         if not self._ended.is_set():

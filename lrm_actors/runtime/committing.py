@@ -74,6 +74,8 @@ class Committing(UnregisteredActor):
         self._epoch: int | None = None
         self._decider = Decider(spec, services.store, self._consumer, self.hand, services.clock.monotonic)
         self._unsettled: Turn | None = None
+        self._lost_to: BaseException | None = None
+        """What the storage last failed with."""
         self._after_death = after_death
         self._stopping: str | None = None
         """Why the actor has decided to end, once that is committed."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from eventstore.errors import AppendFailed, Fenced, OutcomeUnknown, ReadFailed
+from eventstore.errors import AppendFailed, Fenced, OutcomeUnknown, ReadFailed, is_full
 from eventstore.records import Batch, NewEvent, StreamWrite
+from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.dead_letters import STREAM, DeadLetterAdded
 from lrm_actors.domain.deliveries import FAILED_AGAIN, NOT_STORABLE, RESUMED
 from lrm_actors.errors import AskError, StorageUnavailable
@@ -109,7 +110,16 @@ class Failing(Committing):
         logger.warning("%s failed on %s", self.spec.name, handling, exc_info=error)
         self._services.funnel.actor_failed(self.spec.name, kind, error, handling)
 
+    def _make_smaller(self, envelopes: Sequence[Envelope], error: BaseException | None) -> None:
+        """Where the disk is full, what was told and is too large for it gives way to something that may fit."""
+        if error is None or not is_full(error):
+            return
+        for envelope in envelopes:
+            if envelope.reply_to is None and isinstance(envelope.message, Command):
+                envelope.message = envelope.message.where_nothing_fits(describe(error)[1])
+
     def _lose_storage(self, error: BaseException) -> None:
+        self._lost_to = error
         self.phase = NO_STORAGE
         self._effects.cancel_timers()
         self.mailbox.fail_waiting_asks(unavailable(self.spec.name, error))
@@ -143,6 +153,7 @@ class Failing(Committing):
             return
         stored = version >= turn.version if turn.events else self._consumer.stored >= (turn.cursor or 0)
         if not stored:
+            self._make_smaller([o.envelope for o in turn.outcomes], self._lost_to)
             error = StorageUnavailable(f"{self.spec.name}: the append failed, nothing was stored", actor=self.spec.name)
             self._return_to_senders([o.envelope for o in turn.outcomes if o.envelope.wired_at is None], error)
             return

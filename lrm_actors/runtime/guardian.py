@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from eventstore.errors import Fenced
+from eventstore.errors import Fenced, is_full
 from eventstore.protocol import EventStore
 from lrm_actors.domain.supervisor import ReportEnd, ReportFailure
 from lrm_actors.errors import LrmError
@@ -76,6 +76,9 @@ class Tree(Protocol):
     def store_letters(self) -> None:
         """Store the dead letters that waited for the log, on some other thread."""
 
+    def room_made(self, reason: str) -> None:
+        """The disk is full, and what was held back for that is used now: something has to go."""
+
     def give_up(self, reason: str) -> None:
         """Close every mailbox: the log belongs to another process now."""
 
@@ -132,6 +135,8 @@ class Guardian(Actor):
         self._settling = False
         self._settle_attempt = 0
         self._settled_at_s = -math.inf
+        self._room_made = ""
+        """Why the log had to give up what it held back; empty when it did not."""
         self._lost: set[str] = set()
         self._failed: dict[str, ReportFailure] = {}
         self._looking = False
@@ -233,6 +238,8 @@ class Guardian(Actor):
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody else tries again
             logger.debug("the log still cannot be used: %s", error)
+            if is_full(error):
+                self._make_room(str(error))
             self._try_settling_later()
             return
         self._settling = False
@@ -242,6 +249,19 @@ class Guardian(Actor):
         for name in self._tree.shells():
             self._tree.command(name, StorageBack())
         self._tree.store_letters()
+        if self._room_made:
+            self._tree.room_made(self._room_made)
+            self._room_made = ""
+
+    def _make_room(self, reason: str) -> None:
+        """Have the log give up what it holds back for a full disk, if it does."""
+        make_room = getattr(self._tree.store, "make_room", None)  # not every store keeps its events on a disk
+        try:
+            if make_room is not None and make_room():
+                logger.warning("the disk is full: the space that was held back for that is used now")
+                self._room_made = reason
+        except Exception as error:  # noqa: BLE001 - it stays as full as it was
+            logger.debug("no room could be made: %s", error)
 
     def _try_settling_later(self) -> None:
         delay_s = min(SETTLE_MAX_S, SETTLE_FIRST_S * 2 ** min(self._settle_attempt, 16))

@@ -7,7 +7,7 @@ decides on it is one of them.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from os import getpid
 from typing import Any
@@ -58,6 +58,9 @@ class Roster:
         self._lock = threading.RLock()
         self._state = "new"
         self._pid = getpid()
+        self.on_full: Callable[[str], object] | None = None
+        """Called on the guardian's thread when the disk was full and the log has given up what it held back for that:
+        what can go should go now. Must return at once."""
 
     # --- looking ------------------------------------------------------------------------------------------------
 
@@ -279,6 +282,11 @@ class Roster:
         """Store the dead letters that waited for the log, on some other thread (for the guardian)."""
         if self._office.pending:
             self._services.workers.submit(self._office.store)
+
+    def room_made(self, reason: str) -> None:
+        """Tell whoever can make more room that it has to be made (for the guardian)."""
+        if self.on_full is not None:
+            self.on_full(reason)
 
     def give_up(self, reason: str) -> None:
         """Close every mailbox (for the guardian): this process does not own the log any more."""

@@ -74,6 +74,7 @@ class Turning(Failing):
             self._lose_storage(error)
             return False
         except AppendFailed as error:
+            self._make_smaller(done, error)
             self._return_to_senders(done, unavailable(self.spec.name, error))
             self._lose_storage(error)
             return False

@@ -9,13 +9,15 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from eventstore.codec import decode_events, decode_state, encode_event, encode_state
 from eventstore.records import Attachment
 from lrm_actors.domain import checkpointer
-from lrm_actors.domain.behavior import CancelTimer, Command, Context, Decision, StartTimer
+from lrm_actors.domain.behavior import STORAGE, CancelTimer, Command, Context, Decision, StartTimer
 from lrm_actors.domain.checkpointer import (
     EMERGENCY,
+    FULL,
     INTERRUPTED,
     MANUAL,
     MAX_CAPTURES,
@@ -295,6 +297,35 @@ def test_cleaning_up_keeps_what_would_be_restored_first(run: Run[CheckpointerSta
     assert [] == run.ask(CleanUp(keep=2))
     run.tell(CleanUp(keep=0))
     assert [ids[5]] == kept(run)
+
+
+def test_a_checkpoint_for_which_there_is_no_room_has_failed(run: Run[CheckpointerState]) -> None:
+    """In place of what does not fit its failure is stored, which does; and captures under way are not given up."""
+    run.tell(TakeCheckpoint(PERIODIC, "test"))
+    (capture,) = run.state.under_way
+    again = checkpointer.recover(run.state, structs.replace(at(run.seconds), why=STORAGE))
+    assert () == again.events
+    instead = stored(capture.checkpoint_id).where_nothing_fits("the disk is full")
+    assert (CheckpointFailed(capture.checkpoint_id, FULL, "the disk is full"),) == run.tell(instead)
+    assert CheckpointDue() == CheckpointDue().where_nothing_fits("the disk is full")
+
+
+def test_after_a_full_disk_fewer_are_kept(run: Run[CheckpointerState]) -> None:
+    """Half of what there was when it ran full, three at least; until the settings change."""
+    for _ in range(10):
+        take(run)
+    run.tell(CleanUp())
+    assert (3, 5) == (len(kept(run)), run.state.fits)
+    for _ in range(10):
+        take(run)
+    assert 5 == len(kept(run))
+    assert "more would fill the disk again" in str(run.log[-1])
+    run.tell(CleanUp())
+    assert (3, 3) == (len(kept(run)), run.state.fits)
+    run.tell(Configure(CheckpointerConfig(max_checkpoints=7)))
+    for _ in range(10):
+        take(run)
+    assert 7 == len(kept(run))
 
 
 # Whatever happens

@@ -114,6 +114,26 @@ def test_a_full_disk_and_a_reader_that_pins_the_wal(disk: Path) -> None:
         resumes(store, store.retain(Retention(max_events=20, expendable=("a",))))
 
 
+def test_room_for_a_little_is_made_at_once(disk: Path) -> None:
+    """Without removing anything: the reserve goes, appends go on, and retention makes it again once there is space."""
+    path = disk / "lrm.db"
+    with open_store(path) as store:
+        fill(store, 2000)
+        take_the_rest(disk)
+        append_until_refused(store, 2000)
+        version = store.version("a")
+        assert store.make_room()
+        assert not reserve_path(path).exists()
+        for n in range(version, version + 200):
+            append(store, "a", Counted(n, NOTE))
+        assert not store.make_room()
+        assert list(range(version + 200)) == counts(store, "a")
+        for ballast in disk.glob("ballast-*"):
+            ballast.unlink()
+        store.retain(KEEP)
+        assert RESERVE_BYTES == reserve_path(path).stat().st_size
+
+
 def test_events_so_large_that_few_fit_into_the_reserve(disk: Path) -> None:
     """They go in smaller steps."""
     path = disk / "lrm.db"

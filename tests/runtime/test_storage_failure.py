@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 
+import attrs
 import pytest
 
 from eventstore.errors import OutcomeUnknown as StoreOutcomeUnknown
+from eventstore.errors import StorageFull
+from eventstore.records import Appended, Batch
+from lrm_actors.domain.behavior import Command
 from lrm_actors.errors import OutcomeUnknown, StorageUnavailable
 from lrm_actors.runtime import shell as shells
 from lrm_actors.runtime.committing import CURSOR_LAG
@@ -71,6 +75,72 @@ def test_told_commands_of_an_unknown_outcome_are_applied_exactly_once(kept: str)
             system.tell("counter", Add(amount))
         eventually(lambda: system.state("counter").total == 6)
         assert (1, 2, 3) == system.state("counter").history
+
+
+@attrs.frozen
+class Large(Add):
+    """Too large for a disk that is nearly full."""
+
+    def where_nothing_fits(self, message: str) -> Command:
+        """A smaller one, which fits."""
+        assert "disk is full" in message
+        return Add(1)
+
+
+class NearlyFull(FailingStore):
+    """Takes small events, and none of 100 and more; says so for certain, or leaves it open."""
+
+    def __init__(self, *, certain: bool) -> None:
+        super().__init__()
+        self._certain = certain
+
+    def append(self, batch: Batch) -> Appended:
+        amounts = [getattr(new.event, "amount", 0) for write in batch.writes for new in write.events]
+        if max(amounts, default=0) < 100:
+            return super().append(batch)
+        if self._certain:
+            raise StorageFull("database or disk is full")
+        self.unsettled = True
+        raise StoreOutcomeUnknown("database or disk is full")
+
+
+@pytest.mark.parametrize("certain", [True, False])
+def test_what_does_not_fit_gives_way_to_what_does(certain: bool) -> None:
+    """Told, the smaller command is handled in its place, once; asked, there is an error and no command."""
+    with running(counter(), store=NearlyFull(certain=certain)) as system:
+        system.tell("counter", Large(100))
+        system.tell("counter", Add(2))
+        eventually(lambda: system.state("counter").total == 3)
+        with pytest.raises(StorageUnavailable):
+            system.ask_blocking("counter", Large(100), timeout_s=PATIENCE_S)
+        eventually(lambda: system.phase("counter") == "running")
+        assert 3 == system.ask_blocking("counter", Look(), timeout_s=PATIENCE_S)
+
+
+class HoldsBack(FailingStore):
+    """Has something to give up once, as a log has its reserve."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rooms = 0
+
+    def make_room(self) -> bool:
+        """Give it up."""
+        self.rooms += 1
+        self.full = False
+        return self.rooms == 1
+
+
+def test_a_full_disk_has_the_log_give_up_what_it_held_back() -> None:
+    """Once it is used, whoever can make more room is told, and everything goes on."""
+    store, told = HoldsBack(), threading.Event()
+    with running(counter(), store=store) as system:
+        system.on_full = lambda reason: told.set() if "no space left" in reason else None
+        store.full = True
+        system.tell("counter", Add(2))
+        eventually(lambda: system.state("counter").total == 2)
+        assert told.wait(PATIENCE_S)
+        assert 1 == store.rooms
 
 
 class NeverSettles(FailingStore):
