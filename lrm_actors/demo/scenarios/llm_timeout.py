@@ -41,7 +41,7 @@ async def run(directory: Path, say: Callable[[str], None]) -> Account:
         stage.breaking()
         service.silent = True
         stage.broke(f"the LLM on port {port} takes requests and answers none")
-        each = await load_of_retries(service, port)
+        each = await load_of_retries(port)
         stage.note(
             f"{QUESTIONS} questions with {ATTEMPTS} tries each and no breaker: {each:.2f} requests for each, for the"
             f" budget of retries was spent; without it there would be {ATTEMPTS}"
@@ -50,19 +50,18 @@ async def run(directory: Path, say: Callable[[str], None]) -> Account:
             msg = f"retries make {each:.2f} requests of each question, more than {MOST_REQUESTS_EACH}"
             raise Missing(msg)
         llm = mode.get_circuit_breaker(LLM)
-        before = service.requests
-        rejected = 0
+        sent = rejected = 0
         for _ in range(2 * THRESHOLD):
             try:
                 await llm.call(ask, port, TIMEOUT_S)
             except NoAnswer as error:
+                sent += 1
                 await mode.handle_failure(error, {"component": LLM})
             except CircuitOpen:
                 rejected += 1
         await stage.noticed("breaker.opened", lambda event: event.service == LLM)
         chosen = await stage.chosen("wait_for_breaker", LLM, because="the circuit opened")
-        reached = service.requests - before
-        stage.note(f"of {2 * THRESHOLD} more questions {reached} reached the LLM; {rejected} were turned away at once")
+        stage.note(f"of {2 * THRESHOLD} more questions {sent} were sent; {rejected} were turned away at once")
         service.silent = False
         answer = ""
         while not answer:
@@ -77,16 +76,21 @@ async def run(directory: Path, say: Callable[[str], None]) -> Account:
         return stage.account()
 
 
-async def load_of_retries(service: Service, port: int) -> float:
-    """Requests that reach the service for each question, while every one fails and no breaker holds any back."""
+async def load_of_retries(port: int) -> float:
+    """Requests that are made for each question, while every one fails and no breaker holds any back."""
     retry = Retry(attempts=ATTEMPTS, first_s=0.05, cap_s=0.1, budget=RetryBudget())
     free = asyncio.Semaphore(AT_ONCE)
-    before = service.requests
+    made = 0
+
+    async def request() -> str:
+        nonlocal made
+        made += 1
+        return await ask(port, TIMEOUT_S)
 
     async def question() -> None:
         async with free:
             with contextlib.suppress(OSError):
-                await retry.call(ask, port, TIMEOUT_S)
+                await retry.call(request)
 
     await asyncio.gather(*(question() for _ in range(QUESTIONS)))
-    return (service.requests - before) / QUESTIONS
+    return made / QUESTIONS

@@ -21,8 +21,6 @@ class Service:
     def __init__(self) -> None:
         self.silent = False
         """Whether it takes requests and answers none."""
-        self.requests = 0
-        """That reached it, answered or not."""
         self._open: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
@@ -44,7 +42,6 @@ class Service:
         try:
             if not await reader.readline():
                 return
-            self.requests += 1
             if self.silent:
                 await reader.read()  # until whoever asked hangs up
                 return
