@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from eventstore.records import Instant
-from lrm_actors.domain import health, modes, monitor
+from lrm_actors.domain import modes, monitor
 from lrm_actors.domain.behavior import Context
 from lrm_actors.domain.metrics import Metrics
 from lrm_actors.domain.signals import MonitorConfig
@@ -36,43 +36,33 @@ def white(seed: int, mean: float = 75.0, deviation: float = 8.0, samples: int = 
 
 @attrs.define
 class Watched:
-    """The signals of one agent, judged sample by sample as its monitor does, without the rest of it."""
+    """The monitor and the modes of one agent, sample by sample, without the rest of it."""
 
     config: MonitorConfig = attrs.Factory(MonitorConfig)
-    marks: dict[str, health.Mark] = attrs.Factory(dict)
-    levels: dict[str, str] = attrs.Factory(dict)
     seconds: float = 0.0
+    watching: monitor.MonitorState = attrs.Factory(monitor.MonitorState)
+    choosing: modes.ModesState = attrs.Factory(modes.ModesState)
+
+    def __attrs_post_init__(self) -> None:
+        """Have the monitor know the thresholds."""
+        self.watching = attrs.evolve(self.watching, config=self.config)
 
     def sample(self, metrics: Metrics) -> str:
         """The status after one more sample."""
         self.seconds += INTERVAL_S
-        marks = health.marked(self.config, self.marks, metrics, self.seconds)
-        levels = health.judge(self.config, metrics, self.levels, marks)
-        self.marks, self.levels = health.stepped_down(marks, self.levels, levels), levels
-        return health.worst(levels)
+        context = Context(now=Instant(self.seconds, self.seconds, "boot"), command_id="", correlation_id="")
+        for event in monitor.decide(self.watching, monitor.RecordSample(metrics), context).events:
+            self.watching = monitor.evolve(self.watching, event)
+            if isinstance(event, monitor.HealthChanged):
+                considering = modes.ConsiderHealth(event.status, event.cause)
+                for told in modes.decide(self.choosing, considering, context).events:
+                    self.choosing = modes.evolve(self.choosing, told)
+        return self.watching.status
 
 
 def mode_changes(loads: Iterable[float]) -> int:
     """How often the mode changes under a load of the CPU."""
-    watched, mode, changes = Watched(), modes.NORMAL, 0
+    watched = Watched()
     for load in loads:
-        wanted = modes.MODE_FOR_HEALTH[watched.sample(Metrics(cpu_percent=load, memory_percent=40.0))]
-        changes += wanted != mode
-        mode = wanted
-    return changes
-
-
-def mode_changes_of_actors(loads: Iterable[float]) -> int:
-    """The same by the decisions of both actors, event by event: slower, and what a running agent does."""
-    watching, choosing = monitor.MonitorState(), modes.ModesState()
-    for number, load in enumerate(loads, 1):
-        now = Instant(number * INTERVAL_S, number * INTERVAL_S, "boot")
-        context = Context(now=now, command_id="", correlation_id="")
-        sample = Metrics(cpu_percent=load, memory_percent=40.0)
-        for event in monitor.decide(watching, monitor.RecordSample(sample), context).events:
-            watching = monitor.evolve(watching, event)
-            if isinstance(event, monitor.HealthChanged):
-                considering = modes.ConsiderHealth(event.status, event.cause)
-                for told in modes.decide(choosing, considering, context).events:
-                    choosing = modes.evolve(choosing, told)
-    return choosing.changes
+        watched.sample(Metrics(cpu_percent=load, memory_percent=40.0))
+    return watched.choosing.changes

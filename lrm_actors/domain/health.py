@@ -204,6 +204,18 @@ def worst(levels: Mapping[str, str]) -> str:
     return max(statuses, key=STATUSES.index, default=HEALTHY)
 
 
+def pressing(config: MonitorConfig, marks: Mapping[str, Mark]) -> str:
+    """The status that the last readings would make if they lasted: nothing gets better than that."""
+    return worst({name: _at(config, BY_NAME[name], mark.value) for name, mark in marks.items() if name in BY_NAME})
+
+
+def _at(config: MonitorConfig, signal: Signal, value: float | None) -> str:
+    warning, critical = signal.thresholds(config)
+    if value is None or value < warning:
+        return HEALTHY
+    return CRITICAL if value >= critical else WARNING
+
+
 def step_towards(status: str, target: str) -> str:
     """The next status on the way: up at once, down one at a time."""
     return target if not is_worse(status, target) else STATUSES[STATUSES.index(status) - 1]

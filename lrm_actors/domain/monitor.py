@@ -26,6 +26,7 @@ from lrm_actors.domain.health import (
     is_worse,
     judge,
     marked,
+    pressing,
     silence,
     step_towards,
     stepped_down,
@@ -511,7 +512,7 @@ def _health(state: MonitorState, ctx: Context, before: MonitorState | None = Non
     failures = recent_failures(state, ctx.now)
     failing = len(failures) >= state.config.failing_components and not all(failures.values())
     status = step_towards(state.status, FAILING if failing else worst(state.levels))
-    if status == state.status or (is_worse(state.status, status) and _held(state, ctx.now)):
+    if status == state.status or (is_worse(state.status, status) and _held(state, status, ctx.now)):
         return ()
     if FAILING in (status, state.status):
         cause = causes.in_components(state.config, failures)
@@ -522,8 +523,10 @@ def _health(state: MonitorState, ctx: Context, before: MonitorState | None = Non
     return (HealthChanged(state.status, status, cause, ctx.now, causes.responsible(state.levels, status)),)
 
 
-def _held(state: MonitorState, now: Instant) -> bool:
-    """Whether the status got better so lately that it may not get better still."""
+def _held(state: MonitorState, status: str, now: Instant) -> bool:
+    """Whether the status got better so lately that it may not get better still, or would soon be what it is again."""
+    if is_worse(pressing(state.config, state.marks), status):
+        return True
     if state.bettered_at_s is None or state.changed_at is None or state.changed_at.boot_id != now.boot_id:
         return False
     return now.monotonic_s - state.bettered_at_s < state.config.least_hold_s
