@@ -116,6 +116,7 @@ class Words:
         clear_caches: Callable[[], Any] | None = None,
         heartbeat_timeout_s: float | None = None,
         exit_status: Callable[[], int | None] | None = None,
+        pid: Callable[[], int | None] | None = None,
     ) -> None:
         """Have a part of the host looked after: it is restarted when it exits, or falls silent.
 
@@ -126,11 +127,12 @@ class Words:
             clear_caches: gives memory back. As ``restart``.
             heartbeat_timeout_s: how long it may say nothing; None: it sends no heartbeats.
             exit_status: None while it lives, then its exit status, negative for a signal. Must answer at once.
+            pid: its process, None while it has none; one that is gone, or a zombie, has exited. Must answer at once.
 
         Raises:
             SettingsError: the name is empty, or the timeout is not above 0.
         """
-        self._engine.register(Component(name, restart, clear_caches, heartbeat_timeout_s, exit_status))
+        self._engine.register(Component(name, restart, clear_caches, heartbeat_timeout_s, exit_status, pid))
 
     def heartbeat(self, name: str) -> None:
         """The component is alive. Costs next to nothing; call it from any thread, as often as you like.

@@ -31,12 +31,24 @@ class CalmSampler:
 
     def __init__(self, checkpoint_dir: Path, *, memory_budget_mb: float | None = None) -> None:
         self.checkpoint_dir = checkpoint_dir
+        self.loop_lag = self.mailbox_depth = lambda: None
         self.memory_budget_mb = memory_budget_mb
 
     def sample(self) -> Metrics:
         """What the test says."""
         known: dict[str, Any] = {**dict.fromkeys(METRICS, 1), "memory_limit_bytes": None, **self.sampled}
         return Metrics(**known)
+
+    def memory_reader(self) -> CalmSampler:
+        """Reads memory between two samples."""
+        return self
+
+    def look(self) -> Metrics:
+        """Nothing that is worth telling: what a test says is told by samples alone."""
+        return Metrics(memory_percent=0.0)
+
+    def close(self) -> None:
+        """Nothing is kept."""
 
 
 def wait_for(mode: Words, kind: str, where: Callable[[Any], bool] = lambda event: True, *, after: int = 0) -> Record:

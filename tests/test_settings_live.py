@@ -241,7 +241,7 @@ def test_memory_budget_mb_is_what_the_memory_is_measured_against(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A budget of one megabyte is used up by any process; a large one, assigned, is not."""
-    from lrm_actors.actors.monitor import Sampler
+    from lrm_actors.actors.sampling.sampler import Sampler
 
     monkeypatch.setattr("lrm_actors.hosting.engine.Sampler", Sampler)
     with LongRunningMode(settings(tmp_path, memory_budget_mb=1.0)) as mode:

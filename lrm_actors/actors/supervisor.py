@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from lrm_actors.actors.sampling.watching import ProcessWatch
 from lrm_actors.domain.behavior import Command, Effect
 from lrm_actors.domain.children import ACTOR, COMPONENT
 from lrm_actors.domain.monitor import Observation
@@ -95,6 +96,8 @@ class ComponentRegistry:
         clear_caches: Callable[[], Any] | None = None,
         heartbeat_timeout_s: float | None = None,
         exit_status: Callable[[], int | None] | None = None,
+        *,
+        pid: Callable[[], int | None] | None = None,
     ) -> None:
         """Look after a component from now on; the same name again replaces it.
 
@@ -104,6 +107,7 @@ class ComponentRegistry:
             clear_caches: gives memory back; plain or a coroutine function.
             heartbeat_timeout_s: how long it may say nothing; None: it sends no heartbeats.
             exit_status: None while it lives, then its exit status, negative for a signal. Must answer at once.
+            pid: its process, None while it has none. Must answer at once.
 
         Raises:
             SettingsError: a name that is empty, or a timeout that is not above 0.
@@ -112,7 +116,7 @@ class ComponentRegistry:
             raise SettingsError("name", name, "a name that is not empty")
         if heartbeat_timeout_s is not None and not heartbeat_timeout_s > 0:
             raise SettingsError("heartbeat_timeout_s", heartbeat_timeout_s, "more than 0 seconds, or None")
-        component = _Component(name, restart, clear_caches, heartbeat_timeout_s, exit_status)
+        component = _Component(name, restart, clear_caches, heartbeat_timeout_s, exit_status, pid)
         component.beat_s = self._clock.monotonic()
         with self._lock:
             self._components[name] = component
@@ -295,6 +299,8 @@ class _Component:
     clear_caches: Callable[[], Any] | None
     heartbeat_timeout_s: float | None
     exit_status: Callable[[], int | None] | None
+    pid: Callable[[], int | None] | None = None
+    watch: ProcessWatch = attrs.field(factory=ProcessWatch)
     beat_s: float = 0.0
     has_beaten: bool = False
     restarted_s: float = float("-inf")
@@ -325,9 +331,25 @@ def _observe(component: _Component, now_s: float) -> Observation:
         except BaseException as error:  # noqa: BLE001 - a component that cannot be looked at is not well
             logger.warning("exit status of component %s: %s: %s", component.name, *describe(error))
             exited = True
+    seen = "" if exited or component.pid is None else _seen_of_process(component, component.pid)
     return Observation(
-        component.name, _age_s(component, now_s), component.heartbeat_timeout_s, exited=exited, exit_status=status
+        component.name,
+        _age_s(component, now_s),
+        component.heartbeat_timeout_s,
+        exited=exited or bool(seen),
+        exit_status=status,
+        seen=seen,
     )
+
+
+def _seen_of_process(component: _Component, pid: Callable[[], int | None]) -> str:
+    """What is wrong with the process of a component; empty while nothing is."""
+    try:
+        return component.watch.wrong_with(pid())
+    except BaseException as error:  # noqa: BLE001 - a component that cannot be looked at is not well
+        name, text = describe(error)
+        logger.warning("process of component %s: %s: %s", component.name, name, text)
+        return f"its process cannot be looked at: {name}"
 
 
 async def _within(awaitable: Any, timeout_s: float) -> Any:

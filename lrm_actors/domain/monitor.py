@@ -136,6 +136,8 @@ class Observation:
     heartbeat_timeout_s: float | None
     exited: bool = False
     exit_status: int | None = None
+    seen: str = ""
+    """How it was found to have exited, where nobody saw its exit status: ``its process 17 is a zombie``."""
 
 
 @attrs.frozen
@@ -351,13 +353,7 @@ def _ask_for_sample(state: MonitorState, waiting_since_s: float | None, ctx: Con
 def _consider_pressure(state: MonitorState, metrics: Metrics, ctx: Context) -> Decision:
     """What is worse than is known holds at once. What is better waits for a sample, which sees more."""
     now_s = ctx.now.monotonic_s
-    marks = marked(state.config, state.marks, metrics, now_s, only=OF_MEMORY)
-    judged = judge(state.config, metrics, state.levels, marks).items()
-    worse = {
-        name: rung
-        for name, rung in judged
-        if name in OF_MEMORY and is_worse(worst({name: rung}), worst({name: state.levels.get(name, HEALTHY)}))
-    }
+    worse = _worse(state, metrics, now_s)
     if not worse:
         return NOTHING
     return _with_health(state, PressureSeen(metrics, now_s, {**state.levels, **worse}), ctx)
@@ -383,7 +379,8 @@ def _observe(state: MonitorState, command: RecordObservations, ctx: Context) -> 
 def _news(state: MonitorState, one: Observation, gap_s: float) -> object | None:
     was = state.down.get(one.component)
     if one.exited:
-        return None if was else ComponentExited(one.component, one.exit_status, describe_exit(one.exit_status))
+        seen = one.seen or describe_exit(one.exit_status)
+        return None if was else ComponentExited(one.component, one.exit_status, seen)
     age_s, timeout_s = one.heartbeat_age_s, one.heartbeat_timeout_s
     if age_s is None or timeout_s is None or age_s <= timeout_s:
         return ComponentResumed(one.component, was) if was else None
@@ -491,6 +488,22 @@ def spec() -> Spec[MonitorState]:
 def interval_s(config: MonitorConfig, mode: str) -> float:
     """Seconds between samples in a mode."""
     return config.interval_s * PROFILES[mode].monitoring_factor
+
+
+def worsens(state: MonitorState, metrics: Metrics, now_s: float) -> bool:
+    """Whether what was found of memory between two samples, at this monotonic time, is worse than what is known."""
+    return bool(_worse(state, sane(metrics), now_s))
+
+
+def _worse(state: MonitorState, metrics: Metrics, now_s: float) -> dict[str, str]:
+    """The rungs of memory that are worse than they were."""
+    marks = marked(state.config, state.marks, metrics, now_s, only=OF_MEMORY)
+    judged = judge(state.config, metrics, state.levels, marks).items()
+    return {
+        name: rung
+        for name, rung in judged
+        if name in OF_MEMORY and is_worse(worst({name: rung}), worst({name: state.levels.get(name, HEALTHY)}))
+    }
 
 
 def recent_failures(state: MonitorState, now: Instant) -> dict[str, bool]:

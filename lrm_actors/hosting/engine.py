@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventstore.errors import EventStoreError, OpenError
-from lrm_actors.actors.monitor import Sampler, monitor_handlers
+from lrm_actors.actors.monitor import monitor_handlers
+from lrm_actors.actors.sampling.sampler import Sampler
 from lrm_actors.actors.supervisor import ComponentRegistry
 from lrm_actors.domain import analyzer, checkpointer, journal, supervisor
 from lrm_actors.domain.behavior import Command, Spec
@@ -34,6 +35,7 @@ from lrm_actors.hosting.guards import Guards
 from lrm_actors.hosting.host import Component, Host, HostBridge, check_name, check_storable
 from lrm_actors.hosting.live import LiveSettings
 from lrm_actors.hosting.offload import beside, off_loop, start_thread
+from lrm_actors.hosting.probing import Probing
 from lrm_actors.hosting.recovery import Recovery
 from lrm_actors.hosting.running import SPECS, Handlers, Running
 from lrm_actors.hosting.signalling import SIGNAL_DUMP
@@ -116,6 +118,7 @@ class Engine:
         self._host = host
         self._predecessor_exit = predecessor_exit
         self._sampler = Sampler(settings.log_path.parent, memory_budget_mb=settings.memory_budget_mb)
+        self._probing = Probing(self._sampler)
         self._life = threading.Lock()
         self._live = LiveSettings(
             settings,
@@ -196,6 +199,7 @@ class Engine:
             if self._started:
                 return
             self.bridge.bind(loop, thread)
+            self._probing.bind(loop)
             self.context = LogContext(self.settings.agent_id)
             if self._host is not None:
                 for component in self._host.components():
@@ -255,6 +259,7 @@ class Engine:
         self._trimmer = Trimmer(running.path, running.store, running.system, self._log_limits)
         self._trimmer.begin()
         running.system.on_full = self._on_full
+        self._probing.begin(running)
         carry_out(self, running.store)
         if self._host is not None:
             keep_told(self.bridge, self._host.gate, running.store, running.system.state("modes").mode)
@@ -312,6 +317,7 @@ class Engine:
         end_s = self.clock.monotonic() + deadline_s
         if self._trimmer is not None:
             self._trimmer.end()
+        self._probing.end()
         if last_checkpoint:
             operations.last_checkpoint(self, deadline_s / 3)
         try:
@@ -392,6 +398,7 @@ class Engine:
             component.clear_caches,
             component.heartbeat_timeout_s,
             component.exit_status,
+            pid=component.pid,
         )
         if self.running is not None:
             self._add_child(f"{COMPONENT}:{component.name}")
@@ -444,6 +451,7 @@ class Engine:
         place = running.path
         if self._trimmer is not None:
             self._trimmer.end()
+        self._probing.end()
         running.close(STOP_DEADLINE_S)
         try:
             relocation.copy_log(running.path, target)

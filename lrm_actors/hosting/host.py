@@ -37,6 +37,9 @@ class Component:
     """How long it may say nothing; None: it sends no heartbeats."""
     exit_status: Callable[[], int | None] | None = None
     """None while it lives; then its exit status, negative: ended by that signal. Must answer at once."""
+    pid: Callable[[], int | None] | None = None
+    """Its process, None while it has none: one that is gone, a zombie, or another's pid by now has exited. Must answer
+    at once. Where ``exit_status`` is given as well, that says how it ended."""
 
 
 @runtime_checkable

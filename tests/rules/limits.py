@@ -61,7 +61,7 @@ WITHOUT_DEFAULT = {
     "limit in eventstore/protocol.py": "as above",
     "limit in eventstore/reader.py": "as above",
     "open_files_limit in lrm_actors/domain/metrics.py": "what was measured, not what is allowed",
-    "memory_limit in lrm_actors/actors/monitor.py": "a function that reads the control group's",
+    "limit in lrm_actors/actors/sampling/readings.py": "all of a file of the kernel's, which bounds it",
 }
 BOUNDED_BY = {
     "lrm_actors/hosting/owner/serving.py __init__": "replies on their way to the socket's thread: MAX_AT_WORK",

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import psutil
 import pytest
 
-from lrm_actors.actors.monitor import Sampler
+from lrm_actors.actors.sampling.machine import PortableMachine
+from lrm_actors.actors.sampling.readings import NotHere
+from lrm_actors.actors.sampling.sampler import Sampler
 from lrm_actors.domain import health, monitor
 from lrm_actors.domain.health import HEALTHY
 from lrm_actors.domain.metrics import Metrics, nothing_known
@@ -49,10 +50,10 @@ def check_unknown_is_never_healthy() -> None:
 
 def check_failing_sources_are_unknown(directory: Path) -> None:
     """Each judged metric whose source fails comes as None with the reason, never as a number."""
-    for source, metric in (("cpu_times", "cpu_percent"), ("virtual_memory", "memory_percent")):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(psutil, source, fail)
-            sample = Sampler(directory, memory_limit=lambda: None).sample()
+    for source, metric in (("cpu_times", "cpu_percent"), ("memory", "memory_percent")):
+        machine = PortableMachine()
+        setattr(machine, source, fail)
+        sample = Sampler(directory, machine=machine).sample()
         assert sample is not None
         assert getattr(sample, metric) is None, f"{metric} was made up when {source} failed"
         assert "it broke" in sample.unknown[metric]
@@ -62,6 +63,11 @@ def fail(*_args: object, **_options: object) -> object:
     """A source that cannot be read."""
     msg = "it broke"
     raise Broken(msg)
+
+
+def no_network() -> object:
+    """A machine without any interface."""
+    raise NotHere("no network interface is counted here")
 
 
 def test_rule_09_holds_for_every_sample() -> None:
@@ -88,8 +94,9 @@ def test_rule_09_holds_for_a_sample_that_never_comes() -> None:
 
 def test_rule_09_holds_unsupported_is_not_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this platform cannot measure is decided with the first sample and makes nobody ill."""
-    monkeypatch.setattr(psutil, "net_io_counters", lambda: None)  # as psutil says it where there is no interface
-    sampler = Sampler(tmp_path, memory_limit=lambda: None)
+    machine = PortableMachine()
+    monkeypatch.setattr(machine, "network", no_network)
+    sampler = Sampler(tmp_path, machine=machine)
     sample = sampler.sample()
     assert sample is not None
     assert {"network_sent_bytes", "network_received_bytes"}.isdisjoint(sample.unknown)

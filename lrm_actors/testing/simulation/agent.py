@@ -29,7 +29,7 @@ from lrm_actors.testing.simulation.simulated import Simulation
 from lrm_actors.wiring import WIRES
 
 if TYPE_CHECKING:
-    from lrm_actors.actors.monitor import Sampler
+    from lrm_actors.actors.sampling.sampler import Sampler
 
 CALM = Metrics(
     cpu_percent=12.0,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lrm_actors.actors.cgroups import MemoryUse, tightest_limit
+from lrm_actors.actors.sampling.cgroups import MemoryUse, tightest_limit
 
 NONE_V1 = 9223372036854771712
 """How version 1 says that there is no limit."""
