@@ -76,7 +76,7 @@ class Metrics:
     swap_percent: float | None = None
     """Of the machine's swap space in use. None without one."""
     oom_kill_count: int | None = None
-    """Processes killed because memory ran out: in this control group, or on the machine where no group has a limit."""
+    """Processes killed because memory ran out: in this control group, or on the machine where no group tells."""
     memory_limit_hit_count: int | None = None
     """Times that the control group was at its limit and had to give pages back. None where no group has one."""
     cpu_stall_some_percent: float | None = None

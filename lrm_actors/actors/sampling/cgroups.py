@@ -38,16 +38,6 @@ class MemoryUse:
 
 
 @attrs.frozen
-class OutOfMemory:
-    """How often a group ran out of memory."""
-
-    kills: int | None
-    """Processes killed; None where the kernel does not count them."""
-    hits: int | None
-    """Times that it was at its limit and had to give pages back."""
-
-
-@attrs.frozen
 class _Names:
     """What the files of one version are called."""
 
@@ -173,17 +163,24 @@ class Groups:
         uses = (self._use(place.version, folder) for place, folder in self._of("memory"))
         return max((use for use in uses if use is not None), key=lambda use: use.percent, default=None)
 
-    def out_of_memory(self, use: MemoryUse) -> OutOfMemory:
-        """How often the group of a limit ran out of it."""
-        folder = use.folder
-        if folder is None:
-            return OutOfMemory(None, None)
-        events = self._read(folder / "memory.events")
+    def oom_kills(self) -> int | None:
+        """Processes of this process's own group that were killed for memory, whosever limit it was; None: not told."""
+        for _, folder in self._of("memory"):
+            told = self._read(folder / "memory.events") or self._read(folder / "memory.oom_control")
+            kills = None if told is None else number_after(told, b"oom_kill ")
+            if kills is not None:
+                return kills
+        return None
+
+    def limit_hits(self, use: MemoryUse) -> int | None:
+        """Times that the group of a limit was at it and had to give pages back; None: not told."""
+        if use.folder is None:
+            return None
+        events = self._read(use.folder / "memory.events")
         if events is not None:
-            return OutOfMemory(number_after(events, b"oom_kill "), number_after(events, b"max "))
-        control, hits = self._read(folder / "memory.oom_control"), self._read(folder / "memory.failcnt")
-        kills = None if control is None else number_after(control, b"oom_kill ")
-        return OutOfMemory(kills, None if hits is None else int(hits))
+            return number_after(events, b"max ")
+        hits = self._read(use.folder / "memory.failcnt")
+        return None if hits is None else int(hits)
 
     def cpu_quotas(self) -> dict[Path, tuple[float, float]]:
         """By group with a quota: how many CPUs it may use, and how many seconds of CPU it has used."""

@@ -131,8 +131,7 @@ def readers(memory: Memory, groups: Groups, machine: PortableMachine) -> dict[st
         return None if use is None else figure(use)
 
     def oom_kills() -> int:
-        use = known(memory.group)
-        kills = None if use is None else groups.out_of_memory(use).kills
+        kills = groups.oom_kills()
         return machine.oom_kills() if kills is None else kills
 
     return {
@@ -143,7 +142,7 @@ def readers(memory: Memory, groups: Groups, machine: PortableMachine) -> dict[st
         "swap_percent": lambda: _or_none(known(memory.machine).swap_percent),
         "cgroup_memory_bytes": lambda: group(lambda use: use.used_bytes),
         "cgroup_memory_limit_bytes": lambda: group(lambda use: use.limit_bytes),
-        "memory_limit_hit_count": lambda: group(lambda use: groups.out_of_memory(use).hits),
+        "memory_limit_hit_count": lambda: group(groups.limit_hits),
         "oom_kill_count": oom_kills,
     }
 
