@@ -108,8 +108,8 @@ def _synchronous(size: Size) -> list[Figure]:
         "wrapper": wrapper(service),
         "sync": ours(service),
         "window": window(service),
-        "with": block,
-        "shared": shared,
+        "with": shared,
+        "block": block,
         **breaker_peers.synchronous(service),
     }
     rounds = _in_turn({name: _stretch(call, size.calls) for name, call in calls.items()}, size.rounds)
@@ -117,8 +117,8 @@ def _synchronous(size: Size) -> list[Figure]:
     figures = [
         Figure("sync_vs_wrapper", _ratio(rounds, "sync", "wrapper"), "lower", over),
         Figure("window_vs_wrapper", _ratio(rounds, "window", "wrapper"), "lower", f"{over}; with a window, slow calls"),
-        Figure("with_vs_wrapper", _ratio(rounds, "with", "wrapper"), "lower", "the same in `with breaker.block():`"),
-        Figure("shared_with_vs_wrapper", _ratio(rounds, "shared", "wrapper"), "lower", "the same in `with breaker:`"),
+        Figure("with_vs_wrapper", _ratio(rounds, "with", "wrapper"), "lower", "the same in `with breaker:`"),
+        Figure("block_vs_wrapper", _ratio(rounds, "block", "wrapper"), "lower", "the same in `with breaker.block():`"),
     ]
     what = "what its guard adds to a bare call, over what ours adds"
     peers = [

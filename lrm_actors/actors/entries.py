@@ -1,6 +1,8 @@
 """With-blocks on an object that many threads and tasks share: who entered with which ticket.
 
-Talks to the guard that the block belongs to.
+Talks to the guard that the block belongs to. Setting a context variable costs more than all else of a block, so the
+outermost entry of a context stays there when its block is left, and the next block on the same owner takes it again.
+Contexts that were copied share it. So it is taken by one atomic step, and whoever comes second makes another.
 """
 
 from __future__ import annotations
@@ -10,26 +12,54 @@ from typing import Any
 
 from lrm_actors.actors.generations import Ticket
 
-entered: ContextVar[Any] = ContextVar("lrm_entered", default=None)
-"""With-blocks that this thread or task is in, innermost first: nested triples (owner, ticket, the next). The owner is
-shared by all of them, so it cannot itself remember who entered with what."""
+
+class Entry:
+    """One with-block that this thread or task is in, or was in."""
+
+    __slots__ = ("before", "free", "owner", "ticket")
+
+    def __init__(self, owner: object, ticket: Ticket, before: Entry | None) -> None:
+        self.owner = owner
+        self.ticket = ticket
+        """As it was entered with, the last time."""
+        self.before = before
+        """The block around it."""
+        self.free: list[None] = []
+        """Holds one None while no block is in: whoever pops it has the entry."""
+
+
+_entered: ContextVar[Any] = ContextVar("lrm_entered", default=None)
+innermost = _entered.get
+"""The entry of the innermost block of this thread or task. The owner is shared by all of them, so it cannot itself
+remember who entered with what."""
+
+
+def enter(owner: object, ticket: Ticket) -> None:
+    """A block begins, for which the innermost entry cannot be taken again."""
+    before = innermost()
+    while before is not None and before.free:
+        before = before.before
+    _entered.set(Entry(owner, ticket, before))
+
+
+def leave(entry: Entry) -> None:
+    """The innermost block ends."""
+    if entry.before is None:
+        entry.free.append(None)
+    else:
+        _entered.set(entry.before)
 
 
 def taken_out(owner: object) -> Ticket | None:
-    """Take out the innermost block on this owner, which need not be the innermost of all; its ticket.
+    """End the innermost block on this owner, which need not be the innermost of all; its ticket.
 
     None if it was entered in another context; a probe's permit then comes back with its lease.
     """
-    passed = []
-    block = entered.get()
-    while block is not None and block[0] is not owner:
-        passed.append(block)
-        block = block[2]
-    if block is None:
+    entry = innermost()
+    while entry is not None and (entry.owner is not owner or entry.free):
+        entry = entry.before
+    if entry is None:
         return None
-    rest = block[2]
-    for other_owner, ticket, _ in reversed(passed):
-        rest = (other_owner, ticket, rest)
-    entered.set(rest)
-    found: Ticket = block[1]
-    return found
+    ticket: Ticket = entry.ticket
+    entry.free.append(None)  # it goes from here with the blocks inside it
+    return ticket
