@@ -114,7 +114,7 @@ class _Snapshots:
             if snapshot is None:
                 return
             yield snapshot
-            version = snapshot.version - 1
+            version = min(version, snapshot.version) - 1  # ends, whatever the reader gives
 
     def _compare(self, spec: Spec[object], snapshot: Snapshot, state: object) -> Iterator[Problem]:
         where = f"snapshot of {spec.name!r} at version {snapshot.version}"

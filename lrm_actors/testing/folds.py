@@ -39,10 +39,17 @@ def fold_all(reader: EventReader, spec: Spec[Any]) -> tuple[int, list[Any]]:
 
 
 def snapshots(reader: EventReader, spec: Spec[Any]) -> list[tuple[int, Any]]:
-    """Version and state of each snapshot that recovery could use, newest first."""
+    """Version and state of each snapshot that recovery could use, newest first.
+
+    Raises:
+        CheckFailed: ``recovery-differs`` when the store gives a later one than was asked for.
+    """
     found: list[tuple[int, Any]] = []
     version = reader.version(spec.name)
     while version >= 0 and (kept := reader.snapshot(spec.name, schema=spec.state_schema, up_to=version)) is not None:
+        if kept.version > version:  # and again, and again, if the next one is asked for
+            wrong = f"asked for a snapshot of version {version} at most, the store gives that of version {kept.version}"
+            raise CheckFailed("recovery-differs", spec.name, wrong)
         with contextlib.suppress(SnapshotUnusable):  # recovery leaves it out too
             found.append((kept.version, decode_state(kept.data, type(spec.initial))))
         version = kept.version - 1
