@@ -40,8 +40,8 @@ class Ways:
     breaker: CircuitBreaker
     rules: CallRules
     block: Callable[[], Block]
-    """One guarded with-block: ``with breaker.block():`` or ``async with breaker.block():``. As ``with breaker:``, but it
-    may be left in another context than it was entered in: the block has an object of its own, which remembers how."""
+    """One guarded with-block: ``with breaker.block():`` or ``async with breaker.block():``. As ``with breaker:``, but
+    it may be left in another context than it was entered in: the block is an object of its own, which remembers how."""
 
     def _guard_by(self, breaker: CircuitBreaker, rules: CallRules) -> None:
         """Take the breaker and the rules."""
