@@ -314,6 +314,29 @@ class Throttled(Rejected):
         """Of the calls, from 0 to 1: how many are rejected at the moment."""
 
 
+class WorkShed(Rejected):
+    """A piece of work was not done, because the operation mode saves resources for what matters more."""
+
+    code = "LRM-3010"
+    hint = "go on without it, or give it to defer()"
+
+    def __init__(self, name: str, criticality: str, mode: str, waited_s: float = 0.0) -> None:
+        waited = f", and did not within {waited_s:g} s" if waited_s else ""
+        super().__init__(f"{name!r} ({criticality}) does not run in {mode} mode{waited}")
+        self.name, self.criticality, self.mode, self.waited_s = name, criticality, mode, waited_s
+
+
+class DeferralFull(Rejected):
+    """A piece of work was not put off, because as much as may be waits already."""
+
+    code = "LRM-3011"
+    hint = "leave it, or raise max_deferred if it is small and worth doing late"
+
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__(f"{name!r} is not put off: {limit} pieces of work wait already")
+        self.name, self.limit = name, limit
+
+
 class CheckpointNotFound(LrmError, LookupError):
     """No checkpoint has this id."""
 

@@ -6,15 +6,17 @@ Talks to the engine. None of these waits for an actor, a file or the host.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lrm_actors.domain import analyzer, modes
 from lrm_actors.domain.journal import OpenStep
 from lrm_actors.domain.rules import Rule, RuleTable
-from lrm_actors.errors import NotRunning
+from lrm_actors.errors import NotRunning, SettingsError
 from lrm_actors.hosting.engine import Engine
 from lrm_actors.hosting.host import Component
 from lrm_actors.hosting.recovery import CommittedStep, Recovery
+from lrm_actors.hosting.shedding import WorkGate, leave_out
 
 if TYPE_CHECKING:
     from eventstore.protocol import EventReader
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from lrm_actors.domain.breaker_config import BreakerConfig
     from lrm_actors.runtime.inspection.looking import Inspection
     from lrm_actors.settings import LongRunningSettings
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = ["CommittedStep", "Component", "OpenStep", "Recovery", "Rule", "Words"]
 
@@ -81,11 +85,81 @@ class Words:
         Raises:
             CommandRefused: there is no such criticality.
         """
-        running = self._engine.running
-        state = running.system.state(modes.NAME) if running is not None else modes.ModesState()
-        if self.paused:
-            return modes.should_run(state, criticality) and criticality == "critical_plus"
-        return modes.should_run(state, criticality)
+        return self._engine.shedding.should_run(criticality)
+
+    def work(self, name: str, criticality: str = "critical", *, wait_s: float = 0.0) -> WorkGate:
+        """A gate for a piece of work: ``async with``, ``with``, or a decorator that raises ``WorkShed`` when shed.
+
+        Args:
+            name: of the work.
+            criticality: as for ``should_run``.
+            wait_s: seconds to wait for the mode, up to an hour, before it is shed.
+
+        Raises:
+            SettingsError: a value that it cannot have.
+        """
+        return WorkGate(self._engine.shedding, name, criticality, wait_s=wait_s)
+
+    def sheddable(self, name: str, criticality: str = "sheddable", *, instead: Any = None) -> Callable[[F], F]:
+        """A decorator for a function, plain or async, that is left out when the mode sheds it.
+
+        Args:
+            name: of the work.
+            criticality: as for ``should_run``.
+            instead: what it then gives.
+
+        Raises:
+            SettingsError: there is no such criticality.
+        """
+        gate = WorkGate(self._engine.shedding, name, criticality)
+        return lambda function: leave_out(gate, function, instead)
+
+    def defer(self, name: str, function: Callable[..., Any], *args: Any, criticality: str = "sheddable") -> Future[Any]:
+        """Do a piece of work as soon as the mode allows it, at once if it does now. Returns at once.
+
+        What was put off is done one at a time, the oldest first. A plain function runs on a thread of ours, where it
+        may block; what a coroutine function returns is awaited on the host's loop, for two minutes at most. What still
+        waits when the mode is stopped is not done.
+
+        Args:
+            name: of the work.
+            function: plain or async.
+            args: what it is called with.
+            criticality: as for ``should_run``.
+
+        Returns: the outcome: ``.result(timeout)``, or ``await asyncio.wrap_future(...)``; ``.cancel()`` takes it back.
+
+        Raises:
+            CommandRefused: there is no such criticality.
+            DeferralFull: a thousand pieces of work wait already.
+        """
+        return self._engine.shedding.defer(name, lambda: function(*args), criticality)
+
+    def pin_mode(self, mode: str, *, for_s: float = modes.PIN_S, reason: str = "by hand") -> None:
+        """Hold an operation mode whatever the health is, for a while. Returns at once.
+
+        Args:
+            mode: ``normal``, ``degraded``, ``minimal`` or ``recovery``.
+            for_s: seconds after which the health counts again, at most a week; also when this process ends before.
+            reason: kept with it.
+
+        Raises:
+            SettingsError: there is no such mode, or it cannot be held for so long.
+            NotRunning, AskError: it cannot be put on record now.
+        """
+        if mode not in modes.PROFILES:
+            raise SettingsError("mode", mode, f"one of {', '.join(modes.PROFILES)}")
+        if not 0 < for_s <= modes.MAX_PIN_S:
+            raise SettingsError("for_s", for_s, f"more than 0 and at most {modes.MAX_PIN_S:g} seconds")
+        self._engine.tell(modes.NAME, modes.Pin(mode, reason, for_s))
+
+    def unpin_mode(self, reason: str = "by hand") -> None:
+        """Let the health choose the operation mode again. Returns at once.
+
+        Raises:
+            NotRunning, AskError: it cannot be put on record now.
+        """
+        self._engine.tell(modes.NAME, modes.Pin(None, reason))
 
     @property
     def paused(self) -> str:

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
 from eventstore.events import event
-from lrm_actors.domain.behavior import NOTHING, Command, Context, Decision, Spec, then
+from lrm_actors.domain.behavior import (
+    NOTHING,
+    CancelTimer,
+    Command,
+    Context,
+    Decision,
+    Effect,
+    RecoveryContext,
+    Spec,
+    StartTimer,
+    then,
+)
+from lrm_actors.domain.deadlines import Deadline, deadline
 from lrm_actors.errors import CommandRefused
 
 NAME = "modes"
@@ -13,6 +27,10 @@ NORMAL, DEGRADED, MINIMAL, RECOVERY = "normal", "degraded", "minimal", "recovery
 MODE_FOR_HEALTH = {"healthy": NORMAL, "warning": DEGRADED, "critical": MINIMAL, "failing": RECOVERY}
 CRITICALITIES = ("sheddable", "sheddable_plus", "critical", "critical_plus")
 """Least important first, as in the SRE book."""
+PIN_TIMER = "pin"
+PIN_S = 3600.0
+"""How long a mode is held by hand, unless somebody says for how long."""
+MAX_PIN_S = 7 * 86_400.0
 
 
 @attrs.frozen
@@ -26,7 +44,7 @@ class ModeProfile:
     least_criticality: str
     """Work below this criticality is shed."""
     verbose: bool = False
-    """Failures are logged with their full facts."""
+    """Everything that happens is logged, and not only what is worth a line in normal operation."""
 
 
 PROFILES = {
@@ -35,6 +53,13 @@ PROFILES = {
     MINIMAL: ModeProfile(3.0, None, "critical"),
     RECOVERY: ModeProfile(1.0, 0.5, "critical", verbose=True),
 }
+
+
+RUNS = {
+    mode: frozenset(CRITICALITIES[CRITICALITIES.index(profile.least_criticality) :])
+    for mode, profile in PROFILES.items()
+}
+"""The criticalities whose work runs in each mode: looked up, and not worked out, for each piece of work."""
 
 
 @attrs.frozen
@@ -50,6 +75,16 @@ class ModesState:
     pinned: str | None = None
     """A mode set by hand."""
     changes: int = 0
+    why: str = ""
+    """The cause of the last change of mode; empty while it was never changed."""
+    pin_reason: str = ""
+    pinned_until: Deadline | None = None
+    """When the pin lets go by itself; None for one that does not."""
+
+    @property
+    def runs(self) -> frozenset[str]:
+        """The criticalities whose work runs."""
+        return RUNS[self.mode]
 
 
 # Commands
@@ -79,6 +114,15 @@ class Pin(Command):
 
     mode: str | None
     reason: str = "by hand"
+    for_s: float | None = None
+    """Seconds after which it lets go by itself; None: never."""
+
+
+@attrs.frozen
+class PinOver(Command):
+    """The time of a pin has passed."""
+
+    until: Deadline
 
 
 # Events
@@ -106,6 +150,8 @@ class LoadReduced:
 class Pinned:
     mode: str | None
     reason: str
+    until: Deadline | None = None
+    """When it lets go by itself."""
 
 
 @event("modes.changed", 1)
@@ -129,11 +175,34 @@ def decide(state: ModesState, command: Command, ctx: Context) -> Decision:
             return _settle(state, HealthConsidered(status, cause), _because(status, cause))
         case ReduceLoad(reason) if state.enabled and not state.reduced:
             return _settle(state, LoadReduced(reason), reason)
-        case Pin(mode, reason) if mode != state.pinned:
-            if mode is not None:
-                _check("mode", mode, tuple(PROFILES))
-            return _settle(state, Pinned(mode, reason), reason)
+        case Pin(mode, reason, for_s) if mode != state.pinned or for_s is not None:
+            return _pin(state, mode, reason, for_s, ctx)
+        case PinOver(until) if until == state.pinned_until:
+            left_s = until.remaining_s(ctx.now)
+            if left_s > 0:  # the wall clock went back over a reboot
+                return then(effects=(StartTimer(PIN_TIMER, left_s, command),))
+            return _settle(state, Pinned(None, f"held for {until.delay_s:g} s"), f"no longer held: {state.pin_reason}")
     return NOTHING
+
+
+def _pin(state: ModesState, mode: str | None, reason: str, for_s: float | None, ctx: Context) -> Decision:
+    """Hold a mode, or let go of it."""
+    if mode is not None:
+        _check("mode", mode, tuple(PROFILES))
+    if for_s is not None and not (math.isfinite(for_s) and 0 < for_s <= MAX_PIN_S):
+        hint = f"more than 0 and at most {MAX_PIN_S:g} seconds"
+        raise CommandRefused(f"a mode cannot be held for {for_s} s", actor=NAME, hint=hint)
+    until = deadline(ctx.now, for_s) if mode is not None and for_s is not None else None
+    timer = CancelTimer(PIN_TIMER) if until is None else StartTimer(PIN_TIMER, until.delay_s, PinOver(until))
+    return _settle(state, Pinned(mode, reason, until), reason, (timer,))
+
+
+def recover(state: ModesState, ctx: RecoveryContext) -> Decision:
+    """Let go of a pin in time, also of one that another process set."""
+    until = state.pinned_until
+    if until is None:
+        return NOTHING
+    return then(effects=(StartTimer(PIN_TIMER, until.remaining_s(ctx.now), PinOver(until)),))
 
 
 def evolve(state: ModesState, event: object) -> ModesState:
@@ -146,16 +215,16 @@ def evolve(state: ModesState, event: object) -> ModesState:
             return attrs.evolve(state, health=status, cause=cause, reduced=reduced)
         case LoadReduced(reason):
             return attrs.evolve(state, reduced=reason)
-        case Pinned(mode):
-            return attrs.evolve(state, pinned=mode)
-        case ModeChanged(_, mode):
-            return attrs.evolve(state, mode=mode, changes=state.changes + 1)
+        case Pinned(mode, reason, until):
+            return attrs.evolve(state, pinned=mode, pin_reason=reason if mode is not None else "", pinned_until=until)
+        case ModeChanged(_, mode, cause):
+            return attrs.evolve(state, mode=mode, changes=state.changes + 1, why=cause)
     return state
 
 
 def spec() -> Spec[ModesState]:
     """The modes actor."""
-    return Spec(NAME, ModesState(), decide, evolve)
+    return Spec(NAME, ModesState(), decide, evolve, recover, state_version=2)
 
 
 def wanted(state: ModesState) -> str:
@@ -174,17 +243,18 @@ def should_run(state: ModesState, criticality: str = "critical") -> bool:
     Raises:
         CommandRefused: there is no such criticality.
     """
+    if criticality in RUNS[state.mode]:
+        return True
     _check("criticality", criticality, CRITICALITIES)
-    least = PROFILES[state.mode].least_criticality
-    return CRITICALITIES.index(criticality) >= CRITICALITIES.index(least)
+    return False
 
 
-def _settle(state: ModesState, fact: object, cause: str) -> Decision:
+def _settle(state: ModesState, fact: object, cause: str, effects: tuple[Effect, ...] = ()) -> Decision:
     """Record a fact, and the change of mode that follows from it, if any."""
     mode = wanted(evolve(state, fact))
     if mode == state.mode:
-        return then(fact, reply=mode)
-    return then(fact, ModeChanged(state.mode, mode, cause), reply=mode)
+        return then(fact, reply=mode, effects=effects)
+    return then(fact, ModeChanged(state.mode, mode, cause), reply=mode, effects=effects)
 
 
 def _because(status: str, cause: str) -> str:

@@ -38,6 +38,7 @@ from lrm_actors.hosting.offload import beside, off_loop, start_thread
 from lrm_actors.hosting.probing import Probing
 from lrm_actors.hosting.recovery import Recovery
 from lrm_actors.hosting.running import SPECS, Handlers, Running
+from lrm_actors.hosting.shedding import Shedding
 from lrm_actors.hosting.signalling import SIGNAL_DUMP
 from lrm_actors.hosting.stepping import Stepping
 from lrm_actors.hosting.trimming import DAY_S, MB, Limits, Trimmer
@@ -95,6 +96,7 @@ class Engine:
             spawn=self._spawn,
             enabled=lambda: self.running is not None or self.settings.enable_long_running_mode,
         )
+        self.shedding = Shedding(lambda: self.running, self.bridge)
         self.context = LogContext(settings.agent_id)
         self.unlogged = UnloggedSystem(SPECS, now=self.clock.now)
         self.running: Running | None = None
@@ -225,6 +227,7 @@ class Engine:
             if self._started:
                 self._started = False
                 self._ends.close()
+                self.shedding.close()
                 self._end(deadline_s, reason)
         finally:
             self._life.release()
@@ -261,6 +264,7 @@ class Engine:
         running.system.on_full = self._on_full
         self._probing.begin(running)
         carry_out(self, running.store)
+        self.shedding.follow(running.store)
         if self._host is not None:
             keep_told(self.bridge, self._host.gate, running.store, running.system.state("modes").mode)
         self._live.tell()  # what was assigned or registered meanwhile

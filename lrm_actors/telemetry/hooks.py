@@ -12,12 +12,14 @@ from typing import Protocol
 from eventstore.events import UnknownEvent
 from eventstore.protocol import EventReader
 from eventstore.records import Record
+from lrm_actors.domain.modes import PROFILES
 from lrm_actors.inspect.sentences import fields, sentence
 from lrm_actors.telemetry.logging import LOGGER, LogContext
 
 EVENTS_LOGGER = f"{LOGGER}.events"
 """Logger of the lines that stand for events."""
 
+MODE_CHANGED = "modes.changed"
 LEVELS = {
     # What the health and the mode are
     "monitor.health_changed": logging.INFO,
@@ -101,11 +103,13 @@ class LogHook:
     def __init__(self, context: LogContext, logger: logging.Logger = _events) -> None:
         self._context = context
         self._logger = logger
+        self._verbose = False
 
     def committed(self, record: Record) -> None:
         """Write a line, if anybody wants it."""
         self._context.note(record)
-        level = level_of(record)
+        self._verbose = verbose_after(record, before=self._verbose)
+        level = max(level_of(record), logging.INFO) if self._verbose else level_of(record)
         if not self._logger.isEnabledFor(level):
             return
         extra = self._context.extra(event=record.type, fields=fields(record))
@@ -122,6 +126,14 @@ def level_of(record: Record) -> int:
     if record.type == "analyzer.recovery_finished" and not getattr(event, "ok", True):
         return logging.ERROR
     return level
+
+
+def verbose_after(record: Record, *, before: bool) -> bool:
+    """Whether everything gets a line after a record: in a mode in which failures are being recovered from."""
+    if record.type != MODE_CHANGED or not record.events:
+        return before
+    profile = PROFILES.get(getattr(record.events[-1], "mode", ""))
+    return profile is not None and profile.verbose
 
 
 def dispatch(hooks: Iterable[Hook], record: Record) -> None:

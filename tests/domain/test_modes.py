@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrm_actors.domain import modes
+from lrm_actors.domain.behavior import StartTimer
 from lrm_actors.domain.modes import (
     CRITICALITIES,
     MODE_FOR_HEALTH,
@@ -77,6 +78,35 @@ def test_a_pin_holds_until_it_is_let_go() -> None:
     assert () == run.tell(Pin(None))
 
 
+def test_a_pin_lets_go_by_itself() -> None:
+    """When its time has passed the health counts again, in the next process too; an earlier timer does nothing."""
+    run = normal()
+    run.tell(ConsiderHealth("critical", "cpu"))
+    run.tell(Pin("normal", "a demonstration", 600.0))
+    (first,) = run.effects(StartTimer)
+    assert (600.0, "normal") == (first.delay_s, run.state.mode)
+    run.seconds = 500.0
+    run.tell(Pin("degraded", "a longer one", 600.0))
+    (second,) = run.effects(StartTimer)
+    run.seconds = 600.0
+    assert () == run.tell(first.command)
+    run.recover()
+    assert [500.0] == [timer.delay_s for timer in run.effects(StartTimer)]
+    assert () == run.tell(second.command)
+    run.seconds = 1100.0
+    held, changed = run.tell(second.command)
+    assert Pinned(None, "held for 600 s") == held
+    assert ModeChanged("degraded", "minimal", "no longer held: a longer one") == changed
+    assert "no longer held: a longer one" == run.state.why
+
+
+@pytest.mark.parametrize("for_s", [0.0, -1.0, float("nan"), float("inf"), 8 * 86_400.0])
+def test_a_pin_that_would_never_end_is_refused(for_s: float) -> None:
+    """A mode is held for a week at most, and for no time that is none."""
+    with pytest.raises(CommandRefused):
+        normal().tell(Pin("minimal", "night", for_s))
+
+
 def test_reduced_load_lasts_until_the_health_changes() -> None:
     """Asked to reduce load it is degraded at least, until the health changes; a worse mode is not lifted by it."""
     run = normal()
@@ -124,7 +154,9 @@ commands = st.one_of(
     st.builds(Configure, st.booleans()),
     st.builds(ConsiderHealth, st.sampled_from(sorted(MODE_FOR_HEALTH)), st.sampled_from(["", "cpu"])),
     st.builds(ReduceLoad, st.just("busy")),
-    st.builds(Pin, st.one_of(st.none(), st.sampled_from(sorted(PROFILES)))),
+    st.builds(
+        Pin, st.one_of(st.none(), st.sampled_from(sorted(PROFILES))), st.just("by hand"), st.none() | st.just(9.0)
+    ),
 )
 
 

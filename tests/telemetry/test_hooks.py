@@ -14,7 +14,7 @@ import lrm_actors.domain
 from eventstore.events import UnknownEvent, declared_types
 from eventstore.memory import MemoryStore
 from eventstore.records import Batch, Instant, NewEvent, Record, StreamWrite
-from lrm_actors.domain import analyzer, breaker, checkpointer, journal, monitor, supervisor
+from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.deadlines import Deadline
 from lrm_actors.inspect import open_log
 from lrm_actors.telemetry.hooks import EVENTS_LOGGER, LEVELS, LogHook, dispatch, follow, level_of
@@ -83,6 +83,19 @@ def test_a_line_carries_agent_step_position_event_and_fields(caplog: pytest.LogC
         line.event,
         line.fields,
     )
+
+
+def test_in_recovery_everything_has_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """While failures are recovered from, what is otherwise at DEBUG is at INFO; afterwards it is not any more."""
+    hook = LogHook(LogContext("a"))
+    step = record("journal.step_committed", journal.StepCommitted(1, "look", None))
+    with caplog.at_level(logging.INFO, EVENTS_LOGGER):
+        for mode in ("recovery", "normal"):
+            hook.committed(record("modes.changed", modes.ModeChanged("normal", mode, "x")))
+            hook.committed(step)
+    assert ["modes.changed", "journal.step_committed", "modes.changed"] == [
+        vars(one)["event"] for one in caplog.records
+    ]
 
 
 def test_what_nobody_wants_costs_no_sentence(caplog: pytest.LogCaptureFixture) -> None:
