@@ -13,10 +13,10 @@ from lrm_actors.demo.scenarios.hogs import Hog
 from lrm_actors.demo.scenarios.stage import Stage
 from lrm_actors.hosting.host import Component
 
-MOST_PROCESSES = 4
-FULL, SLOW, STEADY = 1.0, 0.05, 0.1
+PROCESSES_A_CPU, MOST_PROCESSES = 3, 12
+FULL, SLOW, STEADY = 1.0, 0.01, 0.02
 """Share of the time that the agent computes: at first, while the machine is overloaded, and after that."""
-WARNING_PERCENT, CRITICAL_PERCENT = 25.0, 60.0
+WARNING_PERCENT, CRITICAL_PERCENT = 30.0, 90.0
 
 
 class Agent:
@@ -55,8 +55,8 @@ class Agent:
 
 
 async def run(directory: Path, say: Callable[[str], None]) -> Account:
-    """Have as many processes as there are CPUs compute without a pause."""
-    workers = [Hog("cpu") for _ in range(min(MOST_PROCESSES, os.cpu_count() or 1))]
+    """Have more processes than there are CPUs compute without a pause."""
+    workers = [Hog("cpu") for _ in range(min(MOST_PROCESSES, PROCESSES_A_CPU * (os.cpu_count() or 1)))]
     agent = Agent(workers)
     stage = Stage(
         "cpu-overload",

@@ -17,6 +17,7 @@ import attrs
 from eventstore import Record
 from lrm_actors import LongRunningMode, LongRunningSettings
 from lrm_actors.demo.scenarios.account import Account, Chapter, Entry
+from lrm_actors.domain.metrics import BUDGET
 from lrm_actors.hosting.host import Host
 from lrm_actors.inspect import sentence, why
 
@@ -61,11 +62,13 @@ class OwnSampler:
         seen = self._sampler.sample()
         if seen is None:
             return None
+        own = attrs.evolve(seen, cpu_percent=seen.process_cpu_percent, memory_percent=0.0)
         budget_mb, rss_bytes = self._sampler.memory_budget_mb, seen.memory_rss_bytes
-        memory = 0.0 if budget_mb is None else None
-        if budget_mb is not None and rss_bytes is not None:
-            memory = round(min(100.0, 100.0 * rss_bytes / (budget_mb * 1024 * 1024)), 1)
-        return attrs.evolve(seen, cpu_percent=seen.process_cpu_percent, memory_percent=memory)
+        if budget_mb is None:
+            return own
+        limit = budget_mb * 1024 * 1024
+        percent = None if rss_bytes is None else round(min(100.0, 100.0 * rss_bytes / limit), 1)
+        return attrs.evolve(own, memory_percent=percent, memory_limit_bytes=int(limit), limited_by=BUDGET)
 
 
 class Stage:
@@ -86,7 +89,7 @@ class Stage:
             "enable_long_running_mode": True,
             "agent_id": name,
             "checkpoint_dir": directory,
-            "monitoring_interval": 0.25,
+            "monitoring_interval": 0.05,
             "checkpoint_interval": 3600.0,
             "dump_on_sigusr1": False,
         }
