@@ -29,9 +29,11 @@ NO_BENCHMARKS = (
     "idle_actors",
     "logs",
     "mode_noise",
+    "monitor_sampling",
     "peers",
     "simulated_days",
     "plain_actors",
+    "process_tree",
 )
 """Modules here that the benchmarks use."""
 PAIRS = 11

@@ -8,7 +8,7 @@ that is a zombie, holds nothing any more; any other trouble is raised, because a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import attrs
@@ -17,7 +17,7 @@ from lrm_actors.actors.sampling.readings import NotHere
 
 Key = tuple[int, float]
 """A process by its pid and the time it began: pids come back."""
-PPID, UTIME, STIME, CUTIME, CSTIME, THREADS, STARTED, VSIZE, RSS = 1, 11, 12, 13, 14, 17, 19, 20, 21
+UTIME, STIME, CUTIME, CSTIME, THREADS, STARTED, VSIZE, RSS = 11, 12, 13, 14, 17, 19, 20, 21
 """Where /proc/<pid>/stat has what, counted from the state, which is the first after the name; see proc(5)."""
 ENDED = (b"Z", b"X", b"x")
 """States of a process that has ended."""
@@ -102,7 +102,7 @@ class LinuxTree:
     """
 
     def __init__(self, proc: Path = Path("/proc"), pid: int | None = None) -> None:
-        self._proc, self._pid = str(proc), pid
+        self._proc, self._slash, self._pid = str(proc), f"{proc}/", pid
         self._page, self._tick = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
         own = proc / "self"
         (own / "stat").stat()
@@ -116,32 +116,30 @@ class LinuxTree:
             OSError, ValueError: it cannot be seen whole.
         """
         top = os.getpid() if self._pid is None else self._pid
-        children: dict[int, list[int]] = {}
-        stats: dict[int, list[bytes]] = {}
-        for name in os.listdir(self._proc):  # noqa: PTH208 - names are all that is needed
-            if "0" <= name[0] <= "9":
-                data = self._read(f"{name}/stat")
+        children: dict[bytes, list[bytes]] = {}
+        stats: dict[bytes, bytes] = {}
+        for name in os.listdir(self._proc.encode()):  # noqa: PTH208 - names are all that is needed
+            if b"0" <= name[:1] <= b"9":
+                data = self._read(name.decode("ascii") + "/stat")
                 if data is None:
                     continue
-                # The name of a program may have blanks and brackets of its own.
-                fields = data[data.rindex(b")") + 2 :].split(b" ", STARTED + 4)
-                pid = int(name)
-                stats[pid] = fields
-                children.setdefault(int(fields[PPID]), []).append(pid)
-        if top not in stats:
+                # The name of a program may have blanks and brackets of its own; behind it are the state and the parent.
+                data = stats[name] = data[data.rindex(b")") + 2 :]
+                parent = data[2 : data.index(b" ", 2)]
+                children.setdefault(parent, []).append(name)
+        names = [b"%d" % top]
+        if names[0] not in stats:
             msg = f"process {top} is not among those that {self._proc} shows"
             raise ProcessLookupError(msg)
-        pids = [top]
-        for pid in pids:  # grows while it is gone through
-            pids += children.get(pid, ())
-        return self._tree(pids, stats)
+        for name in names:  # grows while it is gone through
+            names += children.get(name, ())
+        return self._tree({int(name): stats[name].split(b" ", STARTED + 4) for name in names})
 
-    def _tree(self, pids: Iterable[int], stats: dict[int, list[bytes]]) -> Tree:
+    def _tree(self, stats: Mapping[int, list[bytes]]) -> Tree:
         alive: list[One] = []
         zombies: dict[Key, float] = {}
         tick, page = self._tick, self._page
-        for pid in pids:
-            fields = stats[pid]
+        for pid, fields in stats.items():
             key = (pid, float(fields[STARTED]))
             cpu_s = (int(fields[UTIME]) + int(fields[STIME])) / tick
             if fields[0] in ENDED:
@@ -177,7 +175,7 @@ class LinuxTree:
     def _read(self, name: str) -> bytes | None:
         """A file of a process; None if it has ended, or is another user's that we are not shown."""
         try:
-            fd = os.open(f"{self._proc}/{name}", os.O_RDONLY)
+            fd = os.open(self._slash + name, os.O_RDONLY)
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             return None
         try:
