@@ -36,6 +36,7 @@ OBSERVATIONS: dict[str, Callable[[Any], str]] = {
     "monitor.pressure_seen": lambda event: sample(event.metrics).partition(", ")[2],
     "monitor.sample_overdue": lambda event: f"no sample for {event.waited_s:.0f} s",
     "analyzer.failure_recorded": lambda event: f"{event.category}: {short(event.message)}",
+    "analyzer.recovery_judged": lambda event: f"{event.strategy} {event.outcome}: {short(event.evidence)}",
     "analyzer.pattern_found": lambda event: f"{event.pattern}: {event.evidence}",
     "analyzer.recovery_carried_out": lambda event: f"{event.strategy} {'done' if event.ok else 'not done'}",
     "checkpointer.failed": lambda event: f"{event.error}: {short(event.message)}",

@@ -116,7 +116,7 @@ class Failing(Committing):
             return
         for envelope in envelopes:
             if envelope.reply_to is None and isinstance(envelope.message, Command):
-                envelope.message = envelope.message.where_nothing_fits(describe(error)[1])
+                envelope.message = envelope.message.where_nothing_fits(getattr(error, "reason", describe(error)[1]))
 
     def _lose_storage(self, error: BaseException) -> None:
         self._lost_to = error

@@ -239,7 +239,7 @@ class Guardian(Actor):
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody else tries again
             logger.debug("the log still cannot be used: %s", error)
             if is_full(error):
-                self._make_room(str(error))
+                self._make_room(getattr(error, "reason", str(error)))
             self._try_settling_later()
             return
         self._settling = False
