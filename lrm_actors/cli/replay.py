@@ -1,4 +1,4 @@
-"""``lrm replay``: what each actor knew at any position."""
+"""``lrm replay``: what each actor knew at any position, and what the mode would have been by other thresholds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from lrm_actors.cli.common import Request, on_a_log, record_data, record_line, to_position
 from lrm_actors.cli.output import count, document, paint, say, say_line, table
+from lrm_actors.cli.what_if import replay_what_if
 
 if TYPE_CHECKING:
     from lrm_actors.inspect.replay import Replayed
@@ -26,6 +27,13 @@ CELL_WIDTH = 140
     "--load", "modules", multiple=True, metavar="MODULE", help="A module that holds the Specs of your own actors."
 )
 @click.option("--no-snapshots", is_flag=True, help="Fold every event, from the first one on.")
+@click.option(
+    "--what-if",
+    "what_if",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Judge the samples again by another setting, cpu_threshold_warning=70; may be given again.",
+)
 @on_a_log
 def command(
     *,
@@ -33,13 +41,21 @@ def command(
     actors: tuple[str, ...],
     modules: tuple[str, ...],
     no_snapshots: bool,
+    what_if: tuple[str, ...],
     request: Request,
 ) -> None:
     """Show what each actor knew at any position.
 
     Its events are folded again by the functions that folded them then. Nothing is done again: no effect is run. Of
     actors that are not ours, without --load, the events are shown.
+
+    With --what-if, show which operation modes there were, and which there would have been by other thresholds.
     """
+    if what_if:
+        if actors or modules:
+            raise click.UsageError("--what-if is about the operation mode: leave out --actor and --load")
+        replay_what_if(request, what_if, position)
+        return
     from eventstore.errors import PositionNotFound
     from lrm_actors.inspect.errors import TargetNotFound
     from lrm_actors.inspect.folds import Folds
