@@ -34,7 +34,7 @@ from lrm_actors.domain.health import (
 )
 from lrm_actors.domain.metrics import METRICS, Metrics, nothing_known, overlaid, sane
 from lrm_actors.domain.modes import NORMAL, PROFILES
-from lrm_actors.domain.signals import OF_MEMORY
+from lrm_actors.domain.signals import BY_NAME, OF_MEMORY
 from lrm_actors.errors import CommandRefused
 
 __all__ = ["CRITICAL", "FAILING", "HEALTHY", "WARNING", "Metrics", "MonitorConfig"]  # spoken of with the monitor
@@ -492,7 +492,17 @@ def interval_s(config: MonitorConfig, mode: str) -> float:
 
 def worsens(state: MonitorState, metrics: Metrics, now_s: float) -> bool:
     """Whether what was found of memory between two samples, at this monotonic time, is worse than what is known."""
-    return bool(_worse(state, sane(metrics), now_s))
+    return not _is_calm(state.config, metrics) and bool(_worse(state, sane(metrics), now_s))
+
+
+def _is_calm(config: MonitorConfig, metrics: Metrics) -> bool:
+    """Whether all of memory is known and below every threshold; nothing can be worse then, and that is cheap to see."""
+    known = [(signal, signal.read(metrics)) for signal in map(BY_NAME.__getitem__, OF_MEMORY)]
+    return (
+        not metrics.unknown
+        and metrics.memory_percent is not None
+        and all(value is None or value < min(signal.thresholds(config)) for signal, value in known)
+    )
 
 
 def _worse(state: MonitorState, metrics: Metrics, now_s: float) -> dict[str, str]:

@@ -49,7 +49,7 @@ class Probing:
     def begin(self, running: Running) -> None:
         """Look, until ``end``."""
         lag, system = self._lag, running.system
-        self._sampler.loop_lag = _nothing if lag is None else lag.take
+        self._sampler.loop_lag = _nothing if lag is None else lambda: _taken(lag)
         self._sampler.mailbox_depth = lambda: max(one.mailbox_depth for one in system.statistics().actors)
         probe = PressureProbe(
             self._sampler.memory_reader(),
@@ -69,6 +69,13 @@ class Probing:
             with suppress(FutureTimeout):
                 thread.exception(LAST_LOOK_S)
             self._sampler.loop_lag = self._sampler.mailbox_depth = _nothing
+
+
+def _taken(lag: LoopLag) -> float | None:
+    """The lag so far; the loop is asked anew, for the next sample."""
+    lag_s = lag.take()
+    lag.ping()
+    return lag_s
 
 
 def _tell(running: Running, seen: Metrics) -> None:

@@ -28,7 +28,7 @@ class MemoryUse:
     used_bytes: int
     """Working set: without file pages that the kernel would give back first."""
     limit_bytes: int
-    folder: Path | None = attrs.field(default=None, eq=False)
+    folder: str = attrs.field(default="", eq=False)
     """Of the group whose limit it is."""
 
     @property
@@ -60,7 +60,7 @@ class Place:
     """The folders of one hierarchy: the process's own group first, then its ancestors."""
 
     version: int
-    folders: tuple[Path, ...]
+    folders: tuple[str, ...]
 
 
 def places(proc: Path = PROC, root: Path = ROOT) -> dict[str, Place]:
@@ -89,7 +89,7 @@ def _places(text: str, mounts: dict[str, list[tuple[str, Path]]]) -> dict[str, P
     return found
 
 
-def _folders(group: str, mounts: list[tuple[str, Path]]) -> Iterator[Path]:
+def _folders(group: str, mounts: list[tuple[str, Path]]) -> Iterator[str]:
     """The folders of a group and its ancestors that are there.
 
     Inside a container the path may be one of the host that is not visible here: what is mounted is then a part of the
@@ -102,7 +102,7 @@ def _folders(group: str, mounts: list[tuple[str, Path]]) -> Iterator[Path]:
         for depth in range(len(parts), -1, -1):
             folder = mount.joinpath(*parts[:depth])
             if folder.is_dir():
-                yield folder
+                yield str(folder)
 
 
 def _mounts(proc: Path, root: Path) -> dict[str, list[tuple[str, Path]]]:
@@ -146,8 +146,8 @@ class Groups:
         self._membership = KernelFile(proc / "self" / "cgroup")
         self._seen: bytes | None = None
         self._places: dict[str, Place] = {}
-        self._files: dict[Path, KernelFile] = {}
-        self._absent: set[Path] = set()
+        self._files: dict[str, KernelFile] = {}
+        self._absent: set[str] = set()
 
     def close(self) -> None:
         """Let go of all files."""
@@ -166,7 +166,7 @@ class Groups:
     def oom_kills(self) -> int | None:
         """Processes of this process's own group that were killed for memory, whosever limit it was; None: not told."""
         for _, folder in self._of("memory"):
-            told = self._read(folder / "memory.events") or self._read(folder / "memory.oom_control")
+            told = self._read(folder, "memory.events") or self._read(folder, "memory.oom_control")
             kills = None if told is None else number_after(told, b"oom_kill ")
             if kills is not None:
                 return kills
@@ -174,25 +174,25 @@ class Groups:
 
     def limit_hits(self, use: MemoryUse) -> int | None:
         """Times that the group of a limit was at it and had to give pages back; None: not told."""
-        if use.folder is None:
+        if not use.folder:
             return None
-        events = self._read(use.folder / "memory.events")
+        events = self._read(use.folder, "memory.events")
         if events is not None:
             return number_after(events, b"max ")
-        hits = self._read(use.folder / "memory.failcnt")
+        hits = self._read(use.folder, "memory.failcnt")
         return None if hits is None else int(hits)
 
-    def cpu_quotas(self) -> dict[Path, tuple[float, float]]:
+    def cpu_quotas(self) -> dict[str, tuple[float, float]]:
         """By group with a quota: how many CPUs it may use, and how many seconds of CPU it has used."""
         found = {}
         for place, folder in self._of("cpu"):
             if place.version == V2:
-                quota, period = self._words(folder / "cpu.max") or ("max", "1")
-                stat = self._read(folder / "cpu.stat")
+                quota, period = self._words(folder, "cpu.max") or ("max", "1")
+                stat = self._read(folder, "cpu.stat")
                 used_s = None if stat is None else (number_after(stat, b"usage_usec ") or 0) / 1e6
             else:
-                quota = (self._words(folder / "cpu.cfs_quota_us") or ["-1"])[0]
-                period = (self._words(folder / "cpu.cfs_period_us") or ["1"])[0]
+                quota = (self._words(folder, "cpu.cfs_quota_us") or ["-1"])[0]
+                period = (self._words(folder, "cpu.cfs_period_us") or ["1"])[0]
                 used_s = self._v1_cpu_s(folder)
             if quota in {"max", "-1"} or used_s is None:
                 continue
@@ -203,12 +203,12 @@ class Groups:
         """Tasks against the smallest limit of tasks, None where there is none."""
         shares = []
         for _, folder in self._of("pids"):
-            limit, now = self._words(folder / "pids.max"), self._read(folder / "pids.current")
+            limit, now = self._words(folder, "pids.max"), self._read(folder, "pids.current")
             if limit and limit[0] != "max" and now is not None and int(limit[0]) > 0:
                 shares.append(100.0 * int(now) / int(limit[0]))
         return max(shares, default=None)
 
-    def unified(self) -> Sequence[Path]:
+    def unified(self) -> Sequence[str]:
         """The folders of version 2, where a group tells its own stalls."""
         self._look_up()
         place = self._places.get("")
@@ -216,26 +216,26 @@ class Groups:
 
     # --- reading ------------------------------------------------------------------------------------------------
 
-    def _use(self, version: int, folder: Path) -> MemoryUse | None:
+    def _use(self, version: int, folder: str) -> MemoryUse | None:
         names = _MEMORY[version]
-        limit = self._read(folder / names.limit)
+        limit = self._read(folder, names.limit)
         if limit is None or limit.strip() == b"max" or int(limit) >= UNLIMITED_BYTES:
             return None
-        used = self._must(folder / names.used)
-        inactive = number_after(self._must(folder / "memory.stat"), names.inactive) or 0
+        used = self._must(folder, names.used)
+        inactive = number_after(self._must(folder, "memory.stat"), names.inactive) or 0
         return MemoryUse(max(int(used) - inactive, 0), int(limit), folder)
 
-    def _v1_cpu_s(self, folder: Path) -> float | None:
+    def _v1_cpu_s(self, folder: str) -> float | None:
         """CPU time of a group of version 1: counted by another controller, which may be mounted elsewhere."""
-        own = self._read(folder / "cpuacct.usage")
+        own = self._read(folder, "cpuacct.usage")
         if own is None:
             cpu, counted = self._places["cpu"].folders, self._places.get("cpuacct")
             if counted is None or len(counted.folders) != len(cpu):
                 return None
-            own = self._read(counted.folders[cpu.index(folder)] / "cpuacct.usage")
+            own = self._read(counted.folders[cpu.index(folder)], "cpuacct.usage")
         return None if own is None else int(own) / 1e9
 
-    def _of(self, controller: str) -> Iterator[tuple[Place, Path]]:
+    def _of(self, controller: str) -> Iterator[tuple[Place, str]]:
         self._look_up()
         for name in (controller, ""):
             place = self._places.get(name)
@@ -260,8 +260,9 @@ class Groups:
         self._absent.clear()
         self._seen = None
 
-    def _read(self, path: Path) -> bytes | None:
+    def _read(self, folder: str, name: str) -> bytes | None:
         """The contents of a file; None where there is none. A group does not get other files while it lives."""
+        path = f"{folder}/{name}"
         if path in self._absent:
             return None
         file = self._files.get(path)
@@ -276,14 +277,14 @@ class Groups:
             self._absent.add(path)
             return None
 
-    def _must(self, path: Path) -> bytes:
-        data = self._read(path)
+    def _must(self, folder: str, name: str) -> bytes:
+        data = self._read(folder, name)
         if data is None:
-            raise FileNotFoundError(2, "a group with a limit does not tell its use", str(path))
+            raise FileNotFoundError(2, "a group with a limit does not tell its use", f"{folder}/{name}")
         return data
 
-    def _words(self, path: Path) -> list[str] | None:
-        data = self._read(path)
+    def _words(self, folder: str, name: str) -> list[str] | None:
+        data = self._read(folder, name)
         return None if data is None else data.decode("ascii").split()
 
 

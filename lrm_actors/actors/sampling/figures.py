@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import attrs
 
@@ -19,7 +18,7 @@ class Used:
     machine: tuple[float, float] | Exception
     """Seconds idle and seconds in all, of all CPUs."""
     tree: Tree | Exception
-    quotas: Mapping[Path, tuple[float, float]] | Exception
+    quotas: Mapping[str, tuple[float, float]] | Exception
     """By control group with a CPU quota: the CPUs it may use, and seconds used."""
 
 

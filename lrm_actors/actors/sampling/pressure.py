@@ -23,9 +23,9 @@ class Stall:
         proc: where the kernel tells of the machine.
     """
 
-    def __init__(self, resource: str, folders: Sequence[Path], proc: Path) -> None:
+    def __init__(self, resource: str, folders: Sequence[str], proc: Path) -> None:
         self.resource = resource
-        paths = [folder / f"{resource}.pressure" for folder in folders[:1]] + [proc / "pressure" / resource]
+        paths = [Path(folder) / f"{resource}.pressure" for folder in folders[:1]] + [proc / "pressure" / resource]
         self._file = next((KernelFile(path) for path in paths if path.exists()), None)
 
     def percents(self) -> dict[str, float]:

@@ -18,9 +18,9 @@ from lrm_actors.actors.sampling.pressure import Stall
 from lrm_actors.actors.sampling.readings import NotHere, reason
 from lrm_actors.domain.metrics import Metrics
 
-MOST_S, LEAST_S = 1.0, 0.05
+MOST_S, LEAST_S = 5.0, 0.05
 """Seconds between two looks."""
-ASSUMED_BYTES_PER_S = 200 * 1024 * 1024
+ASSUMED_BYTES_PER_S = 100 * 1024 * 1024
 """How fast memory may be taken all of a sudden; or twice as fast as at the last look, if that is more."""
 LOOKS_LEFT = 4
 """Looks that are to come before memory can have run out at that speed."""

@@ -54,7 +54,7 @@ class KernelFile:
             except OSError:
                 self.close()  # a control group that was removed and made again is another file of the same name
         self.close()
-        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(self.path, os.O_RDONLY)
         self._fd, self._pid = fd, os.getpid()  # what is below /proc/self is the process's that opened it
         return self._read(fd)
 

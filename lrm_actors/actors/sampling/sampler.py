@@ -161,7 +161,7 @@ class Sampler:
         self._first = False
         return values, unknown
 
-    def _stall(self, name: str, folders: Sequence[Path] | Exception) -> Stall | Exception:
+    def _stall(self, name: str, folders: Sequence[str] | Exception) -> Stall | Exception:
         return or_error(lambda: Stall(name, known(folders), self._proc))
 
     def _used(self) -> Used:

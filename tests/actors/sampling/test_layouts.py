@@ -271,10 +271,10 @@ def test_the_checker_sees_a_reader_that_counts_the_cache(tmp_path: Path, monkeyp
 
     def with_cache(groups: Groups) -> Any:
         use = honest(groups)
-        if use is None or use.folder is None:
+        if use is None or not use.folder:
             return use
-        name = "memory.current" if (use.folder / "memory.current").exists() else "memory.usage_in_bytes"
-        return attrs.evolve(use, used_bytes=int((use.folder / name).read_text()))
+        name = "memory.current" if (Path(use.folder) / "memory.current").exists() else "memory.usage_in_bytes"
+        return attrs.evolve(use, used_bytes=int((Path(use.folder) / name).read_text()))
 
     assert "v1, docker, the host's path" in share_with(with_cache, tmp_path, monkeypatch)
 
@@ -293,11 +293,11 @@ def test_a_group_s_own_stalls_come_before_the_machine_s(tmp_path: Path) -> None:
     lines = "some avg10={} avg60=0.00 avg300=0.00 total=1\nfull avg10={} avg60=0.00 avg300=0.00 total=1\n"
     group, proc = tmp_path / "group", tmp_path / "proc"
     with pytest.raises(NotHere):
-        Stall("memory", (group,), proc).percents()
+        Stall("memory", (str(group),), proc).percents()
     told(proc / "pressure", "memory", lines.format("1.50", "0.50"))
-    assert {"some": 1.5, "full": 0.5} == Stall("memory", (group,), proc).percents()
+    assert {"some": 1.5, "full": 0.5} == Stall("memory", (str(group),), proc).percents()
     told(group, "memory.pressure", lines.format("42.00", "17.25"))
-    assert {"some": 42.0, "full": 17.2} == Stall("memory", (group,), proc).percents()
+    assert {"some": 42.0, "full": 17.2} == Stall("memory", (str(group),), proc).percents()
 
 
 def test_old_kernels_tell_no_full_stall_of_the_cpu(tmp_path: Path) -> None:

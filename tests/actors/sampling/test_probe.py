@@ -51,7 +51,7 @@ def probe(reader: Reader, told: list[Metrics], **options: Any) -> PressureProbe:
 
 
 def test_the_nearer_the_limit_the_more_often() -> None:
-    """Never more seldom with less left; a second with plenty, a twentieth near the end; sooner where it goes fast."""
+    """Never more seldom with less left; seconds with plenty, a twentieth near the end; sooner where it goes fast."""
     delays = [next_look_s(left * MIB, 0.0, 0.0) for left in range(0, 4096, 8)]
     assert delays == sorted(delays)
     assert (LEAST_S, MOST_S) == (delays[0], delays[-1])
@@ -66,7 +66,7 @@ def test_a_fill_at_full_speed_is_looked_at_several_times() -> None:
     """From wherever it begins, at the speed that is assumed, there are looks before what is left is used up."""
     for start in (100, 200, 400, 1000):
         left, looks = start * MIB, 0
-        while (left := left - int(200 * MIB * next_look_s(left, 0.0, 0.0))) > 0:
+        while (left := left - int(100 * MIB * next_look_s(left, 0.0, 0.0))) > 0:
             looks += 1
         assert looks >= 4, start
 
@@ -114,7 +114,7 @@ def test_stalls_are_told_and_quicken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("failing", ["reader", "tell", "worth_telling", "ping"])
 def test_no_trouble_ends_it(failing: str, caplog: pytest.LogCaptureFixture) -> None:
-    """It is said once, the next look comes in a second, and goes on as before when the trouble is over."""
+    """It is said once, the next look comes in seconds, and goes on as before when the trouble is over."""
     reader, told, trouble = Reader(), list[Metrics](), [True]
     reader.headroom_bytes = 100 * MIB
 

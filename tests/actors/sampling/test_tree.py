@@ -140,7 +140,7 @@ def test_both_ways_see_the_same() -> None:
 
 def used(at_s: float, tree: Tree, idle_s: float = 0.0, quota_s: float | None = None) -> Used:
     """A reading at a time; the machine has two CPUs."""
-    return Used(at_s, (idle_s, at_s * 2), tree, {} if quota_s is None else {Path("/group"): (0.5, quota_s)})
+    return Used(at_s, (idle_s, at_s * 2), tree, {} if quota_s is None else {"/group": (0.5, quota_s)})
 
 
 def test_cpu_of_those_who_ended_counts(kernel: Kernel) -> None:
