@@ -29,6 +29,7 @@ NO_BENCHMARKS = (
     "idle_actors",
     "logs",
     "mode_noise",
+    "monitor_deciding",
     "monitor_sampling",
     "peers",
     "simulated_days",

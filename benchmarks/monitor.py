@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from benchmarks.harness import Figure
 
-PARTS = ("sampling",)
+PARTS = ("sampling", "deciding")
 """Modules ``benchmarks.monitor_<part>``."""
 PEERS = ("psutil",)
 

@@ -67,15 +67,29 @@ CHECKPOINTS = {"count": 0, "latest": None, "last_taken_at": None, "failures": 0}
 """``last_taken_at`` is in seconds since the Unix epoch."""
 STEPS = {"committed": 0, "in_doubt": None, "repeated": 0}
 LOG = {"path": "", "head": 0, "size_bytes": 0}
+MODE = {"cause": "", "enabled": True, "pinned": None, "pinned_for_s": None, "runs": []}
+"""Why the operation mode is what it is; ``pinned`` is one held by hand, for so long yet; ``runs``: work of these
+criticalities is done."""
+SHEDDING = {"allowed": {}, "shed": {}, "deferred": 0, "caught_up": 0}
+"""What became of work that asked this process, by criticality; what was put off and waits, and what was done late."""
+SIGNAL = {"level": "healthy", "value": None, "warning": 0.0, "critical": 0.0, "at_warning_s": 0.0}
+"""``at_warning_s``: how long it has been at its warning threshold or above. ``value`` is None while it is not known."""
 
 SECTIONS: dict[str, Mapping[str, Any]] = {
+    "mode": MODE,
+    "shedding": SHEDDING,
     "failures": FAILURES,
     "checkpoints": CHECKPOINTS,
     "steps": STEPS,
     "log": LOG,
 }
 """Keys whose value always has the same keys itself."""
-TABLES: dict[str, Mapping[str, Any]] = {"circuit_breakers": BREAKER, "components": COMPONENT, "actors": ACTOR}
+TABLES: dict[str, Mapping[str, Any]] = {
+    "signals": SIGNAL,
+    "circuit_breakers": BREAKER,
+    "components": COMPONENT,
+    "actors": ACTOR,
+}
 """Keys whose value has an entry for each name, and what is in an entry."""
 KEYS = (
     "schema",
@@ -84,10 +98,15 @@ KEYS = (
     "operation_mode",
     "health_status",
     "health_cause",
+    "mode",
+    "signals",
     "uptime_s",
     "resource_metrics",
     "unknown",
+    "history",
     "trends",
+    "forecast",
+    "shedding",
     "circuit_breakers",
     "components",
     "failures",
@@ -98,6 +117,8 @@ KEYS = (
 )
 """Every key of a report, in its order."""
 
+EARLIEST, LATEST = "exhausted_low_s", "exhausted_high_s"
+"""Where a trend says in how many seconds something runs out."""
 NO_SAMPLE = "no sample yet"
 SWITCHED_OFF = "the long-running mode is switched off"
 
@@ -115,7 +136,11 @@ def build(
     metrics: Mapping[str, float | None] | None = None,
     last_good: Mapping[str, float] | None = None,
     unknown: Mapping[str, str] | None = None,
+    mode: Mapping[str, Any] | None = None,
+    signals: Entries | None = None,
+    history: Mapping[str, Iterable[float | None]] | None = None,
     trends: Iterable[Any] = (),
+    shedding: Mapping[str, Any] | None = None,
     circuit_breakers: Entries | None = None,
     components: Entries | None = None,
     failures: Mapping[str, Any] | None = None,
@@ -134,6 +159,7 @@ def build(
         ValueError: a key that no report has.
     """
     numbers, reasons = _numbers(metrics, last_good or {}, unknown or {})
+    concerning = list(trends)
     return {
         "schema": SCHEMA,
         "agent_id": agent_id,
@@ -141,10 +167,15 @@ def build(
         "operation_mode": operation_mode,
         "health_status": health_status,
         "health_cause": health_cause,
+        "mode": _filled("mode", MODE, mode),
+        "signals": _table("signals", signals),
         "uptime_s": max(0.0, float(uptime_s)),
         "resource_metrics": numbers,
         "unknown": reasons,
-        "trends": list(trends),
+        "history": {name: list(values) for name, values in (history or {}).items()},
+        "trends": concerning,
+        "forecast": _forecast(concerning),
+        "shedding": _filled("shedding", SHEDDING, shedding),
         "circuit_breakers": _table("circuit_breakers", circuit_breakers),
         "components": _table("components", components),
         "failures": _filled("failures", FAILURES, failures),
@@ -190,6 +221,16 @@ def _numbers(
         elif value is not None:
             reasons[name] = f"impossible value {value!r}"
     return numbers, reasons
+
+
+def _forecast(trends: Iterable[Any]) -> list[dict[str, Any]]:
+    """What runs out, and when, by the trends that say so; the soonest first."""
+    found = [
+        {"metric": one.get("metric", ""), "kind": one.get("kind", ""), "low_s": low_s, "high_s": one.get(LATEST)}
+        for one in trends
+        if isinstance(one, Mapping) and (low_s := _number(one.get(EARLIEST))) is not None
+    ]
+    return sorted(found, key=lambda one: float(one["low_s"]))
 
 
 def _number(value: Any) -> float | None:

@@ -10,11 +10,17 @@ import click
 
 from lrm_actors.cli import exits
 from lrm_actors.cli.common import Request, on_a_log
-from lrm_actors.cli.output import count, document, duration, iso_time, paint, say, say_line, size, table
+from lrm_actors.cli.output import count, document, duration, iso_time, paint, say, say_line, size, sparkline, table
 
 if TYPE_CHECKING:
     from lrm_actors.inspect.health import LogHealth
 
+LINES = (
+    ("cpu", "cpu_percent", ""),
+    ("memory", "memory_percent", ""),
+    ("disk", "disk_percent", " full"),
+)
+"""Resources that have a line of their own: the signal, its metric, and what is said after the value."""
 STYLE_OF = {"healthy": "good", "warning": "warn", "critical": "bad", "failing": "bad"}
 
 
@@ -42,10 +48,12 @@ def command(ctx: click.Context, *, request: Request) -> None:
 
 def code_of(found: LogHealth) -> int:
     """The exit code for what was found. Unknown is never healthy."""
+    from lrm_actors.domain.signals import JUDGED
+
     if found.stale:
         return exits.STALE
     code = exits.OF_HEALTH[found.report["health_status"]]
-    judged = {"cpu_percent", "memory_percent"} & found.report["unknown"].keys()
+    judged = set(JUDGED) & found.report["unknown"].keys()
     return exits.WARNING if code == exits.OK and judged else code
 
 
@@ -78,6 +86,11 @@ def _print(found: LogHealth) -> None:
 
 def _rows(found: LogHealth) -> Iterator[tuple[str, str]]:
     report = found.report
+    yield "mode", _mode(report)
+    for name, metric, warning in LINES:
+        yield name, _line(found, name, metric, warning)
+    yield "forecast", "; ".join(_forecast(one) for one in report["forecast"])
+    yield "trends", "; ".join(_trend(one) for one in report["trends"])
     yield "resources", _resources(report["resource_metrics"])
     if not found.stale:
         yield "unknown", "; ".join(f"{name}: {reason}" for name, reason in report["unknown"].items())
@@ -103,6 +116,50 @@ def _resources(metrics: dict[str, float]) -> str:
             count(int(metrics["thread_count"]), "thread"),
             count(int(metrics["open_files"]), "open file"),
         )
+    )
+
+
+def _mode(report: dict[str, Any]) -> str:
+    """The mode and why, where it is not simply normal."""
+    mode = report["mode"]
+    if not mode["enabled"]:
+        return "held at normal: enable_modes is off"
+    if mode["pinned"] is not None:
+        left = "" if mode["pinned_for_s"] is None else f" for {duration(mode['pinned_for_s'])} more"
+        return f"{report['operation_mode']}, held by hand{left}: {mode['cause']}"
+    if report["operation_mode"] == "normal":
+        return ""
+    return f"{report['operation_mode']}: {mode['cause']}; work that runs: {', '.join(mode['runs'])}"
+
+
+def _line(found: LogHealth, name: str, metric: str, what: str) -> str:
+    """One resource: how it went, what it is, and from where it is a warning."""
+    report = found.report
+    values = report["history"].get(metric, [])
+    if not any(value is not None for value in values):
+        return ""
+    signal = report["signals"].get(name)
+    value = report["resource_metrics"][metric]
+    unknown = metric in report["unknown"] and not found.stale
+    text = f"{sparkline(values)}  {'unknown' if unknown else f'{value:.1f} %'}{what}"
+    if signal is None:
+        return text
+    style = {"healthy": "good", "critical": "bad"}.get(signal["level"], "warn")
+    return f"{paint(text, style)}, {signal['level']} (warning from {signal['warning']:g} %)"
+
+
+def _forecast(one: dict[str, Any]) -> str:
+    latest = "" if one["high_s"] is None else f" to {duration(one['high_s'])}"
+    what = one["metric"].removesuffix("_bytes").replace("_", " ")
+    return f"{what} runs out in {duration(one['low_s'])}{latest}"
+
+
+def _trend(one: dict[str, Any]) -> str:
+    kind = str(one.get("kind", "trend")).replace("_", " ")
+    return " ".join(
+        part
+        for part in (kind, str(one.get("stage", "")), f"({one['evidence']})" if one.get("evidence") else "")
+        if part
     )
 
 

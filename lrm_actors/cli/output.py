@@ -26,6 +26,10 @@ _ENDS = "\ufddf"
 _MARKS = frozenset((*_BEGINS.values(), _ENDS))
 
 
+BARS = "▁▂▃▄▅▆▇█"
+UNKNOWN_BAR = "·"
+
+
 def colours() -> bool:
     """Whether stdout is a terminal that shows colours, and nobody said ``NO_COLOR``."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()
@@ -95,6 +99,18 @@ def day_time(wall_s: float) -> str:
 def iso_time(wall_s: float) -> str:
     """Day and time as UTC."""
     return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds")
+
+
+def sparkline(values: Iterable[float | None], *, width: int = 40) -> str:
+    """Percentages as a line of bars, the newest at the right; a dot for what was not known.
+
+    Args:
+        values: from 0 to 100, oldest first.
+        width: bars at most; the oldest go.
+    """
+    shown = list(values)[-width:]
+    last = len(BARS) - 1
+    return "".join(UNKNOWN_BAR if one is None else BARS[min(last, max(0, int(one * len(BARS) / 100)))] for one in shown)
 
 
 def duration(seconds: float) -> str:

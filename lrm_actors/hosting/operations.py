@@ -272,6 +272,10 @@ def _live_report(engine: Engine, running: Running) -> dict[str, Any]:
         health_cause=cause,
         uptime_s=engine.clock.monotonic() - engine.up_since_s,
         **sections.metrics(monitor),
+        mode=sections.mode(modes, engine.clock.now()),
+        signals=sections.signals(monitor),
+        history=monitor.history,
+        shedding=attrs.asdict(engine.shedding.statistics()),
         circuit_breakers=_breakers(engine),
         components=sections.components(
             supervisor,

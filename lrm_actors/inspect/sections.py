@@ -10,10 +10,12 @@ from lrm_actors.domain.analyzer import AnalyzerState
 from lrm_actors.domain.breaker import OPEN, BreakerState
 from lrm_actors.domain.checkpointer import CheckpointerState
 from lrm_actors.domain.children import ABSENT, COMPONENT, LEAVING
-from lrm_actors.domain.health import CRITICAL, HEALTHY, WARNING, is_worse
+from lrm_actors.domain.health import CRITICAL, HEALTHY, STATUSES, WARNING, is_worse, worst
 from lrm_actors.domain.journal import JournalState, OpenStep
 from lrm_actors.domain.metrics import METRICS
+from lrm_actors.domain.modes import CRITICALITIES, NORMAL, ModesState
 from lrm_actors.domain.monitor import MonitorState
+from lrm_actors.domain.signals import SIGNALS
 from lrm_actors.domain.supervisor import SupervisorState
 
 RECENT = 10
@@ -48,6 +50,36 @@ def health(
             status = at_least if is_worse(at_least, status) else status
             cause = f"{why}; {cause}" if cause else why
     return status, cause
+
+
+def mode(state: ModesState, now: Instant) -> dict[str, Any]:
+    """``mode``."""
+    until = state.pinned_until
+    return {
+        "cause": state.why if state.mode != NORMAL or state.pinned is not None else "",
+        "enabled": state.enabled,
+        "pinned": state.pinned,
+        "pinned_for_s": None if until is None else until.remaining_s(now),
+        "runs": [one for one in CRITICALITIES if one in state.runs],
+    }
+
+
+def signals(state: MonitorState) -> dict[str, dict[str, Any]]:
+    """``signals``: those that this platform has, the worst first."""
+    found = {}
+    for signal in SIGNALS:
+        mark = state.marks.get(signal.name)
+        if mark is not None:
+            warning, critical = signal.thresholds(state.config)
+            found[signal.name] = {
+                "level": state.levels.get(signal.name, HEALTHY),
+                "value": mark.value,
+                "warning": warning,
+                "critical": critical,
+                "at_warning_s": mark.at_warning_s,
+            }
+    order = {name: -STATUSES.index(worst({name: state.levels.get(name, HEALTHY)})) for name in found}
+    return {name: found[name] for name in sorted(found, key=order.__getitem__)}
 
 
 def metrics(state: MonitorState) -> dict[str, Any]:
