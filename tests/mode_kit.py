@@ -43,6 +43,9 @@ class CalmSampler:
         """Reads memory between two samples."""
         return self
 
+    def memory_stall(self) -> None:
+        """Nothing is told of stalls."""
+
     def look(self) -> Metrics:
         """Nothing that is worth telling: what a test says is told by samples alone."""
         return Metrics(memory_percent=0.0)

@@ -8,11 +8,9 @@ from __future__ import annotations
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrm_actors.actors.sampling.lag import LoopLag
-from lrm_actors.actors.sampling.pressure import Stall
 from lrm_actors.actors.sampling.probe import PressureProbe
 from lrm_actors.domain import monitor
 from lrm_actors.domain.metrics import Metrics
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 
 LAST_LOOK_S = 1.0
 """How long the end waits for a look under way."""
-PROC = Path("/proc")
 
 
 class Probing:
@@ -55,7 +52,7 @@ class Probing:
             self._sampler.memory_reader(),
             worth_telling=lambda seen: monitor.worsens(system.state(monitor.NAME), seen, system.clock.monotonic()),
             tell=lambda seen: _tell(running, seen),
-            stall=Stall("memory", (), PROC),
+            stall=self._sampler.memory_stall(),
             ping=_nothing if lag is None else lag.ping,
         )
         self._probe, self._thread = probe, start_thread(probe.run, name="lrm-probe")

@@ -66,11 +66,11 @@ class KernelFile:
             data += more
         return data
 
-    def close(self) -> None:
-        """Let go of the file; reading opens it again."""
+    def close(self, close: Callable[[int], None] = os.close) -> None:
+        """Let go of the file; reading opens it again."""  # at the interpreter's end there is no ``os`` any more
         fd, self._fd = self._fd, None
         if fd is not None:
-            os.close(fd)
+            close(fd)
 
     def __del__(self) -> None:
         """Whoever forgot to close it loses no descriptor."""

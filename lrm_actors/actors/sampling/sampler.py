@@ -110,6 +110,16 @@ class Sampler:
             lambda: self._processes.anonymous_bytes(self._keys),
         )
 
+    def memory_stall(self) -> Stall | None:
+        """How much this process's group, or else the machine, waits for memory, for another thread; None: not told."""
+        groups = Groups() if self._proc == PROC else Groups(self._proc)
+        try:
+            return Stall("memory", groups.unified(), self._proc)
+        except (OSError, ValueError):
+            return None
+        finally:
+            groups.close()
+
     def close(self) -> None:
         """Let go of the kernel's files; the next sample opens them again."""
         with self._one:

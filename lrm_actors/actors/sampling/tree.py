@@ -47,7 +47,7 @@ class Tree:
     shared_bytes: dict[Key, int] | Exception
     """Resident pages of each that stand for a file or are shared."""
     open_files: dict[Key, int] | Exception
-    """Descriptors of each."""
+    """Descriptors of each that lets them be counted."""
 
     def keys(self) -> set[Key]:
         """Those alive."""
@@ -171,6 +171,8 @@ class LinuxTree:
             return len(os.listdir(f"{self._proc}/{pid}/fd"))  # noqa: PTH208 - the same
         except (FileNotFoundError, ProcessLookupError):
             return None
+        except PermissionError:
+            return None  # a browser's own guard against being looked into; for good, and no reason to warn for ever
 
     def _read(self, name: str) -> bytes | None:
         """A file of a process; None if it has ended, or is another user's that we are not shown."""
@@ -254,7 +256,9 @@ class PortableTree:
         if isinstance(tree.open_files, dict):
             try:
                 tree.open_files[key] = _descriptors(process)
-            except (psutil.AccessDenied, NotHere) as error:
+            except psutil.AccessDenied:
+                pass  # as in LinuxTree
+            except NotHere as error:
                 tree.open_files = error
 
     def anonymous_bytes(self, keys: Iterable[Key]) -> int:

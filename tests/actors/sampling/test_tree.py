@@ -106,18 +106,33 @@ def test_a_process_that_ends_while_it_is_looked_at_is_left_out(kernel: Kernel, m
     assert {10, 11} == {pid for pid, _ in tree.shared_bytes}
 
 
-def test_descriptors_nobody_may_count_are_an_error_of_their_own(
+def test_a_process_that_lets_nobody_look_into_it_is_left_out_of_the_count(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a sandboxed browser's, on kernels that do not tell the size of the folder: it will be so for ever."""
+    honest = os.listdir
+
+    def denied(path: str) -> list[str]:
+        if str(path).endswith("/11/fd"):
+            raise PermissionError(13, "Permission denied")
+        return honest(path)
+
+    monkeypatch.setattr(os, "listdir", denied)
+    assert {10, 12} == {pid for pid, _ in kernel.tree().look().descriptors()}
+
+
+def test_descriptors_that_cannot_be_read_are_an_error_of_their_own(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest of the tree is known."""
 
-    def denied(tree: LinuxTree, pid: int) -> int | None:
-        raise PermissionError(13, "Permission denied")
+    def fails(tree: LinuxTree, pid: int) -> int | None:
+        raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(LinuxTree, "_descriptors", denied)
+    monkeypatch.setattr(LinuxTree, "_descriptors", fails)
     tree = kernel.tree().look()
     assert 3 == len(tree.alive)
-    with pytest.raises(PermissionError):
+    with pytest.raises(OSError, match="Too many"):
         tree.descriptors()
 
 
