@@ -6,6 +6,7 @@ import asyncio
 import sys
 
 from lrm_actors import LongRunningMode, LongRunningSettings
+from lrm_actors.actors.sampling.probe import PressureProbe
 
 MB = 1_000_000
 PIECE_MB = 5
@@ -27,4 +28,6 @@ async def grow(directory: str, mb_per_s: float, begin_mb: int) -> None:
 
 
 if __name__ == "__main__":
+    if "blind" in sys.argv:  # the planted bug: nothing is looked at between two samples
+        PressureProbe.run = lambda self: None  # type: ignore[method-assign]  # meant so
     asyncio.run(grow(sys.argv[1], float(sys.argv[2]), int(sys.argv[3])))

@@ -6,6 +6,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from eventstore.opening import open_reader
 from lrm_actors.domain.checkpointer import EMERGENCY
 from lrm_actors.inspect.folds import declare_ours
@@ -15,10 +17,10 @@ LIMIT_MB, MB_PER_S = 400, 50
 ENDS_WITHIN_S = 120.0
 
 
-def critical_and_saved(directory: Path, begin_mb: int) -> bool:
+def critical_and_saved(directory: Path, begin_mb: int, *bug: str) -> bool:
     """Whether an agent found its memory critical, and had its emergency checkpoint on disk before it was killed."""
     with memory_group(LIMIT_MB * MB) as group:
-        arguments = ("-m", "tests.hosting.growing_process", str(directory), str(MB_PER_S), str(begin_mb))
+        arguments = ("-m", "tests.hosting.growing_process", str(directory), str(MB_PER_S), str(begin_mb), *bug)
         ended = subprocess.run(group.command(*arguments), check=False, timeout=ENDS_WITHIN_S, stdout=subprocess.DEVNULL)
     assert -signal.SIGKILL == ended.returncode
     declare_ours()
@@ -42,3 +44,10 @@ def test_the_state_is_saved_before_the_kill(tmp_path: Path, *, release: bool) ->
         outcomes.append(critical_and_saved(tmp_path / str(len(outcomes)), begin_mb))
     print(f"{sum(outcomes)} of {len(outcomes)} killed agents had found their memory critical and saved their state")
     assert sum(outcomes) >= least
+
+
+def test_a_mode_that_looks_at_samples_alone_is_caught(tmp_path: Path, *, release: bool) -> None:
+    """The planted bug: nothing is looked at in between, and the kill comes first."""
+    if not release:
+        pytest.skip("takes another run; with --profile release")
+    assert not critical_and_saved(tmp_path, 280, "blind")

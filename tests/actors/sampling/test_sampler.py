@@ -296,6 +296,21 @@ def test_what_the_platform_does_not_have_is_not_unknown(
         assert {"disk_read_bytes", "disk_write_bytes"} == set(taken(either).unknown)
 
 
+def test_a_platform_without_the_kernel_s_files_is_seen_through_psutil(tmp_path: Path) -> None:
+    """As macOS: no stalls, no control groups, no exact memory, and nothing of that is unknown."""
+    nowhere = tmp_path / "nowhere"
+    sampler = Sampler(tmp_path, proc=nowhere, groups=Groups(nowhere, nowhere))
+    metrics = taken(sampler)
+    assert {} == metrics.unknown
+    assert {"memory_stall_full_percent", "memory_pss_bytes", "oom_kill_count"} <= sampler.unsupported.keys()
+    assert (None, "machine") == (metrics.cgroup_memory_bytes, metrics.limited_by)
+    assert metrics.process_count is not None
+    assert metrics.memory_percent is not None
+    look = sampler.memory_reader().look()
+    assert look.memory_percent == pytest.approx(metrics.memory_percent, abs=5.0)
+    assert {} == taken(sampler).unknown
+
+
 def test_a_sample_that_fails_as_a_whole_knows_nothing(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it has one reason, and the system goes on."""
     monkeypatch.setattr(sampler, "_used", broken)
