@@ -48,5 +48,7 @@ def test_a_full_disk_costs_old_checkpoints_only(how: str, tmp_path: Path, monkey
         monkeypatch.setattr(disk_full, "NEEDED_BYTES", 1 << 62)
     account = recovered("disk-full", tmp_path)
     print(account.texts("broken")[0])
-    assert "5 checkpoints deleted" in account.texts("worked")[0]
+    deleted = re.search(r"(\d+) checkpoints deleted", account.texts("worked")[0])
+    assert deleted is not None
+    assert int(deleted[1]) >= 5
     assert "disk is full" in story(account)

@@ -5,10 +5,13 @@ It is told on stdin, a line each, what to do, and ends when stdin does and when 
 
 from __future__ import annotations
 
+import mmap
 import os
+import struct
 import sys
 import threading
 import time
+from typing import NoReturn
 
 from lrm_actors.demo.worker import die_with_parent
 
@@ -16,6 +19,9 @@ MIB = 1024 * 1024
 CACHE_BYTES = 8 * MIB
 TICK_S = 0.02
 WORK_S = 0.01
+PROCESSES = 2
+"""That compute, of one hog."""
+SHARE = struct.Struct("d")
 
 
 class Memory:
@@ -45,26 +51,37 @@ class Memory:
 
 
 class Cpu:
-    """Computes, at a share of the time that it is told."""
+    """Computes in several processes, at a share of the time that it is told."""
 
     def __init__(self) -> None:
-        self._share = 0.0
+        self._shared = mmap.mmap(-1, SHARE.size)  # the processes have it in common
+        self._parent = os.getpid()
+        for _ in range(PROCESSES - 1):
+            if not os.fork():
+                die_with_parent()
+                self._compute()
 
     def obey(self, order: str) -> None:
         """``share NUMBER``, from 0 to 1."""
-        self._share = float(order.partition(" ")[2])
+        SHARE.pack_into(self._shared, 0, float(order.partition(" ")[2]))
 
     def tick(self) -> None:
         """Do a moment's worth."""
-        if not self._share:
+        (share,) = SHARE.unpack_from(self._shared)
+        if not share:
             time.sleep(TICK_S)
             return
         until = time.thread_time() + WORK_S
         while time.thread_time() < until:
             pass
-        print("done", flush=True)  # one piece of work
-        if self._share < 1.0:
-            time.sleep(WORK_S * (1.0 / self._share - 1.0))
+        os.write(1, b"done\n")  # one piece of work
+        if share < 1.0:
+            time.sleep(WORK_S * (1.0 / share - 1.0))
+
+    def _compute(self) -> NoReturn:
+        while os.getppid() == self._parent:
+            self.tick()
+        os._exit(0)
 
 
 def main() -> None:
@@ -78,7 +95,7 @@ def main() -> None:
         os._exit(0)
 
     threading.Thread(target=listen, name="orders", daemon=True).start()
-    print("ready", flush=True)
+    os.write(1, b"ready\n")
     while True:
         hog.tick()
 

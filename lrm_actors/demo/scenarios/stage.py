@@ -12,12 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import attrs
-
 from eventstore import Record
 from lrm_actors import LongRunningMode, LongRunningSettings
 from lrm_actors.demo.scenarios.account import Account, Chapter, Entry
-from lrm_actors.domain.metrics import BUDGET
+from lrm_actors.demo.scenarios.own import OwnSampler
 from lrm_actors.hosting.host import Host
 from lrm_actors.inspect import sentence, why
 
@@ -34,41 +32,6 @@ class Missing(Exception):
 
     account: Account | None = None
     """What there is to say of the scenario all the same."""
-
-
-class OwnSampler:
-    """Judges the agent and its children alone: whatever else this machine does is not the scenario's subject.
-
-    Shares of the machine become the shares of the agent's processes, and the memory's becomes the budget's; where there
-    is no budget, nothing of it is used.
-
-    Args:
-        sampler: takes the samples, and has all else that is asked for.
-    """
-
-    _sampler: Any
-
-    def __init__(self, sampler: Any) -> None:
-        vars(self)["_sampler"] = sampler
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sampler, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._sampler, name, value)
-
-    def sample(self) -> Any:
-        """One sample, or None."""
-        seen = self._sampler.sample()
-        if seen is None:
-            return None
-        own = attrs.evolve(seen, cpu_percent=seen.process_cpu_percent, memory_percent=0.0)
-        budget_mb, rss_bytes = self._sampler.memory_budget_mb, seen.memory_rss_bytes
-        if budget_mb is None:
-            return own
-        limit = budget_mb * 1024 * 1024
-        percent = None if rss_bytes is None else round(min(100.0, 100.0 * rss_bytes / limit), 1)
-        return attrs.evolve(own, memory_percent=percent, memory_limit_bytes=int(limit), limited_by=BUDGET)
 
 
 class Stage:
