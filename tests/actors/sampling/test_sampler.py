@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from lrm_actors.actors.monitor import monitor_handlers
 from lrm_actors.actors.sampling import figures
 from lrm_actors.actors.sampling import sampler as sampling
 from lrm_actors.actors.sampling.cgroups import Groups, MemoryUse
-from lrm_actors.actors.sampling.machine import LinuxMachine, MachineMemory, PortableMachine
+from lrm_actors.actors.sampling.machine import Disk, LinuxMachine, MachineMemory, PortableMachine
 from lrm_actors.actors.sampling.memory import MIB
+from lrm_actors.actors.sampling.pressure import Stall
 from lrm_actors.actors.sampling.readings import NotHere
 from lrm_actors.actors.sampling.sampler import Sampler
 from lrm_actors.actors.sampling.tree import LinuxTree, PortableTree, Tree
@@ -461,6 +462,74 @@ def test_a_sampler_that_fails_is_never_healthy(monkeypatch: pytest.MonkeyPatch, 
     assert "warning" == health_when(tmp_path, "memory")
     monkeypatch.setattr(Limited, "memory", broken)
     assert "warning" == health_when(tmp_path)
+
+
+LATER: dict[str, tuple[Callable[[Sampler], Any], str]] = {
+    "cpu": (lambda sampler: sampler._machine, "cpu_times"),
+    "memory": (lambda sampler: sampler._machine, "memory"),
+    "oom kills": (lambda sampler: sampler._machine, "oom_kills"),
+    "the limit": (lambda sampler: sampler._groups, "memory"),
+    "the quota": (lambda sampler: sampler._groups, "cpu_quotas"),
+    "tasks": (lambda sampler: sampler._groups, "pids_percent"),
+    "stalls": (lambda sampler: sampler._stalls["memory"], "percents"),
+    "disk and inodes": (lambda _: sampling, "disk_of"),
+    "the tree": (lambda sampler: sampler._processes, "look"),
+    "descriptors": (lambda sampler: sampler._limits, "fullest_percent"),
+    "the whole sample": (lambda sampler: sampler, "_used"),
+}
+"""Everything that the health is judged by, and where it is read."""
+
+
+class Everything(Limited):
+    """Control groups that limit everything, far away."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryUse(1, 50 * MIB))
+
+    def cpu_quotas(self) -> dict[str, tuple[float, float]]:
+        return {"/group": (1000.0, 0.0)}
+
+    def pids_percent(self) -> float | None:
+        return 1.0
+
+    def oom_kills(self) -> int | None:
+        return None
+
+
+class Countless(Idle):
+    """An idle machine that has killed nobody yet."""
+
+    def oom_kills(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("what", LATER)
+def test_whatever_fails_later_is_never_healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Each thing that is judged was there at first; from the moment that it cannot be read the health is a warning."""
+    now_s = itertools.count(100.0, 10.0)
+    sampler = Sampler(
+        tmp_path,
+        machine=Countless(),
+        groups=Everything(),
+        monotonic=lambda: next(now_s),
+        sleep=lambda _: None,
+    )
+    monkeypatch.setattr(sampling, "disk_of", lambda _: Disk(10**12, 1.0, 10**9, 1.0))
+    monkeypatch.setattr(Stall, "percents", lambda _: {"some": 0.0, "full": 0.0})
+    handlers = monitor_handlers(sampler, tuple)
+    run: Run[MonitorState] = Run.of(monitor.spec())
+
+    def status() -> str:
+        command = handlers[TakeSample](TakeSample())
+        assert isinstance(command, RecordSample)
+        run.seconds += 30.0
+        run.tell(command)
+        return run.state.status
+
+    assert ["healthy", "healthy"] == [status(), status()]
+    place, name = LATER[what]
+    monkeypatch.setattr(place(sampler), name, broken)
+    assert "healthy" not in [status(), status()]
 
 
 def test_the_checker_sees_a_failure_read_as_zero(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
