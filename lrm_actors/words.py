@@ -216,6 +216,24 @@ class Words:
         """
         self._engine.registry.heartbeat(name)
 
+    def free_memory_with(self, name: str, function: Callable[[], Any]) -> None:
+        """Have this function, plain or async, give memory back when it runs out: drop caches, close idle tabs.
+
+        Functions are asked in the order in which they were given, cheapest first, then the components' caches, until
+        enough is free. What each really freed is measured and put on record; one that freed nothing is passed over for
+        five minutes. Each has half a minute. If nothing was enough and memory is critical, the process is replaced,
+        after an emergency checkpoint, where ``on_exhausted`` says how.
+
+        Args:
+            name: of what gives memory back, for the record; the same name again replaces it.
+            function: a plain one runs on a thread of its own; what a coroutine function returns is awaited on the
+                host's loop.
+
+        Raises:
+            SettingsError: the name cannot name anything.
+        """
+        self._engine.reclaiming.free_with(name, function)
+
     def capture_with(self, function: Callable[[], Any]) -> None:
         """Take the host's state with this function, plain or async, which returns plain data.
 

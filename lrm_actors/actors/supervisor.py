@@ -126,6 +126,11 @@ class ComponentRegistry:
         with self._lock:
             self._components.pop(name, None)
 
+    def with_caches(self) -> tuple[str, ...]:
+        """Names of those that can clear their caches."""
+        with self._lock:
+            return tuple(one.name for one in self._components.values() if one.clear_caches is not None)
+
     def heartbeat(self, name: str) -> None:
         """The component is alive.
 

@@ -125,6 +125,24 @@ class PinOver(Command):
     until: Deadline
 
 
+@attrs.frozen
+class ReportReclaimed(Command):
+    """Something was asked to give memory back."""
+
+    name: str
+    freed_bytes: int
+    needed_bytes: int
+    took_s: float
+    error: str = ""
+
+
+@attrs.frozen
+class ReportRestartAsked(Command):
+    """Nothing gave enough memory back: the process is to be replaced."""
+
+    reason: str
+
+
 # Events
 
 
@@ -154,6 +172,25 @@ class Pinned:
     """When it lets go by itself."""
 
 
+@event("modes.memory_reclaimed", 1)
+class MemoryReclaimed:
+    """An observation: something of the host was asked to give memory back, and this is what it freed."""
+
+    name: str
+    freed_bytes: int
+    needed_bytes: int
+    """What is missing still; 0 when it was enough."""
+    took_s: float
+    error: str = ""
+
+
+@event("modes.restart_asked", 1)
+class RestartAsked:
+    """Nothing gave enough memory back: the host is asked to replace its process, after an emergency checkpoint."""
+
+    reason: str
+
+
 @event("modes.changed", 1)
 class ModeChanged:
     previous: str
@@ -177,6 +214,10 @@ def decide(state: ModesState, command: Command, ctx: Context) -> Decision:
             return _settle(state, LoadReduced(reason), reason)
         case Pin(mode, reason, for_s) if mode != state.pinned or for_s is not None:
             return _pin(state, mode, reason, for_s, ctx)
+        case ReportReclaimed(name, freed, needed, took_s, error):
+            return then(MemoryReclaimed(name, freed, needed, took_s, error))
+        case ReportRestartAsked(reason):
+            return then(RestartAsked(reason))
         case PinOver(until) if until == state.pinned_until:
             left_s = until.remaining_s(ctx.now)
             if left_s > 0:  # the wall clock went back over a reboot

@@ -22,6 +22,7 @@ from lrm_actors.domain import analyzer, checkpointer, journal, supervisor
 from lrm_actors.domain.behavior import Command, Spec
 from lrm_actors.domain.children import ACTOR, COMPONENT
 from lrm_actors.domain.facts import FailureFacts
+from lrm_actors.domain.metrics import Metrics
 from lrm_actors.domain.rules import RuleTable
 from lrm_actors.errors import ActorStopped, AskError, LrmError, NotRunning
 from lrm_actors.hosting import configuration, operations, relocation
@@ -36,6 +37,7 @@ from lrm_actors.hosting.host import Component, Host, HostBridge, check_name, che
 from lrm_actors.hosting.live import LiveSettings
 from lrm_actors.hosting.offload import beside, off_loop, start_thread
 from lrm_actors.hosting.probing import Probing
+from lrm_actors.hosting.reclaiming import Reclaiming
 from lrm_actors.hosting.recovery import Recovery
 from lrm_actors.hosting.running import SPECS, Handlers, Running
 from lrm_actors.hosting.shedding import Shedding
@@ -121,6 +123,7 @@ class Engine:
         self._predecessor_exit = predecessor_exit
         self._sampler = Sampler(settings.log_path.parent, memory_budget_mb=settings.memory_budget_mb)
         self._probing = Probing(self._sampler)
+        self.reclaiming = Reclaiming(self, self._memory)
         self._life = threading.Lock()
         self._live = LiveSettings(
             settings,
@@ -265,6 +268,7 @@ class Engine:
         self._probing.begin(running)
         carry_out(self, running.store)
         self.shedding.follow(running.store)
+        self.reclaiming.follow(running.store)
         if self._host is not None:
             keep_told(self.bridge, self._host.gate, running.store, running.system.state("modes").mode)
         self._live.tell()  # what was assigned or registered meanwhile
@@ -302,6 +306,14 @@ class Engine:
             **self.capturing.handlers(store),
             **self.guards.handlers(),
         }
+
+    def _memory(self) -> Metrics:
+        """Memory as it is now."""
+        reader = self._sampler.memory_reader()
+        try:
+            return reader.look()
+        finally:
+            reader.close()
 
     def _children(self, running: Running) -> tuple[str, ...]:
         actors = (f"{ACTOR}:{name}" for name in running.system.shells() if name != supervisor.NAME)

@@ -8,6 +8,7 @@ from typing import Any
 
 from eventstore.events import LOCKED, UnknownEvent
 from eventstore.records import Record
+from lrm_actors.domain.signals import size_text
 from lrm_actors.inspect.plain import plain
 
 MAX_TEXT = 120
@@ -333,6 +334,15 @@ def _(event: Any) -> str:
 # --- modes --------------------------------------------------------------------------------------------------------
 
 _plain("modes.load_reduced", "the load is to be reduced: {reason}")
+_plain("modes.restart_asked", "the process is to be replaced before memory runs out: {reason}")
+
+
+@_tells("modes.memory_reclaimed")
+def _(event: Any) -> str:
+    if event.error:
+        return _with(f"{event.name} could not give memory back", event.error)
+    missing = f", {size_text(event.needed_bytes)} are missing still" if event.needed_bytes else ", which is enough"
+    return f"{event.name} gave {size_text(event.freed_bytes)} of memory back{missing}"
 
 
 @_tells("modes.configured")

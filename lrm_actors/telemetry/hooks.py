@@ -24,6 +24,8 @@ LEVELS = {
     # What the health and the mode are
     "monitor.health_changed": logging.INFO,
     "modes.changed": logging.INFO,
+    "modes.memory_reclaimed": logging.WARNING,
+    "modes.restart_asked": logging.ERROR,
     "supervisor.process_started": logging.INFO,
     "supervisor.process_stopped": logging.INFO,
     # Failures, and what is done about them

@@ -268,7 +268,9 @@ def _modes(log: Writer) -> None:
     log.do("modes", modes.ReduceLoad("cpu_overload: the machine is overloaded"))
     log.do("modes", modes.Configure(enabled=False))
     log.do("modes", modes.Configure(enabled=True))
-    log.do("modes", modes.Pin("recovery", "by hand"))
+    log.do("modes", modes.Pin("recovery", "by hand", 600.0))
+    log.do("modes", modes.ReportReclaimed("page cache", 2**26, 2**20, 0.25))
+    log.do("modes", modes.ReportRestartAsked("memory 99.0 % >= 95.0 %"))
 
 
 def _journal(log: Writer) -> None:
