@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lrm_actors.actors.retry_budget import RetryBudget
@@ -52,3 +58,26 @@ def test_a_full_disk_costs_old_checkpoints_only(how: str, tmp_path: Path, monkey
     assert deleted is not None
     assert int(deleted[1]) >= 5
     assert "disk is full" in story(account)
+
+
+def test_ctrl_c_ends_everything_with_130() -> None:
+    """Interrupted once something is broken: no process is left, and the exit code says so."""
+    script = """
+        import signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        from lrm_actors.cli.demo import command
+        command(["--scenario", "memory-leak"])
+    """
+    demo = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if b"broken" in line:
+            break
+    below = psutil.Process(demo.pid).children(recursive=True)
+    os.kill(demo.pid, signal.SIGINT)
+    _, errors = demo.communicate()
+    assert 130 == demo.returncode, errors
+    assert below
+    assert [] == psutil.wait_procs(below, timeout=10.0)[1]

@@ -141,3 +141,22 @@ def test_a_held_lock_is_noticed_and_the_component_restarted(tmp_path: Path) -> N
     ended.set()
     for thread in threads:
         thread.join()
+
+
+def test_a_full_disk_is_put_on_record_and_old_checkpoints_go(tmp_path: Path) -> None:
+    """The log had to give up what it holds back: whoever hears of it has old checkpoints deleted, and fewer kept."""
+    mode = LongRunningMode(settings(tmp_path))
+    mode.capture_with(lambda: {"seen": 1})
+    with mode as blocking:
+        for _ in range(8):
+            blocking.take_checkpoint()
+        running = mode._engine.running
+        assert running is not None
+        running.system.room_made("database or disk is full")
+        pruned = wait_for(mode, "checkpointer.pruned")
+        assert 5 == len(pruned.event.checkpoint_ids)
+        told = story(mode, "checkpointer.pruned")
+        assert any("disk_full: database or disk is full" in sentence for sentence in told)
+        for _ in range(8):
+            blocking.take_checkpoint()
+        assert 4 == len(blocking.checkpointer.list_checkpoints())
