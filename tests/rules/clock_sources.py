@@ -54,6 +54,7 @@ READS_LABELS = {
     "lrm_actors/cli/health.py": "shown",
     "lrm_actors/cli/log.py": "shown",
     "lrm_actors/cli/show.py": "shown",
+    "lrm_actors/cli/what_if.py": "shown",
     "lrm_actors/domain/checkpointer.py": "in the id of a checkpoint, and beside it, for whoever reads them",
     "lrm_actors/domain/deadlines.py": "across a reboot, clamped",
     "lrm_actors/inspect/dead_letters.py": "a label, to be shown",
