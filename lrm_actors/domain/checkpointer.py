@@ -69,6 +69,7 @@ class Capture:
     checkpoint_id: str
     kind: str
     requested_at: Instant
+    reason: str = ""
 
 
 @attrs.frozen
@@ -90,6 +91,8 @@ class CheckpointerState:
     """The checkpoint last restored."""
     fits: int | None = None
     """How many are kept at most since the disk was last full: half of what was kept then. None: it never was."""
+    no_room_for: str = ""
+    """Reason of an emergency checkpoint for which there was no room, and that is taken again once there is some."""
 
     @property
     def pending(self) -> str | None:
@@ -292,7 +295,7 @@ def decide(state: CheckpointerState, command: Command, ctx: Context) -> Decision
         case ReportRestored(checkpoint_id, passed_over):
             return then(CheckpointRestored(checkpoint_id, passed_over))
         case CleanUp(keep):
-            return _clean_up(state, keep)
+            return _clean_up(state, keep, ctx)
         case NoteMode(mode):
             if mode not in PROFILES:
                 raise CommandRefused(f"there is no mode {mode!r}", actor=NAME, hint=f"one of {', '.join(PROFILES)}")
@@ -373,14 +376,18 @@ def _store(state: CheckpointerState, command: StoreCheckpoint, ctx: Context) -> 
     return then(taken, *pruned, reply=checkpoint_id, attachments=attachments, discard=discard)
 
 
-def _clean_up(state: CheckpointerState, keep: int) -> Decision:
-    """Keep only what would be tried first when restoring; one at least."""
+def _clean_up(state: CheckpointerState, keep: int, ctx: Context) -> Decision:
+    """Keep only what would be tried first when restoring; one at least. Then there may be room for an emergency."""
     keep_ids = set(restore_order(state)[: max(keep, 1)])
     gone = tuple(info.checkpoint_id for info in state.kept if info.checkpoint_id not in keep_ids)
     if not gone:
         return then(reply=[])
+    pruned = CheckpointsPruned(gone, CLEANED_UP)
     discard = [attachment_key(checkpoint_id) for checkpoint_id in gone]
-    return then(CheckpointsPruned(gone, CLEANED_UP), discard=discard, reply=list(gone))
+    again = NOTHING
+    if state.no_room_for:
+        again = _request(evolve(state, pruned), TakeCheckpoint(EMERGENCY, state.no_room_for), ctx)
+    return then(pruned, *again.events, effects=again.effects, discard=discard, reply=list(gone))
 
 
 def _prune(state: CheckpointerState, reason: str) -> tuple[tuple[CheckpointsPruned, ...], tuple[str, ...]]:
@@ -400,11 +407,12 @@ def _prune(state: CheckpointerState, reason: str) -> tuple[tuple[CheckpointsPrun
 def evolve(state: CheckpointerState, event: object) -> CheckpointerState:
     """What one event changes."""
     match event:
-        case CheckpointRequested(checkpoint_id, kind, at=at):
+        case CheckpointRequested(checkpoint_id, kind, reason, at=at):
             at = at or Instant(0.0, 0.0, "")
             return attrs.evolve(
                 state,
-                under_way=(*state.under_way, Capture(checkpoint_id, kind, at))[-MAX_REMEMBERED:],
+                under_way=(*state.under_way, Capture(checkpoint_id, kind, at, reason))[-MAX_REMEMBERED:],
+                no_room_for="" if kind == EMERGENCY else state.no_room_for,
                 last_id_ms=max(state.last_id_ms, id_ms(checkpoint_id)),
                 periodic_at=at if kind == PERIODIC else state.periodic_at,
             )
@@ -414,7 +422,11 @@ def evolve(state: CheckpointerState, event: object) -> CheckpointerState:
             return attrs.evolve(state, kept=kept, taken=state.taken + 1, failures=0)
         case CheckpointFailed(checkpoint_id, error):
             failures = state.failures + (error != INTERRUPTED)
-            return attrs.evolve(_ended(state, checkpoint_id), failures=failures)
+            no_room = state.no_room_for
+            for one in state.under_way if error == FULL else ():
+                if one.checkpoint_id == checkpoint_id and one.kind == EMERGENCY:
+                    no_room = one.reason or "there was no room for it"
+            return attrs.evolve(_ended(state, checkpoint_id), failures=failures, no_room_for=no_room)
         case CheckpointsPruned(checkpoint_ids, reason):
             fits = max(FEWEST, len(state.kept) // 2) if reason == CLEANED_UP else state.fits
             kept = tuple(one for one in state.kept if one.checkpoint_id not in checkpoint_ids)

@@ -14,8 +14,10 @@ import psutil
 import pytest
 
 from lrm_actors.actors.retry_budget import RetryBudget
-from lrm_actors.demo.scenarios import disk_full, llm_timeout
+from lrm_actors.demo.scenarios import disk_full, llm_timeout, stage
 from lrm_actors.demo.scenarios.running import run_scenario
+from lrm_actors.domain.behavior import Command
+from lrm_actors.domain.checkpointer import StoreCheckpoint
 from tests.demo.scenario_kit import recovered, story
 
 
@@ -58,6 +60,16 @@ def test_a_full_disk_costs_old_checkpoints_only(how: str, tmp_path: Path, monkey
     assert deleted is not None
     assert int(deleted[1]) >= 5
     assert "disk is full" in story(account)
+
+
+def test_a_checkpoint_that_waits_for_room_is_no_recovery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: what does not fit is tried again for ever. Nothing is noticed, and the scenario says so."""
+    monkeypatch.setattr(disk_full, "NEEDED_BYTES", 1 << 62)
+    monkeypatch.setattr(StoreCheckpoint, "where_nothing_fits", Command.where_nothing_fits)
+    monkeypatch.setattr(stage, "PATIENCE_S", 1.0)
+    account = run_scenario("disk-full", lambda _: None, directory=tmp_path)
+    assert "no analyzer.failure_recorded within 1 s" == account.trouble
+    assert not account.ok
 
 
 def test_ctrl_c_ends_everything_with_130() -> None:

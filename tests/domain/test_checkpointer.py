@@ -328,6 +328,23 @@ def test_after_a_full_disk_fewer_are_kept(run: Run[CheckpointerState]) -> None:
     assert 7 == len(kept(run))
 
 
+def test_an_emergency_for_which_there_was_no_room_is_taken_again_once_there_is(run: Run[CheckpointerState]) -> None:
+    """With its own reason, once, and only an emergency: a periodic one comes when it is due."""
+    for _ in range(5):
+        take(run)
+    for kind in (PERIODIC, EMERGENCY):
+        checkpoint_id = run.ask(TakeCheckpoint(kind, f"{kind} reason"))
+        run.tell(stored(checkpoint_id, kind).where_nothing_fits("the disk is full"))
+    pruned, again = run.tell(CleanUp())
+    assert isinstance(pruned, CheckpointsPruned)
+    assert isinstance(again, CheckpointRequested)
+    assert (EMERGENCY, "emergency reason") == (again.kind, again.reason)
+    assert [CaptureState] == [type(effect) for effect in run.last.effects]
+    run.tell(stored(again.checkpoint_id, EMERGENCY))
+    take(run)
+    assert [CheckpointsPruned] == [type(fact) for fact in run.tell(CleanUp())]
+
+
 # Whatever happens
 
 reasons = st.sampled_from(["interval", "test"])
