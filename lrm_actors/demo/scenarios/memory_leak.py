@@ -83,6 +83,7 @@ async def run(directory: Path, say: Callable[[str], None]) -> Account:
             reporting = asyncio.create_task(_report(stage, agent, tab))
             try:
                 short = await stage.noticed("monitor.health_changed", lambda event: event.status != "healthy")
+                await stage.did("note", "modes.memory_reclaimed")
                 await stage.noticed("analyzer.failure_recorded", lambda event: event.component == TAB)
                 await stage.chosen("clear_caches", TAB)
                 await stage.did("note", "analyzer.recovery_judged", lambda event: event.strategy == "clear_caches")
