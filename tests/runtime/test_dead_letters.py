@@ -103,6 +103,32 @@ def test_a_told_message_is_tried_three_times_and_then_put_aside() -> None:
         assert ("failed again and again", "ValueError") == (letter.reason, letter.error)
 
 
+def test_a_message_that_fails_beside_one_that_cannot_be_stored_is_tried_again() -> None:
+    """What cannot be stored is put aside at once; the others of its turn are handled one by one, each in its place."""
+    tries: list[int] = []
+
+    def moody(state: Count, command: Any, ctx: Context) -> Decision:
+        match command:
+            case Add(2):
+                return then(Added(2**70))
+            case Add(3):
+                tries.append(1)
+                if len(tries) < 3:
+                    raise ConnectionError
+        return decide(state, command, ctx)
+
+    with running(Spec("counter", Count(), moody, evolve)) as system:
+        entered, release = threading.Event(), threading.Event()
+        system.tell("counter", Wait(entered, release))
+        assert entered.wait(PATIENCE_S)
+        for amount in (1, 2, 3, 4):
+            system.tell("counter", Add(amount))
+        release.set()
+        eventually(lambda: system.state("counter").history == (1, 3, 4))
+        assert [("Add", 1)] == [(letter.command, letter.attempts) for letter in letters(system.store)]
+        assert 3 == len(tries)
+
+
 def test_a_message_that_fails_for_a_while_is_not_lost() -> None:
     """Mended before its third try, it is handled, once."""
     tries: list[int] = []

@@ -32,6 +32,18 @@ def test_a_tree_of_supervisors_is_shown_as_one() -> None:
         assert indents["other"] == indents["supervisor/inner"]
 
 
+def test_the_components_of_a_supervisor_are_shown_beside_the_actors() -> None:
+    """As it has them on record; where nobody supervises there are none."""
+    browser = ChildSpec("component:browser")
+    watching = supervisor.spec(supervision=Supervision(children=(browser,)))
+    with running(watching, counter("leaf")) as system:
+        assert [("component:browser", "running", 0)] == eventually(
+            lambda: [(one["name"], one["status"], one["attempt"]) for one in system.inspection.dump()["components"]]
+        )
+    with running(counter()) as system:
+        assert [] == system.inspection.dump()["components"]
+
+
 def test_a_zombie_is_shown_until_it_ends() -> None:
     """With the message that it hangs on and its stack; its actor runs, and its counts go on from there."""
     clock = ManualClock()
