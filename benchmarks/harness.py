@@ -27,6 +27,7 @@ NO_BENCHMARKS = (
     "failing_actors",
     "harness",
     "idle_actors",
+    "leaks_modes",
     "logs",
     "mode_noise",
     "monitor_deciding",
