@@ -34,7 +34,9 @@ REPORT_LINES = 8
 @click.option("--interval", type=click.FloatRange(0.1, 3600), default=3.0, help="With --url: seconds between rounds.")
 @click.option("--chaos", is_flag=True, help="Do harm. It is done anyway, unless you say --calm.")
 @click.option(
-    "--scenario", metavar="NAME", help="Show one fault and its recovery instead; 'list' tells which there are."
+    "--scenario",
+    metavar="NAME",
+    help="Show one fault and its recovery instead, or 'all' of them; 'list' tells which there are.",
 )
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep the logs in this directory.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, the live lines on stderr.")

@@ -13,35 +13,44 @@ from lrm_actors.cli.output import json_document, paint, say, say_line, table, ta
 if TYPE_CHECKING:
     from lrm_actors.demo.scenarios.account import Account
 
-LIST = "list"
+LIST, ALL = "list", "all"
 STYLES = {"✗": "bad", "!": "warn", "↻": "good", "✓": "name", "~": "dim", "=": "name"}
 """How a live line is shown, by what it begins with."""
 
 
 def show_scenario(ctx: click.Context, name: str, keep: Path | None, *, as_json: bool) -> NoReturn:
-    """Run one scenario, or list them, and exit."""
+    """Run one scenario or all of them, or list them, and exit."""
     from lrm_actors.demo.scenarios.running import SCENARIOS, run_scenario
 
     if name == LIST:
         _list(as_json=as_json)
         ctx.exit(OK)
-    if name not in SCENARIOS:
-        text = f"there is no scenario {name!r}. Try one of: {', '.join(SCENARIOS)}"
+    if name not in SCENARIOS and name != ALL:
+        text = f"there is no scenario {name!r}. Try one of: {', '.join(SCENARIOS)}, or {ALL}"
         raise click.BadParameter(text, param_hint="--scenario")
     check_keep(keep)
+    accounts = []
     try:
-        scenario = SCENARIOS[name]
-        say(f"{name}: {scenario.fault}; the system {scenario.recovery}.", err=as_json)
-        account = run_scenario(name, lambda line: say(painted(line), err=as_json), directory=keep)
+        for scenario in SCENARIOS.values() if name == ALL else (SCENARIOS[name],):
+            say(f"{scenario.name}: {scenario.fault}; the system {scenario.recovery}.", err=as_json)
+            account = run_scenario(scenario.name, lambda line: say(painted(line), err=as_json), directory=keep)
+            accounts.append(account)
+            if not as_json:
+                _show(account, log_kept=keep is not None or not account.ok)
+                say(err=as_json)
     except KeyboardInterrupt:
         talk("interrupted; the scenario's processes are gone")
         ctx.exit(INTERRUPTED)
-    kept = keep is not None or not account.ok
-    if as_json:
-        json_document(account.to_data(log_kept=kept))
-    else:
-        _show(account, log_kept=kept)
-    ctx.exit(OK if account.ok else FAILURE)
+    documents = [account.to_data(log_kept=keep is not None or not account.ok) for account in accounts]
+    well = sum(account.ok for account in accounts)
+    if name == ALL:
+        if as_json:
+            json_document({"schema": "lrm.scenario-runs/1", "ok": well == len(accounts), "runs": documents})
+        else:
+            say(f"{well} of {len(accounts)} recovered from")
+    elif as_json:
+        json_document(documents[0])
+    ctx.exit(OK if well == len(accounts) else FAILURE)
 
 
 def painted(line: str) -> str:

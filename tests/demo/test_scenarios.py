@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from lrm_actors.cli.demo import command
-from lrm_actors.demo.scenarios import deadlock, stage
+from lrm_actors.demo.scenarios import deadlock, running, stage
+from lrm_actors.demo.scenarios.account import Account
 from lrm_actors.demo.scenarios.running import SCENARIOS, run_scenario
 from tests.demo.scenario_kit import recovered, story
 
@@ -36,6 +37,23 @@ def test_a_killed_browser_is_replaced() -> None:
     assert "exit by signal 9 (SIGKILL)" == document["story"][0]["began"]
     assert ["broken", "noticed", "chosen", "worked", "worked"] == [entry["what"] for entry in document["entries"]]
     assert "browser was killed" in result.stderr
+
+
+def test_all_of_them_are_shown_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``all``: an account of each, and exit code 1 if one was not recovered from."""
+    shown: list[str] = []
+
+    def run(name: str, say: Any, *, directory: Path | None = None) -> Account:
+        shown.append(name)
+        return Account(name, (), (), "" if name != "network" else "no answer", "log", 1.0)
+
+    monkeypatch.setattr(running, "run_scenario", run)
+    result = CliRunner().invoke(command, ["--scenario", "all", "--json"])
+    assert (1, list(SCENARIOS)) == (result.exit_code, shown)
+    document = json.loads(result.stdout)
+    assert ("lrm.scenario-runs/1", False) == (document["schema"], document["ok"])
+    assert shown == [one["scenario"] for one in document["runs"]]
+    assert "0 of 7 recovered from" in CliRunner().invoke(command, ["--scenario", "all"]).stdout
 
 
 def test_a_leaking_process_is_restarted(tmp_path: Path) -> None:
