@@ -21,7 +21,9 @@ RESTART_CALM_S = 60.0
 class Restartable(Protocol):
     """What is needed of a system."""
 
-    clock: Clock
+    @property
+    def clock(self) -> Clock:
+        """The time, and whoever is woken later."""
 
     def command(self, name: str, control: Any) -> None:
         """Put something on an actor's control lane."""
