@@ -115,8 +115,15 @@ class Failing(Committing):
         if error is None or not is_full(error):
             return
         for envelope in envelopes:
-            if envelope.reply_to is None and isinstance(envelope.message, Command):
-                envelope.message = envelope.message.where_nothing_fits(getattr(error, "reason", describe(error)[1]))
+            if envelope.reply_to is not None or not isinstance(envelope.message, Command):
+                continue
+            try:
+                smaller: object = envelope.message.where_nothing_fits(getattr(error, "reason", describe(error)[1]))
+            except Exception:
+                logger.exception("%s: what is too large for the disk waits for room", self.spec.name)
+                continue
+            if isinstance(smaller, Command):
+                envelope.message = smaller
 
     def _lose_storage(self, error: BaseException) -> None:
         self._lost_to = error

@@ -93,11 +93,15 @@ class NearlyFull(FailingStore):
     def __init__(self, *, certain: bool) -> None:
         super().__init__()
         self._certain = certain
+        self.refused = 0
+        self.roomy = False
+        """Takes everything."""
 
     def append(self, batch: Batch) -> Appended:
         amounts = [getattr(new.event, "amount", 0) for write in batch.writes for new in write.events]
-        if max(amounts, default=0) < 100:
+        if self.roomy or max(amounts, default=0) < 100:
             return super().append(batch)
+        self.refused += 1
         if self._certain:
             raise StorageFull("database or disk is full")
         self.unsettled = True
@@ -115,6 +119,30 @@ def test_what_does_not_fit_gives_way_to_what_does(certain: bool) -> None:
             system.ask_blocking("counter", Large(100), timeout_s=PATIENCE_S)
         eventually(lambda: system.phase("counter") == "running")
         assert 3 == system.ask_blocking("counter", Look(), timeout_s=PATIENCE_S)
+
+
+@attrs.frozen
+class Clumsy(Add):
+    """Planted: says no smaller one, but fails, or names something that is no command."""
+
+    fails: bool = True
+
+    def where_nothing_fits(self, message: str) -> Command:
+        """Wrong in either way."""
+        if self.fails:
+            raise ValueError(message)
+        return message  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_command_that_names_no_smaller_one_waits_for_room(fails: bool) -> None:
+    """Its own mistake costs neither the actor nor the command."""
+    store = NearlyFull(certain=True)
+    with running(counter(), store=store) as system:
+        system.tell("counter", Clumsy(100, fails))
+        eventually(lambda: store.refused)
+        store.roomy = True
+        eventually(lambda: system.state("counter").total == 100)
 
 
 class HoldsBack(FailingStore):
