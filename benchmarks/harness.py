@@ -32,6 +32,7 @@ NO_BENCHMARKS = (
     "mode_noise",
     "monitor_deciding",
     "monitor_sampling",
+    "monitor_trends",
     "peers",
     "simulated_days",
     "plain_actors",

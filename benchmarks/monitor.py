@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from benchmarks.harness import Figure
 
-PARTS = ("sampling", "deciding")
+PARTS = ("sampling", "deciding", "trends")
 """Modules ``benchmarks.monitor_<part>``."""
 PEERS = ("psutil",)
 

@@ -14,7 +14,18 @@ import attrs
 from eventstore.events import event
 from eventstore.records import Instant
 from lrm_actors.domain import causes
-from lrm_actors.domain.behavior import NOTHING, Command, Context, Decision, Effect, Spec, StartTimer, then
+from lrm_actors.domain.behavior import (
+    NOTHING,
+    START,
+    Command,
+    Context,
+    Decision,
+    Effect,
+    RecoveryContext,
+    Spec,
+    StartTimer,
+    then,
+)
 from lrm_actors.domain.exits import describe_exit
 from lrm_actors.domain.health import (
     CRITICAL,
@@ -35,12 +46,15 @@ from lrm_actors.domain.health import (
 from lrm_actors.domain.metrics import METRICS, Metrics, nothing_known, overlaid, sane
 from lrm_actors.domain.modes import NORMAL, PROFILES
 from lrm_actors.domain.signals import BY_NAME, OF_MEMORY
+from lrm_actors.domain.trends import Trend, TrendsState, fold, restarted, telling
+from lrm_actors.domain.trends.telling import TrendCleared, TrendConfirmed, TrendSuspected
 from lrm_actors.errors import CommandRefused
 
 __all__ = ["CRITICAL", "FAILING", "HEALTHY", "WARNING", "Metrics", "MonitorConfig"]  # spoken of with the monitor
 
 NAME = "monitor"
 SAMPLE_TIMER, HEARTBEAT_TIMER, MISSING_TIMER, FORGET_TIMER = "sample", "heartbeats", "sample_missing", "forget_down"
+BEGIN_TIMER = "begin_trends"
 OVERDUE_INTERVALS, OVERDUE_AT_LEAST_S = 2.5, 5.0
 """A sample is overdue when it was asked for this many intervals ago, and this many seconds."""
 NO_SAMPLE = "no sample yet"
@@ -84,6 +98,10 @@ class MonitorState:
     """Components observed down and not yet restarted, with the observation."""
     boot_id: str = ""
     """Boot that the times of ``failed_at_s`` count from."""
+    trends: TrendsState = attrs.Factory(TrendsState)
+    """Where the metrics are heading, a fold of the samples."""
+    told: dict[str, Trend] = attrs.Factory(dict)
+    """The trends that were put on record and not yet cleared, as they were then."""
 
 
 # Commands
@@ -164,6 +182,11 @@ class NoteComponentRestarted(Command):
 @attrs.frozen
 class ForgetDown(Command):
     """The monitor began anew: what was down is looked at afresh."""
+
+
+@attrs.frozen
+class BeginTrends(Command):
+    """The process began: what the last one's memory did says nothing of this one's."""
 
 
 @attrs.frozen
@@ -265,6 +288,11 @@ class ComponentRestartNoted:
     component: str
 
 
+@event("monitor.trends_begun", 1)
+class TrendsBegun:
+    """Another process: its memory, threads and descriptors have no past yet."""
+
+
 @event("monitor.mode_noted", 1)
 class ModeNoted:
     mode: str
@@ -303,7 +331,7 @@ def decide(state: MonitorState, command: Command, ctx: Context) -> Decision:
             metrics = sane(metrics)
             marks = marked(state.config, state.marks, metrics, ctx.now.monotonic_s)
             levels = judge(state.config, metrics, state.levels, marks)
-            return _with_health(state, Sampled(metrics, ctx.now.monotonic_s, levels), ctx)
+            return _with_health_and_trends(state, Sampled(metrics, ctx.now.monotonic_s, levels), ctx)
         case RecordPressure(metrics):
             return _consider_pressure(state, sane(metrics), ctx)
         case HeartbeatCheckDue(due_s):
@@ -321,6 +349,8 @@ def decide(state: MonitorState, command: Command, ctx: Context) -> Decision:
             if well and component not in state.down:
                 return NOTHING
             return _with_health(state, ComponentRestartNoted(component), ctx)
+        case BeginTrends():
+            return then(TrendsBegun()) if restarted(state.trends) != state.trends else NOTHING
         case ForgetDown():
             return then(DownForgotten(tuple(state.down))) if state.down else NOTHING
         case NoteMode(mode):
@@ -405,7 +435,12 @@ def evolve(state: MonitorState, event: object) -> MonitorState:
                 samples=state.samples + 1,
                 sampled_at_s=at_s,
                 history=_history(state, metrics),
+                trends=fold(state.trends, metrics, at_s),
             )
+        case TrendSuspected() | TrendConfirmed() | TrendCleared():
+            return attrs.evolve(state, told=telling.after(state.told, event))
+        case TrendsBegun():
+            return attrs.evolve(state, trends=restarted(state.trends))
         case SampleOverdue(waited_s, levels, at_s):
             reason = f"no sample for {waited_s:.0f} s"
             if at_s is not None:
@@ -468,18 +503,20 @@ def _with_failure(state: MonitorState, event: ComponentFailureNoted) -> MonitorS
     )
 
 
-def recover(state: MonitorState, ctx: Context) -> Decision:
+def recover(state: MonitorState, ctx: RecoveryContext) -> Decision:
     """Sample at once, and start both timers.
 
     What was down when the last process ended is forgotten: in this one it may be well, or down for another reason.
     """
     forget = (StartTimer(FORGET_TIMER, 0.0, ForgetDown()),) if state.down else ()
+    if ctx.why == START and restarted(state.trends) != state.trends:
+        forget = (*forget, StartTimer(BEGIN_TIMER, 0.0, BeginTrends()))
     return then(effects=(*forget, *_start(state.config, state.mode, ctx)))
 
 
 def spec() -> Spec[MonitorState]:
     """The monitor. Its configuration comes with ``Configure`` after the start, so that it stands in the log."""
-    return Spec(NAME, MonitorState(), decide, evolve, recover, state_version=3)
+    return Spec(NAME, MonitorState(), decide, evolve, recover, state_version=4)
 
 
 # Helpers
@@ -528,6 +565,14 @@ def _with_health(state: MonitorState, fact: object, ctx: Context, *, only_worse:
     """A fact, and after it, caused by it, what it makes of the health."""
     changes = _health(evolve(state, fact), ctx, state)
     return then(fact, *(change for change in changes if not only_worse or is_worse(change.status, change.previous)))
+
+
+def _with_health_and_trends(state: MonitorState, sampled: Sampled, ctx: Context) -> Decision:
+    """A sample, and what it makes of the health, or else of the trends: those can wait for the next sample."""
+    after = evolve(state, sampled)
+    changes = _health(after, ctx, state)
+    news = None if changes else telling.untold(after.trends, state.told)
+    return then(sampled, *changes, *(() if news is None else (news,)))
 
 
 def _health(state: MonitorState, ctx: Context, before: MonitorState | None = None) -> tuple[HealthChanged, ...]:

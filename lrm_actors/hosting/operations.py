@@ -18,6 +18,7 @@ from lrm_actors import report
 from lrm_actors.actors.analyzer import facts_of
 from lrm_actors.domain import analyzer, checkpointer, journal
 from lrm_actors.domain.classify import FailureFacts, classify
+from lrm_actors.domain.trends import telling
 from lrm_actors.errors import (
     AskError,
     CheckpointDamaged,
@@ -275,6 +276,7 @@ def _live_report(engine: Engine, running: Running) -> dict[str, Any]:
         mode=sections.mode(modes, engine.clock.now()),
         signals=sections.signals(monitor),
         history=monitor.history,
+        trends=telling.report(monitor.trends),
         shedding=attrs.asdict(engine.shedding.statistics()),
         circuit_breakers=_breakers(engine),
         components=sections.components(

@@ -16,6 +16,7 @@ from lrm_actors import report
 from lrm_actors.domain.children import ABSENT, ACTOR
 from lrm_actors.domain.journal import JournalState
 from lrm_actors.domain.monitor import OVERDUE_AT_LEAST_S, OVERDUE_INTERVALS, MonitorState, interval_s
+from lrm_actors.domain.trends import telling
 from lrm_actors.inspect import sections
 from lrm_actors.inspect.chains import CHILD_RESTARTED, PROCESS_STARTED, last_of
 from lrm_actors.inspect.folds import BREAKER, Folds
@@ -109,6 +110,7 @@ def health_of(reader: EventReader, *, now: Instant, owner: Owner, agent_id: str 
         mode=sections.mode(states["modes"], now),
         signals=sections.signals(monitor),
         history=monitor.history,
+        trends=() if stale else telling.report(monitor.trends),
         circuit_breakers=_breakers(reader, head, now),
         components=sections.components(supervisor, monitor, restarts=restarts),
         failures=sections.failures(states["analyzer"]),

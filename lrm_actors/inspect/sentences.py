@@ -188,7 +188,16 @@ _plain("monitor.component_resumed", "the component {component} is well again by 
 _plain("monitor.component_failure_noted", "the failure of the component {component} counts towards failing")
 _plain("monitor.component_restart_noted", "the component {component} runs again")
 _plain("monitor.mode_noted", "resources are looked at as in mode {mode}")
+_plain("monitor.trends_begun", "what the last process did says nothing of where this one's memory is heading")
+_plain("monitor.trend_cleared", "{kind} of {metric}, {stage}, is over after {lasted_s:.0f} s")
 _plain("monitor.sample_overdue", "no sample of the resources came for {waited_s:.0f} s")
+
+
+@_tells("monitor.trend_suspected")
+@_tells("monitor.trend_confirmed")
+def _(event: Any) -> str:
+    trend = event.trend
+    return f"{trend.kind} {trend.stage}: {trend.metric} {trend.rate:+.2f} {trend.unit}, {short(trend.evidence)}"
 
 
 @_tells("monitor.configured")

@@ -38,6 +38,8 @@ from lrm_actors.domain.dead_letters import (
 )
 from lrm_actors.domain.deadlines import deadline
 from lrm_actors.domain.deliveries import DeliverySkipped
+from lrm_actors.domain.trends import Trend
+from lrm_actors.domain.trends.telling import TrendCleared, TrendConfirmed, TrendSuspected
 from lrm_actors.domain.watching import ActorTakenOver, HandlerSlow, WatchdogExhausted
 from lrm_actors.inspect.folds import declare_ours
 
@@ -218,6 +220,14 @@ def _monitor(log: Writer) -> None:
     log.do("monitor", monitor.RecordObservations((gone,)))
     log.do("monitor", monitor.RecordSample(monitor.Metrics(cpu_percent=10.0, memory_percent=50.0)))
     log.do("monitor", monitor.SampleMissing(60.0))
+    suspected = Trend("memory_leak", "memory_anonymous_bytes", "suspected", 0.45, 9.5, "MB/min", 12.5, "it grows")
+    confirmed = attrs.evolve(
+        suspected, stage="confirmed", told=1, exhausted_low_s=600.0, exhausted_s=750.5, exhausted_high_s=1000.0
+    )
+    log.declare("monitor", TrendSuspected(suspected))
+    log.declare("monitor", TrendConfirmed(confirmed))
+    log.declare("monitor", TrendCleared("memory_leak", "memory_anonymous_bytes", "confirmed", 3600.0))
+    log.declare("monitor", monitor.TrendsBegun())
 
 
 def _analyzer(log: Writer) -> None:
