@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from lrm_actors.demo.scenarios.account import Account
 
 LIST, ALL = "list", "all"
+TERMINATED = 128 + signal.SIGTERM
 STYLES = {"✗": "bad", "!": "warn", "↻": "good", "✓": "name", "~": "dim", "=": "name"}
 """How a live line is shown, by what it begins with."""
 
@@ -30,6 +33,8 @@ def show_scenario(ctx: click.Context, name: str, keep: Path | None, *, as_json: 
         raise click.BadParameter(text, param_hint="--scenario")
     check_keep(keep)
     accounts = []
+    # Ended like any other way: processes of its own and a small disk are not to be left behind.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         for scenario in SCENARIOS.values() if name == ALL else (SCENARIOS[name],):
             say(f"{scenario.name}: {scenario.fault}; the system {scenario.recovery}.", err=as_json)
@@ -41,6 +46,8 @@ def show_scenario(ctx: click.Context, name: str, keep: Path | None, *, as_json: 
     except KeyboardInterrupt:
         talk("interrupted; the scenario's processes are gone")
         ctx.exit(INTERRUPTED)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     documents = [account.to_data(log_kept=keep is not None or not account.ok) for account in accounts]
     well = sum(account.ok for account in accounts)
     if name == ALL:

@@ -72,8 +72,9 @@ def test_a_checkpoint_that_waits_for_room_is_no_recovery(tmp_path: Path, monkeyp
     assert not account.ok
 
 
-def test_ctrl_c_ends_everything_with_130() -> None:
-    """Interrupted once something is broken: no process is left, and the exit code says so."""
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"])
+def test_a_signal_ends_everything(number: signal.Signals, code: int) -> None:
+    """By Ctrl-C or SIGTERM, once something is broken: no process is left, and the exit code says so."""
     script = """
         import signal
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -88,8 +89,8 @@ def test_ctrl_c_ends_everything_with_130() -> None:
         if b"broken" in line:
             break
     below = psutil.Process(demo.pid).children(recursive=True)
-    os.kill(demo.pid, signal.SIGINT)
+    os.kill(demo.pid, number)
     _, errors = demo.communicate()
-    assert 130 == demo.returncode, errors
+    assert code == demo.returncode, errors
     assert below
     assert [] == psutil.wait_procs(below, timeout=10.0)[1]
