@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from benchmarks.harness import Figure
+from benchmarks.leaks_modes import noise
 from lrm_actors.testing import leaks
 from lrm_actors.testing.traces import MEMORY_KINDS
 
@@ -63,5 +64,5 @@ def _cpu(seeds: Sequence[int]) -> list[Figure]:
     return [Figure("cpu_false_onsets_per_day", calm.mean, "lower", "saturations and shifts confirmed where none is")]
 
 
-SECTIONS: tuple[Callable[[Sequence[int]], list[Figure]], ...] = (_memory, _forecasts, _slow, _cpu)
-"""Each gives some of the figures; how often the operation mode changes on noise belongs here too."""
+SECTIONS: tuple[Callable[[Sequence[int]], list[Figure]], ...] = (_memory, _forecasts, _slow, _cpu, noise)
+"""Each gives some of the figures."""

@@ -11,14 +11,16 @@ from benchmarks.mode_noise import autoregressive, mode_changes, white
 
 def noise(seeds: Sequence[int]) -> list[Figure]:
     """Changes of the mode in days of 30 s samples: the mean of the seeds."""
+    ar, ar_most = _changes(autoregressive, seeds)
+    flat, flat_most = _changes(white, seeds)
+    days = f"changes of the operation mode per day, the mean of {len(seeds)} days of a CPU load"
     return [
-        _changes("mode_changes_per_day_ar", autoregressive, "autoregressive noise of 78 +- 6 %", seeds),
-        _changes("mode_changes_per_day_white", white, "white noise of 75 +- 8 %", seeds),
+        Figure("mode_changes_per_day_ar", ar, "lower", f"{days} of 78 +- 6 % that remembers; at most {ar_most}"),
+        Figure("mode_changes_per_day_white", flat, "lower", f"{days} of 75 +- 8 % that does not; at most {flat_most}"),
     ]
 
 
-def _changes(name: str, made: Callable[[int], Iterator[float]], kind: str, seeds: Sequence[int]) -> Figure:
+def _changes(made: Callable[[int], Iterator[float]], seeds: Sequence[int]) -> tuple[float, int]:
+    """The mean and the most."""
     found = [mode_changes(made(seed)) for seed in seeds]
-    days = f"the mean of {len(found)} days, in none more than {max(found)}"
-    what = f"changes of the operation mode per day of {kind} of the CPU, {days}"
-    return Figure(name, statistics.mean(found), "lower", what)
+    return statistics.mean(found), max(found)

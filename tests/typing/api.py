@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,13 @@ async def asynchronous() -> int | None:
         ids: list[str] = await mode.checkpointer.list_checkpoints()
         report: dict[str, Any] = await mode.get_health_report()
         runs: bool = mode.should_run("thumbnails", "sheddable")
-        print(checkpoint, ids, report, runs, mode.operation_mode, mode.circuit_breakers)
+        later: Future[Any] = mode.defer("thumbnails", len, "abc", criticality="sheddable_plus")
+        async with mode.work("look", "critical", wait_s=1.0):
+            shot: bytes = mode.sheddable("shot", instead=b"")(bytes)()
+        mode.free_memory_with("caches", print)
+        mode.pin_mode("minimal", for_s=60.0, reason="the site is moved")
+        mode.unpin_mode()
+        print(checkpoint, ids, report, runs, mode.operation_mode, mode.circuit_breakers, later, shot)
     return mode.exit_code
 
 
