@@ -26,6 +26,7 @@ COMMANDS = {
     "replay": "Show what each actor knew at any position.",
     "health": "Tell how an agent is, alive or dead.",
     "dump": "Show what a running agent is doing at this moment.",
+    "mode": "Hold an operation mode of a running agent by hand.",
     "dead-letters": "List the messages that nobody handled, or send one again.",
     "trace": "Show what a running agent's actors are given and do.",
     "checkpoints": "List checkpoints, or look into one.",

@@ -21,6 +21,7 @@ from lrm_actors.hosting.dumping import dump_command
 from lrm_actors.hosting.offload import start_thread
 from lrm_actors.hosting.owner.commands import Commands
 from lrm_actors.hosting.owner.serving import OwnerSocket
+from lrm_actors.hosting.pinning import pin_command
 from lrm_actors.hosting.tracing import RemoteTrace
 from lrm_actors.inspect.keys import log_key
 from lrm_actors.runtime.clock import SystemClock
@@ -113,6 +114,7 @@ class Running:
                 {
                     "dump": lambda arguments: dump_command(self, arguments),
                     "trace": RemoteTrace(lambda: self.system).command,
+                    "pin_mode": lambda arguments: pin_command(self.system, arguments),
                     "resend": lambda arguments: self.system.resend(str(arguments.get("letter", ""))),
                 }
             )
