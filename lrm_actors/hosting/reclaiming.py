@@ -19,6 +19,8 @@ from lrm_actors.domain.health import CRITICAL, is_worse
 from lrm_actors.domain.metrics import Metrics
 from lrm_actors.domain.reclaiming import Attempt
 from lrm_actors.domain.signals import OF_MEMORY
+from lrm_actors.domain.trends.telling import TrendConfirmed
+from lrm_actors.domain.trends.trend import MEMORY_LEAK
 from lrm_actors.errors import AskError, NotRunning
 from lrm_actors.hosting.exhaustion import replace
 from lrm_actors.hosting.host import check_name
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from eventstore.protocol import EventStore
     from lrm_actors.hosting.engine import Engine
 
-CHANGED = "monitor.health_changed"
+CHANGED, LEAKS = "monitor.health_changed", "monitor.trend_confirmed"
 TIMEOUT_S = 30.0
 """How long one function of the host may take to give memory back, before the next is asked."""
 
@@ -59,13 +61,13 @@ class Reclaiming:
         self._hooks[name] = function
 
     def follow(self, store: EventStore) -> None:
-        """Have memory given back from now on whenever it is scarce, as long as the log is open."""
+        """Have memory given back from now on whenever it is scarce or leaks, as long as the log is open."""
         seen = [store.head]
 
         def look() -> None:
             with self._one:
                 try:
-                    for record in store.read(after=seen[0], types=(CHANGED,)):
+                    for record in store.read(after=seen[0], types=(CHANGED, LEAKS)):
                         seen[0] = record.position
                         for event in record.events:
                             self._consider(event)
@@ -73,12 +75,14 @@ class Reclaiming:
                     _log.debug("whether memory is scarce cannot be read now: %s", error)
 
         def on_commit(_: int, types: frozenset[str]) -> None:
-            if CHANGED in types:
+            if CHANGED in types or LEAKS in types:
                 beside(look)
 
         store.subscribe(on_commit)
 
     def _consider(self, event: object) -> None:
+        if isinstance(event, TrendConfirmed) and event.trend.kind == MEMORY_LEAK:
+            self.give_back()
         if not isinstance(event, monitor.HealthChanged) or not set(OF_MEMORY).intersection(event.signals):
             return
         if is_worse(event.status, event.previous):
@@ -92,20 +96,33 @@ class Reclaiming:
         for name, function in self._asked():
             if before is None or not (needed := reclaiming.needed_bytes(before, target)):
                 break
-            if not reclaiming.worth_asking(self._attempts, name, clock.monotonic()):
-                continue
-            began_s = clock.monotonic()
-            error = self._ask(function)
-            after = self._look()
-            freed = 0 if after is None else reclaiming.freed_bytes(before, after)
-            self._attempts[name] = Attempt(clock.monotonic(), freed)
-            took_s = clock.monotonic() - began_s
-            self._tell(modes.ReportReclaimed(name, freed, max(0, needed - freed), took_s, error))
-            before = after
+            if reclaiming.worth_asking(self._attempts, name, clock.monotonic()):
+                before = self._try(name, function, before, needed)
         enough = before is not None and reclaiming.needed_bytes(before, target) == 0
         if status == CRITICAL and not enough:
             self._replace(cause)
         return enough
+
+    def give_back(self) -> None:
+        """Ask each once, however much is left: memory leaks, and what can be given back may be what leaks."""
+        before = self._look()
+        for name, function in self._asked():
+            if before is None:
+                return
+            if reclaiming.worth_asking(self._attempts, name, self._engine.clock.monotonic()):
+                before = self._try(name, function, before, 0)
+
+    def _try(self, name: str, function: Callable[[], Any], before: Metrics, needed: int) -> Metrics | None:
+        """Ask one, and put on record what that really freed; memory afterwards."""
+        clock = self._engine.clock
+        began_s = clock.monotonic()
+        error = self._ask(function)
+        after = self._look()
+        freed = 0 if after is None else reclaiming.freed_bytes(before, after)
+        self._attempts[name] = Attempt(clock.monotonic(), freed)
+        took_s = clock.monotonic() - began_s
+        self._tell(modes.ReportReclaimed(name, freed, max(0, needed - freed), took_s, error))
+        return after
 
     def _asked(self) -> list[tuple[str, Callable[[], Any]]]:
         registry = self._engine.registry

@@ -7,11 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import attrs
 import pytest
 
 from lrm_actors.domain import modes, monitor, reclaiming
 from lrm_actors.domain.metrics import Metrics
 from lrm_actors.domain.reclaiming import Attempt
+from lrm_actors.domain.trends import Trend
+from lrm_actors.domain.trends.telling import TrendConfirmed, TrendSuspected
 from lrm_actors.hosting import reclaiming as hosting
 from lrm_actors.hosting.host import HostBridge
 from lrm_actors.hosting.reclaiming import Reclaiming
@@ -95,6 +98,24 @@ def test_one_after_the_other_until_it_is_enough() -> None:
     assert ours.reclaim("warning", "memory")
     assert [("page cache", 60, 90), ("idle tabs", 100, 0)] == asked(machine)
     assert [] == machine.replaced
+
+
+def test_a_confirmed_leak_has_everybody_give_back_once() -> None:
+    """However much is left, and nothing is replaced; a leak that is only suspected, or of threads, does not."""
+    machine = Machine(300)
+    ours = reclaiming_of(machine)
+    ours.free_with("page cache", lambda: machine.free(60))
+    ours.free_with("boaster", lambda: "freed 500 MiB")
+    trend = Trend("memory_leak", "memory_anonymous_bytes", "confirmed", 0.6, 12.0, "MB/min", 0.0, "it grows")
+    ours._consider(TrendSuspected(trend))
+    ours._consider(TrendConfirmed(attrs.evolve(trend, kind="thread_growth")))
+    assert [] == asked(machine)
+    ours._consider(TrendConfirmed(trend))
+    assert [("page cache", 60, 0), ("boaster", 0, 0), ("caches of browser", 50, 0)] == asked(machine)
+    assert [] == machine.replaced
+    machine.told.clear()
+    ours._consider(TrendConfirmed(trend))
+    assert ["page cache", "caches of browser"] == [name for name, _, _ in asked(machine)]
 
 
 def test_what_it_says_it_freed_does_not_count() -> None:
