@@ -153,8 +153,11 @@ loads = st.lists(
 fallen = st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["browser", "llm", "worker"])), max_size=5)
 
 
-def history(runs: Any, failures: Sequence[tuple[int, str]]) -> Writer:
-    """Stretches of equal samples, and failures of components at some of them, each restarted at the next sample."""
+def history(runs: Any, failures: Sequence[tuple[int, str]], looks: Sequence[tuple[int, float]] = ()) -> Writer:
+    """Stretches of equal samples; failures of components at some, each restarted at the next; looks at memory too.
+
+    Of the looks, only what makes the health worse is stored.
+    """
     writer = Writer()
     samples = [(cpu, memory) for count, cpu, memory in runs for _ in range(count)]
     for number, (cpu, memory) in enumerate(samples):
@@ -164,6 +167,9 @@ def history(runs: Any, failures: Sequence[tuple[int, str]]) -> Writer:
                 writer.watch(monitor.NoteComponentFailed(component, writer.now().monotonic_s, "boot"))
             if at + 1 == number:
                 writer.watch(monitor.NoteComponentRestarted(component))
+        for at, percent in looks:
+            if at == number:
+                writer.watch(monitor.RecordPressure(Metrics(memory_percent=percent)))
     return writer
 
 
@@ -174,10 +180,12 @@ def unlike_what_was(found: WhatIf) -> list[str]:
     return [] if was == again else [f"{was} {again}"]
 
 
-@given(loads, fallen)
-def test_by_its_own_thresholds_a_history_is_what_it_was(runs: Any, failures: list[tuple[int, str]]) -> None:
+@given(loads, fallen, st.lists(st.tuples(st.integers(0, 40), st.floats(50.0, 100.0)), max_size=5))
+def test_by_its_own_thresholds_a_history_is_what_it_was(
+    runs: Any, failures: list[tuple[int, str]], looks: list[tuple[int, float]]
+) -> None:
     """The history of the mode is the fold of the samples and failures in the log: the same modes, causes and times."""
-    found = what_if.what_if(history(runs, failures).store, {"cpu_threshold_warning": 80.0})
+    found = what_if.what_if(history(runs, failures, looks).store, {"cpu_threshold_warning": 80.0})
     assert [] == unlike_what_was(found)
     assert () == found.differences
 
