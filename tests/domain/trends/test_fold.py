@@ -165,7 +165,7 @@ def test_the_interval_may_grow(interval_s: float) -> None:
     assert ["memory_leak"] == [trend.kind for trend in confirmed(ran(memory_samples(samples), interval_s=interval_s))]
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(st.integers(), st.integers(5, 60))
 def test_an_irregular_interval_finds_it_too(seed: int, rate: int) -> None:
     """Whatever the times of the samples, what grows steadily for hours is found."""
@@ -181,7 +181,7 @@ def test_an_irregular_interval_finds_it_too(seed: int, rate: int) -> None:
     assert min(told_s for _, told_s in said) > 5 * HOUR_S
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(st.integers(), st.integers(0, 40))
 def test_what_only_falls_is_no_trend(seed: int, most: int) -> None:
     """Memory that is given back, or stays as it is."""
@@ -192,7 +192,7 @@ def test_what_only_falls_is_no_trend(seed: int, most: int) -> None:
     assert [] == told(samples)
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(st.integers(0, 3), st.integers(0, 2**40), st.integers(0, 10))
 def test_a_level_does_not_matter(kind: int, above: int, scale: int) -> None:
     """The same above another level, and the same in other units with thresholds to match."""
