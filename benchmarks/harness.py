@@ -25,6 +25,7 @@ NO_BENCHMARKS = (
     "breaker_peers",
     "durable_actors",
     "failing_actors",
+    "footprint_host",
     "harness",
     "idle_actors",
     "leaks_modes",

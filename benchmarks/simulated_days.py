@@ -21,7 +21,7 @@ from lrm_actors.testing.simulation.agent import CALM, SimulatedAgent
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 HEARTBEAT_CHECK_S = 60.0
-"""Seconds between two looks at the components, half of what they may be silent. The mode itself looks every second."""
+"""Seconds between two looks at the components, half of what they may be silent. The mode looks far more often."""
 LAST = 20
 """Events before a fault that are looked at: how long nothing came after them."""
 

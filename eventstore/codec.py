@@ -11,11 +11,11 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, TypeVar
 
-import attrs
 import msgspec
 
 from eventstore.errors import CorruptEvent, EventRefused, EventStoreError, SnapshotUnusable, UnknownEventType
 from eventstore.events import EventType, Payload, UnknownEvent, find_type, type_of
+from eventstore.frozen import frozen
 from eventstore.shaping.limits import MAX_EVENT_BYTES, MAX_STATE_BYTES, beyond_limits
 from eventstore.shaping.refusals import refusal, refusal_of_size, undecodable_field
 from eventstore.shaping.shapes import Facts, Shape, Unstorable, alike, is_plain, shape_of
@@ -42,7 +42,7 @@ _decoders: dict[type, Callable[[bytes], Any]] = {}
 _read: dict[type, tuple[Facts, Shape | None]] = {}
 
 
-@attrs.frozen
+@frozen
 class _Plan:
     """What is known about a class once it was looked at."""
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar, dataclass_transform
 import attrs
 
 from eventstore.errors import DuplicateEventType, NotAnEvent
+from eventstore.frozen import frozen
 
 T = TypeVar("T")
 
@@ -24,7 +25,7 @@ better say the version of another, for it will have later ones.
 """
 
 
-@attrs.frozen
+@frozen
 class EventType:
     """The stored identity of an event class."""
 
@@ -62,7 +63,7 @@ def event(name: str, version: int) -> Callable[[type[T]], type[T]]:
 
     def declare(cls: type[T]) -> type[T]:
         made = "__attrs_attrs__" in vars(cls)
-        declared: type[T] = cls if made else attrs.frozen(cls, field_transformer=float_fields)
+        declared: type[T] = cls if made else frozen(cls, field_transformer=float_fields)
         known = _by_name.get(name)
         if known is not None and (known.cls.__module__, known.cls.__qualname__) != (cls.__module__, cls.__qualname__):
             raise DuplicateEventType(name, known.cls, cls)
@@ -157,7 +158,7 @@ LOCKED = "encrypted, and no key was given"
 """The reason of an ``UnknownEvent`` that nobody without the key can know."""
 
 
-@attrs.frozen
+@frozen
 class UnknownEvent:
     """Stands in for an event this process cannot decode, where the reader asked to go on."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from eventstore.errors import BadRequest, Fenced, IdempotencyConflict, WrongVersion
+from eventstore.frozen import frozen
 from eventstore.prepare import (
     RECEIPT_AGE_US,
     RECEIPTS_KEPT,
@@ -22,7 +23,7 @@ PAGE = 1000
 """Events that a reader takes at a time, as readers of a file do."""
 
 
-@attrs.frozen
+@frozen
 class Stored:
     """One event as it is kept."""
 

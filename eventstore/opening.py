@@ -10,11 +10,10 @@ import uuid
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eventstore.codec import OnUnknown
 from eventstore.connections import Connect, ReaderPool, open_reading, open_writing
-from eventstore.encrypting.keyring import LogKey
-from eventstore.encrypting.sealing import Sealer
 from eventstore.encryption import Unsealer
 from eventstore.errors import (
     LogNotFound,
@@ -43,6 +42,10 @@ from eventstore.schema import (
 from eventstore.store import SqliteStore
 from eventstore.waking import Listeners
 from eventstore.writer import Writer
+
+if TYPE_CHECKING:
+    from eventstore.encrypting.keyring import LogKey
+    from eventstore.encrypting.sealing import Sealer
 
 BUSY_TIMEOUT_S = 5.0
 """How long one statement waits for a lock of another process. Only strangers can hold one that long."""
@@ -248,8 +251,11 @@ def _own(
         try:
             writer = Writer(connection, open_connection, clock, mark_file, listeners)
             writer.transactions.take_ownership()
-            sealer = Sealer(unsealer, writer.transactions, clock) if unsealer.given else None
-            if sealer is not None:
+            sealer = None
+            if unsealer.given:
+                from eventstore.encrypting.sealing import Sealer
+
+                sealer = Sealer(unsealer, writer.transactions, clock)
                 sealer.begin(keys)
         except BaseException:
             mark_file.close()

@@ -9,10 +9,10 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-import attrs
 import msgspec
 
 from eventstore.errors import EventCountError
+from eventstore.frozen import frozen
 
 
 class Instant(msgspec.Struct, frozen=True, gc=False):
@@ -88,7 +88,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     """A JSON value."""
 
 
-@attrs.frozen
+@frozen
 class Snapshot:
     """A folded state at a version, kept to shorten recovery. A store keeps the newest three of each stream.
 
@@ -102,7 +102,7 @@ class Snapshot:
     data: bytes
 
 
-@attrs.frozen
+@frozen
 class Attachment:
     """Bytes too large for an event, kept beside it and committed with it."""
 
@@ -138,7 +138,7 @@ class Appended(msgspec.Struct, frozen=True, gc=False):
     """New version of each stream written."""
 
 
-@attrs.frozen
+@frozen
 class Lease:
     """Ownership of a whole store, as its owner sees it."""
 
@@ -150,7 +150,7 @@ class Lease:
     """Seconds until others may take over unless it is renewed; None where it ends only with the process."""
 
 
-@attrs.frozen
+@frozen
 class Grant:
     """Ownership of one stream: appends that carry an older epoch are refused from now on."""
 
@@ -159,7 +159,7 @@ class Grant:
     version: int
 
 
-@attrs.frozen
+@frozen
 class StreamInfo:
     """One stream as the store knows it."""
 
@@ -201,7 +201,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         return self.events[0]
 
 
-@attrs.frozen
+@frozen
 class Folded:
     """What became of a state that was folded over a stream."""
 
@@ -210,7 +210,7 @@ class Folded:
     """Version of the last event folded in; where there was none, the one folded from."""
 
 
-@attrs.frozen
+@frozen
 class Retention:
     """Which events may go. Only those before all of its limits, and never one that recovery needs.
 
@@ -233,7 +233,7 @@ class Retention:
     long that its older snapshots hold the log; if that one snapshot is damaged later, the stream cannot be folded."""
 
 
-@attrs.frozen
+@frozen
 class Retained:
     """What one run of retention did."""
 
@@ -247,7 +247,7 @@ class Retained:
     """What kept the next event from going: ``policy``, ``cursor NAME``, ``stream NAME`` or ``time`` (call again)."""
 
 
-@attrs.frozen
+@frozen
 class Problem:
     """One thing that ``verify`` found wrong."""
 
@@ -258,7 +258,7 @@ class Problem:
     detail: str
 
 
-@attrs.frozen
+@frozen
 class Verification:
     """The result of ``verify``."""
 
@@ -278,7 +278,7 @@ class Verification:
         return not self.problems
 
 
-@attrs.frozen
+@frozen
 class StoreStatistics:
     """A moment's counts of a store."""
 

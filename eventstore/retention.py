@@ -18,6 +18,7 @@ import attrs
 from eventstore.connections import ReaderPool
 from eventstore.errors import AppendFailed, CorruptLog, OutcomeUnknown
 from eventstore.exclusive import Running
+from eventstore.frozen import frozen
 from eventstore.records import Instant, Retained, Retention
 from eventstore.removable import check_retention, is_expendable, removable_up_to, young_after_us
 from eventstore.reserve import Reserve
@@ -59,7 +60,7 @@ _MOVE_BEGINNING = (
 _REMOVE = "DELETE FROM events WHERE position <= ?"
 
 
-@attrs.frozen
+@frozen
 class Retainer:
     """What retention needs of an open log.
 

@@ -1,12 +1,13 @@
 """The tables, views and pragmas of a log file. The file itself is an interface: any SQLite tool may read its views.
 
-Schema changes are sqlite-utils migrations. That library is imported only when there is something to migrate.
+Schema changes are sqlite-utils migrations. That library is imported only when there is an older file to migrate.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from eventstore.checksums import chain_anchor
@@ -126,6 +127,22 @@ SELECT key, strftime('%Y-%m-%dT%H:%M:%fZ', created_us / 1000000.0, 'unixepoch') 
 FROM attachments ORDER BY key;
 """
 
+# Where sqlite-utils notes which migrations a file has had, word for word as it makes the table itself.
+_NOTED = """
+CREATE TABLE "_sqlite_migrations" (
+   "id" INTEGER PRIMARY KEY,
+   "migration_set" TEXT,
+   "name" TEXT,
+   "applied_at" TEXT
+);
+CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
+    ON "_sqlite_migrations" ("migration_set", "name");
+"""
+_NOTE = (
+    "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
+    " VALUES (?, ?, strftime('%Y-%m-%d %H:%M:%f000+00:00', 'now'))"
+)
+
 
 def prepare_file(connection: sqlite3.Connection) -> None:
     """What can only be set before the first table, or outside a transaction.
@@ -237,37 +254,13 @@ def check_log_id(log_id: str | None) -> None:
 
 
 def migrate(connection: sqlite3.Connection, log_id: str | None = None) -> None:
-    """Bring the file to ``SCHEMA_VERSION``, in one transaction. One that is made is named ``log_id``, or by chance.
-
-    ``Migrations.apply`` reads what is pending before it takes a lock, and its own transactions are deferred ones;
-    inside an immediate transaction neither matters.
-    """
-    from sqlite_utils import Database  # heavy, and needed only here
-    from sqlite_utils.migrations import Migrations
-
-    migrations = Migrations("eventstore")
-
-    @migrations()
-    def create_tables(db: Database) -> None:
-        for statement in _statements(_TABLES):
-            db.conn.execute(statement)
-        db.conn.execute("INSERT INTO meta VALUES ('log_id', ?)", (log_id or uuid.uuid4().hex,))
-        db.conn.execute("INSERT INTO meta VALUES ('removed_position', 0), ('removed_chain', NULL), ('barrier', 0)")
-        db.conn.execute("INSERT INTO owner VALUES (1, 0, '')")
-
-    @migrations()
-    def create_views(db: Database) -> None:
-        for statement in _statements(_VIEWS):
-            db.conn.execute(statement)
-
-    @migrations()
-    def add_checks_and_keys(db: Database) -> None:
-        for statement in _statements(_CHECKS_AND_KEYS):
-            db.conn.execute(statement)
-
+    """Bring the file to ``SCHEMA_VERSION``, in one transaction. One that is made is named ``log_id``, or by chance."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        migrations.apply(Database(connection))
+        if identify(connection)[2]:
+            _apply_pending(connection, log_id)
+        else:
+            _apply_all(connection, log_id)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
@@ -275,6 +268,66 @@ def migrate(connection: sqlite3.Connection, log_id: str | None = None) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _create_tables(connection: sqlite3.Connection, log_id: str | None) -> None:
+    for statement in _statements(_TABLES):
+        connection.execute(statement)
+    connection.execute("INSERT INTO meta VALUES ('log_id', ?)", (log_id or uuid.uuid4().hex,))
+    connection.execute("INSERT INTO meta VALUES ('removed_position', 0), ('removed_chain', NULL), ('barrier', 0)")
+    connection.execute("INSERT INTO owner VALUES (1, 0, '')")
+
+
+def _create_views(connection: sqlite3.Connection, _: str | None) -> None:
+    for statement in _statements(_VIEWS):
+        connection.execute(statement)
+
+
+def _add_checks_and_keys(connection: sqlite3.Connection, _: str | None) -> None:
+    for statement in _statements(_CHECKS_AND_KEYS):
+        connection.execute(statement)
+
+
+MIGRATION_SET = "eventstore"
+_MIGRATIONS: tuple[tuple[str, Callable[[sqlite3.Connection, str | None], None]], ...] = (
+    ("create_tables", _create_tables),
+    ("create_views", _create_views),
+    ("add_checks_and_keys", _add_checks_and_keys),
+)
+"""By the names under which sqlite-utils notes them, oldest first."""
+
+
+def _apply_pending(connection: sqlite3.Connection, log_id: str | None) -> None:
+    """Bring an older file up to date.
+
+    ``Migrations.apply`` reads what is pending before it takes a lock, and its own transactions are deferred ones;
+    inside an immediate transaction neither matters.
+    """
+    from sqlite_utils import Database  # heavy, and needed only here
+    from sqlite_utils.migrations import Migrations
+
+    migrations = Migrations(MIGRATION_SET)
+    for name, step in _MIGRATIONS:
+        migrations(name=name)(_on_database(step, log_id))
+    migrations.apply(Database(connection))
+
+
+def _on_database(
+    step: Callable[[sqlite3.Connection, str | None], None], log_id: str | None
+) -> Callable[[Database], None]:
+    def migrate_step(db: Database) -> None:
+        step(db.conn, log_id)
+
+    return migrate_step
+
+
+def _apply_all(connection: sqlite3.Connection, log_id: str | None) -> None:
+    """Make a new file, noted as sqlite-utils would note it, but without that library: it would stay in memory."""
+    for statement in _statements(_NOTED):
+        connection.execute(statement)
+    for name, step in _MIGRATIONS:
+        step(connection, log_id)
+        connection.execute(_NOTE, (MIGRATION_SET, name))
 
 
 def _statements(script: str) -> list[str]:

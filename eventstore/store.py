@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eventstore.codec import OnUnknown
 from eventstore.connections import ReaderPool, closed_error
-from eventstore.encrypting.keyring import LogKey
-from eventstore.encrypting.sealing import Sealer
 from eventstore.encryption import Unsealer
 from eventstore.errors import KeyRequired
 from eventstore.forking import abandon_in_children
@@ -21,6 +20,10 @@ from eventstore.records import Appended, Batch, Grant, Lease, Retained, Retentio
 from eventstore.retention import WITHIN_S, Retainer
 from eventstore.waking import Listeners
 from eventstore.writer import Writer
+
+if TYPE_CHECKING:
+    from eventstore.encrypting.keyring import LogKey
+    from eventstore.encrypting.sealing import Sealer
 
 
 class SqliteStore(SqliteReader):

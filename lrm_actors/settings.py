@@ -6,7 +6,6 @@ table ``FIELDS`` says everything there is to know of each.
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from eventstore.frozen import frozen
 from lrm_actors.errors import SettingsError, UnknownSetting
 
 DEFAULT_DIRECTORY = ".lrm"
@@ -33,7 +33,7 @@ _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 _SHOWN = {"bool": "true or false", "path": "a directory", "name": "1 to 100 letters, digits, '.', '_' or '-'"}
 
 
-@attrs.frozen
+@frozen
 class Setting:
     """Everything there is to know of one setting."""
 
@@ -360,6 +360,8 @@ def _named(given: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 
 def _similar(name: str, cutoff: float = 0.6) -> str | None:
+    import difflib
+
     return next(iter(difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=cutoff)), None)
 
 

@@ -61,7 +61,7 @@ def test_nothing_is_told_that_is_known() -> None:
     """The defaults of the settings are those of the actors, so a first start with them says next to nothing."""
     specs: dict[str, Any] = {module.NAME: module.spec().initial for module in (monitor, analyzer, checkpointer, modes)}
     specs["breaker/llm"] = breaker.spec("llm").initial
-    wanted = configuration.commands(LongRunningSettings(), check_s=1.0, breakers=("breaker/llm",))
+    wanted = configuration.commands(LongRunningSettings(), check_s=2.0, breakers=("breaker/llm",))
 
     assert configuration.changed(wanted, specs.__getitem__) == {}
 
@@ -82,14 +82,14 @@ def test_a_difference_is_told_to_its_actor_alone(field: str, value: object, acto
     states["breaker/llm"] = attrs.evolve(breaker.spec("llm").initial, configured=True)
     settings = LongRunningSettings()
     setattr(settings, field, value)
-    wanted = configuration.commands(settings, check_s=1.0, breakers=("breaker/llm",))
+    wanted = configuration.commands(settings, check_s=2.0, breakers=("breaker/llm",))
 
     assert list(configuration.changed(wanted, states.__getitem__)) == [actor]
 
 
 def test_components_are_looked_at_often_enough_for_the_shortest_timeout() -> None:
-    """Four looks within a timeout, at least once a second, and never without a pause."""
-    assert configuration.heartbeat_check_s({}) == 1.0
-    assert configuration.heartbeat_check_s({"browser": 60.0}) == 1.0
+    """Four looks within a timeout, at least every other second, and never without a pause."""
+    assert configuration.heartbeat_check_s({}) == 2.0
+    assert configuration.heartbeat_check_s({"browser": 60.0}) == 2.0
     assert configuration.heartbeat_check_s({"browser": 60.0, "worker": 0.8}) == 0.2
     assert configuration.heartbeat_check_s({"worker": 0.001}) == configuration.HEARTBEAT_CHECK_LEAST_S

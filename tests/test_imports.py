@@ -33,6 +33,52 @@ def test_running_an_agent_loads_neither_the_command_line_nor_the_schema_tool() -
     assert set() == loaded & {"click", "sqlite_utils", "pip"}
 
 
+UNNEEDED = {
+    *("click", "cryptography", "dateutil", "http.server", "numpy", "pip", "psutil", "rich", "sqlite_utils", "yaml"),
+    *("ctypes", "difflib", "doctest", "email", "http.client", "multiprocessing", "pdb", "pydoc", "pytest", "tarfile"),
+    *("unittest", "urllib.request", "xml", "zipfile"),
+    *("lrm_actors.cli", "lrm_actors.demo", "lrm_actors.testing", "lrm_actors.inspect.chains"),
+    *("lrm_actors.inspect.verify", "eventstore.copying", "eventstore.damage.salvaging"),
+    *("eventstore.encrypting.sealing", "eventstore.integrity", "eventstore.testing"),
+}
+"""What an agent that is well has no use for, and would keep in memory for days."""
+STARTED = """
+import tempfile
+from lrm_actors import LongRunningMode, LongRunningSettings
+with tempfile.TemporaryDirectory() as folder:
+    mode = LongRunningMode(LongRunningSettings(enable_long_running_mode=True, checkpoint_dir=folder))
+    mode.capture_with(dict)
+    mode.register_component("browser", restart=dict, heartbeat_timeout_s=60.0)
+    with mode as running:
+        with mode.get_circuit_breaker("model"):
+            pass
+        with running.step("look") as step:
+            step.result = 1
+        running.take_checkpoint()
+        import sys
+        print(*sys.modules)
+"""
+
+
+def unneeded(modules: set[str]) -> list[str]:
+    """Which of some modules, or of the packages that they are in, an agent has no use for."""
+    parents = {name.rsplit(".", depth)[0] for name in modules for depth in range(name.count(".") + 1)}
+    return sorted(parents & UNNEEDED)
+
+
+def test_an_agent_that_runs_loads_nothing_that_it_has_no_use_for() -> None:
+    """A mode that owns a new log, with a component, a breaker, a step and a checkpoint: it runs for days so."""
+    done = subprocess.run([sys.executable, "-c", STARTED], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "lrm_actors.hosting.engine" in loaded
+    assert [] == unneeded(loaded)
+
+
+def test_the_check_sees_an_unneeded_module() -> None:
+    """In a package as well."""
+    assert ["ctypes", "sqlite_utils"] == unneeded({"sqlite_utils.db", "ctypes", "json.decoder", "eventstore.store"})
+
+
 def test_the_check_sees_a_heavy_import() -> None:
     """A package that did import one of them would be caught."""
     assert {"sqlite3"} == loaded_by("import eventstore, sqlite3") & {"sqlite3", "pip"}

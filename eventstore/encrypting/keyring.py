@@ -13,6 +13,7 @@ from typing import TypeAlias
 import attrs
 
 from eventstore.errors import BadKey
+from eventstore.frozen import frozen
 
 KEY_BYTES = 32
 """Bytes of a key: AES-256."""
@@ -26,7 +27,7 @@ def _to_keys(keys: Sequence[bytes]) -> tuple[bytes, ...]:
     return tuple(keys)
 
 
-@attrs.frozen(repr=False)
+@frozen(repr=False)
 class Keyring:
     """One key or several, the newest first. Whatever is written is locked with the newest; any of them may open.
 

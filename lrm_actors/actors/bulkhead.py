@@ -10,8 +10,7 @@ import concurrent.futures
 import threading
 from collections import deque
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.actors.gates import Gate
 from lrm_actors.errors import BulkheadFull, SettingsError
 
@@ -19,7 +18,7 @@ Place = concurrent.futures.Future[None]
 """Of one who waits; done when a call that is over hands its room on to him."""
 
 
-@attrs.frozen
+@frozen
 class BulkheadStatistics:
     """A bulkhead at one moment."""
 

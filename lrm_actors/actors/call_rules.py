@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from eventstore.frozen import frozen
 from lrm_actors.errors import Rejected, SettingsError
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def _split(given: Matches | None) -> tuple[Match, ...] | None:
     return found
 
 
-@attrs.frozen
+@frozen
 class CallRules:
     """How the calls of one place are judged. What is no ``Exception`` is neutral, whatever these say.
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from eventstore.frozen import frozen
 from lrm_actors.actors.analyzer import text_of
 from lrm_actors.domain.behavior import Command, Effect
 from lrm_actors.domain.checkpointer import CaptureFailed, CaptureState, StoreCheckpoint
@@ -54,7 +55,7 @@ _PARTS = frozenset(("agent_state", "browser_state"))
 _MAP_OF_TWO = b"\x82"
 
 
-@attrs.frozen
+@frozen
 class Captured:
     """A state as it was at one instant, and the position of the log that it belongs to. Made by ``cut``."""
 
@@ -64,7 +65,7 @@ class Captured:
     """The host's own object, to say where something is that cannot be stored. It may have changed since."""
 
 
-@attrs.frozen
+@frozen
 class EncodedCheckpoint:
     """The bytes of a checkpoint."""
 

@@ -10,8 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-import attrs
-
+from eventstore.frozen import frozen
 from eventstore.records import Instant
 from lrm_actors.actors.generations import Closed, Generation, HalfOpen, Held, Open, Timed
 from lrm_actors.actors.outbox import Outbox
@@ -37,7 +36,7 @@ class GuardClock(Protocol):
         """Seconds on the monotonic clock."""
 
 
-@attrs.frozen
+@frozen
 class GuardStatistics:
     """A guard at one moment."""
 

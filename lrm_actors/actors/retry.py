@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 
 import attrs
 
+from eventstore.frozen import frozen
 from lrm_actors.actors import retry_budget
 from lrm_actors.actors.retry_after import retry_after_s
 from lrm_actors.actors.retry_budget import RetryBudget
@@ -82,7 +83,7 @@ def _positive(instance: object, attribute: attrs.Attribute[float], value: float)
         raise SettingsError(attribute.name, value, "a finite number of seconds above 0")
 
 
-@attrs.frozen
+@frozen
 class Retry:
     """How a call is tried again. One object serves any number of calls, threads and event loops at once.
 

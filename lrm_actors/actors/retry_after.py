@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 CAUSES = 8
@@ -71,6 +70,8 @@ def _header(headers: Any, name: str) -> Any:
 def _date_s(text: object) -> float | None:
     if not isinstance(text, str):
         return None
+    from email.utils import parsedate_to_datetime  # heavy, and few services give a date
+
     try:
         return parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError, OverflowError, IndexError):

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import threading
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.errors import SettingsError
 
 
-@attrs.frozen
+@frozen
 class BudgetStatistics:
     """A budget at one moment."""
 

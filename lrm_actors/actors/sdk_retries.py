@@ -10,8 +10,7 @@ import math
 import warnings
 from typing import Any
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.actors.retry import Retry
 
 LIMIT_S = 600.0
@@ -22,7 +21,7 @@ class HangsLong(UserWarning):
     """One hung call would take longer than it may, before any guard around it sees a failure."""
 
 
-@attrs.frozen
+@frozen
 class Effective:
     """What one call of a client can come to."""
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from eventstore.frozen import frozen
 from lrm_actors.actors.sampling.watching import ProcessWatch
 from lrm_actors.domain.behavior import Command, Effect
 from lrm_actors.domain.children import ACTOR, COMPONENT
@@ -47,7 +48,7 @@ class MonotonicClock(Protocol):
         """Seconds on the monotonic clock."""
 
 
-@attrs.frozen
+@frozen
 class ComponentStatistics:
     """One component at one moment."""
 

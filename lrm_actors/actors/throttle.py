@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import attrs
 
+from eventstore.frozen import frozen
 from lrm_actors.actors.call_rules import NEUTRAL, CallRules, Matches
 from lrm_actors.actors.gates import Gate
 from lrm_actors.errors import SettingsError, Throttled
@@ -30,7 +31,7 @@ class _Part:
     accepts: int = 0
 
 
-@attrs.frozen
+@frozen
 class ThrottleStatistics:
     """A throttle at one moment."""
 

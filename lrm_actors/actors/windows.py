@@ -12,8 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.domain.breaker_config import COUNT, BreakerConfig
 
 PARTS = 10
@@ -21,7 +20,7 @@ PARTS = 10
 FAILED, SLOW = 1, 2
 
 
-@attrs.frozen
+@frozen
 class Totals:
     """What a window holds."""
 

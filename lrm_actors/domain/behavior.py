@@ -12,10 +12,10 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
-import attrs
 from msgspec import Struct
 
 from eventstore.events import name_of
+from eventstore.frozen import frozen
 from eventstore.records import Attachment, Instant, Record
 from lrm_actors.errors import BadDecision, BadSpec, ReplyMissing, WiringError
 
@@ -55,7 +55,7 @@ class Effect:
     __slots__ = ()
 
 
-@attrs.frozen
+@frozen
 class StartTimer(Effect):
     """Send ``command`` to this actor after a delay. A timer of the same key is replaced.
 
@@ -79,7 +79,7 @@ class StartTimer(Effect):
             raise BadDecision(f"timer {self.key!r}: {self.command!r:.80} is no Command", hint=hint)
 
 
-@attrs.frozen
+@frozen
 class CancelTimer(Effect):
     """Forget a timer. Nothing happens if there is none."""
 
@@ -112,7 +112,7 @@ class RecoveryContext(Context, frozen=True):
     """``start``, ``restart``, ``takeover`` or ``storage``."""
 
 
-@attrs.frozen
+@frozen
 class Next:
     """What becomes of the command and of the actor, besides events, effects and reply. Made by ``then`` and others."""
 
@@ -126,7 +126,7 @@ class Next:
     """The command is not for this actor, or not now, and why."""
 
 
-@attrs.frozen
+@frozen
 class Decision:
     """What shall happen. Make one with ``then``, ``stash`` or ``unhandled``."""
 
@@ -205,7 +205,7 @@ REFUSE, DROP_OLDEST, BLOCK = "refuse", "drop_oldest", "block"
 """What a full mailbox does: refuse the new message, drop the oldest that waits, have the sender wait for room."""
 
 
-@attrs.frozen
+@frozen
 class Spec(Generic[S]):
     """One actor: its name, its two functions, and its limits."""
 
@@ -284,7 +284,7 @@ class Spec(Generic[S]):
         return f"{self.category}/{self.state_version}"
 
 
-@attrs.frozen
+@frozen
 class Wire:
     """One line of the wiring table: an event type, and the command it becomes for another actor."""
 

@@ -14,6 +14,7 @@ from typing import NoReturn
 import attrs
 
 from eventstore.events import event
+from eventstore.frozen import frozen
 from lrm_actors.domain.behavior import NOTHING, CancelTimer, Command, Context, Decision, Effect, Spec, StartTimer, then
 from lrm_actors.domain.breaker_config import BreakerConfig, check, open_time_s
 from lrm_actors.domain.deadlines import Deadline, deadline
@@ -35,7 +36,7 @@ HOLD_TIMER = "held"
 __all__ = ["BreakerConfig", "BreakerState", "decide", "evolve", "open_time_s", "recover", "spec", "summary"]
 
 
-@attrs.frozen
+@frozen
 class BreakerState:
     service: str = ""
     config: BreakerConfig = attrs.field(factory=BreakerConfig)
@@ -60,12 +61,12 @@ class BreakerState:
 # Commands
 
 
-@attrs.frozen
+@frozen
 class Configure(Command):
     config: BreakerConfig
 
 
-@attrs.frozen
+@frozen
 class ReportTrip(Command):
     """The guard tripped from closed to ``generation`` after these failures."""
 
@@ -77,7 +78,7 @@ class ReportTrip(Command):
     """Which share of a window they were, ``12 of 20 calls failed``; empty for failures in a row."""
 
 
-@attrs.frozen
+@frozen
 class ReportProbeStarted(Command):
     """The first probe of an open breaker whose time is over went through."""
 
@@ -85,7 +86,7 @@ class ReportProbeStarted(Command):
     """Of the half-open state that began with it."""
 
 
-@attrs.frozen
+@frozen
 class ReportProbe(Command):
     """A probe came back."""
 
@@ -97,7 +98,7 @@ class ReportProbe(Command):
     """What the service asked for as it failed."""
 
 
-@attrs.frozen
+@frozen
 class ForceState(Command):
     """By an operator or the analyzer.
 
@@ -112,7 +113,7 @@ class ForceState(Command):
     """Above 0, and 30 days at most."""
 
 
-@attrs.frozen
+@frozen
 class ReportHoldOver(Command):
     """The time that it was held for is over; by the guard, or by the timer."""
 
@@ -191,7 +192,7 @@ class Forced:
 # Effects
 
 
-@attrs.frozen
+@frozen
 class PublishBreaker(Effect):
     """Hand the committed state to the guard. Carried out in memory."""
 

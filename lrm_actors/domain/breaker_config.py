@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import attrs
-
 from eventstore.events import float_fields
+from eventstore.frozen import frozen
 from lrm_actors.domain.backoff import delay_s
 from lrm_actors.errors import SettingsError
 
@@ -15,7 +14,7 @@ MAX_THRESHOLD = 1_000_000
 MAX_WINDOW_CALLS = 100_000
 
 
-@attrs.frozen(field_transformer=float_fields)
+@frozen(field_transformer=float_fields)
 class BreakerConfig:
     """Thresholds and times of one breaker. Whatever takes one from its host has it checked with ``check``."""
 

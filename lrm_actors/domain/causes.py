@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.domain.health import CRITICAL, HEALTHY, UNKNOWN, Mark, is_worse, worst
 from lrm_actors.domain.metrics import Metrics
 from lrm_actors.domain.signals import BY_NAME, SIGNALS, MonitorConfig, Signal
@@ -14,7 +13,7 @@ SHORT_S = 1.0
 """A time shorter than this is not worth saying."""
 
 
-@attrs.frozen
+@frozen
 class Judgement:
     """What was made of a sample."""
 

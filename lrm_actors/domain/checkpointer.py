@@ -9,6 +9,7 @@ from __future__ import annotations
 import attrs
 
 from eventstore.events import event
+from eventstore.frozen import frozen
 from eventstore.records import Attachment, Instant
 from lrm_actors.domain.behavior import (
     NOTHING,
@@ -62,7 +63,7 @@ AFTER_START_S = 10.0
 """Seconds, or one interval if that is less, that a new process has before its first periodic checkpoint."""
 
 
-@attrs.frozen
+@frozen
 class Capture:
     """A checkpoint requested and not yet taken: in doubt after a crash, and then simply given up."""
 
@@ -72,7 +73,7 @@ class Capture:
     reason: str = ""
 
 
-@attrs.frozen
+@frozen
 class CheckpointerState:
     config: CheckpointerConfig = attrs.Factory(CheckpointerConfig)
     mode: str = NORMAL
@@ -104,32 +105,32 @@ class CheckpointerState:
 # Commands
 
 
-@attrs.frozen
+@frozen
 class Configure(Command):
     config: CheckpointerConfig
 
 
-@attrs.frozen
+@frozen
 class IntervalOver(Command):
     """The timer."""
 
 
-@attrs.frozen
+@frozen
 class GiveUpOverdue(Command):
     """A capture has not come back for too long."""
 
 
-@attrs.frozen
+@frozen
 class CheckpointDue(Command):
     """The interval is over."""
 
 
-@attrs.frozen
+@frozen
 class ListCheckpoints(Command):
     """The reply is the ids of the sound ones, newest first, once whatever was stored before has taken effect."""
 
 
-@attrs.frozen
+@frozen
 class TakeCheckpoint(Command):
     """Capture now. The reply is the checkpoint's id; it is taken when ``checkpointer.taken`` is in the log."""
 
@@ -140,7 +141,7 @@ class TakeCheckpoint(Command):
     hints: tuple[str, ...] = ()
 
 
-@attrs.frozen
+@frozen
 class StoreCheckpoint(Command):
     """The captured state comes back from the host."""
 
@@ -159,34 +160,34 @@ class StoreCheckpoint(Command):
         return CaptureFailed(self.checkpoint_id, FULL, message)
 
 
-@attrs.frozen
+@frozen
 class CaptureFailed(Command):
     checkpoint_id: str
     error: str
     message: str
 
 
-@attrs.frozen
+@frozen
 class MarkDamaged(Command):
     checkpoint_id: str
     reason: str
 
 
-@attrs.frozen
+@frozen
 class ReportRestored(Command):
     checkpoint_id: str
     passed_over: tuple[str, ...] = ()
     """Newer ones that were damaged."""
 
 
-@attrs.frozen
+@frozen
 class CleanUp(Command):
     """Delete all but the newest few: the disk is full."""
 
     keep: int = FEWEST
 
 
-@attrs.frozen
+@frozen
 class NoteMode(Command):
     mode: str
 
@@ -250,7 +251,7 @@ class ModeNoted:
 # Effects
 
 
-@attrs.frozen
+@frozen
 class CaptureState(Effect):
     """Have the host capture its state; comes back as ``StoreCheckpoint`` or ``CaptureFailed``."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from eventstore.events import float_fields
+from eventstore.frozen import frozen
 from eventstore.records import Instant
 from lrm_actors.domain.deadlines import Deadline
 
@@ -20,7 +21,7 @@ LEAVING = "leaving"
 """Removed while its restart was under way: nothing else may happen to it before that has ended."""
 
 
-@attrs.frozen(field_transformer=float_fields)
+@frozen(field_transformer=float_fields)
 class RestartPolicy:
     """How a child is restarted."""
 
@@ -37,7 +38,7 @@ class RestartPolicy:
     """Messages that an actor must have handled since then besides: to fail at the first one is no recovery."""
 
 
-@attrs.frozen
+@frozen
 class ChildState:
     """One child, and what is remembered of its failures."""
 

@@ -12,6 +12,7 @@ import itertools
 import attrs
 
 from eventstore.events import event
+from eventstore.frozen import frozen
 
 STREAM = "dead-letters"
 MAX_KEPT = 1_000
@@ -20,7 +21,7 @@ MAX_KEPT = 1_000
 KEPT, REQUESTED, RESENT = "kept", "requested", "resent"
 
 
-@attrs.frozen
+@frozen
 class Letter:
     """One message that nobody handled, and what became of it."""
 
@@ -44,7 +45,7 @@ class Letter:
         return bool(self.body)
 
 
-@attrs.frozen
+@frozen
 class DeadLetters:
     """The letters, oldest first."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import attrs
-
 from eventstore.events import float_fields
+from eventstore.frozen import frozen
 from eventstore.records import Instant
 
 
-@attrs.frozen(field_transformer=float_fields)
+@frozen(field_transformer=float_fields)
 class Deadline:
     """A moment ``delay_s`` after it was set, storable in an event."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import attrs
+from eventstore.frozen import frozen
 
 
-@attrs.frozen
+@frozen
 class FailureFacts:
     """What is known of a failure, without its exception object."""
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from eventstore.events import float_fields
+from eventstore.frozen import frozen
 from lrm_actors.domain.metrics import Metrics
 from lrm_actors.domain.signals import BY_NAME, JUDGED, SIGNALS, MonitorConfig, Signal
 
@@ -29,7 +30,7 @@ DEPTH = 20.0
 """Points below at which it counts as it passes."""
 
 
-@attrs.frozen(field_transformer=float_fields)
+@frozen(field_transformer=float_fields)
 class Mark:
     """How long one signal has been where it is, as its readings say, in seconds."""
 

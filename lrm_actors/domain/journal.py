@@ -7,13 +7,14 @@ from typing import Any
 import attrs
 
 from eventstore.events import event
+from eventstore.frozen import frozen
 from lrm_actors.domain.behavior import NOTHING, Command, Context, Decision, Spec, then
 from lrm_actors.errors import StepOrder
 
 NAME = "journal"
 
 
-@attrs.frozen
+@frozen
 class OpenStep:
     """A step begun and not committed."""
 
@@ -25,7 +26,7 @@ class OpenStep:
     """Which start of the process began it."""
 
 
-@attrs.frozen
+@frozen
 class JournalState:
     committed: int = 0
     """Number of the last committed step; steps run from 1 without gaps."""
@@ -44,12 +45,12 @@ class JournalState:
 # Commands
 
 
-@attrs.frozen
+@frozen
 class OpenJournal(Command):
     """A process takes the journal up. The reply is a dict: committed, in_doubt (step, name, attempt) or None."""
 
 
-@attrs.frozen
+@frozen
 class BeginStep(Command):
     """The reply is a dict: step, attempt, repeated (bool: it was in doubt).
 
@@ -60,7 +61,7 @@ class BeginStep(Command):
     name: str
 
 
-@attrs.frozen
+@frozen
 class CommitStep(Command):
     """The open step is done; or the step in doubt is, as the host found out.
 
@@ -72,7 +73,7 @@ class CommitStep(Command):
     """A JSON value."""
 
 
-@attrs.frozen
+@frozen
 class AbandonStep(Command):
     """The step failed and will be begun again, or never; or the step in doubt is known not to have happened.
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import attrs
 
+from eventstore.frozen import frozen
 from lrm_actors.domain.deadlines import Deadline
 from lrm_actors.domain.remedies import FIRM, LADDERS, LEARNED, MILD, Rung
 
@@ -29,7 +30,7 @@ ENOUGH = 2
 V = TypeVar("V")
 
 
-@attrs.frozen
+@frozen
 class Trial:
     """A recovery whose outcome is not known yet."""
 
@@ -42,7 +43,7 @@ class Trial:
     """Its end has not been reported; failures until then say nothing about it."""
 
 
-@attrs.frozen
+@frozen
 class Spent:
     """How often which strategy did not help one component against one category, without having helped since."""
 
@@ -51,7 +52,7 @@ class Spent:
     times: dict[str, int] = attrs.Factory(dict)
 
 
-@attrs.frozen
+@frozen
 class Score:
     """What became of one strategy."""
 

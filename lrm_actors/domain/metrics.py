@@ -11,12 +11,13 @@ from typing import Any
 import attrs
 
 from eventstore.events import float_fields
+from eventstore.frozen import frozen
 
 MACHINE, CGROUP, BUDGET = "machine", "cgroup", "budget"
 """Whose memory it is that would run out first."""
 
 
-@attrs.frozen(field_transformer=float_fields)
+@frozen(field_transformer=float_fields)
 class Metrics:
     """One sample. None: not known now, ``unknown`` says why; without a reason, this platform does not have it.
 

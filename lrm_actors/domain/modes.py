@@ -7,6 +7,7 @@ import math
 import attrs
 
 from eventstore.events import event
+from eventstore.frozen import frozen
 from lrm_actors.domain.behavior import (
     NOTHING,
     CancelTimer,
@@ -33,7 +34,7 @@ PIN_S = 3600.0
 MAX_PIN_S = 7 * 86_400.0
 
 
-@attrs.frozen
+@frozen
 class ModeProfile:
     """What a mode changes."""
 
@@ -62,7 +63,7 @@ RUNS = {
 """The criticalities whose work runs in each mode: looked up, and not worked out, for each piece of work."""
 
 
-@attrs.frozen
+@frozen
 class ModesState:
     mode: str = NORMAL
     enabled: bool = True
@@ -90,25 +91,25 @@ class ModesState:
 # Commands
 
 
-@attrs.frozen
+@frozen
 class Configure(Command):
     enabled: bool
 
 
-@attrs.frozen
+@frozen
 class ConsiderHealth(Command):
     status: str
     cause: str
 
 
-@attrs.frozen
+@frozen
 class ReduceLoad(Command):
     """The analyzer asks for degraded at least, until the health next changes."""
 
     reason: str
 
 
-@attrs.frozen
+@frozen
 class Pin(Command):
     """Hold a mode by hand; None lets go."""
 
@@ -118,14 +119,14 @@ class Pin(Command):
     """Seconds after which it lets go by itself; None: never."""
 
 
-@attrs.frozen
+@frozen
 class PinOver(Command):
     """The time of a pin has passed."""
 
     until: Deadline
 
 
-@attrs.frozen
+@frozen
 class ReportReclaimed(Command):
     """Something was asked to give memory back."""
 
@@ -136,7 +137,7 @@ class ReportReclaimed(Command):
     error: str = ""
 
 
-@attrs.frozen
+@frozen
 class ReportRestartAsked(Command):
     """Nothing gave enough memory back: the process is to be replaced."""
 

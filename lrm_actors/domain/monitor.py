@@ -12,6 +12,7 @@ import math
 import attrs
 
 from eventstore.events import event
+from eventstore.frozen import frozen
 from eventstore.records import Instant
 from lrm_actors.domain import causes
 from lrm_actors.domain.behavior import (
@@ -65,7 +66,7 @@ MAX_COMPONENTS = 256
 """Failed components remembered; the one that failed longest ago is forgotten first."""
 
 
-@attrs.frozen
+@frozen
 class MonitorState:
     config: MonitorConfig = attrs.Factory(MonitorConfig)
     mode: str = NORMAL
@@ -107,30 +108,30 @@ class MonitorState:
 # Commands
 
 
-@attrs.frozen
+@frozen
 class Configure(Command):
     config: MonitorConfig
 
 
-@attrs.frozen
+@frozen
 class SampleDue(Command):
     waiting_since_s: float | None = None
     """Monotonic time since which samples were asked for and none came."""
 
 
-@attrs.frozen
+@frozen
 class SampleMissing(Command):
     """Samples are asked for, and none comes."""
 
     waited_s: float
 
 
-@attrs.frozen
+@frozen
 class RecordSample(Command):
     metrics: Metrics
 
 
-@attrs.frozen
+@frozen
 class RecordPressure(Command):
     """What was found of memory alone, between two samples. Stored only where it makes the health worse."""
 
@@ -138,13 +139,13 @@ class RecordPressure(Command):
     """Of memory; all others are None without a reason."""
 
 
-@attrs.frozen
+@frozen
 class HeartbeatCheckDue(Command):
     due_s: float | None = None
     """Monotonic time at which it was meant to come; None: now."""
 
 
-@attrs.frozen
+@frozen
 class Observation:
     """How one component looked when it was checked."""
 
@@ -158,14 +159,14 @@ class Observation:
     """How it was found to have exited, where nobody saw its exit status: ``its process 17 is a zombie``."""
 
 
-@attrs.frozen
+@frozen
 class RecordObservations(Command):
     observations: tuple[Observation, ...]
     gap_s: float = 0.0
     """How much later than due the check itself ran; past half a timeout, ages say nothing about the component."""
 
 
-@attrs.frozen
+@frozen
 class NoteComponentFailed(Command):
     """From the analyzer's log: a component failed."""
 
@@ -174,22 +175,22 @@ class NoteComponentFailed(Command):
     boot_id: str
 
 
-@attrs.frozen
+@frozen
 class NoteComponentRestarted(Command):
     component: str
 
 
-@attrs.frozen
+@frozen
 class ForgetDown(Command):
     """The monitor began anew: what was down is looked at afresh."""
 
 
-@attrs.frozen
+@frozen
 class BeginTrends(Command):
     """The process began: what the last one's memory did says nothing of this one's."""
 
 
-@attrs.frozen
+@frozen
 class NoteMode(Command):
     mode: str
 
@@ -301,12 +302,12 @@ class ModeNoted:
 # Effects
 
 
-@attrs.frozen
+@frozen
 class TakeSample(Effect):
     """Read the resource metrics; comes back as ``RecordSample``."""
 
 
-@attrs.frozen
+@frozen
 class CheckHeartbeats(Effect):
     """Look at every component; comes back as ``RecordObservations``."""
 
@@ -404,6 +405,15 @@ def _observe(state: MonitorState, command: RecordObservations, ctx: Context) -> 
         return then(*_health(state, ctx))
     fact = news[0][1]
     return _with_health(state, fact, ctx) if isinstance(fact, ComponentResumed) else then(fact)
+
+
+def changes(state: MonitorState, seen: RecordObservations, now: Instant) -> bool:
+    """Whether what was seen of the components, at this moment, changes anything: what is known of them, or the health.
+
+    For whoever looked, so that nobody is told of what is as it was.
+    """
+    decision = _observe(state, seen, Context(now, "", ""))
+    return bool(decision.events or decision.effects)
 
 
 def _news(state: MonitorState, one: Observation, gap_s: float) -> object | None:

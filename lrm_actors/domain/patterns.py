@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import attrs
+from eventstore.frozen import frozen
 
 BURST, RECURRING, ESCALATING = "burst", "recurring", "escalating"
 CASCADE, FLAPPING, USELESS_RECOVERY = "cascade", "flapping", "useless_recovery"
@@ -28,7 +28,7 @@ MAX_MARKS = 48
 """Fingerprints and components whose times are remembered."""
 
 
-@attrs.frozen
+@frozen
 class Times:
     """When something happened of late, on one boot."""
 
@@ -41,7 +41,7 @@ class Times:
         return Times(boot_id, (*before, at_s)[-MAX_TIMES:])
 
 
-@attrs.frozen
+@frozen
 class Found:
     """One pattern, and why it is one."""
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import attrs
-
 from eventstore.events import event
+from eventstore.frozen import frozen
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.exits import describe_exit
 
 # Commands
 
 
-@attrs.frozen
+@frozen
 class StartSupervising(Command):
     """The process is up: these children run now. Sent once after each start of the process."""
 
@@ -21,7 +20,7 @@ class StartSupervising(Command):
     """Exit status of the process before this one, as its parent saw it; negative: ended by that signal."""
 
 
-@attrs.frozen
+@frozen
 class StopSupervising(Command):
     """The process is going down in order."""
 

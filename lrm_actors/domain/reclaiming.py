@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.domain.metrics import BUDGET, CGROUP, Metrics
 
 LEAST_FREED_BYTES = 1024 * 1024
@@ -16,7 +15,7 @@ OURS_FROM = 0.25
 """Share of the limit that the agent's own processes must hold for their replacement to help."""
 
 
-@attrs.frozen
+@frozen
 class Attempt:
     """The last time that something was asked to give memory back."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.domain import categories as kinds
 
 RESTART_COMPONENT = "restart_component"
@@ -39,7 +38,7 @@ ALWAYS = 1_000_000
 """Tries of what is gone on with for as long as it takes."""
 
 
-@attrs.frozen
+@frozen
 class Rung:
     """One step of a ladder."""
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-import attrs
-
 from eventstore.events import float_fields
+from eventstore.frozen import frozen
 
 PERIODIC, EMERGENCY, MANUAL = "periodic", "emergency", "manual"
 KINDS = (PERIODIC, EMERGENCY, MANUAL)
 
 
-@attrs.frozen(field_transformer=float_fields)
+@frozen(field_transformer=float_fields)
 class CheckpointerConfig:
     interval_s: float = 300.0
     max_checkpoints: int = 50
@@ -21,7 +20,7 @@ class CheckpointerConfig:
     max_emergency: int = 10
 
 
-@attrs.frozen
+@frozen
 class CheckpointInfo:
     checkpoint_id: str
     kind: str

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 
 import attrs
 
+from eventstore.frozen import frozen
 from lrm_actors.domain import categories as kinds
 from lrm_actors.domain.facts import FailureFacts
 from lrm_actors.errors import SettingsError
@@ -37,7 +38,7 @@ def _numbers(value: Iterable[int] | int) -> frozenset[int]:
     return frozenset((value,)) if isinstance(value, int) else frozenset(value)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Rule:
     """One row: a failure that fits every field that is given is of this category.
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import attrs
-
 from eventstore.events import float_fields
+from eventstore.frozen import frozen
 from lrm_actors.domain.metrics import BUDGET, CGROUP, Metrics
 
 GIB, MIB = 1024.0**3, 1024.0**2
@@ -17,7 +16,7 @@ DISK_FULL_BELOW_BYTES = 5 * GIB
 """A disk with more free space than this is not called full, whatever share of it is used: large disks often are."""
 
 
-@attrs.frozen(field_transformer=float_fields)
+@frozen(field_transformer=float_fields)
 class MonitorConfig:
     """The thresholds, and how long something must last before it counts.
 
@@ -35,7 +34,7 @@ class MonitorConfig:
     failing_components: int = 2
     """Distinct components failed within ``failing_window_s`` that make it failing."""
     failing_window_s: float = 60.0
-    heartbeat_check_s: float = 1.0
+    heartbeat_check_s: float = 2.0
     """Seconds between looks at heartbeats and exits of components."""
     warning_after_s: float = 45.0
     """Seconds at or above a threshold, or 1.5 intervals, until it is a warning."""
@@ -67,7 +66,7 @@ class MonitorConfig:
         return min(self.hold_s, 1.5 * self.interval_s)
 
 
-@attrs.frozen
+@frozen
 class Signal:
     """One thing that is judged."""
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.domain import children
 from lrm_actors.domain.behavior import Spec
 from lrm_actors.domain.process import (
@@ -93,7 +92,7 @@ ChildState = children.ChildState
 RestartPolicy = children.RestartPolicy
 
 
-@attrs.frozen
+@frozen
 class SupervisorSpec(Spec[SupervisorState]):
     """A supervisor, and what was declared for it; made by ``spec``."""
 

@@ -18,12 +18,11 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.errors import StepOrder
 
 
-@attrs.frozen
+@frozen
 class Held:
     """The boundary is held."""
 
@@ -31,7 +30,7 @@ class Held:
     """A step is open: it did not end in the time allowed, and the holder said it would not wait longer."""
 
 
-@attrs.frozen
+@frozen
 class BoundaryStatistics:
     """A moment's counts."""
 

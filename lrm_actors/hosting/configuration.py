@@ -12,8 +12,8 @@ from lrm_actors.domain import analyzer, breaker, checkpointer, modes, monitor
 from lrm_actors.domain.behavior import Command
 from lrm_actors.settings import LongRunningSettings
 
-HEARTBEAT_CHECK_S = 1.0
-"""Longest pause between two looks at the components."""
+HEARTBEAT_CHECK_S = 2.0
+"""Longest pause between two looks at the components. Each wakes three threads: of all that a calm agent does, most."""
 HEARTBEAT_CHECK_SHARE = 0.25
 """A component is looked at this often within its own heartbeat timeout, or a short timeout would be noticed late."""
 HEARTBEAT_CHECK_LEAST_S = 0.02

@@ -18,7 +18,7 @@ from eventstore.errors import EventStoreError, OpenError
 from lrm_actors.actors.monitor import monitor_handlers
 from lrm_actors.actors.sampling.sampler import Sampler
 from lrm_actors.actors.supervisor import ComponentRegistry
-from lrm_actors.domain import analyzer, checkpointer, journal, supervisor
+from lrm_actors.domain import analyzer, checkpointer, journal, monitor, supervisor
 from lrm_actors.domain.behavior import Command, Spec
 from lrm_actors.domain.children import ACTOR, COMPONENT
 from lrm_actors.domain.facts import FailureFacts
@@ -299,7 +299,7 @@ class Engine:
 
     def _handlers(self, store: EventStore) -> Handlers:
         # Nothing is observed before everybody knows the settings: what follows from it would not heed them.
-        observing = monitor_handlers(self._sampler, self.registry.observe)
+        observing = monitor_handlers(self._sampler, self.registry.observe, worth_telling=self._is_news)
         configured = self._configured = threading.Event()
         return {
             **{effect: _after(configured, handler) for effect, handler in observing.items()},
@@ -314,6 +314,12 @@ class Engine:
             return reader.look()
         finally:
             reader.close()
+
+    def _is_news(self, seen: monitor.RecordObservations) -> bool:
+        running = self.running
+        if running is None:
+            return True  # it is only just starting
+        return monitor.changes(running.system.state(monitor.NAME), seen, self.clock.now())
 
     def _children(self, running: Running) -> tuple[str, ...]:
         actors = (f"{ACTOR}:{name}" for name in running.system.shells() if name != supervisor.NAME)

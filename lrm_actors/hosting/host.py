@@ -11,8 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol, runtime_checkable
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.errors import SettingsError
 
 CALL_TIMEOUT_S = 30.0
@@ -23,7 +22,7 @@ RUN_TIMEOUT_S = 120.0
 """The same for a coroutine whose caller bounds it already: this one only ends the wait for a loop that hangs."""
 
 
-@attrs.frozen
+@frozen
 class Component:
     """Something of the host that can fail and be restarted."""
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import attrs
-
 from eventstore.errors import AttachmentNotFound, CorruptAttachment
+from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Record
 from lrm_actors.actors.checkpointer import decode_checkpoint
@@ -23,7 +22,7 @@ from lrm_actors.errors import CheckpointDamaged, CheckpointNotFound
 JOURNAL = journal.NAME
 
 
-@attrs.frozen
+@frozen
 class CommittedStep:
     """A step that is done."""
 
@@ -34,7 +33,7 @@ class CommittedStep:
     """Of its commit in the log."""
 
 
-@attrs.frozen
+@frozen
 class Recovery:
     """Where an agent goes on."""
 
@@ -52,7 +51,7 @@ class Recovery:
     """Checkpoints that would have been better and could not be used."""
 
 
-@attrs.frozen
+@frozen
 class Damage:
     """A checkpoint whose bytes are not what was captured."""
 
@@ -60,7 +59,7 @@ class Damage:
     reason: str
 
 
-@attrs.frozen
+@frozen
 class Choice:
     """What was found, before the host is asked to take it up."""
 

@@ -49,6 +49,9 @@ SPECS: tuple[Spec[Any], ...] = (
 CHILD_RESTARTED = "supervisor.child_restarted"
 DAMAGED_STOP_S = 1.0
 """How long the actors have to end when the log turns out to be damaged."""
+LOG_POLL_S = 10.0
+"""Seconds between two looks at the log for lines of logging when nobody tells of a commit: one whose outcome was not
+known at first is told of by nobody."""
 LOG_LAG_S = 0.5
 """How long the end waits for the last lines of logging."""
 
@@ -92,6 +95,8 @@ class Running:
         self._counting = threading.Lock()
         self._restarts: Counter[str] = Counter()
         self._counted_to = 0
+        self._news = threading.Event()
+        """There is more to tell of in the logs, or nothing any more."""
         try:
             opened_at = self.store.head
             self.system = ActorSystem(
@@ -126,9 +131,8 @@ class Running:
             self._serve_no_more()
             self.store.close()
             raise
-        self._followed = start_thread(
-            lambda: follow(self.store, (LogHook(context),), after=opened_at, stop=self._told_all), name="lrm-logging"
-        )
+        self.store.subscribe(lambda _head, _types: self._news.set())
+        self._followed = start_thread(lambda: self._tell_of_all(opened_at), name="lrm-logging")
 
     def _refuse_damage(self) -> None:
         """Raise what no restart can mend: an actor that cannot read its own past would never answer.
@@ -176,15 +180,21 @@ class Running:
         report = self.system.stop(deadline_s * 0.75)
         self._serve_no_more()  # after the actors, whose end may hang, and before another process may own the log
         self._closing = True
+        self._news.set()
         with suppress(TimeoutError):
             self._followed.exception(min(LOG_LAG_S, deadline_s / 8))
         self._closed = True
+        self._news.set()
         try:
             start_thread(self.store.close, name="lrm-close").result(max(0.05, end_s - clock.monotonic()))
         except Exception:  # noqa: BLE001 - the process must be able to end, whatever the storage says
             _log.exception("the log could not be closed in order", extra=self._context.extra())
             return EXIT_ABANDONED
         return report.exit_code
+
+    def _tell_of_all(self, after: int) -> None:
+        hooks = (LogHook(self._context),)
+        follow(self.store, hooks, after=after, stop=self._told_all, poll_s=LOG_POLL_S, woken=self._news)
 
     def _told_all(self) -> bool:
         return self._closed or (self._closing and self._context.position >= self.store.head)

@@ -17,8 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.actors.gates import Gate
 from lrm_actors.domain import analyzer, modes
 from lrm_actors.domain.modes import CRITICALITIES
@@ -42,7 +41,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _log = logging.getLogger("lrm_actors.mode")
 
 
-@attrs.frozen
+@frozen
 class SheddingStatistics:
     """What became of the work that asked, since the mode was made."""
 
@@ -55,7 +54,7 @@ class SheddingStatistics:
     """Pieces that waited and were done."""
 
 
-@attrs.frozen
+@frozen
 class _Deferred:
     name: str
     criticality: str

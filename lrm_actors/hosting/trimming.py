@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from eventstore.errors import EventStoreError
+from eventstore.frozen import frozen
 from eventstore.records import Batch, NewEvent, Retained, Retention, StreamWrite
 from lrm_actors.domain import checkpointer, journal, trimming
 from lrm_actors.errors import LrmError
@@ -44,7 +45,7 @@ MB, DAY_S = 1_000_000, 86_400.0
 _log = logging.getLogger("lrm_actors.mode")
 
 
-@attrs.frozen
+@frozen
 class Limits:
     """What a log may grow to."""
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
-
 from eventstore.errors import CorruptEvent, PositionNotFound
 from eventstore.events import UnknownEvent
+from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Record
 from lrm_actors.domain.breaker import summary
@@ -55,7 +54,7 @@ OBSERVATIONS: dict[str, Callable[[Any], str]] = {
 """The events that say what was seen of the outside world, and what they saw, in a few words."""
 
 
-@attrs.frozen
+@frozen
 class Link:
     """One record of a chain, and what it says."""
 
@@ -63,7 +62,7 @@ class Link:
     sentence: str
 
 
-@attrs.frozen
+@frozen
 class Chain:
     """How something came about, the newest record first."""
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
+from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from lrm_actors.domain.dead_letters import KEPT, STREAM, DeadLetterAdded, DeadLetters, Gathered, Letter
 from lrm_actors.domain.deliveries import DELIVERIES
 
 
-@attrs.frozen
+@frozen
 class Listed:
     """One letter with where it stands in the log."""
 
@@ -21,7 +20,7 @@ class Listed:
     wall_s: float
 
 
-@attrs.frozen
+@frozen
 class Listing:
     """All that is kept, oldest first, and what is not."""
 

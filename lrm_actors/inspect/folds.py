@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import pkgutil
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from eventstore.codec import decode_state
+from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Snapshot
 from lrm_actors.domain.behavior import Spec
@@ -30,7 +30,7 @@ STATELESS = frozenset(("dead-letters", "deliveries", "log", "watchdog"))
 """Streams that no actor folds."""
 
 
-@attrs.frozen
+@frozen
 class Folds:
     """What is known of actors: our own, and those added."""
 
@@ -67,6 +67,8 @@ class Folds:
 
 def declare_ours() -> None:
     """Make every event of our own actors known to this process, so that they are decoded when read."""
+    import pkgutil
+
     import lrm_actors.domain
 
     for module in pkgutil.iter_modules(lrm_actors.domain.__path__, "lrm_actors.domain."):

@@ -8,8 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import attrs
-
+from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Instant, Record
 from lrm_actors import report
@@ -27,7 +26,7 @@ STALE_INTERVALS = 2 * OVERDUE_INTERVALS
 """A living monitor says so itself when no sample comes; one that says nothing for this long does not live."""
 
 
-@attrs.frozen
+@frozen
 class Owner:
     """Who owns a log."""
 
@@ -36,7 +35,7 @@ class Owner:
     """As the lock file has it: the last owner's, when none is alive."""
 
 
-@attrs.frozen
+@frozen
 class LogHealth:
     """What a log says of its agent's health now."""
 

@@ -15,6 +15,7 @@ import msgspec
 
 from eventstore.errors import SnapshotUnusable
 from eventstore.events import UnknownEvent
+from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Record, Snapshot
 from lrm_actors.domain.behavior import Spec
@@ -25,7 +26,7 @@ EVENTS_KEPT = 20
 """Events shown of an actor whose state cannot be folded."""
 
 
-@attrs.frozen
+@frozen
 class Replayed:
     """One actor as it was at a position."""
 
@@ -106,7 +107,7 @@ def state_data(state: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(state, enc_hook=repr))
 
 
-@attrs.frozen
+@frozen
 class _Beginning:
     """Where folding starts."""
 

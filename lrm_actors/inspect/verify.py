@@ -12,6 +12,7 @@ import attrs
 
 from eventstore.codec import encode_state
 from eventstore.errors import AttachmentNotFound, EventStoreError, SnapshotUnusable
+from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Problem, Snapshot, Verification
 from lrm_actors.domain.behavior import Spec
@@ -26,7 +27,7 @@ CheckCheckpoint = Callable[[bytes, str, str], object]
 """Reads a checkpoint's bytes, given its digest and id; raises ``CheckpointDamaged``."""
 
 
-@attrs.frozen
+@frozen
 class LogVerification:
     """What was looked at, and what is wrong."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import msgspec
 
+from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Instant, Record
 from lrm_actors.domain import modes, monitor
@@ -37,7 +38,7 @@ SETTINGS = (*CONFIG_FIELDS, ENABLE_MODES)
 """Settings that can be asked about."""
 
 
-@attrs.frozen
+@frozen
 class ModeAt:
     """A change of the mode."""
 
@@ -48,7 +49,7 @@ class ModeAt:
     cause: str
 
 
-@attrs.frozen
+@frozen
 class Difference:
     """A stretch of time in which the two histories differ."""
 
@@ -63,7 +64,7 @@ class Difference:
         return elapsed_s(self.since, self.until)
 
 
-@attrs.frozen
+@frozen
 class WhatIf:
     """Two histories of the mode, and where they differ."""
 

@@ -117,12 +117,15 @@ class SystemClock:
 
     def call_later(self, delay_s: float, function: Callable[[], object]) -> Cancel:
         """Call ``function`` once after a delay, on the timer thread."""
+        due_s = time.monotonic() + max(0.0, delay_s)
         with self._changed:
-            number = self._schedule.add(time.monotonic() + max(0.0, delay_s), function)
+            next_s = self._schedule.next_due_s()
+            number = self._schedule.add(due_s, function)
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._run, name="lrm-timers", daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            if next_s is None or due_s < next_s:  # else it wakes before that anyway, and to be woken costs
+                self._changed.notify()
 
         def cancel() -> None:
             with self._changed:

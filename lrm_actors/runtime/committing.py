@@ -9,8 +9,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.domain.behavior import Next, Spec, Wire
 from lrm_actors.domain.dead_letters import DeadLetterAdded
 from lrm_actors.runtime.actor import UnregisteredActor
@@ -30,7 +29,7 @@ CURSOR_LAG = 256
 """Positions a stored cursor may lag behind while there is nothing else to append."""
 
 
-@attrs.frozen
+@frozen
 class Published:
     """What others may read of an actor at any time: its committed state."""
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import attrs
-
 from eventstore.errors import CorruptEvent, UnknownEventType
 from eventstore.events import type_of
+from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Cursor, Instant, Record
 from lrm_actors.domain.behavior import MAX_DEPTH, Wire
@@ -20,7 +19,7 @@ PAGE = 64
 """Wired events handled in one turn, at most."""
 
 
-@attrs.frozen
+@frozen
 class Delivery:
     """One wired event as this consumer gets it."""
 

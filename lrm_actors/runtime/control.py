@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from eventstore.frozen import frozen
 from eventstore.protocol import EventStore
 from lrm_actors.domain.behavior import Command, Effect
 from lrm_actors.runtime.clock import Clock
@@ -43,7 +44,7 @@ class Funnel(Protocol):
         """An actor's thread is gone. ``death`` is None when it was stopped."""
 
 
-@attrs.frozen
+@frozen
 class Services:
     """What a shell works with."""
 
@@ -58,57 +59,57 @@ class Services:
     recoveries: RecoveryGate = attrs.field(factory=RecoveryGate)
 
 
-@attrs.frozen
+@frozen
 class Restart:
     """Load the state again and go on with the mailbox. Answered with the seconds it took."""
 
     reply: Reply | None = None
 
 
-@attrs.frozen
+@frozen
 class TakeSnapshot:
     """Store the state as it is. Answered with its version, or with None where that cannot be done now."""
 
     reply: Reply | None = None
 
 
-@attrs.frozen
+@frozen
 class StorageBack:
     """The log can be written again, and every outcome is settled."""
 
 
-@attrs.frozen
+@frozen
 class Stop:
     """End in order. In the ordinary lane: after what waits there."""
 
     reply: Reply | None = None
 
 
-@attrs.frozen
+@frozen
 class Suspend:
     """Handle no message until ``Resume``. Answered when that holds."""
 
     reply: Reply
 
 
-@attrs.frozen
+@frozen
 class Resume:
     """Go on with the messages that wait. Nothing happens to an actor that is not suspended."""
 
 
-@attrs.frozen
+@frozen
 class Halt:
     """Handle nothing until the next ``Restart``; what waits stays, and what comes waits too."""
 
     reply: Reply
 
 
-@attrs.frozen
+@frozen
 class GoOn:
     """Go on after a failure with the committed state, without loading it."""
 
 
-@attrs.frozen
+@frozen
 class EffectEscaped:
     """An effect's handler raised what it should have dealt with."""
 

@@ -9,9 +9,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import attrs
-
 from eventstore.errors import EventStoreError
+from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Receipt, Record
 from lrm_actors.domain.behavior import Spec
@@ -27,7 +26,7 @@ from lrm_actors.runtime.turn import Turn
 logger = logging.getLogger(__name__)
 
 
-@attrs.frozen
+@frozen
 class Failure:
     """A message that the actor could not decide on."""
 

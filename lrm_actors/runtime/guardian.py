@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import attrs
 
 from eventstore.errors import Fenced, is_full
+from eventstore.frozen import frozen
 from eventstore.protocol import EventStore
 from lrm_actors.domain.supervisor import ReportEnd, ReportFailure
 from lrm_actors.errors import LrmError
@@ -83,7 +84,7 @@ class Tree(Protocol):
         """Close every mailbox: the log belongs to another process now."""
 
 
-@attrs.frozen
+@frozen
 class _Failed:
     name: str
     kind: str
@@ -91,35 +92,35 @@ class _Failed:
     handling: str
 
 
-@attrs.frozen
+@frozen
 class _StorageLost:
     name: str
     error: BaseException
 
 
-@attrs.frozen
+@frozen
 class _TrySettling:
     """Time to look whether the log can be written again."""
 
 
-@attrs.frozen
+@frozen
 class _LookAgain:
     """Time to see whether every actor that failed has been restarted."""
 
 
-@attrs.frozen
+@frozen
 class _Fenced:
     name: str
     error: BaseException
 
 
-@attrs.frozen
+@frozen
 class _Ended:
     name: str
     reason: str
 
 
-@attrs.frozen
+@frozen
 class _ThreadEnded:
     name: str
     death: BaseException

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import attrs
-
 from eventstore.codec import decode_state, encode_state
 from eventstore.errors import EventRefused
+from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Snapshot
 from lrm_actors.domain.behavior import Spec
@@ -30,7 +29,7 @@ RECOVERY_WAIT_S = 30.0
 """Seconds after which an actor no longer waits for its turn: one before it hangs."""
 
 
-@attrs.frozen
+@frozen
 class Recovered:
     """What the log says of an actor."""
 

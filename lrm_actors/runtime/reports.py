@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import attrs
+from eventstore.frozen import frozen
 
 EXIT_CLEAN, EXIT_ABANDONED, EXIT_ESCALATED = 0, 70, 75
 """Exit codes for a process after ``stop``: all ended in order; some actor had to be left behind (EX_SOFTWARE); the root
 of the supervisors failed, and a new process may do better (EX_TEMPFAIL)."""
 
 
-@attrs.frozen
+@frozen
 class StopReport:
     """How a system ended."""
 
@@ -27,7 +27,7 @@ class StopReport:
         return EXIT_CLEAN if self.clean else EXIT_ABANDONED
 
 
-@attrs.frozen
+@frozen
 class ActorStatistics:
     """One actor at one moment."""
 
@@ -49,7 +49,7 @@ class ActorStatistics:
     """Messages that made room for newer ones, with ``mailbox_policy="drop_oldest"``."""
 
 
-@attrs.frozen
+@frozen
 class SystemStatistics:
     """A whole system at one moment."""
 

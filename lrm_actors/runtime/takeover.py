@@ -9,8 +9,7 @@ from __future__ import annotations
 import traceback
 from typing import Any, Protocol
 
-import attrs
-
+from eventstore.frozen import frozen
 from eventstore.records import Record
 from lrm_actors.domain.dead_letters import DeadLetterAdded
 from lrm_actors.domain.watching import HUNG
@@ -25,7 +24,7 @@ STACK_LIMIT = 4_000
 """Characters of a stack that are kept: its end, where the handler is."""
 
 
-@attrs.frozen
+@frozen
 class Stay:
     """A shell's stay inside pure code, as it was seen at one moment."""
 

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import attrs
 
+from eventstore.frozen import frozen
 from eventstore.protocol import EventStore
 from eventstore.records import Batch, NewEvent, StreamWrite
 from lrm_actors.domain.watching import STREAM, ActorTakenOver, HandlerSlow, WatchdogExhausted
@@ -28,11 +29,14 @@ from lrm_actors.runtime.takeover import Stay, Successors, look_at, take_over, to
 logger = logging.getLogger(__name__)
 
 SCAN_LEAST_S, SCAN_MOST_S = 0.01, 1.0
+LOOKS_PER_LIMIT = 5
+"""Looks within the shortest limit, which is so noticed a fifth late at most. Each wakes a thread of a process that may
+have nothing else to do."""
 NOTES_KEPT = 100
 """Events that wait for a log that cannot be written; older ones go."""
 
 
-@attrs.frozen
+@frozen
 class Watch:
     """The limits of a system's watchdog. Those of one actor stand in its ``Spec``."""
 
@@ -48,7 +52,7 @@ OFF = Watch(math.inf, math.inf)
 """No limits: nothing is watched."""
 
 
-@attrs.frozen
+@frozen
 class Exhausted:
     """Why the process is to be replaced."""
 
@@ -123,7 +127,7 @@ class Watchdog:
         shortest_s = min([*limits, self.watch.slow_s, self.watch.hung_s])
         if shortest_s == math.inf:
             return
-        self._scan_s = min(SCAN_MOST_S, max(SCAN_LEAST_S, shortest_s / 10))
+        self._scan_s = min(SCAN_MOST_S, max(SCAN_LEAST_S, shortest_s / LOOKS_PER_LIMIT))
         self._looked_at_s = self._system.clock.monotonic()
         self._later()
 
@@ -131,7 +135,7 @@ class Watchdog:
         """An actor was added: look as often as its limits ask for."""
         shortest_s = min(self.limits(shell))
         if shortest_s < math.inf:
-            self._scan_s = min(self._scan_s, max(SCAN_LEAST_S, shortest_s / 10))
+            self._scan_s = min(self._scan_s, max(SCAN_LEAST_S, shortest_s / LOOKS_PER_LIMIT))
 
     def stop(self) -> None:
         """Look no more."""

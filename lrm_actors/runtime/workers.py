@@ -11,14 +11,13 @@ import logging
 import threading
 from collections.abc import Callable
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.runtime.machine import Queue, here
 
 logger = logging.getLogger(__name__)
 
 
-@attrs.frozen
+@frozen
 class RunningJob:
     """A job that a thread has taken."""
 

@@ -6,7 +6,8 @@ A hook runs on a thread of its own, after the commit, so it can hold up nobody; 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from eventstore.events import UnknownEvent
@@ -148,16 +149,46 @@ def dispatch(hooks: Iterable[Hook], record: Record) -> None:
 
 
 def follow(
-    reader: EventReader, hooks: Iterable[Hook], *, after: int, stop: Callable[[], bool], poll_s: float = 0.1
+    reader: EventReader,
+    hooks: Iterable[Hook],
+    *,
+    after: int,
+    stop: Callable[[], bool],
+    poll_s: float = 0.1,
+    woken: threading.Event | None = None,
 ) -> None:
     """Show every record after a position to the hooks, until ``stop()`` is true. Blocks; give it a thread.
 
     When the log cannot be read any more it says so once and returns; nothing is raised.
+
+    Args:
+        reader: the log.
+        hooks: who sees each record.
+        after: the position.
+        stop: asked after each record and each wait.
+        poll_s: seconds between two looks at the log.
+        woken: set by whoever knows of commits, and when ``stop`` changes: it ends a wait at once, so that the looks in
+            between may be seldom. To look ten times a second costs more than all else that a calm agent does.
     """
     every = tuple(hooks)
     try:
-        for record in reader.tail(after=after, poll_s=poll_s, stop=stop):
+        for record in _records(reader, after, stop, poll_s, woken or threading.Event()):
             dispatch(every, record)
     except Exception:
         if not stop():
             logger.exception("hooks see no more records: the log cannot be read")
+
+
+def _records(
+    reader: EventReader, after: int, stop: Callable[[], bool], poll_s: float, woken: threading.Event
+) -> Iterator[Record]:
+    while True:
+        woken.clear()  # before the look: whatever comes after it is seen by the next one
+        if stop():
+            return
+        for record in reader.read(after=after):
+            after = record.position
+            yield record
+            if stop():
+                return
+        woken.wait(poll_s)

@@ -301,7 +301,7 @@ def timer_of(run: Run[MonitorState], key: str) -> StartTimer:
 def test_recovery_samples_at_once_and_starts_both_timers(run: Run[MonitorState]) -> None:
     """A new process knows how things are before the first interval is over."""
     assert [TakeSample()] == run.effects(TakeSample)
-    assert (30.0, 1.0) == (timer_of(run, "sample").delay_s, timer_of(run, "heartbeats").delay_s)
+    assert (30.0, 2.0) == (timer_of(run, "sample").delay_s, timer_of(run, "heartbeats").delay_s)
 
 
 def test_ticks_store_nothing_and_start_themselves_again(run: Run[MonitorState]) -> None:
@@ -313,7 +313,7 @@ def test_ticks_store_nothing_and_start_themselves_again(run: Run[MonitorState]) 
     run.seconds = 33.0
     assert () == run.tell(HeartbeatCheckDue(START.monotonic_s + 31.0))
     assert [CheckHeartbeats(START.monotonic_s + 31.0)] == run.effects(CheckHeartbeats)
-    assert HeartbeatCheckDue(START.monotonic_s + 34.0) == timer_of(run, "heartbeats").command
+    assert HeartbeatCheckDue(START.monotonic_s + 35.0) == timer_of(run, "heartbeats").command
 
 
 @pytest.mark.parametrize(("mode", "delay_s"), [("degraded", 45.0), ("minimal", 90.0), ("recovery", 30.0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from eventstore import schema
 from eventstore.errors import CorruptAttachment, CorruptEvent, CorruptLog, EventStoreError
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Attachment, Batch, Cursor, Durability, NewEvent, Receipt, Snapshot, StreamWrite
@@ -139,6 +141,22 @@ def test_migrating_twice_changes_nothing(path: Path, raw: Callable[..., list[Any
         assert store.verify().ok
     assert before == raw("SELECT sql FROM sqlite_schema ORDER BY name")
     assert [(SCHEMA_VERSION,)] == raw("PRAGMA user_version")
+
+
+def test_a_new_log_is_as_the_migrations_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made without the library that migrates older ones; nothing in the file may tell that."""
+
+    def made(name: str) -> tuple[list[Any], list[Any]]:
+        with contextlib.closing(sqlite3.connect(tmp_path / name, isolation_level=None)) as connection:
+            schema.migrate(connection, "0" * 32)
+            noted = connection.execute("SELECT id, migration_set, name, length(applied_at) FROM _sqlite_migrations")
+            return connection.execute(
+                "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+            ).fetchall(), noted.fetchall()
+
+    directly = made("directly.db")
+    monkeypatch.setattr(schema, "_apply_all", schema._apply_pending)
+    assert made("migrated.db") == directly
 
 
 # --- views --------------------------------------------------------------------------------------------------------

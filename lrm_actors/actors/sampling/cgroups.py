@@ -11,6 +11,7 @@ from pathlib import Path
 
 import attrs
 
+from eventstore.frozen import frozen
 from lrm_actors.actors.sampling.readings import KernelFile, number_after
 
 UNLIMITED_BYTES = 2**60
@@ -21,7 +22,7 @@ CONTROLLERS = ("memory", "cpu", "cpuacct", "pids")
 """Those of version 1 that are read."""
 
 
-@attrs.frozen
+@frozen
 class MemoryUse:
     """Memory in use against a limit."""
 
@@ -37,7 +38,7 @@ class MemoryUse:
         return 100.0 * self.used_bytes / self.limit_bytes if self.limit_bytes else 100.0
 
 
-@attrs.frozen
+@frozen
 class _Names:
     """What the files of one version are called."""
 
@@ -55,7 +56,7 @@ _MEMORY = {
 # Where the groups are
 
 
-@attrs.frozen
+@frozen
 class Place:
     """The folders of one hierarchy: the process's own group first, then its ancestors."""
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.actors.sampling.readings import NotHere, known, percent
 from lrm_actors.actors.sampling.tree import Tree
 
 
-@attrs.frozen
+@frozen
 class Used:
     """One reading of what is judged by how much it grew; what could not be read is the error."""
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.actors.sampling.readings import KernelFile, NotHere, number_after
 
 SECTOR_BYTES = 512
 """In which the kernel counts whatever a disk's own are."""
 
 
-@attrs.frozen
+@frozen
 class MachineMemory:
     """Memory of the machine."""
 
@@ -24,7 +23,7 @@ class MachineMemory:
     """None without swap space."""
 
 
-@attrs.frozen
+@frozen
 class Disk:
     """The disk of a folder."""
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.actors.sampling.cgroups import Groups, MemoryUse
 from lrm_actors.actors.sampling.machine import MachineMemory, PortableMachine
 from lrm_actors.actors.sampling.readings import known, or_error, percent, reason
@@ -20,7 +19,7 @@ LOOKED_AT = ("memory_percent", "memory_limit_bytes", "memory_headroom_bytes", "m
 """The metrics of a look between two samples."""
 
 
-@attrs.frozen
+@frozen
 class Share:
     """Memory in use against one limit."""
 
@@ -40,7 +39,7 @@ class Share:
         return max(self.limit_bytes - self.used_bytes, 0)
 
 
-@attrs.frozen
+@frozen
 class Memory:
     """One reading of all that limits memory; what could not be read is the error."""
 

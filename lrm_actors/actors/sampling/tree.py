@@ -13,6 +13,7 @@ from pathlib import Path
 
 import attrs
 
+from eventstore.frozen import frozen
 from lrm_actors.actors.sampling.readings import NotHere
 
 Key = tuple[int, float]
@@ -23,7 +24,7 @@ ENDED = (b"Z", b"X", b"x")
 """States of a process that has ended."""
 
 
-@attrs.frozen
+@frozen
 class One:
     """A living process of the tree."""
 
@@ -288,7 +289,7 @@ def best_tree(proc: Path = Path("/proc")) -> LinuxTree | PortableTree:
 # One process
 
 
-@attrs.frozen
+@frozen
 class Sighting:
     """One process at one moment."""
 

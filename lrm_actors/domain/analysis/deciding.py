@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from eventstore.frozen import frozen
 from lrm_actors.domain import classify as kinds
 from lrm_actors.domain import learning, patterns
 from lrm_actors.domain.analysis.folding import evolve, folded, key_of
@@ -116,7 +117,7 @@ def _chosen(state: AnalyzerState, recorded: FailureRecorded, facts: FailureFacts
     return _choice(trouble, strategy, f"{category}: {why}{said}", evidence, ctx)
 
 
-@attrs.frozen
+@frozen
 class Trouble:
     """What is to be answered."""
 

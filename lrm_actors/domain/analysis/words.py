@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from eventstore.events import event
+from eventstore.frozen import frozen
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.deadlines import Deadline
 from lrm_actors.domain.facts import FailureFacts
@@ -12,7 +13,7 @@ from lrm_actors.domain.learning import Scores, Spent, Trial
 from lrm_actors.domain.patterns import Times
 
 
-@attrs.frozen
+@frozen
 class FailureSeen:
     """One remembered failure."""
 
@@ -24,7 +25,7 @@ class FailureSeen:
     boot_id: str = ""
 
 
-@attrs.frozen
+@frozen
 class Streak:
     """Failures of one category that one component had in a row."""
 
@@ -34,7 +35,7 @@ class Streak:
     boot_id: str
 
 
-@attrs.frozen
+@frozen
 class AnalyzerState:
     auto_recovery: bool = True
     recent: tuple[FailureSeen, ...] = ()
@@ -65,19 +66,19 @@ class AnalyzerState:
 # Commands
 
 
-@attrs.frozen
+@frozen
 class Configure(Command):
     auto_recovery: bool
 
 
-@attrs.frozen
+@frozen
 class RecordFailure(Command):
     """The reply is a dict: category, strategy, acted (bool), delay_s, severity, reason."""
 
     facts: FailureFacts
 
 
-@attrs.frozen
+@frozen
 class NoteRecovery(Command):
     """A component was restarted, or given up."""
 
@@ -85,7 +86,7 @@ class NoteRecovery(Command):
     ok: bool
 
 
-@attrs.frozen
+@frozen
 class ReportCarriedOut(Command):
     """The host's side did, or could not do, what was chosen."""
 
@@ -95,12 +96,12 @@ class ReportCarriedOut(Command):
     message: str = ""
 
 
-@attrs.frozen
+@frozen
 class JudgeRecoveries(Command):
     """The timer: a recovery may have helped by now."""
 
 
-@attrs.frozen
+@frozen
 class GoOn(Command):
     """A human looked after it. The reply says whether anything was paused."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.children import RestartPolicy
 from lrm_actors.domain.supervision.declaring import ChildSpec
@@ -11,14 +10,14 @@ from lrm_actors.domain.supervision.declaring import ChildSpec
 # From the host
 
 
-@attrs.frozen
+@frozen
 class Configure(Command):
     """Take another policy. It holds from the next failure on."""
 
     policy: RestartPolicy
 
 
-@attrs.frozen
+@frozen
 class AddChild(Command):
     """One more child, which runs now; also brings back one that was given up. The reply says whether it was news."""
 
@@ -27,28 +26,28 @@ class AddChild(Command):
     """How it is looked after; None: as a permanent child. Its ``id`` is ``child``."""
 
 
-@attrs.frozen
+@frozen
 class RemoveChild(Command):
     """Look after this child no more. The reply is False when it was none, or is just being stopped with others."""
 
     child: str
 
 
-@attrs.frozen
+@frozen
 class TerminateChild(Command):
     """Stop a child and keep it in mind. The reply is False while its restart or its stop is under way."""
 
     child: str
 
 
-@attrs.frozen
+@frozen
 class StartChild(Command):
     """Start a child that was stopped or given up. The reply is False when there is none, or siblings are restarting."""
 
     child: str
 
 
-@attrs.frozen
+@frozen
 class RestartComponent(Command):
     """Restart a component as the analyzer decided; goes through the same backoff and intensity.
 
@@ -59,7 +58,7 @@ class RestartComponent(Command):
     reason: str
 
 
-@attrs.frozen
+@frozen
 class ClearCaches(Command):
     """Have a component give memory back; it is restarted when it cannot. The reply is as for ``RestartComponent``."""
 
@@ -70,7 +69,7 @@ class ClearCaches(Command):
 # From the guardian
 
 
-@attrs.frozen
+@frozen
 class ReportFailure(Command):
     """A child failed. For actors it comes from the guardian, with what was in hand. The reply says if it was news."""
 
@@ -90,7 +89,7 @@ class ReportFailure(Command):
     """It failed on a message, and its state is as it was before. Else it cannot go on without being restarted."""
 
 
-@attrs.frozen
+@frozen
 class ReportEnd(Command):
     """An actor ended by itself, because it was done. The reply says if it was news."""
 
@@ -102,32 +101,32 @@ class ReportEnd(Command):
 # From a supervisor's parent, and from its children's handlers
 
 
-@attrs.frozen
+@frozen
 class HoldAll(Command):
     """The parent stops this supervisor with others: stop all children, last to first, and keep their messages."""
 
 
-@attrs.frozen
+@frozen
 class StartAll(Command):
     """The parent restarted this supervisor: start whatever children are held, first to last."""
 
 
-@attrs.frozen
+@frozen
 class TellParentAgain(Command):
     """After a recovery: the parent may not have heard that all children are down."""
 
 
-@attrs.frozen
+@frozen
 class HostWarned(Command):
     """The host knows that everything is going to be stopped, and had its time."""
 
 
-@attrs.frozen
+@frozen
 class WarnHostAgain(Command):
     """After a recovery: the host may not have been warned."""
 
 
-@attrs.frozen
+@frozen
 class CachesDone(Command):
     """What became of it; an empty error: the caches are cleared."""
 
@@ -136,21 +135,21 @@ class CachesDone(Command):
     message: str = ""
 
 
-@attrs.frozen
+@frozen
 class RestartDue(Command):
     """The backoff of a child is over."""
 
     child: str
 
 
-@attrs.frozen
+@frozen
 class RestartInDoubt(Command):
     """After a recovery: a restart, a stop or a giving up was begun, and its end is not known."""
 
     child: str
 
 
-@attrs.frozen
+@frozen
 class RestartDone(Command):
     """The child was restarted."""
 
@@ -158,7 +157,7 @@ class RestartDone(Command):
     duration_s: float
 
 
-@attrs.frozen
+@frozen
 class RestartFailed(Command):
     """The child could not be restarted."""
 
@@ -167,7 +166,7 @@ class RestartFailed(Command):
     message: str
 
 
-@attrs.frozen
+@frozen
 class HoldDone(Command):
     """The child was stopped, its messages kept; or its time was over."""
 

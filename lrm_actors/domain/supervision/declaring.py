@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-import attrs
-
 from eventstore.events import float_fields
+from eventstore.frozen import frozen
 from lrm_actors.domain.children import ACTOR, COMPONENT, RestartPolicy
 from lrm_actors.errors import ChildSpecError
 
@@ -44,7 +43,7 @@ MAX_SECONDS = 86_400.0 * 366
 """Longest of any other time in a policy."""
 
 
-@attrs.frozen(field_transformer=float_fields)
+@frozen(field_transformer=float_fields)
 class ChildSpec:
     """One child of a supervisor."""
 
@@ -60,7 +59,7 @@ class ChildSpec:
     """Its own backoff, and where children are given up its own intensity; None: the supervisor's."""
 
 
-@attrs.frozen
+@frozen
 class Rule:
     """One line of a decider."""
 
@@ -70,7 +69,7 @@ class Rule:
     """``resume``, ``restart``, ``stop`` or ``escalate``."""
 
 
-@attrs.frozen
+@frozen
 class Supervision:
     """What a supervisor is told to do."""
 

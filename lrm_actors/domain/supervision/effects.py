@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.domain.behavior import Effect
 
 UP, HELD, FAILED, ENDED = "up", "held", "failed", "ended"
 """What a supervisor tells its parent of itself."""
 
 
-@attrs.frozen
+@frozen
 class RestartChild(Effect):
     """Carry out the restart: of an actor in place, of a component by the host's function."""
 
@@ -18,14 +17,14 @@ class RestartChild(Effect):
     attempt: int
 
 
-@attrs.frozen
+@frozen
 class ResumeChild(Effect):
     """Have an actor go on with the state it had."""
 
     child: str
 
 
-@attrs.frozen
+@frozen
 class HoldChild(Effect):
     """Stop an actor after its turn in hand and keep its mailbox; comes back as ``HoldDone``."""
 
@@ -33,7 +32,7 @@ class HoldChild(Effect):
     deadline_s: float
 
 
-@attrs.frozen
+@frozen
 class StopChild(Effect):
     """Give a child up: close an actor's mailbox; tell the host of a component."""
 
@@ -43,14 +42,14 @@ class StopChild(Effect):
     """What a running actor gets to handle what waits; 0: nothing."""
 
 
-@attrs.frozen
+@frozen
 class ClearChildCaches(Effect):
     """Have a component give memory back by the host's function; comes back as ``CachesDone``."""
 
     child: str
 
 
-@attrs.frozen
+@frozen
 class NotifyParent(Effect):
     """Tell the parent, which is the host for the root, what became of this supervisor."""
 
@@ -60,7 +59,7 @@ class NotifyParent(Effect):
     reason: str = ""
 
 
-@attrs.frozen
+@frozen
 class WarnHost(Effect):
     """Tell the host that everything is going to be stopped, and give it a while; comes back as ``HostWarned``."""
 

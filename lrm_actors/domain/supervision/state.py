@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from eventstore.frozen import frozen
 from lrm_actors.domain.children import BACKOFF, HELD, HOLDING, RESTARTING, RUNNING, ChildState, RestartPolicy
 from lrm_actors.domain.supervision.declaring import AS_BEFORE, ChildSpec, Supervision
 
@@ -15,7 +16,7 @@ UP = frozenset((RUNNING, BACKOFF, RESTARTING, HOLDING, HELD))
 """Statuses of children that run, or are to run again."""
 
 
-@attrs.frozen
+@frozen
 class Outage:
     """Several children go down, and mostly up again, together. There is one at a time, or none."""
 
@@ -30,7 +31,7 @@ class Outage:
     """Failures of ``child`` in a row."""
 
 
-@attrs.frozen
+@frozen
 class SupervisorState:
     """All children, and the process they live in."""
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.domain.trends import records as marks
 from lrm_actors.domain.trends.records import RECORD_BLOCKS, Records
 from lrm_actors.domain.trends.robust import Line, line_through, median
@@ -27,7 +26,7 @@ FAINT = 0.5
 """Below this share of what is wanted nothing is said at all."""
 
 
-@attrs.frozen
+@frozen
 class Scale:
     """How long growth is looked at, and how sure it has to be."""
 
@@ -73,7 +72,7 @@ SCALES = (
 """Windows of 16 minutes, 40 minutes, 2 hours, 3 hours. The last is for what moves so much that only the floor tells."""
 
 
-@attrs.frozen
+@frozen
 class Finding:
     """What one scale sees."""
 

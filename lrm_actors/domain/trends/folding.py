@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import attrs
 
+from eventstore.frozen import frozen
 from lrm_actors.domain.metrics import Metrics
 from lrm_actors.domain.trends import growing, levels, saturation
 from lrm_actors.domain.trends.growing import Course, Growth
@@ -44,7 +45,7 @@ TRAFFIC = {"network_sent_bytes": Shift(least=256e3, times=3.0), "network_receive
 """Bytes per second: four times as much as in the busiest five minutes of a day."""
 
 
-@attrs.frozen
+@frozen
 class Counter:
     """A counter at the last sample that had it."""
 
@@ -52,7 +53,7 @@ class Counter:
     value: float
 
 
-@attrs.frozen
+@frozen
 class TrendsState:
     """What is remembered of the samples."""
 
@@ -111,7 +112,7 @@ def current(state: TrendsState) -> tuple[Trend, ...]:
     return tuple(sorted(found, key=lambda trend: trend.key))
 
 
-@attrs.frozen
+@frozen
 class Changes:
     """What two states differ in."""
 

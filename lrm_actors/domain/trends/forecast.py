@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.domain.trends.robust import Line, line_through, median, quantile, related
 from lrm_actors.domain.trends.series import BLOCK_S, Blocks
 
@@ -24,7 +23,7 @@ FAR_S = 30 * 86_400.0
 """More than thirty days ahead nothing is said."""
 
 
-@attrs.frozen
+@frozen
 class Forecast:
     """What growth comes to."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import attrs
 
+from eventstore.frozen import frozen
 from lrm_actors.domain.trends import envelope, forecast, slow
 from lrm_actors.domain.trends import records as marks
 from lrm_actors.domain.trends.envelope import SCALES, Finding
@@ -29,7 +30,7 @@ STILL = 0.5
 """Share of what is wanted that lets a trend go on."""
 
 
-@attrs.frozen
+@frozen
 class Growth:
     """What is worth telling of one metric, in its own unit."""
 
@@ -48,7 +49,7 @@ class Growth:
     """The metric is what is left, and growth is that it falls."""
 
 
-@attrs.frozen
+@frozen
 class Course:
     """What is remembered of one metric, and what is seen in it."""
 

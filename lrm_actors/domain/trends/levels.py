@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import attrs
 
+from eventstore.frozen import frozen
 from lrm_actors.domain.trends.robust import median
 
 BLOCK_S = 300.0
@@ -24,7 +25,7 @@ USUAL_AFTER = 144
 """Blocks after which a shifted level is the usual one: twelve hours."""
 
 
-@attrs.frozen
+@frozen
 class Shift:
     """How far above is too far."""
 
@@ -36,7 +37,7 @@ class Shift:
     """Of the greatest mean before."""
 
 
-@attrs.frozen
+@frozen
 class Level:
     """What is remembered of one metric's level."""
 

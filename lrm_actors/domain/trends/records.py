@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.domain.trends.series import Blocks
 
 RECORD_BLOCKS = 5
@@ -20,7 +19,7 @@ RECORDS = 145
 Row = tuple[float | None, ...]
 
 
-@attrs.frozen
+@frozen
 class Records:
     """The greatest mark and the greatest rise of a mark in every ten minutes, one row for each scale."""
 

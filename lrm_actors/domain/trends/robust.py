@@ -11,13 +11,13 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-import attrs
+from eventstore.frozen import frozen
 
 Z_80 = 1.2816
 """Standard deviations on each side of a normal distribution's middle 80 %."""
 
 
-@attrs.frozen
+@frozen
 class Line:
     """A robust line through points in order of time."""
 

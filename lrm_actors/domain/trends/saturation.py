@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import attrs
 
+from eventstore.frozen import frozen
 from lrm_actors.domain.trends.robust import median
 
 LEAST, MOST = 90.0, 98.0
@@ -34,7 +35,7 @@ STEP_WEIGHT = 0.02
 """Weight of the newest in the mean size of steps."""
 
 
-@attrs.frozen
+@frozen
 class Saturation:
     """What is remembered of the CPU's busiest moments."""
 

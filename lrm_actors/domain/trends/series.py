@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import attrs
 
+from eventstore.frozen import frozen
+
 BLOCK_S = 120.0
 """Seconds of a block."""
 BLOCKS = 250
@@ -18,7 +20,7 @@ COARSE_KEPT = 97
 """Coarse blocks kept: over 48 hours."""
 
 
-@attrs.frozen
+@frozen
 class Blocks:
     """Closed blocks, oldest first: where each lies on the grid, its least and its greatest value."""
 
@@ -34,7 +36,7 @@ class Blocks:
         return Blocks((*self.index[first:], index), (*self.low[first:], low), (*self.high[first:], high))
 
 
-@attrs.frozen
+@frozen
 class Series:
     """What is remembered of one metric."""
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.domain.trends.robust import line_through, median
 from lrm_actors.domain.trends.series import BLOCK_S, COARSE, Blocks
 
@@ -26,7 +25,7 @@ SLOWING = 0.3
 """Least ratio of the second half's rise and the first half's."""
 
 
-@attrs.frozen
+@frozen
 class Slow:
     """Growth over most of a day."""
 

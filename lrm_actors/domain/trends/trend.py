@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import attrs
-
 from eventstore.events import float_fields
+from eventstore.frozen import frozen
 
 MEMORY_LEAK, SLOW_GROWTH = "memory_leak", "slow_growth"
 CPU_SATURATION, CPU_SHIFT = "cpu_saturation", "cpu_shift"
@@ -22,7 +21,7 @@ SUSPECT_FROM = 0.8
 MOST_CONFIDENCE = 0.99
 
 
-@attrs.frozen(field_transformer=float_fields)
+@frozen(field_transformer=float_fields)
 class Trend:
     """One trend that is suspected or confirmed."""
 

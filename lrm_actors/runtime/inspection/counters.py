@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import attrs
 
+from eventstore.frozen import frozen
 
-@attrs.frozen
+
+@frozen
 class LastError:
     """The newest failure of an actor."""
 

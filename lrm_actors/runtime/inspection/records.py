@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import attrs
-
+from eventstore.frozen import frozen
 from lrm_actors.runtime.inspection.counters import LastError
 
 
-@attrs.frozen
+@frozen
 class InHand:
     """The turn that an actor is in."""
 
@@ -22,7 +21,7 @@ class InHand:
     """Messages of the turn."""
 
 
-@attrs.frozen
+@frozen
 class MailboxStatus:
     """What waits for an actor."""
 
@@ -38,7 +37,7 @@ class MailboxStatus:
     closed: bool
 
 
-@attrs.frozen
+@frozen
 class TimerStatus:
     """A timer that has not fired."""
 
@@ -46,7 +45,7 @@ class TimerStatus:
     due_in_s: float
 
 
-@attrs.frozen
+@frozen
 class EffectStatus:
     """An effect that a worker is carrying out."""
 
@@ -56,7 +55,7 @@ class EffectStatus:
     stack: tuple[str, ...] = ()
 
 
-@attrs.frozen
+@frozen
 class ZombieStatus:
     """A thread that hangs in a handler though its actor has a successor."""
 
@@ -67,7 +66,7 @@ class ZombieStatus:
     stack: tuple[str, ...]
 
 
-@attrs.frozen
+@frozen
 class SupervisedStatus:
     """What the supervisor has on record of an actor or a component."""
 
@@ -76,7 +75,7 @@ class SupervisedStatus:
     last_error: str
 
 
-@attrs.frozen
+@frozen
 class ActorStatus:
     """One actor at one moment."""
 
@@ -101,7 +100,7 @@ class ActorStatus:
     """Where its thread is, when it has been there for a while."""
 
 
-@attrs.frozen
+@frozen
 class ActorCounts:
     """The statistics of one actor since the system started."""
 
@@ -118,7 +117,7 @@ class ActorCounts:
     restarts: int
 
 
-@attrs.frozen
+@frozen
 class AskStatus:
     """An ask that has not been answered yet."""
 

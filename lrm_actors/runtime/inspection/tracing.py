@@ -11,9 +11,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from eventstore.events import name_of
+from eventstore.frozen import frozen
 
 if TYPE_CHECKING:
     from lrm_actors.runtime.mailbox import Envelope
@@ -25,7 +24,7 @@ BODY_LIMIT = 500
 """Characters of a body that are kept."""
 
 
-@attrs.frozen
+@frozen
 class TraceEntry:
     """One thing that an actor was given or did."""
 

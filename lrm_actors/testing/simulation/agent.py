@@ -72,7 +72,7 @@ class SimulatedAgent:
     Args:
         sim: the simulation.
         settings: the mode's; intervals and thresholds are taken from them.
-        heartbeat_check_s: seconds between two looks at the components; the mode itself looks every second.
+        heartbeat_check_s: seconds between two looks at the components; the mode itself looks every other second.
         components: their names.
         service: what is called through a circuit breaker.
         specs: the actors but the breakers; those of a running mode, or some of them with a bug in.
