@@ -1,18 +1,14 @@
 """The monitor's decisions: from samples and heartbeats to health status, with separate enter and leave thresholds.
 
 The health is the worst of what the signals say, or failing while several components are down; it goes down one status
-at a time. Timers only ask, and store nothing: so what is found out, a sample or a missed heartbeat, is
-the root of all that follows from it, and not the tick that looked.
+at a time. Timers only ask, and store nothing: so what is found out, a sample or a missed heartbeat, is the root of all
+that follows from it, and not the tick that looked. The parts stand in ``domain.monitoring``; here is what others use.
 """
 
 from __future__ import annotations
 
 import math
 
-import attrs
-
-from eventstore.events import event
-from eventstore.frozen import frozen
 from eventstore.records import Instant
 from lrm_actors.domain import causes
 from lrm_actors.domain.behavior import (
@@ -33,7 +29,6 @@ from lrm_actors.domain.health import (
     FAILING,
     HEALTHY,
     WARNING,
-    Mark,
     MonitorConfig,
     is_worse,
     judge,
@@ -41,278 +36,107 @@ from lrm_actors.domain.health import (
     pressing,
     silence,
     step_towards,
-    stepped_down,
     worst,
 )
-from lrm_actors.domain.metrics import METRICS, Metrics, nothing_known, overlaid, sane
-from lrm_actors.domain.modes import NORMAL, PROFILES
+from lrm_actors.domain.metrics import Metrics, sane
+from lrm_actors.domain.modes import PROFILES
+from lrm_actors.domain.monitoring.commands import (
+    BeginTrends,
+    CheckHeartbeats,
+    Configure,
+    ForgetDown,
+    HeartbeatCheckDue,
+    NoteComponentFailed,
+    NoteComponentRestarted,
+    NoteMode,
+    Observation,
+    RecordObservations,
+    RecordPressure,
+    RecordSample,
+    SampleDue,
+    SampleMissing,
+    TakeSample,
+)
+from lrm_actors.domain.monitoring.events import (
+    ComponentExited,
+    ComponentFailureNoted,
+    ComponentRestartNoted,
+    ComponentResumed,
+    Configured,
+    DownForgotten,
+    HealthChanged,
+    HeartbeatMissed,
+    ModeNoted,
+    PressureSeen,
+    Sampled,
+    SampleOverdue,
+    TrendsBegun,
+)
+from lrm_actors.domain.monitoring.folding import MAX_COMPONENTS, MonitorState, evolve
 from lrm_actors.domain.signals import BY_NAME, OF_MEMORY
-from lrm_actors.domain.trends import Trend, TrendsState, fold, restarted, telling
-from lrm_actors.domain.trends.telling import TrendCleared, TrendConfirmed, TrendSuspected
+from lrm_actors.domain.trends import restarted, telling
 from lrm_actors.errors import CommandRefused
 
-__all__ = ["CRITICAL", "FAILING", "HEALTHY", "WARNING", "Metrics", "MonitorConfig"]  # spoken of with the monitor
+__all__ = [
+    "BEGIN_TIMER",
+    "CRITICAL",
+    "FAILING",
+    "FORGET_TIMER",
+    "HEALTHY",
+    "HEARTBEAT_TIMER",
+    "MAX_COMPONENTS",
+    "MISSING_TIMER",
+    "NAME",
+    "OVERDUE_AT_LEAST_S",
+    "OVERDUE_INTERVALS",
+    "SAMPLE_TIMER",
+    "WARNING",
+    "BeginTrends",
+    "CheckHeartbeats",
+    "ComponentExited",
+    "ComponentFailureNoted",
+    "ComponentRestartNoted",
+    "ComponentResumed",
+    "Configure",
+    "Configured",
+    "DownForgotten",
+    "ForgetDown",
+    "HealthChanged",
+    "HeartbeatCheckDue",
+    "HeartbeatMissed",
+    "Metrics",
+    "ModeNoted",
+    "MonitorConfig",
+    "MonitorState",
+    "NoteComponentFailed",
+    "NoteComponentRestarted",
+    "NoteMode",
+    "Observation",
+    "PressureSeen",
+    "RecordObservations",
+    "RecordPressure",
+    "RecordSample",
+    "SampleDue",
+    "SampleMissing",
+    "SampleOverdue",
+    "Sampled",
+    "TakeSample",
+    "TrendsBegun",
+    "changes",
+    "decide",
+    "evolve",
+    "interval_s",
+    "recent_failures",
+    "recover",
+    "spec",
+    "worsens",
+]
 
 NAME = "monitor"
 SAMPLE_TIMER, HEARTBEAT_TIMER, MISSING_TIMER, FORGET_TIMER = "sample", "heartbeats", "sample_missing", "forget_down"
 BEGIN_TIMER = "begin_trends"
 OVERDUE_INTERVALS, OVERDUE_AT_LEAST_S = 2.5, 5.0
 """A sample is overdue when it was asked for this many intervals ago, and this many seconds."""
-NO_SAMPLE = "no sample yet"
-SHOWN = ("cpu_percent", "memory_percent", "disk_percent")
-HISTORY = 60
-"""Samples of which the judged percentages are remembered, for whoever wants to see how they went."""
-MAX_COMPONENTS = 256
-"""Failed components remembered; the one that failed longest ago is forgotten first."""
-
-
-@frozen
-class MonitorState:
-    config: MonitorConfig = attrs.Factory(MonitorConfig)
-    mode: str = NORMAL
-    status: str = HEALTHY
-    cause: str = ""
-    last: Metrics | None = None
-    """The last sample."""
-    last_good: dict[str, int | float] = attrs.Factory(dict)
-    """The last known number of each metric."""
-    samples: int = 0
-    sampled_at_s: float | None = None
-    """Monotonic time of the last sample."""
-    levels: dict[str, str] = attrs.Factory(dict)
-    """The rung each signal stands on, ``unknown`` included; healthy ones are left out."""
-    marks: dict[str, Mark] = attrs.Factory(dict)
-    """How long each signal has been where it is."""
-    history: dict[str, tuple[float | None, ...]] = attrs.Factory(dict)
-    """The last values of the metrics in ``SHOWN``, oldest first; None where one was not known."""
-    bettered_at_s: float | None = None
-    """Monotonic time at which the status last got better; None when its last change was for the worse."""
-    changed_at: Instant | None = None
-    """When the status last changed."""
-    signals: tuple[str, ...] = ()
-    """Names of the signals that made the status."""
-    failed_at_s: dict[str, float] = attrs.Factory(dict)
-    """Monotonic time of the last failure of each component still within the window."""
-    well_again: tuple[str, ...] = ()
-    """Those of ``failed_at_s`` that were restarted since."""
-    down: dict[str, str] = attrs.Factory(dict)
-    """Components observed down and not yet restarted, with the observation."""
-    boot_id: str = ""
-    """Boot that the times of ``failed_at_s`` count from."""
-    trends: TrendsState = attrs.Factory(TrendsState)
-    """Where the metrics are heading, a fold of the samples."""
-    told: dict[str, Trend] = attrs.Factory(dict)
-    """The trends that were put on record and not yet cleared, as they were then."""
-
-
-# Commands
-
-
-@frozen
-class Configure(Command):
-    config: MonitorConfig
-
-
-@frozen
-class SampleDue(Command):
-    waiting_since_s: float | None = None
-    """Monotonic time since which samples were asked for and none came."""
-
-
-@frozen
-class SampleMissing(Command):
-    """Samples are asked for, and none comes."""
-
-    waited_s: float
-
-
-@frozen
-class RecordSample(Command):
-    metrics: Metrics
-
-
-@frozen
-class RecordPressure(Command):
-    """What was found of memory alone, between two samples. Stored only where it makes the health worse."""
-
-    metrics: Metrics
-    """Of memory; all others are None without a reason."""
-
-
-@frozen
-class HeartbeatCheckDue(Command):
-    due_s: float | None = None
-    """Monotonic time at which it was meant to come; None: now."""
-
-
-@frozen
-class Observation:
-    """How one component looked when it was checked."""
-
-    component: str
-    heartbeat_age_s: float | None
-    """Seconds since its last heartbeat. None: it sends none."""
-    heartbeat_timeout_s: float | None
-    exited: bool = False
-    exit_status: int | None = None
-    seen: str = ""
-    """How it was found to have exited, where nobody saw its exit status: ``its process 17 is a zombie``."""
-
-
-@frozen
-class RecordObservations(Command):
-    observations: tuple[Observation, ...]
-    gap_s: float = 0.0
-    """How much later than due the check itself ran; past half a timeout, ages say nothing about the component."""
-
-
-@frozen
-class NoteComponentFailed(Command):
-    """From the analyzer's log: a component failed."""
-
-    component: str
-    at_s: float
-    boot_id: str
-
-
-@frozen
-class NoteComponentRestarted(Command):
-    component: str
-
-
-@frozen
-class ForgetDown(Command):
-    """The monitor began anew: what was down is looked at afresh."""
-
-
-@frozen
-class BeginTrends(Command):
-    """The process began: what the last one's memory did says nothing of this one's."""
-
-
-@frozen
-class NoteMode(Command):
-    mode: str
-
-
-# Events
-
-
-@event("monitor.configured", 1)
-class Configured:
-    config: MonitorConfig
-
-
-@event("monitor.sampled", 1)
-class Sampled:
-    metrics: Metrics
-    at_s: float = 0.0
-    """Monotonic time."""
-    levels: dict[str, str] = attrs.Factory(dict)
-    """What was made of it: the rung of each metric that is not healthy."""
-
-
-@event("monitor.pressure_seen", 1)
-class PressureSeen:
-    """Between two samples memory was found so scarce, or unknown, that it makes the health worse."""
-
-    metrics: Metrics
-    """Of memory; all others are None."""
-    at_s: float = 0.0
-    levels: dict[str, str] = attrs.Factory(dict)
-    """The rung of each metric that is not healthy."""
-
-
-@event("monitor.sample_overdue", 1)
-class SampleOverdue:
-    """An observation: samples were asked for and none came, so the metrics are not known any more."""
-
-    waited_s: float
-    levels: dict[str, str] = attrs.Factory(dict)
-    at_s: float | None = None
-    """Monotonic time."""
-
-
-@event("monitor.health_changed", 1)
-class HealthChanged:
-    previous: str
-    status: str
-    cause: str
-    """``memory 96.1 % of cgroup limit 2.0 GiB >= 95.0 %``, ``2 components failed within 60 s: browser, llm`` …"""
-    at: Instant | None = None
-    """When it was decided."""
-    signals: tuple[str, ...] = ()
-    """Names of the signals that are as bad as the status."""
-
-
-@event("monitor.heartbeat_missed", 1)
-class HeartbeatMissed:
-    """An observation: a component said nothing for longer than it may."""
-
-    component: str
-    age_s: float
-    timeout_s: float
-
-
-@event("monitor.component_exited", 1)
-class ComponentExited:
-    """An observation: a component's process is gone."""
-
-    component: str
-    exit_status: int | None
-    description: str
-    """``exit by signal 9 (SIGKILL)`` or ``exit status 1``."""
-
-
-@event("monitor.component_resumed", 1)
-class ComponentResumed:
-    """An observation: a component seen down is well again, and nobody here restarted it."""
-
-    component: str
-    was: str
-
-
-@event("monitor.down_forgotten", 1)
-class DownForgotten:
-    components: tuple[str, ...]
-
-
-@event("monitor.component_failure_noted", 1)
-class ComponentFailureNoted:
-    component: str
-    at_s: float
-    boot_id: str
-
-
-@event("monitor.component_restart_noted", 1)
-class ComponentRestartNoted:
-    component: str
-
-
-@event("monitor.trends_begun", 1)
-class TrendsBegun:
-    """Another process: its memory, threads and descriptors have no past yet."""
-
-
-@event("monitor.mode_noted", 1)
-class ModeNoted:
-    mode: str
-
-
-# Effects
-
-
-@frozen
-class TakeSample(Effect):
-    """Read the resource metrics; comes back as ``RecordSample``."""
-
-
-@frozen
-class CheckHeartbeats(Effect):
-    """Look at every component; comes back as ``RecordObservations``."""
-
-    due_s: float
-    """Monotonic time at which the check was due."""
 
 
 # Decide
@@ -428,89 +252,6 @@ def _news(state: MonitorState, one: Observation, gap_s: float) -> object | None:
     if was or gap_s >= timeout_s / 2:
         return None
     return HeartbeatMissed(one.component, age_s, timeout_s)
-
-
-# Evolve
-
-
-def evolve(state: MonitorState, event: object) -> MonitorState:
-    """What one event changes."""
-    match event:
-        case Sampled(metrics, at_s, levels):
-            known = {name: value for name in METRICS if (value := getattr(metrics, name)) is not None}
-            return attrs.evolve(
-                _marked(state, metrics, at_s, levels),
-                last=metrics,
-                last_good={**state.last_good, **known},
-                samples=state.samples + 1,
-                sampled_at_s=at_s,
-                history=_history(state, metrics),
-                trends=fold(state.trends, metrics, at_s),
-            )
-        case TrendSuspected() | TrendConfirmed() | TrendCleared():
-            return attrs.evolve(state, told=telling.after(state.told, event))
-        case TrendsBegun():
-            return attrs.evolve(state, trends=restarted(state.trends))
-        case SampleOverdue(waited_s, levels, at_s):
-            reason = f"no sample for {waited_s:.0f} s"
-            if at_s is not None:
-                state = _marked(state, silence(state.marks, reason), at_s, levels)
-            return attrs.evolve(state, last=nothing_known(reason), levels=levels)
-        case HealthChanged(previous, status, cause, at, signals):
-            better_s = at.monotonic_s if at is not None and is_worse(previous, status) else None
-            return attrs.evolve(
-                state, status=status, cause=cause, bettered_at_s=better_s, changed_at=at, signals=signals
-            )
-        case PressureSeen(metrics, at_s, levels):
-            last = overlaid(state.last or nothing_known(NO_SAMPLE), metrics)
-            known = {name: value for name in METRICS if (value := getattr(metrics, name)) is not None}
-            state = _marked(state, metrics, at_s, levels, only=OF_MEMORY)
-            return attrs.evolve(state, last=last, last_good={**state.last_good, **known})
-        case HeartbeatMissed(component):
-            return attrs.evolve(state, down={**state.down, component: "heartbeat_missed"})
-        case ComponentExited(component):
-            return attrs.evolve(state, down={**state.down, component: "component_exited"})
-        case ComponentFailureNoted():
-            return _with_failure(state, event)
-        case ComponentRestartNoted(component) | ComponentResumed(component):
-            down = {name: was for name, was in state.down.items() if name != component}
-            well = state.well_again
-            if component in state.failed_at_s and component not in well:
-                well = (*well, component)
-            return attrs.evolve(state, down=down, well_again=well)
-        case DownForgotten():
-            return attrs.evolve(state, down={})
-        case ModeNoted(mode):
-            return attrs.evolve(state, mode=mode)
-        case Configured(config):
-            # By other thresholds nothing has lasted yet, and nothing has to be waited for.
-            same = attrs.evolve(config, heartbeat_check_s=state.config.heartbeat_check_s) == state.config
-            return attrs.evolve(state, config=config, marks=state.marks if same else {})
-    return state
-
-
-def _marked(
-    state: MonitorState, metrics: Metrics, at_s: float, levels: dict[str, str], *, only: tuple[str, ...] | None = None
-) -> MonitorState:
-    """How long everything has lasted, after a reading and what was made of it."""
-    marks = marked(state.config, state.marks, metrics, at_s, only)
-    return attrs.evolve(state, marks=stepped_down(marks, state.levels, levels), levels=levels)
-
-
-def _history(state: MonitorState, metrics: Metrics) -> dict[str, tuple[float | None, ...]]:
-    return {name: (*state.history.get(name, ()), getattr(metrics, name))[-HISTORY:] for name in SHOWN}
-
-
-def _with_failure(state: MonitorState, event: ComponentFailureNoted) -> MonitorState:
-    """Remember a failure, and forget those that its window has left behind."""
-    before = state.failed_at_s if state.boot_id == event.boot_id else {}
-    times = {name: at_s for name, at_s in before.items() if event.at_s - at_s <= state.config.failing_window_s}
-    times[event.component] = max(event.at_s, times.get(event.component, -math.inf))
-    newest = sorted(times, key=lambda name: times[name])[-MAX_COMPONENTS:]
-    well = tuple(name for name in state.well_again if name in newest and name != event.component)
-    return attrs.evolve(
-        state, failed_at_s={name: times[name] for name in newest}, well_again=well, boot_id=event.boot_id
-    )
 
 
 def recover(state: MonitorState, ctx: RecoveryContext) -> Decision:

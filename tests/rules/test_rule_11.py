@@ -27,9 +27,10 @@ from eventstore.protocol import EventStore
 from eventstore.records import Batch, Receipt
 from lrm_actors.actors.breaker import CircuitBreaker
 from lrm_actors.actors.outbox import LIMIT
-from lrm_actors.domain import backoff, breaker, checkpointer, children, monitor, supervisor
+from lrm_actors.domain import backoff, breaker, checkpointer, children, supervisor
 from lrm_actors.domain.analysis import folding
 from lrm_actors.domain.behavior import Spec
+from lrm_actors.domain.monitoring import folding as monitor_folding
 from lrm_actors.errors import MailboxFull
 from lrm_actors.hosting.running import SPECS
 from lrm_actors.runtime import root_restarts
@@ -168,13 +169,13 @@ def _keeps_everything(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def _forgets_no_failure(monkeypatch: pytest.MonkeyPatch) -> str:
-    fold = monitor._with_failure
+    fold = monitor_folding._with_failure
 
     def remembering(state: Any, fact: Any) -> Any:
         folded = fold(state, fact)
         return attrs.evolve(folded, failed_at_s={**state.failed_at_s, **folded.failed_at_s})
 
-    monkeypatch.setattr(monitor, "_with_failure", remembering)
+    monkeypatch.setattr(monitor_folding, "_with_failure", remembering)
     return "monitor"
 
 
