@@ -14,7 +14,7 @@ from lrm_actors.domain.journal import OpenStep
 from lrm_actors.domain.rules import Rule, RuleTable
 from lrm_actors.errors import NotRunning, SettingsError
 from lrm_actors.hosting.engine import Engine
-from lrm_actors.hosting.host import Component
+from lrm_actors.hosting.host import Component, check_function, check_name
 from lrm_actors.hosting.recovery import CommittedStep, Recovery
 from lrm_actors.hosting.shedding import WorkGate, leave_out
 
@@ -109,8 +109,11 @@ class Words:
             instead: what it then gives.
 
         Raises:
-            SettingsError: there is no such criticality.
+            SettingsError: there is no such criticality, or the name is missing.
         """
+        if callable(name):
+            raise SettingsError("name", name, "a text: write @mode.sheddable('name') above the function")
+        check_name("name", name)
         gate = WorkGate(self._engine.shedding, name, criticality)
         return lambda function: leave_out(gate, function, instead)
 
@@ -132,11 +135,13 @@ class Words:
         Raises:
             CommandRefused: there is no such criticality.
             DeferralFull: a thousand pieces of work wait already.
+            SettingsError: what is to be called is no function.
         """
+        check_function("function", function)
         return self._engine.shedding.defer(name, lambda: function(*args), criticality)
 
     def pin_mode(self, mode: str, *, for_s: float = modes.PIN_S, reason: str = "by hand") -> None:
-        """Hold an operation mode whatever the health is, for a while. Returns at once.
+        """Hold an operation mode whatever the health is, for a while. Returns at once; the mode changes in a moment.
 
         Args:
             mode: ``normal``, ``degraded``, ``minimal`` or ``recovery``.
@@ -149,7 +154,7 @@ class Words:
         """
         if mode not in modes.PROFILES:
             raise SettingsError("mode", mode, f"one of {', '.join(modes.PROFILES)}")
-        if not 0 < for_s <= modes.MAX_PIN_S:
+        if not _is_number(for_s) or not 0 < for_s <= modes.MAX_PIN_S:
             raise SettingsError("for_s", for_s, f"more than 0 and at most {modes.MAX_PIN_S:g} seconds")
         self._engine.tell(modes.NAME, modes.Pin(mode, reason, for_s))
 
@@ -204,7 +209,7 @@ class Words:
             pid: its process, None while it has none; one that is gone, or a zombie, has exited. Must answer at once.
 
         Raises:
-            SettingsError: the name is empty, or the timeout is not above 0.
+            SettingsError: the name is empty, the timeout is not above 0, or what is to be called is no function.
         """
         self._engine.register(Component(name, restart, clear_caches, heartbeat_timeout_s, exit_status, pid))
 
@@ -230,8 +235,9 @@ class Words:
                 host's loop.
 
         Raises:
-            SettingsError: the name cannot name anything.
+            SettingsError: the name cannot name anything, or what is to be called is no function.
         """
+        check_function("function", function)
         self._engine.reclaiming.free_with(name, function)
 
     def capture_with(self, function: Callable[[], Any]) -> None:
@@ -295,3 +301,7 @@ class Words:
         running = self._engine.running
         path = running.path if running is not None else self._engine.settings.log_path
         return open_reader(path, key=log_key())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

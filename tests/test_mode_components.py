@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from eventstore.records import Record
+from lrm_actors.errors import SettingsError
 from lrm_actors.mode import Component, LongRunningMode
 from tests.mode_kit import head, records, settings, soon, wait_for
 
@@ -277,3 +278,29 @@ def test_a_host_as_one_object_gives_everything_at_once(tmp_path: Path, sampled: 
             assert host.gates == ["normal", "degraded"]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"), [("restart", None), ("pid", 4711), ("exit_status", -9), ("clear_caches", "all")]
+)
+def test_what_a_function_gives_is_not_taken_for_the_function(tmp_path: Path, field: str, wrong: Any) -> None:
+    """A pid in place of the function that tells it would be taken for a component that is down, again and again."""
+    mode = LongRunningMode(settings(tmp_path))
+    with pytest.raises(SettingsError, match=f"{field} = .* must be a function, and not what it gives"):
+        mode.register_component("browser", **{"restart": print, field: wrong})
+
+
+def test_words_without_a_function_or_a_name_are_refused_where_they_are_said(tmp_path: Path) -> None:
+    """Not later, when memory has run out or the mode has changed."""
+    mode: Any = LongRunningMode(settings(tmp_path))
+    with pytest.raises(SettingsError, match="function = None"):
+        mode.free_memory_with("page cache", None)
+    with pytest.raises(SettingsError, match="function = 7"):
+        mode.defer("tidy up", 7)
+    with pytest.raises(SettingsError, match=r"write @mode\.sheddable\('name'\) above the function"):
+        mode.sheddable(print)
+    with pytest.raises(SettingsError, match="name = ''"):
+        mode.sheddable("")
+    for wrong in ("10", True, float("nan")):
+        with pytest.raises(SettingsError, match="for_s"):
+            mode.pin_mode("minimal", for_s=wrong)

@@ -33,7 +33,7 @@ from lrm_actors.hosting.dumping import dump_of
 from lrm_actors.hosting.exhaustion import give_up, terminate
 from lrm_actors.hosting.gate import keep_told
 from lrm_actors.hosting.guards import Guards
-from lrm_actors.hosting.host import Component, Host, HostBridge, check_name, check_storable
+from lrm_actors.hosting.host import Component, Host, HostBridge, check_component, check_storable
 from lrm_actors.hosting.live import LiveSettings
 from lrm_actors.hosting.offload import beside, off_loop, start_thread
 from lrm_actors.hosting.probing import Probing
@@ -413,7 +413,7 @@ class Engine:
 
     def register(self, component: Component) -> None:
         """Look after a component from now on. Returns at once."""
-        check_name("name", component.name)
+        check_component(component)
         self.registry.register(
             component.name,
             component.restart,

@@ -90,6 +90,29 @@ def check_name(field: str, value: object) -> None:
         raise SettingsError(field, value, f"a text of 1 to {MAX_NAME} characters")
 
 
+def check_function(field: str, value: object) -> None:
+    """See that a value can be called: what a function gives is easily handed over in its place.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    if not callable(value):
+        raise SettingsError(field, value, "a function, and not what it gives")
+
+
+def check_component(component: Component) -> None:
+    """See that a part of the host can be looked after.
+
+    Raises:
+        SettingsError: its name cannot name anything, or what is to be called is no function.
+    """
+    check_name("name", component.name)
+    check_function("restart", component.restart)
+    for field in ("clear_caches", "exit_status", "pid"):
+        if (function := getattr(component, field)) is not None:
+            check_function(field, function)
+
+
 def _encodable(text: str) -> bool:
     try:
         text.encode()
