@@ -469,7 +469,7 @@ def recover(state: CheckpointerState, ctx: Context) -> Decision:
 
 def spec() -> Spec[CheckpointerState]:
     """The checkpointer. Its configuration comes with ``Configure`` after the start, so that it stands in the log."""
-    return Spec(NAME, CheckpointerState(), decide, evolve, recover)
+    return Spec(NAME, CheckpointerState(), decide, evolve, recover, state_version=2)
 
 
 # Helpers

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from eventstore.codec import decode_events, decode_state, encode_event, encode_state
-from eventstore.records import Attachment
+from eventstore.memory import MemoryStore
+from eventstore.records import Attachment, Batch, NewEvent, Snapshot, StreamWrite
 from lrm_actors.domain import checkpointer
 from lrm_actors.domain.behavior import STORAGE, CancelTimer, Command, Context, Decision, StartTimer
 from lrm_actors.domain.checkpointer import (
@@ -48,6 +49,7 @@ from lrm_actors.domain.checkpointer import (
     restore_order,
 )
 from lrm_actors.errors import CommandRefused
+from lrm_actors.runtime.recovery import recover_state
 from tests.domain.kit import START, Run, at
 
 
@@ -449,3 +451,13 @@ def test_a_new_process_in_minimal_mode_has_no_timer(run: Run[CheckpointerState])
     """There are no periodic checkpoints to wait for."""
     run.tell(NoteMode("minimal"))
     assert [CancelTimer("interval")] == list(checkpointer.recover(run.state, at(run.seconds)).effects)
+
+
+def test_a_snapshot_of_an_earlier_release_is_not_believed() -> None:
+    """It does not know that the disk was full once, which the events tell: what is recovered is their fold."""
+    store, spec = MemoryStore(), checkpointer.spec()
+    epoch = store.acquire(spec.name).epoch
+    pruned = CheckpointsPruned(("1",), checkpointer.CLEANED_UP)
+    earlier = Snapshot(spec.name, 1, "checkpointer/1", encode_state(CheckpointerState()))
+    store.append(Batch((StreamWrite(spec.name, (NewEvent(pruned),), 0, epoch),), snapshots=(earlier,)))
+    assert (checkpointer.evolve(CheckpointerState(), pruned), 1) == recover_state(store, spec)
