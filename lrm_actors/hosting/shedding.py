@@ -15,8 +15,10 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from eventstore.errors import EventStoreError
 from eventstore.frozen import frozen
 from lrm_actors.actors.gates import Gate
 from lrm_actors.domain import analyzer, modes
@@ -35,6 +37,10 @@ MAX_WAIT_S = 3600.0
 """Longest time that a piece of work may wait for the mode."""
 CHANGES = frozenset(("modes.changed", "analyzer.went_on", "analyzer.recovery_chosen"))
 """Events after which other work may run."""
+SAMPLED = frozenset(("monitor.sampled",))
+"""After these too, while something waits: a commit whose outcome was not known at first is told of by nobody."""
+PUBLISHED_S, PUBLISHED_POLL_S = 5.0, 0.002
+"""How long a state that is in the log is waited for to be published as well, and how often that is looked at."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -129,10 +135,26 @@ class Shedding:
         """Look again after each change of the mode in this log, as long as it is open."""
 
         def on_commit(_: int, types: frozenset[str]) -> None:
-            if not CHANGES.isdisjoint(types):
-                beside(self.look_again)
+            if not CHANGES.isdisjoint(types) or (self._waiting and not SAMPLED.isdisjoint(types)):
+                beside(look)
+
+        def look() -> None:
+            with suppress(EventStoreError):  # it was closed meanwhile
+                self._until_published(store)
+            self.look_again()
 
         store.subscribe(on_commit)
+
+    def _until_published(self, store: EventStore) -> None:
+        """Wait, a moment, until the mode that is in the log can be seen: it is told of before it is published."""
+        running = self._running()
+        if running is None:
+            return
+        wanted, pause = {name: store.version(name) for name in (modes.NAME, analyzer.NAME)}, threading.Event()
+        for _ in range(int(PUBLISHED_S / PUBLISHED_POLL_S)):
+            if all(running.system.shell(name).published.version >= version for name, version in wanted.items()):
+                return
+            pause.wait(PUBLISHED_POLL_S)
 
     def look_again(self) -> None:
         """Other work may run now: tell those who wait, and catch up on what was put off. Returns when that is done."""
@@ -162,6 +184,8 @@ class Shedding:
         self._runs(criticality)
         one = _Deferred(name, criticality, run, Future())
         with self._lock:
+            if len(self._waiting) >= self.max_deferred:  # what was taken back, or waited long enough, waits no more
+                self._waiting = deque(waiting for waiting in self._waiting if not waiting.outcome.cancelled())
             if len(self._waiting) >= self.max_deferred:
                 raise DeferralFull(name, self.max_deferred)
             self._waiting.append(one)

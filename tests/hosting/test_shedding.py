@@ -6,6 +6,7 @@ import asyncio
 import functools
 import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,12 @@ class Agent:
 
     def __init__(self, mode: str = modes.NORMAL) -> None:
         self.mode, self.paused = mode, ""
-        self.system = self
+        self.system = self.published = self
+        self.version = 1
+
+    def shell(self, _: str) -> Agent:
+        """What publishes a state, and of which version that is."""
+        return self
 
     def state(self, name: str) -> Any:
         """What an actor has published."""
@@ -115,6 +121,57 @@ def test_one_more_than_may_wait_is_refused(shedding: Shedding) -> None:
     for outcome in outcomes[1:]:
         with pytest.raises(NotRunning):
             outcome.result(LONG_S)
+
+
+class Log:
+    """Stands in for a log: of which version each stream is, and who is told of a commit."""
+
+    def __init__(self) -> None:
+        self.told: list[Callable[[int, frozenset[str]], None]] = []
+        self.subscribe = self.told.append
+
+    def version(self, _: str) -> int:
+        """One more than was published."""
+        return 2
+
+
+def test_a_mode_that_is_published_after_its_commit_is_not_missed(agent: Agent, shedding: Shedding) -> None:
+    """The log tells of a change before the actor publishes it: whoever looked in between would look no more."""
+    log: Any = Log()
+    shedding.follow(log)
+    late = shedding.defer("work", lambda: "late", "sheddable")
+    log.told[0](1, frozenset(("modes.changed",)))
+    with pytest.raises(TimeoutError):
+        late.result(0.05)
+    agent.mode = modes.NORMAL
+    agent.version = 2
+    assert "late" == late.result(LONG_S)
+
+
+def test_a_change_that_nobody_told_of_is_seen_with_the_next_sample(agent: Agent, shedding: Shedding) -> None:
+    """As after a commit whose outcome was not known at first; where nothing waits, a sample costs nothing."""
+    log: Any = Log()
+    shedding.follow(log)
+    agent.version = 2
+    late = shedding.defer("work", lambda: "late", "sheddable")
+    agent.mode = modes.NORMAL
+    log.told[0](1, frozenset(("monitor.sampled",)))
+    assert "late" == late.result(LONG_S)
+
+
+def test_what_was_taken_back_takes_nobodys_place(agent: Agent, shedding: Shedding) -> None:
+    """Nor does a gate that was waited at long enough: else a long night of them would leave no room for work."""
+
+    async def waits_in_vain() -> None:
+        for _ in range(shedding.max_deferred + 1):
+            with pytest.raises(WorkShed):
+                await WorkGate(shedding, "shot", "sheddable", wait_s=0.001).call(print)
+
+    asyncio.run(waits_in_vain())
+    late = shedding.defer("work", lambda: "late", "sheddable")
+    agent.mode = modes.NORMAL
+    shedding.look_again()
+    assert "late" == late.result(LONG_S)
 
 
 def test_what_may_run_passes_what_may_not(agent: Agent, shedding: Shedding) -> None:
