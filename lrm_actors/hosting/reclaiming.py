@@ -11,6 +11,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from eventstore.errors import EventStoreError
@@ -25,12 +26,16 @@ from lrm_actors.errors import AskError, NotRunning
 from lrm_actors.hosting.exhaustion import replace
 from lrm_actors.hosting.host import check_name
 from lrm_actors.hosting.offload import beside, start_thread
+from lrm_actors.hosting.published import until_published
 
 if TYPE_CHECKING:
     from eventstore.protocol import EventStore
     from lrm_actors.hosting.engine import Engine
 
 CHANGED, LEAKS = "monitor.health_changed", "monitor.trend_confirmed"
+SAMPLED, PRESSURE = "monitor.sampled", "monitor.pressure_seen"
+MEMORY, STALL = "memory", "memory_stall"
+"""The signals that say how much is left, and how much is waited for it."""
 TIMEOUT_S = 30.0
 """How long one function of the host may take to give memory back, before the next is asked."""
 
@@ -49,7 +54,11 @@ class Reclaiming:
         self._engine, self._look = engine, look
         self._hooks: dict[str, Callable[[], Any]] = {}
         self._attempts: dict[str, Attempt] = {}
-        self._one = threading.Lock()
+        self._under_way: dict[str, Future[None]] = {}
+        """What was asked last of each, which may hang yet."""
+        self._lock = threading.Lock()
+        self._looking = self._news = False
+        """Whether a thread looks, and whether there is something that it has not looked at."""
 
     def free_with(self, name: str, function: Callable[[], Any]) -> None:
         """Ask this function, after those given before it; the same name again replaces it.
@@ -65,20 +74,41 @@ class Reclaiming:
         seen = [store.head]
 
         def look() -> None:
-            with self._one:
+            while self._begin_looking():
                 try:
-                    for record in store.read(after=seen[0], types=(CHANGED, LEAKS)):
-                        seen[0] = record.position
-                        for event in record.events:
-                            self._consider(event)
+                    self._look_at(store, seen)
                 except EventStoreError as error:  # closed, or not to be read now: the next commit comes here again
                     _log.debug("whether memory is scarce cannot be read now: %s", error)
+                except Exception:  # noqa: BLE001 - the next change may be one that something can be done about
+                    _log.exception("nothing could be done about memory", extra=self._engine.context.extra())
 
         def on_commit(_: int, types: frozenset[str]) -> None:
-            if CHANGED in types or LEAKS in types:
+            if types.isdisjoint((CHANGED, LEAKS, PRESSURE)) and not (SAMPLED in types and self._is_critical()):
+                return
+            with self._lock:
+                self._news, looking, self._looking = True, self._looking, True
+            if not looking:
                 beside(look)
 
         store.subscribe(on_commit)
+
+    def _begin_looking(self) -> bool:
+        """Whether there is something to look at."""
+        with self._lock:
+            news, self._news = self._news, False
+            self._looking = news
+            return news
+
+    def _look_at(self, store: EventStore, seen: list[int]) -> None:
+        """Whatever came since; and memory, where it is critical and nothing came, because the health gets no worse."""
+        until_published(self._engine.running, store, monitor.NAME)
+        nothing_new = True
+        for record in store.read(after=seen[0], types=(CHANGED, LEAKS)):
+            seen[0], nothing_new = record.position, False
+            for event in record.events:
+                self._consider(event)
+        if nothing_new:
+            self.reclaim_again()
 
     def _consider(self, event: object) -> None:
         if isinstance(event, TrendConfirmed) and event.trend.kind == MEMORY_LEAK:
@@ -87,6 +117,20 @@ class Reclaiming:
             return
         if is_worse(event.status, event.previous):
             self.reclaim(event.status, event.cause)
+
+    def _is_critical(self) -> bool:
+        running = self._engine.running
+        return running is not None and running.system.state(monitor.NAME).levels.get(MEMORY) == CRITICAL
+
+    def reclaim_again(self) -> None:
+        """Where memory was critical before: what was given back was taken again, or it was so when the process began.
+
+        Nothing is put on record of a health that stays as it is, or is failing, and the kernel waits for neither.
+        """
+        memory = self._look() if self._is_critical() else None
+        percent = None if memory is None else memory.memory_percent
+        if percent is not None and percent >= self._engine.settings.memory_threshold_critical:
+            self.reclaim(CRITICAL, f"memory {percent:.1f} %")
 
     def reclaim(self, status: str, cause: str) -> bool:
         """Ask one after the other until enough is given back; whether it is. Blocks, each for half a minute at most."""
@@ -100,7 +144,7 @@ class Reclaiming:
                 before = self._try(name, function, before, needed)
         enough = before is not None and reclaiming.needed_bytes(before, target) == 0
         if status == CRITICAL and not enough:
-            self._replace(cause)
+            self._replace(cause, before)
         return enough
 
     def give_back(self) -> None:
@@ -116,7 +160,7 @@ class Reclaiming:
         """Ask one, and put on record what that really freed; memory afterwards."""
         clock = self._engine.clock
         began_s = clock.monotonic()
-        error = self._ask(function)
+        error = self._ask(name, function)
         after = self._look()
         freed = 0 if after is None else reclaiming.freed_bytes(before, after)
         self._attempts[name] = Attempt(clock.monotonic(), freed)
@@ -131,8 +175,11 @@ class Reclaiming:
         ]
         return [*self._hooks.items(), *caches]
 
-    def _ask(self, function: Callable[[], Any]) -> str:
+    def _ask(self, name: str, function: Callable[[], Any]) -> str:
         """Call a function of the host; what went wrong, or nothing."""
+        last = self._under_way.get(name)
+        if last is not None and not last.done():
+            return "it is still at it since it was asked before"  # one that hangs takes one thread, and not one a time
 
         def call() -> None:
             result = function()
@@ -142,19 +189,24 @@ class Reclaiming:
                 raise RuntimeError(error)
 
         try:
-            start_thread(call, name="lrm-reclaim").result(TIMEOUT_S)
+            outcome = self._under_way[name] = start_thread(call, name="lrm-reclaim")
+            outcome.result(TIMEOUT_S)
         except Exception as error:  # noqa: BLE001 - the host's function may raise anything, and the next may help
             return f"{type(error).__name__}: {error}"[:500]
         return ""
 
-    def _replace(self, cause: str) -> None:
-        """Have the process replaced, if that can help and the host said how."""
+    def _replace(self, cause: str, memory: Metrics | None) -> None:
+        """Have the process replaced, if memory is critical yet, that can help, and the host said how."""
         engine, running = self._engine, self._engine.running
         if running is None or not engine.replaceable or engine.exhausted:
             return
         state = running.system.state(monitor.NAME)
-        if state.status != CRITICAL or state.last is None or not reclaiming.is_ours(state.last):
+        if is_worse(CRITICAL, state.status) or state.last is None or not reclaiming.is_ours(state.last):
             return
+        left_at = engine.settings.memory_threshold_critical - state.config.leave_below
+        percent = None if memory is None else memory.memory_percent
+        if percent is not None and percent < left_at and state.levels.get(STALL) != CRITICAL:
+            return  # not enough was given back, but the danger is over
         self._tell(modes.ReportRestartAsked(cause))
         replace(engine, f"memory runs out: {cause}", engine.on_exhausted)
 

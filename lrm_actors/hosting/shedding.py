@@ -15,10 +15,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from eventstore.errors import EventStoreError
 from eventstore.frozen import frozen
 from lrm_actors.actors.gates import Gate
 from lrm_actors.domain import analyzer, modes
@@ -26,6 +24,7 @@ from lrm_actors.domain.modes import CRITICALITIES
 from lrm_actors.errors import DeferralFull, NotRunning, SettingsError, WorkShed
 from lrm_actors.hosting.host import HostBridge
 from lrm_actors.hosting.offload import beside
+from lrm_actors.hosting.published import until_published
 
 if TYPE_CHECKING:
     from eventstore.protocol import EventStore
@@ -39,8 +38,6 @@ CHANGES = frozenset(("modes.changed", "analyzer.went_on", "analyzer.recovery_cho
 """Events after which other work may run."""
 SAMPLED = frozenset(("monitor.sampled",))
 """After these too, while something waits: a commit whose outcome was not known at first is told of by nobody."""
-PUBLISHED_S, PUBLISHED_POLL_S = 5.0, 0.002
-"""How long a state that is in the log is waited for to be published as well, and how often that is looked at."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -139,22 +136,10 @@ class Shedding:
                 beside(look)
 
         def look() -> None:
-            with suppress(EventStoreError):  # it was closed meanwhile
-                self._until_published(store)
+            until_published(self._running(), store, modes.NAME, analyzer.NAME)
             self.look_again()
 
         store.subscribe(on_commit)
-
-    def _until_published(self, store: EventStore) -> None:
-        """Wait, a moment, until the mode that is in the log can be seen: it is told of before it is published."""
-        running = self._running()
-        if running is None:
-            return
-        wanted, pause = {name: store.version(name) for name in (modes.NAME, analyzer.NAME)}, threading.Event()
-        for _ in range(int(PUBLISHED_S / PUBLISHED_POLL_S)):
-            if all(running.system.shell(name).published.version >= version for name, version in wanted.items()):
-                return
-            pause.wait(PUBLISHED_POLL_S)
 
     def look_again(self) -> None:
         """Other work may run now: tell those who wait, and catch up on what was put off. Returns when that is done."""

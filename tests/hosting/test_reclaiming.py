@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from lrm_actors.hosting.reclaiming import Reclaiming
 from lrm_actors.mode import LongRunningMode
 from lrm_actors.settings import LongRunningSettings
 from tests.mode_kit import CalmSampler, settings, wait_for
+from tests.runtime.support import eventually
 
 MIB = 1024 * 1024
 LIMIT = 1000 * MIB
@@ -43,6 +45,10 @@ class Machine:
         self.on_exhausted = self.replaced.append
         self.capturing = SimpleNamespace(can_capture=False)
         self.running = SimpleNamespace(system=self)
+        self.published = self
+        self.version = 1
+        self.asked_for_version = False
+        self.status, self.levels = "critical", {"memory": "critical"}
 
     def look(self) -> Metrics:
         """Memory now."""
@@ -55,7 +61,12 @@ class Machine:
     def state(self, name: str) -> monitor.MonitorState:
         """The monitor's."""
         assert name == monitor.NAME
-        return monitor.MonitorState(status="critical", last=self.look())
+        return monitor.MonitorState(status=self.status, levels=self.levels, last=self.look())
+
+    def shell(self, _: str) -> Machine:
+        """What publishes the monitor's state, and of which version that is."""
+        self.asked_for_version = True
+        return self
 
     def tell(self, to: str, command: object) -> None:
         """What is put on record."""
@@ -188,6 +199,104 @@ def test_what_is_not_known_asks_for_nothing() -> None:
     assert 0 == reclaiming.freed_bytes(Metrics(memory_headroom_bytes=5), Metrics(memory_headroom_bytes=3))
     assert reclaiming.worth_asking({}, "x", 0.0)
     assert not reclaiming.worth_asking({"x": Attempt(0.0, 5)}, "x", 10.0)
+
+
+class Log:
+    """Stands in for a log: what is in it, and who is told of a commit."""
+
+    head = 0
+
+    def __init__(self) -> None:
+        self.told: list[Callable[[int, frozenset[str]], None]] = []
+        self.subscribe = self.told.append
+        self.events: list[object] = []
+
+    def version(self, _: str) -> int:
+        """One for each event."""
+        return 1 + len(self.events)
+
+    def read(self, *, after: int, types: tuple[str, ...]) -> list[SimpleNamespace]:
+        """Everything after a position."""
+        assert types
+        return [
+            SimpleNamespace(position=number, events=(event,))
+            for number, event in enumerate(self.events, 1)
+            if number > after
+        ]
+
+    def commit(self, kind: str, *events: object) -> None:
+        """Put on record, and tell of it."""
+        self.events += events
+        self.told[0](len(self.events), frozenset((kind,)))
+
+
+def followed(machine: Machine) -> tuple[Reclaiming, Any]:
+    """On that machine, and told of everything in a log."""
+    ours, log = reclaiming_of(machine), Log()
+    store: Any = log
+    ours.follow(store)
+    return ours, log
+
+
+def test_a_health_that_is_published_after_its_commit_is_not_taken_for_better() -> None:
+    """The log tells of it first: whoever looked at once would see no reason to replace the process."""
+    machine = Machine(990)
+    machine.status, machine.levels = "healthy", {}
+    _, log = followed(machine)
+    log.commit("monitor.health_changed", monitor.HealthChanged("healthy", "critical", "memory", None, ("memory",)))
+    eventually(lambda: machine.asked_for_version)
+    machine.status, machine.levels = "critical", {"memory": "critical"}
+    machine.version = 2
+    eventually(lambda: machine.replaced == ["memory runs out: memory"])
+
+
+@pytest.mark.parametrize("status", ["critical", "failing"])
+def test_what_was_given_back_and_taken_again_is_asked_for_again(status: str) -> None:
+    """The health is critical as before, so nothing is on record of it but samples; it ends with another process."""
+    machine = Machine(990)
+    machine.status = status
+    ours, log = followed(machine)
+    ours.free_with("page cache", lambda: machine.free(300))
+    log.commit("monitor.sampled")
+    eventually(lambda: [("page cache", 300, 0)] == asked(machine))
+    eventually(lambda: not ours._looking)
+    log.commit("monitor.sampled")  # below the threshold: nobody is asked
+    eventually(lambda: not ours._looking)
+    ours.free_with("page cache", lambda: None)
+    machine.used_mib = 999
+    log.commit("monitor.sampled")
+    eventually(lambda: ["memory runs out: memory 99.9 %"] == machine.replaced)
+    assert [("page cache", 300, 0), ("page cache", 0, 249), ("caches of browser", 50, 199)] == asked(machine)
+
+
+def test_a_process_is_not_replaced_once_the_danger_is_over() -> None:
+    """Less was given back than was wanted, but memory is critical no more. A stall that is stays a reason."""
+    for stall, ends in (("healthy", 0), ("critical", 1)):
+        machine = Machine(940)
+        machine.levels = {"oom": "critical", "memory_stall": stall}
+        assert not reclaiming_of(machine).reclaim("critical", "1 process killed for lack of memory")
+        assert ends == len(machine.replaced)
+
+
+def test_one_that_hangs_takes_one_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not called again while it is still at it, however often memory is scarce."""
+    monkeypatch.setattr(hosting, "TIMEOUT_S", 0.01)
+    machine, over, calls = Machine(900), threading.Event(), [0]
+    ours = reclaiming_of(machine)
+
+    def hangs() -> None:
+        calls[0] += 1
+        over.wait(30.0)
+
+    ours.free_with("hangs", hangs)
+    for _ in range(3):
+        ours.reclaim("warning", "memory")
+        machine.seconds += reclaiming.USELESS_FOR_S
+    over.set()
+    assert [1] == calls
+    assert (
+        "it is still at it since it was asked before" == [one for one in machine.told if one.name == "hangs"][-1].error
+    )
 
 
 def believed(ours: Reclaiming, machine: Machine) -> list[str]:

@@ -59,7 +59,7 @@ class PressureProbe:
     Args:
         reader: of memory.
         worth_telling: whether what was seen changes anything; asked on the probe's thread.
-        tell: told it; may raise, and is then told again.
+        tell: told it; may raise, and is then told again with the next look.
         stall: of memory; None where the kernel does not tell.
         ping: called about once a second, for what else is to be looked at.
         monotonic: the time.
@@ -108,16 +108,19 @@ class PressureProbe:
         now_s = self._monotonic()
         try:
             seen = self._seen()
+        except Exception as error:  # noqa: BLE001 - the next look may go better, and samples are taken as well
+            self._say(reason(error))
+            return MOST_S
+        try:
             if now_s - self._told_at_s >= TOLD_AGAIN_S and self._worth_telling(seen):
                 self._tell(seen)
                 self._told_at_s = now_s
             if now_s - self._pinged_at_s >= PINGS_S:
                 self._pinged_at_s = now_s
                 self._ping()
-        except Exception as error:  # noqa: BLE001 - the next look may go better, and samples are taken as well
+                self._trouble = ""  # all that can go wrong went well
+        except Exception as error:  # noqa: BLE001 - as soon told again as looked again: memory does not wait
             self._say(reason(error))
-            return MOST_S
-        self._trouble = ""
         return next_look_s(
             seen.memory_headroom_bytes, self._shrinking(now_s, seen), seen.memory_stall_some_percent or 0.0
         )
