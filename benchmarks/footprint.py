@@ -3,8 +3,9 @@
 Two small agents live side by side, each in a process of its own and with a browser-like tree of processes below it: one
 bare, one with a mode at its default settings and everything on: a component with heartbeats and a process, a breaker,
 steps, checkpoints, retention, samples, the look at memory between them. The bare one imports what an agent cannot do
-without: asyncio, json, logging, subprocess, and an HTTP client to ask its model, that of the standard library. It has
-no SQLite, no attrs, no msgspec: what we bring along is counted as ours, though many agents have it anyway.
+without: asyncio, json, logging, subprocess, an HTTP client, and three small modules that the usual clients of models
+and browsers import. It has no SQLite, no attrs, no msgspec: what we bring along is counted as ours, though many agents
+have it anyway.
 """
 
 from __future__ import annotations

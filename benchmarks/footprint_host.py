@@ -1,8 +1,9 @@
 """A small agent's process, run as a program beside another: bare, or kept alive by a mode at its default settings.
 
 Both import what any such agent does and do the same work: an event loop, a browser as a child, a step now and then with
-a guarded call, a heartbeat a second, a growing state. The model is only pretended to be asked, but what would ask it,
-the standard library's HTTP client, is imported by both. It says what it has used at the beginning of what is measured
+a guarded call, a heartbeat a second, a growing state. The model is only pretended to be asked. In place of what would
+ask it, both import the standard library's HTTP client, and what clients of models and browsers bring along with
+pydantic and pyee: typing_extensions, decimal and uuid. It says what it has used at the beginning of what is measured
 and at its end, one JSON object a line.
 """
 
@@ -10,16 +11,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import decimal
 import json
 import logging
 import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typing_extensions
 
 if TYPE_CHECKING:
     from lrm_actors.mode import LongRunningMode
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 BEAT_S = 1.0
 HEARTBEAT_TIMEOUT_S = 15.0
 KEPT, BARE = "kept", "bare"
+BROUGHT_ALONG = decimal, typing_extensions, uuid
 
 
 class Agent:

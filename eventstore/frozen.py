@@ -35,8 +35,15 @@ else:
         if not {"__getstate__", "__setstate__"} & vars(cls).keys():
             made.__getstate__, made.__setstate__ = _state, _set_state
         made.__attrs_attrs__ = _Fields(attrs.fields(made))
+        made.__init__.__doc__ = None  # it says that attrs made it
+        if (about := vars(made).get("__attrs_props__")) is not None:
+            made.__attrs_props__ = _alike.setdefault(repr(about), about)
         linecache.cache.pop(made.__init__.__code__.co_filename, None)
         return made
+
+
+_alike: dict[str, Any] = {}
+"""What attrs notes of how a class was made is the same for nearly all: by its text."""
 
 
 def _asks_for_its_own(cls: type, options: dict[str, Any]) -> bool:

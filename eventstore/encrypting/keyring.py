@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import secrets
 import stat
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -75,6 +74,8 @@ def keyring_of(key: LogKey) -> Keyring:
 
 def generate_key() -> bytes:
     """A new key: 32 random bytes. Keep ``generate_key().hex()`` where the log is not."""
+    import secrets
+
     return secrets.token_bytes(KEY_BYTES)
 
 
