@@ -39,6 +39,20 @@ def test_how_late_a_check_came_is_told() -> None:
     assert RecordObservations((), 0.0) == check(times)(times.now_s + 1.0)
 
 
+def test_what_changes_nothing_is_not_told() -> None:
+    """It would wake the monitor for nothing; who is asked sees all that was seen."""
+    asked: list[RecordObservations] = []
+
+    def is_news(seen: RecordObservations) -> bool:
+        asked.append(seen)
+        return seen.gap_s > 1.0
+
+    handlers = monitor_handlers(Sampler(Path()), tuple, times := Times(), is_news)
+    assert handlers[CheckHeartbeats](CheckHeartbeats(times.now_s)) is None
+    assert RecordObservations((), 2.5) == handlers[CheckHeartbeats](CheckHeartbeats(times.now_s - 2.5))
+    assert [0.0, 2.5] == [seen.gap_s for seen in asked]
+
+
 def test_time_held_up_does_not_count_against_a_component() -> None:
     """After this process was stopped for 20 s, a heartbeat 21 s old is 1 s old, also at the checks that follow."""
     times = Times()

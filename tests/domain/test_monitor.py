@@ -243,6 +243,21 @@ def test_a_missed_heartbeat_is_told_once(run: Run[MonitorState]) -> None:
     assert 1 == len(run.tell(RecordObservations((late("browser"),))))
 
 
+def test_what_was_seen_is_news_just_when_it_would_change_something(run: Run[MonitorState]) -> None:
+    """A missing heartbeat, once; and that it is back."""
+
+    def is_news(*seen: Observation) -> bool:
+        return monitor.changes(run.state, RecordObservations(seen), at(run.seconds).now)
+
+    assert not is_news()
+    assert not is_news(Observation("browser", 1.0, 10.0))
+    assert is_news(late("browser"))
+    assert is_news(late("browser"), late("worker"))
+    run.tell(RecordObservations((late("browser"),)))
+    assert not is_news(late("browser"))
+    assert is_news(Observation("browser", 1.0, 10.0))
+
+
 def test_heartbeats_are_not_judged_after_a_hold_up(run: Run[MonitorState]) -> None:
     """When the check itself came late by half a timeout, this process was suspended, and only exits are believed."""
     gone = Observation("worker", 11.0, 10.0, exited=True, exit_status=-9)

@@ -152,10 +152,32 @@ def test_hooks_see_every_record_once_and_in_order(tmp_path: Path) -> None:
     assert [2, 3, 4, 5, 6] == seeing.seen
 
 
+def test_whoever_is_woken_need_not_look_often() -> None:
+    """With an hour between two looks, what is committed is seen at once, and so is the end."""
+    woken, over, seen = threading.Event(), threading.Event(), threading.Event()
+
+    class Seeing:
+        def committed(self, record: Record) -> None:
+            seen.set()
+
+    with MemoryStore() as store:
+        store.subscribe(lambda _head, _types: woken.set())
+        watching = threading.Thread(
+            target=lambda: follow(store, (Seeing(),), after=0, stop=over.is_set, poll_s=3600.0, woken=woken)
+        )
+        watching.start()
+        store.append(Batch((StreamWrite("modes", (NewEvent(modes.ModeChanged("normal", "minimal", "")),)),)))
+        assert seen.wait(30.0)
+        over.set()
+        woken.set()
+        watching.join(30.0)
+        assert not watching.is_alive()
+
+
 class Unreadable:
     """A reader whose log is gone."""
 
-    def tail(self, **how: Any) -> Any:
+    def read(self, **how: Any) -> Any:
         raise OSError("disk gone")
 
 
