@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrm_actors.domain import breaker
-from lrm_actors.domain.behavior import Command, Context, Decision, Spec, then
+from lrm_actors.domain.behavior import CancelTimer, Command, Context, Decision, Spec, then
 from lrm_actors.domain.breaker import (
     BreakerConfig,
     BreakerState,
@@ -189,6 +189,19 @@ def test_forced_closed() -> None:
     trip(run)
     assert (Closed("llm", 2, "forced: service is back"),) == run.tell(ForceState("closed", "service is back"))
     assert () == run.tell(ForceState("closed", "again"))
+
+
+def test_what_is_let_go_of_has_no_timer_any_more() -> None:
+    """The timer of a hold is cancelled as it ends, and not where nothing was held."""
+    run = new()
+    run.tell(ForceState("closed", "nothing is held"))
+    assert [] == run.effects(CancelTimer)
+    run.tell(ForceState("disabled", "by hand", for_s=60.0))
+    assert [] == run.effects(CancelTimer)
+    run.tell(ForceState("auto", "let go"))
+    assert [CancelTimer(breaker.HOLD_TIMER)] == run.effects(CancelTimer)
+    trip(run, run.state.generation)
+    assert [] == run.effects(CancelTimer)
 
 
 def test_forced_otherwise_is_refused() -> None:

@@ -99,7 +99,7 @@ def test_restarts_of_a_component_are_counted_for_it_alone() -> None:
 
 def test_a_child_that_failed_is_stopped_without_waiting_for_it() -> None:
     """It is down already: there is nothing to wait for."""
-    rules = (Rule("OSError", "stop"),)
+    rules = (Rule("OSError", b"stop".decode()),)  # as it comes out of a log: equal, and another object
     run: Run[Any] = Run.of(supervisor.spec(supervision=Supervision(children=(ChildSpec(BROWSER),), rules=rules)))
     run.tell(StartSupervising((BROWSER,), 1))
     run.tell(ReportFailure(BROWSER, "OSError", "gone", "loop"))

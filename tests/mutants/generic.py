@@ -59,6 +59,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "tests/inspect",
         "tests/actors/test_breaker_guard.py",
         "tests/actors/test_breaker_guard_model.py",
+        "tests/actors/test_breaker_policies.py",
         "tests/actors/test_components.py",
         "tests/actors/test_failure_facts.py",
         "tests/rules/test_rule_12.py",
