@@ -41,6 +41,16 @@ def in_signals(judged: Judgement, previous: str, status: str) -> str:
     return ", ".join(_better(judged)) or "nothing is as bad any more"
 
 
+def still(judged: Judgement, status: str) -> str:
+    """Which signals make it as bad as it was before already.
+
+    Args:
+        judged: the sample and what was made of it.
+        status: the status.
+    """
+    return ", ".join(_bad(judged, status))
+
+
 def in_components(config: MonitorConfig, failures: Mapping[str, bool]) -> str:
     """How many components failed lately, or that they are all well again.
 

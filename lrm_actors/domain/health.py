@@ -199,6 +199,34 @@ def _best(config: MonitorConfig, signal: Signal, before: str, entered: str, mark
     return WARNING if before == CRITICAL else HEALTHY
 
 
+def reached(
+    config: MonitorConfig,
+    marks: tuple[Mapping[str, Mark], Mapping[str, Mark]],
+    levels: tuple[Mapping[str, str], Mapping[str, str]],
+    names: Iterable[str],
+) -> tuple[str, ...]:
+    """Hard limits that are reached, and were not at the reading before, or had been left by a margin since.
+
+    A rung stays for a while when its reason is gone, longer than it may take a process to reach its limit once more.
+
+    Args:
+        config: the thresholds.
+        marks: those before and after a reading.
+        levels: the rungs before and after it.
+        names: the signals that matter.
+    """
+    found = []
+    for signal in (BY_NAME[name] for name in names):
+        was, now = (some.get(signal.name) for some in marks)
+        _, critical = signal.thresholds(config)
+        if not signal.hard or levels[1].get(signal.name) != CRITICAL or now is None or now.value is None:
+            continue
+        left = was is not None and was.value is not None and was.value < signal.leaves_below(config, critical)
+        if now.value >= critical and (left or levels[0].get(signal.name) != CRITICAL):
+            found.append(signal.name)
+    return tuple(found)
+
+
 def worst(levels: Mapping[str, str]) -> str:
     """The status that the rungs of all signals make together."""
     statuses = (WARNING if level == UNKNOWN else level for level in levels.values())

@@ -34,6 +34,7 @@ from lrm_actors.domain.health import (
     judge,
     marked,
     pressing,
+    reached,
     silence,
     step_towards,
     worst,
@@ -294,13 +295,15 @@ def _is_calm(config: MonitorConfig, metrics: Metrics) -> bool:
 
 
 def _worse(state: MonitorState, metrics: Metrics, now_s: float) -> dict[str, str]:
-    """The rungs of memory that are worse than they were."""
+    """The rungs of memory that are worse than they were, or as bad once more."""
     marks = marked(state.config, state.marks, metrics, now_s, only=OF_MEMORY)
-    judged = judge(state.config, metrics, state.levels, marks).items()
+    judged = judge(state.config, metrics, state.levels, marks)
+    again = reached(state.config, (state.marks, marks), (state.levels, judged), OF_MEMORY)
     return {
         name: rung
-        for name, rung in judged
-        if name in OF_MEMORY and is_worse(worst({name: rung}), worst({name: state.levels.get(name, HEALTHY)}))
+        for name, rung in judged.items()
+        if name in again
+        or (name in OF_MEMORY and is_worse(worst({name: rung}), worst({name: state.levels.get(name, HEALTHY)})))
     }
 
 
@@ -327,10 +330,12 @@ def _with_health_and_trends(state: MonitorState, sampled: Sampled, ctx: Context)
 
 
 def _health(state: MonitorState, ctx: Context, before: MonitorState | None = None) -> tuple[HealthChanged, ...]:
-    """The change of status that is due, if any."""
+    """The change of status that is due, if any; or that a limit of memory is reached while it is critical already."""
     failures = recent_failures(state, ctx.now)
     failing = len(failures) >= state.config.failing_components and not all(failures.values())
     status = step_towards(state.status, FAILING if failing else worst(state.levels))
+    if status == state.status == CRITICAL and before is not None:
+        return _still_critical(state, before, ctx)
     if status == state.status or (is_worse(state.status, status) and _held(state, status, ctx.now)):
         return ()
     if FAILING in (status, state.status):
@@ -340,6 +345,15 @@ def _health(state: MonitorState, ctx: Context, before: MonitorState | None = Non
         judged = causes.Judgement(state.config, state.last or Metrics(), state.marks, levels, state.levels)
         cause = causes.in_signals(judged, state.status, status)
     return (HealthChanged(state.status, status, cause, ctx.now, causes.responsible(state.levels, status)),)
+
+
+def _still_critical(state: MonitorState, before: MonitorState, ctx: Context) -> tuple[HealthChanged, ...]:
+    """What else makes it critical, where that asks for memory to be given back and for the state to be saved."""
+    if not reached(state.config, (before.marks, state.marks), (before.levels, state.levels), OF_MEMORY):
+        return ()
+    judged = causes.Judgement(state.config, state.last or Metrics(), state.marks, before.levels, state.levels)
+    names = causes.responsible(state.levels, CRITICAL)
+    return (HealthChanged(CRITICAL, CRITICAL, causes.still(judged, CRITICAL), ctx.now, names),)
 
 
 def _held(state: MonitorState, status: str, now: Instant) -> bool:

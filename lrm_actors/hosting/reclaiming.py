@@ -115,7 +115,7 @@ class Reclaiming:
             self.give_back()
         if not isinstance(event, monitor.HealthChanged) or not set(OF_MEMORY).intersection(event.signals):
             return
-        if is_worse(event.status, event.previous):
+        if not is_worse(event.previous, event.status):  # worse, or a limit that is reached while it was as bad
             self.reclaim(event.status, event.cause)
 
     def _is_critical(self) -> bool:

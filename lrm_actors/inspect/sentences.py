@@ -223,6 +223,8 @@ def _(event: Any) -> str:
 
 @_tells("monitor.health_changed")
 def _(event: Any) -> str:
+    if event.previous == event.status:
+        return _with(f"health is {event.status} still", event.cause)
     return _with(f"health went from {event.previous} to {event.status}", event.cause)
 
 

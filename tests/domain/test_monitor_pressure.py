@@ -9,6 +9,7 @@ import pytest
 from lrm_actors.domain import checkpointer, monitor
 from lrm_actors.domain.metrics import METRICS, Metrics, overlaid
 from lrm_actors.domain.monitor import HealthChanged, MonitorState, PressureSeen, RecordPressure, RecordSample
+from lrm_actors.domain.monitoring.events import Sampled
 from lrm_actors.wiring import WIRES
 from tests.domain.kit import Run
 
@@ -59,6 +60,46 @@ def test_only_what_is_worse_is_stored(run: Run[MonitorState]) -> None:
     assert "warning" == run.state.status
 
 
+def overloaded(run: Run[MonitorState]) -> None:
+    """The CPU has been saturated until that was critical."""
+    for _ in range(9):
+        run.seconds += 30.0
+        run.tell(sample(100.0, 50.0))
+    assert ("critical", {"cpu": "critical"}) == (run.state.status, run.state.levels)
+
+
+@pytest.mark.parametrize("tell", [memory, lambda percent: sample(100.0, percent)])
+def test_memory_is_not_overlooked_while_something_else_is_critical(run: Run[MonitorState], tell: Any) -> None:
+    """Whoever saves the state and gives memory back is told once, by a look or by a sample; the cause names both."""
+    overloaded(run)
+    changed_at = run.state.changed_at
+    seen, told = run.tell(tell(97.0))
+    assert isinstance(seen, PressureSeen | Sampled)
+    assert isinstance(told, HealthChanged)
+    assert ("critical", "critical", ("cpu", "memory")) == (told.previous, told.status, told.signals)
+    assert told.cause.endswith(", memory 97.0 % >= 95.0 %")
+    assert told.cause.startswith("cpu 100.0 % >= 95.0 % for ")
+    assert (told.cause, changed_at) == (run.state.cause, run.state.changed_at)
+    assert () == run.tell(memory(99.0))
+    run.seconds += 30.0
+    assert [Sampled] == [type(event) for event in run.tell(sample(100.0, 99.0))]
+
+
+def test_a_limit_that_is_reached_once_more_is_told_once_more(run: Run[MonitorState]) -> None:
+    """Also by a look: the rung is critical yet when the next process, or the next leak, is at the limit already."""
+    run.tell(sample(10.0, 97.0))
+    run.seconds += 30.0
+    run.tell(sample(10.0, 92.0))  # within the margin: not left
+    assert () == run.tell(memory(96.0))
+    run.seconds += 30.0
+    run.tell(sample(10.0, 12.0))
+    assert ("critical", "critical") == (run.state.status, run.state.levels["memory"])
+    seen, told = run.tell(memory(96.0))
+    assert isinstance(seen, PressureSeen)
+    assert isinstance(told, HealthChanged)
+    assert ("critical", "critical", "memory 96.0 % >= 95.0 %") == (told.previous, told.status, told.cause)
+
+
 def test_a_look_adds_to_how_long_memory_has_been_scarce(run: Run[MonitorState]) -> None:
     """A warning takes its time, and the time between two samples is counted too: the look that completes it tells."""
     run.seconds += 30.0
@@ -101,6 +142,7 @@ def test_a_part_stands_in_place_of_what_was_there() -> None:
     [
         ("healthy", "critical", True),
         ("warning", "critical", True),
+        ("critical", "critical", True),
         ("failing", "critical", False),
         ("healthy", "warning", False),
         ("critical", "warning", False),

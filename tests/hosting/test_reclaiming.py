@@ -250,6 +250,18 @@ def test_a_health_that_is_published_after_its_commit_is_not_taken_for_better() -
     eventually(lambda: machine.replaced == ["memory runs out: memory"])
 
 
+def test_memory_that_runs_out_while_something_else_is_critical_is_given_back() -> None:
+    """The status is the same, and what it stands for is not. One that gets better asks for nothing."""
+    machine = Machine(990)
+    ours, log = followed(machine)
+    ours.free_with("page cache", lambda: machine.free(300))
+    log.commit("monitor.health_changed", monitor.HealthChanged("failing", "critical", "x", None, ("cpu", "memory")))
+    eventually(lambda: not ours._looking)
+    assert [] == asked(machine)
+    log.commit("monitor.health_changed", monitor.HealthChanged("critical", "critical", "x", None, ("cpu", "memory")))
+    eventually(lambda: [("page cache", 300, 0)] == asked(machine))
+
+
 @pytest.mark.parametrize("status", ["critical", "failing"])
 def test_what_was_given_back_and_taken_again_is_asked_for_again(status: str) -> None:
     """The health is critical as before, so nothing is on record of it but samples; it ends with another process."""

@@ -47,6 +47,8 @@ class SampleOverdue:
 
 @event("monitor.health_changed", 1)
 class HealthChanged:
+    """The status changed; or it is critical already, and a limit of memory is reached besides, or once more."""
+
     previous: str
     status: str
     cause: str

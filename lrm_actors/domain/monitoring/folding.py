@@ -100,6 +100,8 @@ def evolve(state: MonitorState, event: object) -> MonitorState:
             if at_s is not None:
                 state = _marked(state, silence(state.marks, reason), at_s, levels)
             return attrs.evolve(state, last=nothing_known(reason), levels=levels)
+        case HealthChanged(previous, status, cause, _, signals) if previous == status:
+            return attrs.evolve(state, cause=cause, signals=signals)
         case HealthChanged(previous, status, cause, at, signals):
             better_s = at.monotonic_s if at is not None and is_worse(previous, status) else None
             return attrs.evolve(
