@@ -79,7 +79,7 @@ class Reclaiming:
                     self._look_at(store, seen)
                 except EventStoreError as error:  # closed, or not to be read now: the next commit comes here again
                     _log.debug("whether memory is scarce cannot be read now: %s", error)
-                except Exception:  # noqa: BLE001 - the next change may be one that something can be done about
+                except BaseException:  # noqa: BLE001 - the next change may be one that something can be done about
                     _log.exception("nothing could be done about memory", extra=self._engine.context.extra())
 
         def on_commit(_: int, types: frozenset[str]) -> None:
@@ -191,7 +191,7 @@ class Reclaiming:
         try:
             outcome = self._under_way[name] = start_thread(call, name="lrm-reclaim")
             outcome.result(TIMEOUT_S)
-        except Exception as error:  # noqa: BLE001 - the host's function may raise anything, and the next may help
+        except BaseException as error:  # noqa: BLE001 - the host's function may raise anything, and the next may help
             return f"{type(error).__name__}: {error}"[:500]
         return ""
 

@@ -290,6 +290,22 @@ def test_a_process_is_not_replaced_once_the_danger_is_over() -> None:
         assert ends == len(machine.replaced)
 
 
+def test_one_that_wants_to_end_the_process_ends_nothing() -> None:
+    """Not even our own looking: the next time that memory is scarce, it is asked again like all others."""
+    machine = Machine(990)
+    ours, log = followed(machine)
+
+    def leaves() -> None:
+        raise SystemExit(3)
+
+    ours.free_with("leaves", leaves)
+    for _ in range(2):
+        log.commit("monitor.sampled")
+        eventually(lambda: not ours._looking)
+        machine.seconds, machine.used_mib = machine.seconds + reclaiming.USELESS_FOR_S, 990
+    assert ["SystemExit: 3", "SystemExit: 3"] == [one.error for one in machine.told if getattr(one, "error", "")]
+
+
 def test_one_that_hangs_takes_one_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not called again while it is still at it, however often memory is scarce."""
     monkeypatch.setattr(hosting, "TIMEOUT_S", 0.01)
