@@ -93,8 +93,8 @@ class ShareReader:
             raise self._error
         return self._bytes
 
-    def age_s(self) -> float:
-        """Seconds since it was read.
+    def age_s(self) -> float | None:
+        """Seconds since it was read; None: it never was.
 
         Raises:
             NotHere: this system does not tell.
@@ -103,7 +103,7 @@ class ShareReader:
         if self._error is not None:
             raise self._error
         if self._read_at_s is None:
-            raise NotHere("nothing was read yet")
+            return None
         return round(max(self._monotonic() - self._read_at_s, 0.0), 1)
 
     def _read(self, tree: Tree, now_s: float) -> None:

@@ -222,8 +222,8 @@ class Sampler:
 
     def _stall_readers(self) -> dict[str, Reader]:
         readers: dict[str, Reader] = {}
-        if not self._stalls:
-            folders = or_error(self._groups.unified)
+        if not self._stalls or any(isinstance(stall, Exception) for stall in self._stalls.values()):
+            folders = or_error(self._groups.unified)  # again, for what could not be found before
             self._stalls = {name: self._stall(name, folders) for name in RESOURCES}
         for name, stall in self._stalls.items():
             shares = or_error(lambda stall=stall: known(stall).percents())  # type: ignore[misc]  # bound at once

@@ -312,6 +312,22 @@ def test_a_platform_without_the_kernel_s_files_is_seen_through_psutil(tmp_path: 
     assert {} == taken(sampler).unknown
 
 
+@pytest.mark.skipif(not LINUX, reason="the kernel has no /proc here")
+def test_a_first_sample_that_fails_is_no_reason_to_know_less_for_ever(
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where no descriptor is left just then: afterwards everything is known, and nothing is taken for missing."""
+    with monkeypatch.context() as trouble:
+        trouble.setattr(LinuxTree, "look", broken)
+        trouble.setattr(Groups, "unified", broken)
+        first = taken(sampler)
+    assert {"memory_stall_full_percent", "zombie_count"} <= first.unknown.keys()
+    taken(sampler)
+    later = taken(sampler)
+    assert {} == later.unknown
+    assert later.memory_pss_age_s is not None
+
+
 def test_a_sample_that_fails_as_a_whole_knows_nothing(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it has one reason, and the system goes on."""
     monkeypatch.setattr(sampler, "_used", broken)
