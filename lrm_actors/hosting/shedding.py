@@ -254,10 +254,10 @@ class WorkGate(Gate):
 
     async def _waited(self) -> bool:
         # Put off like any other work that waits: no thread is kept waiting for it.
-        turn = asyncio.wrap_future(self._shedding.defer(self.name, lambda: True, self.criticality))
         try:
+            turn = asyncio.wrap_future(self._shedding.defer(self.name, lambda: True, self.criticality))
             return bool(await asyncio.wait_for(turn, self._wait_s))
-        except TimeoutError:
+        except (TimeoutError, DeferralFull):
             return False
 
     def _leave(self, error: BaseException | None) -> None:

@@ -231,6 +231,19 @@ def test_an_asynchronous_gate_waits_without_a_thread(agent: Agent, shedding: She
     asyncio.run(main())
 
 
+def test_a_gate_that_nobody_else_may_wait_at_sheds(shedding: Shedding) -> None:
+    """Whoever stands at a gate is told that the work is shed, and not how the waiting is done."""
+
+    async def main() -> None:
+        with pytest.raises(WorkShed):
+            await WorkGate(shedding, "shot", "sheddable", wait_s=LONG_S).call(print)
+
+    for _ in range(shedding.max_deferred):
+        shedding.defer("work", lambda: None, "sheddable")
+    asyncio.run(main())
+    shedding.close()
+
+
 @pytest.fixture
 def mode(tmp_path: Path, sampled: dict[str, float]) -> LongRunningMode:
     """A mode whose memory has nearly run out."""
