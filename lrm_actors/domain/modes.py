@@ -28,7 +28,9 @@ NORMAL, DEGRADED, MINIMAL, RECOVERY = "normal", "degraded", "minimal", "recovery
 MODE_FOR_HEALTH = {"healthy": NORMAL, "warning": DEGRADED, "critical": MINIMAL, "failing": RECOVERY}
 CRITICALITIES = ("sheddable", "sheddable_plus", "critical", "critical_plus")
 """Least important first, as in the SRE book."""
-PIN_TIMER = "pin"
+PIN_TIMER, REDUCED_TIMER = "pin", "reduced"
+REDUCED_S = 600.0
+"""How long the load stays reduced after a failure that asked for it, where the health says nothing of it."""
 PIN_S = 3600.0
 """How long a mode is held by hand, unless somebody says for how long."""
 MAX_PIN_S = 7 * 86_400.0
@@ -81,6 +83,8 @@ class ModesState:
     pin_reason: str = ""
     pinned_until: Deadline | None = None
     """When the pin lets go by itself; None for one that does not."""
+    reduced_until: Deadline | None = None
+    """When the load is reduced no more; None: once the health changes."""
 
     @property
     def runs(self) -> frozenset[str]:
@@ -104,9 +108,16 @@ class ConsiderHealth(Command):
 
 @frozen
 class ReduceLoad(Command):
-    """The analyzer asks for degraded at least, until the health next changes."""
+    """The analyzer asks for degraded at least, for a while, or until the health next changes."""
 
     reason: str
+
+
+@frozen
+class ReducedOver(Command):
+    """The time of a reduced load has passed."""
+
+    until: Deadline
 
 
 @frozen
@@ -160,9 +171,11 @@ class HealthConsidered:
 
 @event("modes.load_reduced", 1)
 class LoadReduced:
-    """Degraded at least, until the health changes."""
+    """Degraded at least, until the health changes or the time is over."""
 
     reason: str
+    """Empty: no more."""
+    until: Deadline | None = None
 
 
 @event("modes.pinned", 1)
@@ -211,8 +224,15 @@ def decide(state: ModesState, command: Command, ctx: Context) -> Decision:
         case ConsiderHealth(status, cause) if (status, cause) != (state.health, state.cause):
             _check("health status", status, tuple(MODE_FOR_HEALTH))
             return _settle(state, HealthConsidered(status, cause), _because(status, cause))
-        case ReduceLoad(reason) if state.enabled and not state.reduced:
-            return _settle(state, LoadReduced(reason), reason)
+        case ReduceLoad(reason) if state.enabled and _may_reduce(state, ctx):
+            until = deadline(ctx.now, REDUCED_S)
+            timer = StartTimer(REDUCED_TIMER, REDUCED_S, ReducedOver(until))
+            return _settle(state, LoadReduced(reason, until), reason, (timer,))
+        case ReducedOver(until) if until == state.reduced_until:
+            left_s = until.remaining_s(ctx.now)
+            if left_s > 0:
+                return then(effects=(StartTimer(REDUCED_TIMER, left_s, command),))
+            return _settle(state, LoadReduced(""), f"reduced for {until.delay_s:g} s: {state.reduced}")
         case Pin(mode, reason, for_s) if mode != state.pinned or for_s is not None:
             return _pin(state, mode, reason, for_s, ctx)
         case ReportReclaimed(name, freed, needed, took_s, error):
@@ -225,6 +245,12 @@ def decide(state: ModesState, command: Command, ctx: Context) -> Decision:
                 return then(effects=(StartTimer(PIN_TIMER, left_s, command),))
             return _settle(state, Pinned(None, f"held for {until.delay_s:g} s"), f"no longer held: {state.pin_reason}")
     return NOTHING
+
+
+def _may_reduce(state: ModesState, ctx: Context) -> bool:
+    """Whether it is not reduced, or for less than half of its time yet: not each failure of many is told."""
+    until = state.reduced_until
+    return not state.reduced or until is None or until.remaining_s(ctx.now) < REDUCED_S / 2
 
 
 def _pin(state: ModesState, mode: str | None, reason: str, for_s: float | None, ctx: Context) -> Decision:
@@ -240,11 +266,13 @@ def _pin(state: ModesState, mode: str | None, reason: str, for_s: float | None, 
 
 
 def recover(state: ModesState, ctx: RecoveryContext) -> Decision:
-    """Let go of a pin in time, also of one that another process set."""
-    until = state.pinned_until
-    if until is None:
-        return NOTHING
-    return then(effects=(StartTimer(PIN_TIMER, until.remaining_s(ctx.now), PinOver(until)),))
+    """Let go of a pin in time, and of a reduced load, also of those that another process set."""
+    timers: list[Effect] = []
+    if (pinned := state.pinned_until) is not None:
+        timers.append(StartTimer(PIN_TIMER, pinned.remaining_s(ctx.now), PinOver(pinned)))
+    if (reduced := state.reduced_until) is not None:
+        timers.append(StartTimer(REDUCED_TIMER, reduced.remaining_s(ctx.now), ReducedOver(reduced)))
+    return then(effects=timers) if timers else NOTHING
 
 
 def evolve(state: ModesState, event: object) -> ModesState:
@@ -253,10 +281,10 @@ def evolve(state: ModesState, event: object) -> ModesState:
         case Configured(enabled):
             return attrs.evolve(state, enabled=enabled)
         case HealthConsidered(status, cause):
-            reduced = state.reduced if status == state.health else ""
-            return attrs.evolve(state, health=status, cause=cause, reduced=reduced)
-        case LoadReduced(reason):
-            return attrs.evolve(state, reduced=reason)
+            reduced, until = (state.reduced, state.reduced_until) if status == state.health else ("", None)
+            return attrs.evolve(state, health=status, cause=cause, reduced=reduced, reduced_until=until)
+        case LoadReduced(reason, until):
+            return attrs.evolve(state, reduced=reason, reduced_until=until)
         case Pinned(mode, reason, until):
             return attrs.evolve(state, pinned=mode, pin_reason=reason if mode is not None else "", pinned_until=until)
         case ModeChanged(_, mode, cause):
@@ -266,7 +294,7 @@ def evolve(state: ModesState, event: object) -> ModesState:
 
 def spec() -> Spec[ModesState]:
     """The modes actor."""
-    return Spec(NAME, ModesState(), decide, evolve, recover, state_version=2)
+    return Spec(NAME, ModesState(), decide, evolve, recover, state_version=3)
 
 
 def wanted(state: ModesState) -> str:

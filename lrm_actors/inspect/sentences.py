@@ -344,7 +344,6 @@ def _(event: Any) -> str:
 
 # --- modes --------------------------------------------------------------------------------------------------------
 
-_plain("modes.load_reduced", "the load is to be reduced: {reason}")
 _plain("modes.restart_asked", "the process is to be replaced before memory runs out: {reason}")
 
 
@@ -364,6 +363,11 @@ def _(event: Any) -> str:
 @_tells("modes.health_considered")
 def _(event: Any) -> str:
     return _with(f"the mode is chosen for health {event.status}", event.cause)
+
+
+@_tells("modes.load_reduced")
+def _(event: Any) -> str:
+    return _with("the load is to be reduced", event.reason) if event.reason else "the load is reduced no more"
 
 
 @_tells("modes.pinned")

@@ -189,8 +189,11 @@ class _Again:
             case modes.Configured(enabled):
                 self.enabled = enabled
                 self._choose(modes.Configure(enabled if self._enable is None else self._enable), record)
-            case modes.LoadReduced(reason):
+            case modes.LoadReduced(reason) if reason:
                 self._choose(modes.ReduceLoad(reason), record)
+            case modes.LoadReduced():
+                if (until := self._choosing.reduced_until) is not None:
+                    self._choose(modes.ReducedOver(until), record)
             case modes.Pinned(mode, reason):
                 self._choose(modes.Pin(mode, reason), record)
             case _ if record.stream == monitor.NAME:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lrm_actors.domain import modes
 from lrm_actors.domain.behavior import StartTimer
+from lrm_actors.domain.deadlines import deadline
 from lrm_actors.domain.modes import (
     CRITICALITIES,
     MODE_FOR_HEALTH,
@@ -26,7 +27,7 @@ from lrm_actors.domain.modes import (
     wanted,
 )
 from lrm_actors.errors import CommandRefused
-from tests.domain.kit import Run
+from tests.domain.kit import Run, at
 
 
 def normal() -> Run[ModesState]:
@@ -107,15 +108,40 @@ def test_a_pin_that_would_never_end_is_refused(for_s: float) -> None:
         normal().tell(Pin("minimal", "night", for_s))
 
 
+def reduced(run: Run[ModesState], reason: str) -> LoadReduced:
+    """What is put on record of a load that is reduced now."""
+    return LoadReduced(reason, deadline(at(run.seconds).now, modes.REDUCED_S))
+
+
 def test_reduced_load_lasts_until_the_health_changes() -> None:
     """Asked to reduce load it is degraded at least, until the health changes; a worse mode is not lifted by it."""
     run = normal()
-    assert (LoadReduced("busy"), ModeChanged("normal", "degraded", "busy")) == run.tell(ReduceLoad("busy"))
+    busy = reduced(run, "busy")
+    assert (busy, ModeChanged("normal", "degraded", "busy")) == run.tell(ReduceLoad("busy"))
     assert () == run.tell(ReduceLoad("busier"))
     run.tell(ConsiderHealth("critical", "cpu"))
-    assert (LoadReduced("busy"),) == run.tell(ReduceLoad("busy"))
+    assert (busy,) == run.tell(ReduceLoad("busy"))
     run.tell(ConsiderHealth("healthy", ""))
-    assert "normal" == run.state.mode
+    assert ("normal", None) == (run.state.mode, run.state.reduced_until)
+
+
+def test_reduced_load_is_over_in_time_where_the_health_never_changes() -> None:
+    """A failure that goes on makes it longer; one timer at a time counts, and another process goes on with it."""
+    run = normal()
+    run.tell(ReduceLoad("busy"))
+    first = next(one.command for one in run.last.effects if isinstance(one, StartTimer))
+    run.seconds += modes.REDUCED_S * 0.6
+    assert (reduced(run, "busy still"),) == run.tell(ReduceLoad("busy still"))
+    run.seconds += modes.REDUCED_S * 0.5
+    assert () == run.tell(first)
+    (timer,) = modes.recover(run.state, at(run.seconds)).effects
+    assert isinstance(timer, StartTimer)
+    assert timer.delay_s == pytest.approx(modes.REDUCED_S * 0.5)
+    run.seconds += timer.delay_s
+    over, changed = run.tell(timer.command)
+    assert LoadReduced("") == over
+    assert ModeChanged("degraded", "normal", "reduced for 600 s: busy still") == changed
+    assert "" == run.state.reduced
 
 
 @pytest.mark.parametrize("command", [ConsiderHealth("poorly", ""), Pin("turbo")])
