@@ -33,10 +33,20 @@ def needed_bytes(memory: Metrics, target_percent: float) -> int | None:
 
 
 def freed_bytes(before: Metrics, after: Metrics) -> int:
-    """What is left more than before: what was really given back, whatever whoever gave it says. Never negative."""
-    if before.memory_headroom_bytes is None or after.memory_headroom_bytes is None:
+    """What is left more than before: what was really given back, whatever whoever gave it says. Never negative.
+
+    Where another limit is the tightest afterwards, what is left of the two says nothing: then it is what the machine has
+    more, and no more than was in use of the limit before.
+    """
+    left = before.memory_headroom_bytes
+    if left is None or after.memory_headroom_bytes is None:
         return 0
-    return max(0, after.memory_headroom_bytes - before.memory_headroom_bytes)
+    limit = before.memory_limit_bytes
+    if limit is None or limit == after.memory_limit_bytes:
+        return max(0, after.memory_headroom_bytes - left)
+    if before.memory_available_bytes is None or after.memory_available_bytes is None:
+        return 0
+    return max(0, min(after.memory_available_bytes - before.memory_available_bytes, limit - left))
 
 
 def worth_asking(attempts: Mapping[str, Attempt], name: str, now_s: float) -> bool:

@@ -197,6 +197,20 @@ def test_what_is_not_known_asks_for_nothing() -> None:
     assert reclaiming.needed_bytes(Metrics(), 75.0) is None
     assert 0 == reclaiming.freed_bytes(Metrics(memory_headroom_bytes=5), Metrics())
     assert 0 == reclaiming.freed_bytes(Metrics(memory_headroom_bytes=5), Metrics(memory_headroom_bytes=3))
+
+
+def test_what_was_freed_is_not_the_difference_of_two_limits() -> None:
+    """A budget that is no longer the tightest leaves the whole machine: nobody gave that back."""
+
+    def seen(limit: int, left: int, available: int | None) -> Metrics:
+        return Metrics(memory_limit_bytes=limit, memory_headroom_bytes=left, memory_available_bytes=available)
+
+    before = seen(300, 14, 20_000)
+    assert 260 == reclaiming.freed_bytes(before, seen(300, 274, 20_100))
+    assert 250 == reclaiming.freed_bytes(before, seen(25_000, 20_250, 20_250))
+    assert 286 == reclaiming.freed_bytes(before, seen(25_000, 22_000, 22_000))
+    assert 0 == reclaiming.freed_bytes(before, seen(25_000, 19_000, 19_000))
+    assert 0 == reclaiming.freed_bytes(before, seen(25_000, 19_000, None))
     assert reclaiming.worth_asking({}, "x", 0.0)
     assert not reclaiming.worth_asking({"x": Attempt(0.0, 5)}, "x", 10.0)
 
