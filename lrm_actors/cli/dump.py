@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import click
 
+from lrm_actors.cli.asking import ask
 from lrm_actors.cli.common import Request, on_a_log
 from lrm_actors.cli.output import json_document, say
 
@@ -31,14 +32,10 @@ def command(*, agent: str | None, actor: str | None, timeout_s: float, request: 
     how long, and where a stuck one is. It asks no actor, so it answers while they hang. A dead agent is shown by
     'lrm health' and 'lrm log'.
     """
-    from eventstore.errors import LogNotFound
-    from lrm_actors.hosting.owner.asking import ask_owner
     from lrm_actors.runtime.inspection.rendering import lines_of
 
     path = (_of_agent(request, agent) if agent is not None else request).path()
-    if not path.exists():
-        raise LogNotFound(str(path), f"there is no log at {path}")
-    told: dict[str, Any] = ask_owner(path, "dump", {} if actor is None else {"actor": actor}, timeout_s=timeout_s)
+    told: dict[str, Any] = ask(path, "dump", {} if actor is None else {"actor": actor}, timeout_s=timeout_s)
     if request.json:
         json_document(told)
     else:

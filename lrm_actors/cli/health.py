@@ -89,6 +89,7 @@ def _rows(found: LogHealth) -> Iterator[tuple[str, str]]:
     yield "mode", _mode(report)
     for name, metric, warning in LINES:
         yield name, _line(found, name, metric, warning)
+    yield "besides", "; ".join(_others(report["signals"]))
     yield "forecast", "; ".join(_forecast(one) for one in report["forecast"])
     yield "trends", "; ".join(_trend(one) for one in report["trends"])
     yield "resources", _resources(report["resource_metrics"])
@@ -145,7 +146,29 @@ def _line(found: LogHealth, name: str, metric: str, what: str) -> str:
     if signal is None:
         return text
     style = {"healthy": "good", "critical": "bad"}.get(signal["level"], "warn")
-    return f"{paint(text, style)}, {signal['level']} (warning from {signal['warning']:g} %)"
+    return f"{paint(text, style)}, {_level(signal)} (warning from {signal['warning']:g} %)"
+
+
+def _level(signal: dict[str, Any]) -> str:
+    """The level, and that its reason is gone, or has not lasted, where the value is another one's."""
+    level, value = signal["level"], signal["value"]
+    if value is None or level not in STYLE_OF:
+        return str(level)
+    now = "critical" if value >= signal["critical"] else "warning" if value >= signal["warning"] else "healthy"
+    if now == level:
+        return str(level)
+    if level == "healthy" or (level == "warning" and now == "critical"):
+        return f"{level} so far: it has not lasted"
+    return f"{level} until it has been lower for a while"
+
+
+def _others(signals: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """The signals that have no line of their own and are not healthy."""
+    own = {name for name, _, _ in LINES}
+    for name, one in signals.items():
+        if name not in own and one["level"] != "healthy":
+            value = "" if one["value"] is None else f" at {one['value']:g}"
+            yield f"{name.replace('_', ' ')}{value}: {_level(one)} (warning from {one['warning']:g})"
 
 
 def _forecast(one: dict[str, Any]) -> str:

@@ -49,18 +49,23 @@ def command(
             found = True
             _print(record, as_json=request.json)
         if head and not found and not follow and limit != 0:
-            talk(_nothing(reader, head, actors))
+            talk(_nothing(reader, head, actors, types))
         if follow:
             for record in reader.tail(after=max(head, after), poll_s=POLL_S):
                 if wanted(record):
                     _print(record, as_json=request.json)
 
 
-def _nothing(reader: EventReader, head: int, actors: tuple[str, ...]) -> str:
-    """Why nothing was printed; a name that no actor has is the likely reason."""
+def _nothing(reader: EventReader, head: int, actors: tuple[str, ...], types: tuple[str, ...]) -> str:
+    """Why nothing was printed; a name that no actor or no type has is the likely reason."""
+    names = [info.name for info in reader.streams()]
+    told = f"none of its {head} events fits"
     if actors:
-        return f"none of its {head} events fits; its actors are {', '.join(info.name for info in reader.streams())}"
-    return f"none of its {head} events fits"
+        told += f"; its actors are {', '.join(names)}"
+    if types:
+        kinds = ", ".join(dict.fromkeys(f"{name.partition('/')[0]}." for name in names))
+        told += f"; a type is 'monitor.sampled', or 'monitor.' for all that begin so: {kinds}"
+    return told
 
 
 def _until(

@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
+from lrm_actors.cli.asking import ask
 from lrm_actors.cli.common import Request, on_a_log
+from lrm_actors.cli.durations import seconds_up_to
 from lrm_actors.cli.output import document, duration, say_line
 
 AUTO = "auto"
@@ -18,10 +20,10 @@ CHOICES = ("normal", "degraded", "minimal", "recovery", AUTO)
 @click.option(
     "--for",
     "for_s",
-    metavar="SECONDS",
-    type=click.FloatRange(0.0, 7 * 86_400.0, min_open=True),
-    default=3600.0,
-    help="How long it is held; an hour by default, a week at most.",
+    metavar="TIME",
+    callback=seconds_up_to(7 * 86_400.0),
+    default="1h",
+    help="How long it is held: seconds, or 45s, 30m, 12h; an hour by default, a week at most.",
 )
 @click.option("--reason", metavar="TEXT", default="by hand with lrm", help="Kept with it, and told by 'lrm why mode'.")
 @on_a_log
@@ -30,14 +32,8 @@ def command(*, mode: str, for_s: float, reason: str, request: Request) -> None:
 
     It lets go by itself when the time is over, also if the process is replaced meanwhile.
     """
-    from eventstore.errors import LogNotFound
-    from lrm_actors.hosting.owner.asking import ask_owner
-
-    path = request.path()
-    if not path.exists():
-        raise LogNotFound(str(path), f"there is no log at {path}")
     wanted = {"mode": None if mode == AUTO else mode, "for_s": for_s, "reason": reason}
-    told: dict[str, Any] = ask_owner(path, "pin_mode", wanted)
+    told: dict[str, Any] = ask(request.path(), "pin_mode", wanted)
     if request.json:
         document("mode", told)
     elif told["pinned"] is None:

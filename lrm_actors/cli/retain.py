@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,22 +9,11 @@ import attrs
 import click
 
 from lrm_actors.cli.common import Request, on_a_log
+from lrm_actors.cli.durations import to_seconds
 from lrm_actors.cli.output import count, document, say_line, size
 
 if TYPE_CHECKING:
     from eventstore.records import Retained
-
-UNITS_S = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
-
-
-def to_seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Turn ``45s``, ``90m``, ``12h`` or ``30d`` into seconds, as a click callback."""
-    if value is None:
-        return None
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])", value)
-    if match is None:
-        raise click.BadParameter(f"{value!r} is no age: give 45s, 90m, 12h or 30d", ctx, param)
-    return float(match[1]) * UNITS_S[match[2]]
 
 
 @click.command()

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from lrm_actors.cli.asking import ask
 from lrm_actors.cli.common import Request, on_a_log
 from lrm_actors.cli.output import json_line, say_line, talk
 
@@ -55,9 +56,7 @@ def _follow(path: Path, until_s: float | None, *, as_json: bool) -> None:
 
 
 def _ask(path: Path, arguments: dict[str, Any]) -> Any:
-    from lrm_actors.hosting.owner.asking import ask_owner
-
-    return ask_owner(path, "trace", arguments)
+    return ask(path, "trace", arguments)
 
 
 def _line(entry: dict[str, Any]) -> str:

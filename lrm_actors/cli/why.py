@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, *, target: str, name: str | None, request: Request) -> None:
     """Explain something by what caused it.
 
-    TARGET is a position (123 or #123), an event's type, or one of: restart, process, mode, health, breaker,
-    failure, checkpoint. The last one of its kind is explained; NAME picks that of one component, service, mode or
-    status: 'lrm why restart browser' or 'lrm why restart:browser'.
+    TARGET is a position (123 or #123), an event's type, or one of: restart, process, mode, health, trend,
+    breaker, failure, checkpoint. The last one of its kind is explained; NAME picks that of one component, service,
+    mode, status or kind: 'lrm why restart browser' or 'lrm why restart:browser'.
     """
     if name is not None and request.given is None and looks_like_log(name):
         request, name = attrs.evolve(request, given=name), None

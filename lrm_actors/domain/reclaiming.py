@@ -35,8 +35,8 @@ def needed_bytes(memory: Metrics, target_percent: float) -> int | None:
 def freed_bytes(before: Metrics, after: Metrics) -> int:
     """What is left more than before: what was really given back, whatever whoever gave it says. Never negative.
 
-    Where another limit is the tightest afterwards, what is left of the two says nothing: then it is what the machine has
-    more, and no more than was in use of the limit before.
+    Where another limit is the tightest afterwards, what is left of the two says nothing: then it is what the machine
+    has more, and no more than was in use of the limit before.
     """
     left = before.memory_headroom_bytes
     if left is None or after.memory_headroom_bytes is None:

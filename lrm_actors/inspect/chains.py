@@ -7,6 +7,7 @@ without a cause, or at a link that is wrong, which is said and never passed over
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 from eventstore.errors import CorruptEvent, PositionNotFound
@@ -161,11 +162,24 @@ def _checkpoint_of(name: str) -> Callable[[Record], bool]:
     return matches
 
 
+def _trend_of(name: str) -> Callable[[Record], bool]:
+    def matches(record: Record) -> bool:
+        event: Any = record.events[0]
+        return name in {"", getattr(event, "trend", event).kind}
+
+    return matches
+
+
 WORDS: dict[str, tuple[str, tuple[str, ...], Callable[[str], Callable[[Record], bool]]]] = {
     "restart": ("the last restart", (CHILD_RESTARTED, RESTART_STARTED, PROCESS_STARTED), _restart_of),
     "process": ("the last start of the process", (PROCESS_STARTED,), lambda name: lambda record: not name),
     "mode": ("the last change of the operation mode", ("modes.changed",), _field_is("mode")),
     "health": ("the last change of the health", ("monitor.health_changed",), _field_is("status")),
+    "trend": (
+        "the last news of a trend",
+        ("monitor.trend_suspected", "monitor.trend_confirmed", "monitor.trend_cleared"),
+        _trend_of,
+    ),
     "breaker": ("the last opening of a breaker", ("breaker.opened",), _field_is("service")),
     "failure": ("the last failure", ("analyzer.failure_recorded", "supervisor.child_failed"), _failure_of),
     "checkpoint": ("the last checkpoint", ("checkpointer.taken", "checkpointer.failed"), _checkpoint_of),
@@ -196,6 +210,8 @@ def resolve(reader: EventReader, target: str | int) -> Record:
     if word in WORDS:
         what, types, picking = WORDS[word]
         found = last_of(reader, types, picking(name))
+        if word == "mode":
+            found = _held(reader, name) or found
         if found is None:
             raise TargetNotFound(
                 text, f"the log has no such thing: {what}" + (f" {_PICKED.get(word, 'of')} {name}" if name else "")
@@ -206,7 +222,18 @@ def resolve(reader: EventReader, target: str | int) -> Record:
         if found is None:
             raise TargetNotFound(text, "the log has no event of this type")
         return found
-    raise BadTarget(text, ALLOWED)
+    close = get_close_matches(word, WORDS, 1)
+    raise BadTarget(text, f"{close[0]!r}, or {ALLOWED}" if close else ALLOWED)
+
+
+def _held(reader: EventReader, name: str) -> Record | None:
+    """The record that holds the mode by hand, where it is held and that changed nothing: it was this mode already."""
+    held = last_of(reader, ("modes.pinned",))
+    changed = last_of(reader, ("modes.changed",))
+    if held is None or (changed is not None and changed.position > held.position):
+        return None
+    event: Any = held.events[0]
+    return None if event.mode is None or name not in {"", event.mode} else held
 
 
 def last_of(
@@ -230,4 +257,4 @@ def _known(record: Record) -> bool:
     return bool(record.events) and not (isinstance(record.events[0], UnknownEvent) and record.type in _LOOKED_INTO)
 
 
-_LOOKED_INTO = frozenset(name for _, types, _ in WORDS.values() for name in types)
+_LOOKED_INTO = frozenset(name for _, types, _ in WORDS.values() for name in types) | {"modes.pinned"}

@@ -56,7 +56,7 @@ def mode(state: ModesState, now: Instant) -> dict[str, Any]:
     """``mode``."""
     until = state.pinned_until
     return {
-        "cause": state.why if state.mode != NORMAL or state.pinned is not None else "",
+        "cause": state.pin_reason if state.pinned is not None else state.why if state.mode != NORMAL else "",
         "enabled": state.enabled,
         "pinned": state.pinned,
         "pinned_for_s": None if until is None else until.remaining_s(now),

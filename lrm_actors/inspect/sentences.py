@@ -9,8 +9,11 @@ from typing import Any
 from eventstore.events import LOCKED, UnknownEvent
 from eventstore.records import Record
 from lrm_actors.domain.signals import size_text
+from lrm_actors.domain.trends.trend import CPU_SATURATION, UNUSUAL_TRAFFIC
 from lrm_actors.inspect.plain import plain
 
+LEVELS = frozenset((CPU_SATURATION, UNUSUAL_TRAFFIC))
+"""Trends whose rate is a level, and no growth."""
 MAX_TEXT = 120
 """Characters of a text that a sentence repeats."""
 
@@ -197,7 +200,8 @@ _plain("monitor.sample_overdue", "no sample of the resources came for {waited_s:
 @_tells("monitor.trend_confirmed")
 def _(event: Any) -> str:
     trend = event.trend
-    return f"{trend.kind} {trend.stage}: {trend.metric} {trend.rate:+.2f} {trend.unit}, {short(trend.evidence)}"
+    sign = "" if trend.kind in LEVELS else "+"
+    return f"{trend.kind} {trend.stage}: {trend.metric} {trend.rate:{sign}.2f} {trend.unit}, {short(trend.evidence)}"
 
 
 @_tells("monitor.configured")

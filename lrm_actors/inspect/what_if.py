@@ -224,7 +224,10 @@ def _before(changes: Mapping[str, Any], again: _Again) -> dict[str, Any]:
 
 def _check_together(changes: Mapping[str, Any], config: MonitorConfig) -> None:
     own = {name: getattr(config, field) for name, field in CONFIG_FIELDS.items() if "threshold" in name}
-    LongRunningSettings(**{**own, **{name: value for name, value in changes.items() if name in own}})
+    try:
+        LongRunningSettings(**{**own, **{name: value for name, value in changes.items() if name in own}})
+    except SettingsError as error:
+        raise SettingsError(error.field, error.value, error.allowed, source="--what-if") from error
 
 
 def _differences(

@@ -101,6 +101,8 @@ def test_a_command_that_there_is_not(lrm: Lrm) -> None:
     """Wrong usage, said on stderr; so is no command at all."""
     done = lrm("explode")
     assert (exits.USAGE, "", True) == (done.code, done.out, "No such command 'explode'" in done.err)
+    slip = lrm("healt")
+    assert (exits.USAGE, True) == (slip.code, "Did you mean 'health'?" in slip.err)
     assert exits.USAGE == lrm().code
 
 

@@ -80,6 +80,7 @@ def test_log_says_that_nothing_fits(lrm: Lrm, life: Lived, options: list[str]) -
     assert (0, "") == (done.code, done.out)
     assert "none of its 21 events fits" in done.err
     assert ("its actors are analyzer, " in done.err) == ("--actor" in options)
+    assert ("or 'monitor.' for all that begin so: analyzer., " in done.err) == ("--type" in options)
 
 
 def test_log_follows_what_is_appended(lrm: Lrm, life: Lived, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ import pytest
 from eventstore.opening import open_store
 from lrm_actors import report
 from lrm_actors.cli.output import sparkline
-from lrm_actors.domain import modes
+from lrm_actors.domain import modes, monitor
+from lrm_actors.domain.metrics import Metrics
 from tests.cli.conftest import Lrm
 from tests.inspect.test_what_if import Writer, busy
 
@@ -55,10 +56,28 @@ def test_a_mode_held_by_hand_is_told(lrm: Lrm, tmp_path: Path) -> None:
         writer.sample(10.0)
     held = lrm("health", path)
     assert "normal, held by hand for" in held.out
+    assert "more: the site is moved" in held.out
+    assert "the mode is held at normal: the site is moved" in lrm("why", "mode", path).out
     with open_store(path, clock=writer.now) as store:
         writer.store = store
         writer.choose(modes.Configure(enabled=False))
     assert "held at normal: enable_modes is off" in lrm("health", path).out
+
+
+def test_a_level_says_when_its_reason_is_gone_or_has_not_lasted(lrm: Lrm, tmp_path: Path) -> None:
+    """12 % and critical would contradict each other; and a signal without a line of its own is told besides."""
+    path = tmp_path / "lrm.db"
+    writer = Writer()
+    with open_store(path, clock=writer.now) as store:
+        writer.store = store
+        busy(writer, [*[99.0] * 12, 12.0])
+        writer.watch(monitor.RecordSample(Metrics(cpu_percent=12.0, memory_percent=85.0, zombie_count=25)))
+        writer.watch(monitor.RecordSample(Metrics(cpu_percent=12.0, memory_percent=85.0, open_files_percent=96.0)))
+    told = lrm("health", path)
+    assert "12.0 %, critical until it has been lower for a while (warning from 80 %)" in told.out
+    assert "85.0 %, healthy so far: it has not lasted (warning from 80 %)" in told.out
+    assert "descriptors at 96: critical (warning from 80)" in told.out
+    assert "zombies" not in told.out
 
 
 def test_a_forecast_is_made_of_what_the_trends_say() -> None:

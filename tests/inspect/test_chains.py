@@ -189,6 +189,27 @@ def test_the_newest_of_many_is_found(writer: LogWriter, monkeypatch: pytest.Monk
     assert first == resolve(writer.store, "mode:minimal").position
 
 
+def test_a_mode_that_is_held_and_was_the_same_before_is_explained_by_who_holds_it(writer: LogWriter) -> None:
+    """Until it is let go, or changes; then by its last change."""
+    changed = writer.add("modes", modes.ModeChanged("normal", "minimal", "x"))
+    held = writer.add("modes", modes.Pinned("minimal", "the site is moved"))
+    assert held == resolve(writer.store, "mode").position == resolve(writer.store, "mode:minimal").position
+    with pytest.raises(TargetNotFound):
+        resolve(writer.store, "mode:normal")
+    writer.add("modes", modes.Pinned(None, "by hand"))
+    assert changed == resolve(writer.store, "mode").position
+    writer.add("modes", modes.Pinned("normal", "by hand"))
+    changed = writer.add("modes", modes.ModeChanged("minimal", "normal", "by hand"))
+    assert changed == resolve(writer.store, "mode").position
+
+
+def test_a_word_that_is_nearly_one_is_taken_for_a_slip(writer: LogWriter) -> None:
+    """What was probably meant comes first."""
+    with pytest.raises(BadTarget) as refused:
+        resolve(writer.store, "modes")
+    assert str(refused.value.hint).startswith("give 'mode', or a position")
+
+
 def test_a_first_start_is_no_restart(writer: LogWriter) -> None:
     """Only a process whose predecessor did not end in order was restarted."""
     writer.add("supervisor", supervisor.ProcessStarted(1, 41, restarted=False))

@@ -10,8 +10,8 @@ class NoOwner(LrmError, LookupError):
 
     code = "LRM-5001"
     hint = (
-        "start the agent, a system of your own inside Answering; "
-        "what a dead one left behind is told by 'lrm health' and 'lrm log'"
+        "'lrm health' and 'lrm log' tell what a dead agent left behind; start it to ask it, "
+        "a system of your own inside Answering"
     )
 
     def __init__(self, log: str, reason: str) -> None:
