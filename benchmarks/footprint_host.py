@@ -24,7 +24,10 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typing_extensions
+try:
+    import typing_extensions
+except ImportError:  # then nothing of ours has it either
+    typing_extensions = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from lrm_actors.mode import LongRunningMode
