@@ -36,6 +36,8 @@ CHANGED, LEAKS = "monitor.health_changed", "monitor.trend_confirmed"
 SAMPLED, PRESSURE = "monitor.sampled", "monitor.pressure_seen"
 MEMORY, STALL = "memory", "memory_stall"
 """The signals that say how much is left, and how much is waited for it."""
+AGAIN_S = 10.0
+"""Least time until all are asked again because memory is critical as before, however often it is sampled."""
 TIMEOUT_S = 30.0
 """How long one function of the host may take to give memory back, before the next is asked."""
 
@@ -54,6 +56,7 @@ class Reclaiming:
         self._engine, self._look = engine, look
         self._hooks: dict[str, Callable[[], Any]] = {}
         self._attempts: dict[str, Attempt] = {}
+        self._asked_at_s = float("-inf")
         self._under_way: dict[str, Future[None]] = {}
         """What was asked last of each, which may hang yet."""
         self._lock = threading.Lock()
@@ -127,6 +130,8 @@ class Reclaiming:
 
         Nothing is put on record of a health that stays as it is, or is failing, and the kernel waits for neither.
         """
+        if self._engine.clock.monotonic() - self._asked_at_s < AGAIN_S:
+            return
         memory = self._look() if self._is_critical() else None
         percent = None if memory is None else memory.memory_percent
         if percent is not None and percent >= self._engine.settings.memory_threshold_critical:
@@ -136,6 +141,7 @@ class Reclaiming:
         """Ask one after the other until enough is given back; whether it is. Blocks, each for half a minute at most."""
         settings, clock = self._engine.settings, self._engine.clock
         target = max(0.0, settings.memory_threshold_warning - monitor.MonitorConfig().leave_below)
+        self._asked_at_s = clock.monotonic()
         before = self._look()
         for name, function in self._asked():
             if before is None or not (needed := reclaiming.needed_bytes(before, target)):

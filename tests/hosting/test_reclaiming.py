@@ -286,6 +286,7 @@ def test_what_was_given_back_and_taken_again_is_asked_for_again(status: str) -> 
     log.commit("monitor.sampled")
     eventually(lambda: [("page cache", 300, 0)] == asked(machine))
     eventually(lambda: not ours._looking)
+    machine.seconds += hosting.AGAIN_S
     log.commit("monitor.sampled")  # below the threshold: nobody is asked
     eventually(lambda: not ours._looking)
     ours.free_with("page cache", lambda: None)
