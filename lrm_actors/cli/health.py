@@ -127,10 +127,14 @@ def _mode(report: dict[str, Any]) -> str:
         return "held at normal: enable_modes is off"
     if mode["pinned"] is not None:
         left = "" if mode["pinned_for_s"] is None else f" for {duration(mode['pinned_for_s'])} more"
-        return f"{report['operation_mode']}, held by hand{left}: {mode['cause']}"
+        return f"{report['operation_mode']}, held by hand{left}: {mode['cause']}; {_runs(mode)}"
     if report["operation_mode"] == "normal":
         return ""
-    return f"{report['operation_mode']}: {mode['cause']}; work that runs: {', '.join(mode['runs'])}"
+    return f"{report['operation_mode']}: {mode['cause']}; {_runs(mode)}"
+
+
+def _runs(mode: dict[str, Any]) -> str:
+    return f"work that runs: {', '.join(mode['runs'])}"
 
 
 def _line(found: LogHealth, name: str, metric: str, what: str) -> str:

@@ -56,7 +56,7 @@ def test_a_mode_held_by_hand_is_told(lrm: Lrm, tmp_path: Path) -> None:
         writer.sample(10.0)
     held = lrm("health", path)
     assert "normal, held by hand for" in held.out
-    assert "more: the site is moved" in held.out
+    assert "more: the site is moved; work that runs: sheddable, " in held.out
     assert "the mode is held at normal: the site is moved" in lrm("why", "mode", path).out
     with open_store(path, clock=writer.now) as store:
         writer.store = store

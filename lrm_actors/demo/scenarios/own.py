@@ -22,8 +22,8 @@ class OwnSampler:
     """Takes samples with another sampler, and puts the agent's own share in the place of the machine's.
 
     Of the CPUs that is what the agent's processes had and what they waited for: a machine that is busy with something
-    else gives them less, and they want no less for that. Of the memory it is their share of the budget; where there is
-    none, nothing of it is used.
+    else gives them less, and they want no less for that. Of the memory it is their share of the budget, or else of
+    what would run out first.
 
     Args:
         sampler: takes the samples, and has all else that is asked for.
@@ -48,13 +48,13 @@ class OwnSampler:
             return None
         wanted = self._wanted.percent()
         cpu = seen.process_cpu_percent if wanted is None else wanted
-        own = attrs.evolve(seen, cpu_percent=cpu, memory_percent=0.0)
+        own = attrs.evolve(seen, cpu_percent=cpu)
         budget_mb, rss_bytes = self._sampler.memory_budget_mb, seen.memory_rss_bytes
-        if budget_mb is None:
-            return own
-        limit = budget_mb * MIB
-        percent = None if rss_bytes is None else round(min(100.0, 100.0 * rss_bytes / limit), 1)
-        return attrs.evolve(own, memory_percent=percent, memory_limit_bytes=int(limit), limited_by=BUDGET)
+        if budget_mb is not None:
+            own = attrs.evolve(own, memory_limit_bytes=int(budget_mb * MIB), limited_by=BUDGET)
+        limit = own.memory_limit_bytes
+        percent = None if rss_bytes is None or not limit else round(min(100.0, 100.0 * rss_bytes / limit), 1)
+        return attrs.evolve(own, memory_percent=percent)
 
 
 class Wanted:
