@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from eventstore.codec import decode_events, decode_state, encode_event, encode_state
 from lrm_actors.domain import analyzer
 from lrm_actors.domain import classify as kinds
+from lrm_actors.domain.analysis import folding
 from lrm_actors.domain.analyzer import (
     CLEAN_UP_CHECKPOINTS,
     CLEAR_CACHES,
@@ -183,14 +184,16 @@ def test_failures_far_apart_are_not_in_a_row(run: Run[AnalyzerState]) -> None:
 # Whatever happens
 
 
-def test_memory_of_failures_is_bounded(run: Run[AnalyzerState]) -> None:
+def test_memory_of_failures_is_bounded(run: Run[AnalyzerState], monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest 50 failures are kept one by one, the others as counts; rows of a bounded number of components."""
-    for number in range(analyzer.MAX_STREAKS + 10):
+    assert 256 == analyzer.MAX_STREAKS
+    monkeypatch.setattr(folding, "MAX_STREAKS", 60)  # each step folds all the log: fewer show as much
+    for number in range(70):
         run.tell(RecordFailure(FailureFacts(f"component {number}", message=f"failure {number}")))
     assert 50 == len(run.state.recent)
-    assert "component 265" == run.state.recent[-1].component
-    assert {"unknown": 266} == run.state.counts
-    assert analyzer.MAX_STREAKS == len(run.state.streaks)
+    assert "component 69" == run.state.recent[-1].component
+    assert {"unknown": 70} == run.state.counts
+    assert 60 == len(run.state.streaks)
 
 
 facts_strategy = st.builds(

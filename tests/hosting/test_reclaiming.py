@@ -267,6 +267,7 @@ def test_a_health_that_is_published_after_its_commit_is_not_taken_for_better() -
 def test_memory_that_runs_out_while_something_else_is_critical_is_given_back() -> None:
     """The status is the same, and what it stands for is not. One that gets better asks for nothing."""
     machine = Machine(990)
+    machine.version = 3  # what is committed below is published already
     ours, log = followed(machine)
     ours.free_with("page cache", lambda: machine.free(300))
     log.commit("monitor.health_changed", monitor.HealthChanged("failing", "critical", "x", None, ("cpu", "memory")))
