@@ -56,7 +56,7 @@ class LongRunningMode(Words):
         on_exhausted: called with the reason, on a thread of its own, when more handlers hang than one process can bear,
             after an emergency checkpoint: the process is to be replaced, and ``exit_code`` will be 75. By default the
             process sends itself SIGTERM, which ends it unless the host handles that. Where it is given, it is called
-            as well when a failure leaves nothing else to try (``restart_process``).
+            as well when a failure leaves nothing else to try (``restart_process``), and when memory runs out.
     """
 
     def __init__(
