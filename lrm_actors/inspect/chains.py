@@ -39,7 +39,9 @@ OBSERVATIONS: dict[str, Callable[[Any], str]] = {
     "monitor.trend_confirmed": lambda event: short(event.trend.evidence),
     "monitor.trend_cleared": lambda event: f"{event.kind} over after {event.lasted_s:.0f} s",
     "analyzer.failure_recorded": lambda event: f"{event.category}: {short(event.message)}",
-    "analyzer.recovery_judged": lambda event: f"{event.strategy} {event.outcome}: {short(event.evidence)}",
+    "analyzer.recovery_judged": lambda event: (
+        f"{event.strategy} {event.outcome.replace('_', ' ')}: {short(event.evidence)}"
+    ),
     "analyzer.pattern_found": lambda event: f"{event.pattern}: {event.evidence}",
     "analyzer.recovery_carried_out": lambda event: f"{event.strategy} {'done' if event.ok else 'not done'}",
     "checkpointer.failed": lambda event: f"{event.error}: {short(event.message)}",

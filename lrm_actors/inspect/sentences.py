@@ -253,7 +253,14 @@ _plain("analyzer.recovery_withheld", "for {component} {strategy} would have been
 
 
 _plain("analyzer.pattern_found", "{component} has a pattern, {pattern}: {evidence} (severity {severity} of 5)")
-_plain("analyzer.recovery_judged", "for {component} the recovery {strategy} {outcome}: {evidence}")
+
+
+@_tells("analyzer.recovery_judged")
+def _(event: Any) -> str:
+    outcome = {"superseded": "was superseded"}.get(event.outcome, event.outcome.replace("_", " "))
+    return f"for {event.component} the recovery {event.strategy} {outcome}: {short(event.evidence)}"
+
+
 _plain("analyzer.went_on", "a human looked after it, and it goes on: {reason}")
 
 

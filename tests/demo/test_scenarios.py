@@ -61,7 +61,7 @@ def test_a_leaking_process_is_restarted(tmp_path: Path) -> None:
     account = recovered("memory-leak", tmp_path)
     assert any("health went from healthy to" in text and "memory" in text for text in account.texts("noticed"))
     assert ["clear_caches", "restart_component"] == [text.partition(",")[0] for text in account.texts("chosen")]
-    assert "clear_caches did_not_help" in story(account)
+    assert "clear_caches did not help" in story(account)
     assert "the component tab was restarted" in story(account)
 
 
