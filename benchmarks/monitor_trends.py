@@ -25,7 +25,7 @@ def figures(quick: bool) -> list[Figure]:
     spent, state = min((_folded(samples) for _ in range(QUICK_TIMES if quick else TIMES)), key=lambda one: one[0])
     return [
         Figure("detectors_us", spent / len(samples) / 1000.0, "lower", "microseconds of CPU per sample, all metrics"),
-        Figure("history_48h_mb", _size(state, set()) / MB, "lower", "megabytes of memory that 48 h of samples take"),
+        Figure("history_48h_mb", size_of(state) / MB, "lower", "megabytes of memory that 48 h of samples take"),
     ]
 
 
@@ -55,15 +55,17 @@ def _folded(samples: list[Metrics]) -> tuple[int, TrendsState]:
     return time.process_time_ns() - began_ns, state
 
 
-def _size(value: Any, seen: set[int]) -> int:
+def size_of(value: Any, seen: set[int] | None = None) -> int:
+    """Bytes of a value and all that it holds."""
+    seen = set() if seen is None else seen
     if id(value) in seen:
         return 0
     seen.add(id(value))
     size = sys.getsizeof(value)
     if isinstance(value, dict):
-        return size + sum(_size(key, seen) + _size(one, seen) for key, one in value.items())
+        return size + sum(size_of(key, seen) + size_of(one, seen) for key, one in value.items())
     if isinstance(value, tuple):
-        return size + sum(_size(one, seen) for one in value)
+        return size + sum(size_of(one, seen) for one in value)
     if attrs.has(type(value)):
-        return size + sum(_size(getattr(value, field.name), seen) for field in attrs.fields(type(value)))
+        return size + sum(size_of(getattr(value, field.name), seen) for field in attrs.fields(type(value)))
     return size

@@ -7,13 +7,14 @@ and waits for the next one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import json
 import sys
 from asyncio import subprocess
 from collections.abc import Callable
 from typing import Any
+
+from lrm_actors.demo import child
 
 WORKER_MODULE = "lrm_actors.demo.worker"
 START_TIMEOUT_S = 10.0
@@ -119,15 +120,8 @@ class Browser:
         """End the worker and wait until it is gone."""
         process, listener = self._process, self._listener
         self._process = self._listener = None
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        if listener is not None:
-            await listener
-        assert process.stdin is not None
-        process.stdin.close()
+        if process is not None:
+            await child.end(process, listener)
 
     async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         process = self._process

@@ -7,6 +7,8 @@ import contextlib
 import sys
 from asyncio import subprocess
 
+from lrm_actors.demo import child
+
 MODULE = "lrm_actors.demo.scenarios.hog"
 START_TIMEOUT_S = 30.0
 
@@ -62,15 +64,8 @@ class Hog:
         """End the process, and wait until it is gone."""
         process, listener = self._process, self._listener
         self._process = self._listener = None
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        if listener is not None:
-            await listener
-        assert process.stdin is not None
-        process.stdin.close()
+        if process is not None:
+            await child.end(process, listener)
 
     async def _listen(self, process: subprocess.Process) -> None:
         assert process.stdout is not None

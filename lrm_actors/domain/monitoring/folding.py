@@ -81,11 +81,10 @@ def evolve(state: MonitorState, event: object) -> MonitorState:
     """What one event changes."""
     match event:
         case Sampled(metrics, at_s, levels):
-            known = {name: value for name in METRICS if (value := getattr(metrics, name)) is not None}
             return attrs.evolve(
                 _marked(state, metrics, at_s, levels),
                 last=metrics,
-                last_good={**state.last_good, **known},
+                last_good=_known(state, metrics),
                 samples=state.samples + 1,
                 sampled_at_s=at_s,
                 history=_history(state, metrics),
@@ -109,9 +108,8 @@ def evolve(state: MonitorState, event: object) -> MonitorState:
             )
         case PressureSeen(metrics, at_s, levels):
             last = overlaid(state.last or nothing_known(NO_SAMPLE), metrics)
-            known = {name: value for name in METRICS if (value := getattr(metrics, name)) is not None}
             state = _marked(state, metrics, at_s, levels, only=OF_MEMORY)
-            return attrs.evolve(state, last=last, last_good={**state.last_good, **known})
+            return attrs.evolve(state, last=last, last_good=_known(state, metrics))
         case HeartbeatMissed(component):
             return attrs.evolve(state, down={**state.down, component: "heartbeat_missed"})
         case ComponentExited(component):
@@ -141,6 +139,12 @@ def _marked(
     """How long everything has lasted, after a reading and what was made of it."""
     marks = marked(state.config, state.marks, metrics, at_s, only)
     return attrs.evolve(state, marks=stepped_down(marks, state.levels, levels), levels=levels)
+
+
+def _known(state: MonitorState, metrics: Metrics) -> dict[str, int | float]:
+    """The last known number of each metric, after a reading."""
+    known = {name: value for name in METRICS if (value := getattr(metrics, name)) is not None}
+    return {**state.last_good, **known}
 
 
 def _history(state: MonitorState, metrics: Metrics) -> dict[str, tuple[float | None, ...]]:

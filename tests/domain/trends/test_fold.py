@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterable
-from typing import Any
 
 import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.monitor_trends import size_of
 from eventstore.codec import decode_state, encode_state
 from lrm_actors.domain.metrics import Metrics, nothing_known
 from lrm_actors.domain.trends import Trend, TrendsState, changes, current, fold, growing, restarted
@@ -293,19 +292,3 @@ def test_two_days_are_remembered_in_little_space() -> None:
     )
     print(f"48 h: {size_of(state) / MB:.2f} MB in memory, {len(encode_state(state)) / MB:.2f} MB stored")
     assert size_of(state) <= 2 * MB
-
-
-def size_of(value: Any, seen: set[int] | None = None) -> int:
-    """Bytes of a value and all that it holds."""
-    seen = set() if seen is None else seen
-    if id(value) in seen:
-        return 0
-    seen.add(id(value))
-    size = sys.getsizeof(value)
-    if isinstance(value, dict):
-        return size + sum(size_of(key, seen) + size_of(one, seen) for key, one in value.items())
-    if isinstance(value, tuple):
-        return size + sum(size_of(one, seen) for one in value)
-    if attrs.has(type(value)):
-        return size + sum(size_of(getattr(value, field.name), seen) for field in attrs.fields(type(value)))
-    return size
