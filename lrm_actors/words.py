@@ -5,7 +5,7 @@ Talks to the engine. None of these waits for an actor, a file or the host.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +13,7 @@ from lrm_actors.domain import analyzer, modes
 from lrm_actors.domain.journal import OpenStep
 from lrm_actors.domain.rules import Rule, RuleTable
 from lrm_actors.errors import NotRunning, SettingsError
+from lrm_actors.hosting.capture_options import CaptureOptions
 from lrm_actors.hosting.engine import Engine
 from lrm_actors.hosting.host import Component, check_function, check_name
 from lrm_actors.hosting.recovery import CommittedStep, Recovery
@@ -240,17 +241,59 @@ class Words:
         check_function("function", function)
         self._engine.reclaiming.free_with(name, function)
 
-    def capture_with(self, function: Callable[[], Any]) -> None:
+    def capture_with(
+        self,
+        function: Callable[[], Any],
+        *,
+        version: int = 1,
+        shared: Iterable[str] = (),
+        redact: Callable[[Any], Any] | None = None,
+        changes: str = "compare",
+    ) -> None:
         """Take the host's state with this function, plain or async, which returns plain data.
 
         It is called between two steps, on the host's loop if there is one; in a host without a loop on a thread of
         ours, while no step can begin. Change the state inside steps only, and it is always whole.
-        """
-        self._engine.capturing.capture_with(function)
 
-    def restore_with(self, function: Callable[[Any], Any]) -> None:
-        """Give a state back to the host with this function, plain or async. See ``capture_with``."""
-        self._engine.capturing.restore_with(function)
+        Args:
+            function: gives the state.
+            version: of the schema of the state, from 1. Kept with each checkpoint; see ``restore_with``.
+            shared: keys at the top level of the state whose values other tasks may change at any time, also between
+                steps. They are copied in one go, which holds the loop.
+            redact: gives the state to be kept in place of the one that was captured: without secrets. Plain; it must
+                not change what it is given.
+            changes: how what changed since the last checkpoint is found. ``compare`` looks at everything;
+                ``identity`` takes a frozen object that is the same for unchanged; ``marks`` goes by ``changed``.
+
+        Raises:
+            SettingsError: a value that it cannot have.
+        """
+        check_function("function", function)
+        options = CaptureOptions(version=version, shared=shared, redact=redact, changes=changes)
+        self._engine.capturing.capture_with(function, options)
+
+    def changed(self, *path: Any) -> None:
+        """Say that a value of the state changed, for ``capture_with(..., changes="marks")``. Returns at once.
+
+        Args:
+            path: keys and indexes from the top of the state: ``changed("history", 12)``; none: anything may have.
+        """
+        self._engine.capturing.changed(path)
+
+    def restore_with(
+        self, function: Callable[[Any], Any], *, upcasters: Mapping[int, Callable[[Any], Any]] | None = None
+    ) -> None:
+        """Give a state back to the host with this function, plain or async. See ``capture_with``.
+
+        Args:
+            function: takes the state up.
+            upcasters: for each older version of the state, what makes the next version of it: ``{1: from_1_to_2}``.
+
+        Raises:
+            SettingsError: something else than functions by version.
+        """
+        check_function("function", function)
+        self._engine.capturing.restore_with(function, upcasters)
 
     def classify_with(self, rules: Iterable[Rule]) -> None:
         """Have these rules tried before the built-in ones, on what ``handle_failure`` is given.

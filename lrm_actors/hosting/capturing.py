@@ -16,6 +16,7 @@ from lrm_actors.domain.behavior import Command, Effect
 from lrm_actors.domain.checkpointer import EMERGENCY, CaptureState
 from lrm_actors.errors import NotCapturable
 from lrm_actors.hosting.boundary import StepBoundary
+from lrm_actors.hosting.capture_options import CaptureOptions, Upcaster, checked_upcasters
 from lrm_actors.hosting.host import HostBridge
 
 BOUNDARY_WAIT_S = 30.0
@@ -39,6 +40,10 @@ class Capturing:
         self._bridge = bridge
         self._capture: Callable[[], Any] | None = None
         self._restore: Callable[[Any], Any] | None = None
+        self.options = CaptureOptions()
+        """How the host wants its state captured."""
+        self.upcasters: Mapping[int, Upcaster] = checked_upcasters(None)
+        """From each version of the host's state to the next."""
         self._place: Path | None = None
         self._behind = False
 
@@ -73,13 +78,22 @@ class Capturing:
         """The host begins a step: its state is the agent's from here on, restored or not."""
         self._behind = False
 
-    def capture_with(self, function: Callable[[], Any]) -> None:
+    def capture_with(self, function: Callable[[], Any], options: CaptureOptions | None = None) -> None:
         """Use this function, plain or async, to take the host's state."""
+        self.options = options if options is not None else CaptureOptions()
         self._capture = function
 
-    def restore_with(self, function: Callable[[Any], Any]) -> None:
-        """Use this function, plain or async, to give a state back to the host."""
+    def restore_with(self, function: Callable[[Any], Any], upcasters: Mapping[int, Upcaster] | None = None) -> None:
+        """Use this function, plain or async, to give a state back to the host, upcast to its version."""
+        self.upcasters = checked_upcasters(upcasters)
         self._restore = function
+
+    def changed(self, path: tuple[Any, ...]) -> None:
+        """The host says that the value at this path of its state changed. Returns at once, on any thread.
+
+        Args:
+            path: keys and indexes, from the top; empty: anything may have changed.
+        """
 
     def check(self) -> Callable[[], Any]:
         """The function to capture with.

@@ -27,6 +27,7 @@ from lrm_actors.domain.rules import RuleTable
 from lrm_actors.errors import ActorStopped, AskError, LrmError, NotRunning
 from lrm_actors.hosting import configuration, operations, relocation
 from lrm_actors.hosting.boundary import StepBoundary
+from lrm_actors.hosting.capture_options import CaptureOptions
 from lrm_actors.hosting.capturing import Capturing
 from lrm_actors.hosting.carrying_out import carry_out
 from lrm_actors.hosting.dumping import dump_of
@@ -143,8 +144,8 @@ class Engine:
         self._moved = threading.Event()
         self._moved.set()
         if host is not None:
-            self.capturing.capture_with(host.capture)
-            self.capturing.restore_with(host.restore)
+            self.capturing.capture_with(host.capture, CaptureOptions.of_host(host))
+            self.capturing.restore_with(host.restore, getattr(host, "upcasters", None))
 
     @property
     def is_off(self) -> bool:

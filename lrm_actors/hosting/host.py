@@ -43,7 +43,11 @@ class Component:
 
 @runtime_checkable
 class Host(Protocol):
-    """What the system serves: any agent with these four methods, each plain or ``async`` but for ``components``."""
+    """What the system serves: any agent with these four methods, each plain or ``async`` but for ``components``.
+
+    Where it has them, ``state_version``, ``shared`` and ``redact`` are taken as ``capture_with`` takes them, and
+    ``upcasters`` as ``restore_with`` does.
+    """
 
     def capture(self) -> Any:
         """The agent's state as plain data: dicts, lists, strings, numbers, booleans, None. Called between two steps."""
