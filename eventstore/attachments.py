@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from eventstore.checksums import attachment_checksum
 from eventstore.encryption import Unopened, Unsealer, about_attachment
 from eventstore.errors import AttachmentNotFound, CorruptAttachment
 from eventstore.records import Attachment
 
+_READ = "SELECT checksum, data FROM attachments WHERE key = ?"
+_READ_EACH = (
+    "SELECT attachments.key, checksum, data FROM json_each(?) AS wanted"
+    " CROSS JOIN attachments ON attachments.key = wanted.value"
+)
 _WRITE = (
     "INSERT INTO attachments (key, created_us, size, checksum, data) VALUES (?1, ?2, ?3, ?4, ?5)"
     " ON CONFLICT (key) DO UPDATE SET created_us = ?2, size = ?3, checksum = ?4, data = ?5"
@@ -24,7 +30,11 @@ def fetch(connection: sqlite3.Connection, key: str, unsealer: Unsealer) -> Attac
         CorruptAttachment: they are not what was stored.
         KeyRequired: they are encrypted, and there is no key.
     """
-    row = connection.execute("SELECT checksum, data FROM attachments WHERE key = ?", (key,)).fetchone()
+    return opened(key, connection.execute(_READ, (key,)).fetchone(), unsealer)
+
+
+def opened(key: str, row: tuple[bytes, Any] | None, unsealer: Unsealer) -> Attachment:
+    """An attachment of its row, checked; raises as ``fetch``."""
     if row is None:
         raise AttachmentNotFound(key)
     checksum, data = row
@@ -39,6 +49,11 @@ def fetch(connection: sqlite3.Connection, key: str, unsealer: Unsealer) -> Attac
 def is_intact(key: str, data: object, checksum: bytes) -> bool:
     """Whether the stored bytes are what was written."""
     return isinstance(data, bytes) and attachment_checksum(key, data) == checksum
+
+
+def fetch_each(connection: sqlite3.Connection, keys_as_json: str) -> Mapping[str, tuple[bytes, Any]]:
+    """Checksum and data of each of these keys that is there, by key."""
+    return {key: (checksum, data) for key, checksum, data in connection.execute(_READ_EACH, (keys_as_json,))}
 
 
 def keys(connection: sqlite3.Connection, prefix: str) -> Sequence[str]:

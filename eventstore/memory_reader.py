@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from eventstore.errors import (
     StoreClosed,
     UnknownEventType,
 )
+from eventstore.in_order import InOrder
 from eventstore.memory_log import MemoryLog, Stored
 from eventstore.naming import check_names
 from eventstore.records import (
@@ -188,6 +189,25 @@ class MemoryReader:
         except KeyError:
             raise AttachmentNotFound(key) from None
 
+    def attachments(self, keys: Iterable[str]) -> Iterator[Attachment]:
+        """The bytes kept under each of these keys, in the order of the keys, many read at once.
+
+        ``next`` raises for one that is missing or damaged, and the call after that goes on with the one behind it.
+
+        Raises:
+            AttachmentNotFound: when it is reached, as by ``attachment``.
+            BadRequest: ``keys`` is one text, where several are asked for.
+        """
+        check_names("keys", keys)
+
+        def read(page: Sequence[str]) -> Mapping[str, Attachment]:
+            log = self._open()
+            with log.lock:
+                return {key: log.attachments[key] for key in page if key in log.attachments}
+
+        self._open()
+        return InOrder(keys, read, _found)
+
     def attachment_keys(self, prefix: str = "") -> Sequence[str]:
         """The keys kept, in order."""
         log = self._open()
@@ -295,3 +315,9 @@ class MemoryReader:
             stored.depth,
             stored.data,
         )
+
+
+def _found(key: str, kept: Attachment | None) -> Attachment:
+    if kept is None:
+        raise AttachmentNotFound(key)
+    return kept

@@ -120,6 +120,16 @@ class EventReader(Protocol):
             CorruptAttachment: they are not what was stored.
         """
 
+    def attachments(self, keys: Iterable[str]) -> Iterator[Attachment]:
+        """The bytes kept under each of these keys, in the order of the keys, many read at once.
+
+        ``next`` raises for one that is missing or damaged, and the call after that goes on with the one behind it.
+
+        Raises:
+            AttachmentNotFound, CorruptAttachment: when it is reached, as by ``attachment``.
+            BadRequest: ``keys`` is one text, where several are asked for.
+        """
+
     def attachment_keys(self, prefix: str = "") -> Sequence[str]:
         """The keys kept, in order."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +16,7 @@ from eventstore.decoding import Decoding, NameTables
 from eventstore.encryption import Unsealer, about_receipt
 from eventstore.errors import BadRequest, CorruptLog, EventRefused, PositionNotFound
 from eventstore.folding import fold
+from eventstore.in_order import InOrder
 from eventstore.naming import check_names
 from eventstore.records import Attachment, Folded, Receipt, Record, Snapshot, StoreStatistics, StreamInfo, Verification
 from eventstore.schema import PAGE_ROWS
@@ -224,6 +225,24 @@ class SqliteReader:
         """
         with self._pool.lend() as connection:
             return attachments.fetch(connection, key, self._unsealer)
+
+    def attachments(self, keys: Iterable[str]) -> Iterator[Attachment]:
+        """The bytes kept under each of these keys, in the order of the keys, many read at once.
+
+        ``next`` raises for one that is missing or damaged, and the call after that goes on with the one behind it.
+
+        Raises:
+            AttachmentNotFound, CorruptAttachment: when it is reached, as by ``attachment``.
+            BadRequest: ``keys`` is one text, where several are asked for.
+        """
+        self._pool.check_open()
+        check_names("keys", keys)
+
+        def read(page: Sequence[str]) -> Mapping[str, tuple[bytes, Any]]:
+            with self._pool.lend() as connection:
+                return attachments.fetch_each(connection, _json(page))
+
+        return InOrder(keys, read, lambda key, row: attachments.opened(key, row, self._unsealer))
 
     def attachment_keys(self, prefix: str = "") -> Sequence[str]:
         """The keys kept, in order."""

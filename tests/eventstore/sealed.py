@@ -53,6 +53,7 @@ def assert_holds(reader: EventReader, word: str = SECRET, stream: str = "diary")
     assert [Kept(word), AlsoKept(word)] == reader.fold(stream, lambda state, one: [*state, one], []).state
     assert Snapshot(stream, 1, "diary/1", word.encode()) == reader.snapshot(stream)
     assert Attachment(f"{stream}/page", word.encode()) == reader.attachment(f"{stream}/page")
+    assert [reader.attachment(f"{stream}/page")] == list(reader.attachments([f"{stream}/page"]))
     assert Receipt(f"command of {stream}", {"said": word}) == reader.receipt(f"command of {stream}")
 
 

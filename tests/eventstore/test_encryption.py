@@ -169,6 +169,7 @@ def test_without_the_key_the_shape_of_a_log_can_be_read_and_nothing_else(path: P
             lambda: reader.fold("diary", lambda state, one: state, None),
             lambda: reader.snapshot("diary"),
             lambda: reader.attachment("diary/page"),
+            lambda: list(reader.attachments(["diary/page"])),
             lambda: reader.receipt("command of diary"),
         ):
             with pytest.raises(KeyRequired):

@@ -259,6 +259,19 @@ def test_a_damaged_attachment_is_told(path: Path, raw: Callable[..., list[Any]])
         assert 20480 == len(reader.attachment("large").data)
 
 
+def test_a_damaged_attachment_hides_none_of_those_read_with_it(path: Path, raw: Callable[..., list[Any]]) -> None:
+    """It is told of in its place among them, never left out."""
+    fill(path)
+    raw("UPDATE attachments SET data = x'00' WHERE key = 'small'")
+    with open_reader(path) as reader:
+        found = reader.attachments(["large", "small", "large"])
+        assert 20480 == len(next(found).data)
+        with pytest.raises(CorruptAttachment) as caught:
+            next(found)
+        assert "small" == caught.value.key
+        assert ["large"] == [one.key for one in found]
+
+
 def test_a_damaged_event_is_told_with_its_position(path: Path, raw: Callable[..., list[Any]]) -> None:
     """Those before and after it can be read."""
     fill(path)

@@ -19,6 +19,8 @@ def test_one_text_is_not_several_names(store: EventStore) -> None:
         store.read(types="sample.counted")
     with pytest.raises(BadRequest, match="streams = 'a'"):
         store.read(streams="a")
+    with pytest.raises(BadRequest, match="keys = 'k'"):
+        store.attachments("k")
     wrong: Any = "abc"
     for retention in (Retention(max_events=0, expendable=wrong), Retention(max_events=0, consumers=wrong)):
         with pytest.raises(BadRequest, match="= 'abc': it is one text"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from eventstore.errors import AttachmentNotFound
 from eventstore.protocol import EventStore
 from eventstore.records import Attachment, Batch, Cursor, Receipt, Snapshot
 from eventstore.testing.clock import FakeClock
@@ -72,6 +75,23 @@ class Keeping(Beneath):
         assert ["b/1", "b/2"] == list(store.attachment_keys("b/"))
         store.append(Batch(discard=("b/2",)))
         assert ["b/1", "c"] == list(store.attachment_keys())
+
+    def test_attachments_are_read_in_the_order_of_their_keys(self, store: EventStore) -> None:
+        """However many there are; a key that is given twice is answered twice."""
+        there = {f"a/{n:04}": b"%d" % n for n in range(600)}
+        store.append(Batch(attachments=tuple([Attachment(key, data) for key, data in there.items()])))
+        wanted = [*reversed(there), "a/0007"]
+        assert [(key, there[key]) for key in wanted] == [(one.key, one.data) for one in store.attachments(wanted)]
+        assert [] == list(store.attachments(()))
+
+    def test_one_attachment_that_is_missing_hides_no_other(self, store: EventStore) -> None:
+        """It is told of when it is reached, and those behind it can still be had."""
+        store.append(Batch(attachments=(Attachment("k", b"1"), Attachment("l", b"2"))))
+        found = store.attachments(iter(("k", "none", "l")))
+        assert Attachment("k", b"1") == next(found)
+        with pytest.raises(AttachmentNotFound):
+            next(found)
+        assert [Attachment("l", b"2")] == list(found)
 
     def test_a_batch_may_discard_and_put_anew(self, store: EventStore) -> None:
         """What it attaches is there after it."""

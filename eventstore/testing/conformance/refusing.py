@@ -191,6 +191,7 @@ class Refusing(Beneath):
             lambda: store.cursor("x"),
             lambda: store.receipt("x"),
             lambda: store.attachment("x"),
+            lambda: store.attachments(("x",)),
             store.attachment_keys,
             lambda: store.append(Batch()),
             lambda: store.submit(Batch()).result(),
