@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import click
+from msgspec import structs
 
 from lrm_actors.cli.common import ListingGroup, Request, on_a_log, with_options
 from lrm_actors.cli.output import count, day_time, document, iso_time, paint, say, say_line, size, table
@@ -112,7 +112,7 @@ def _find(reader: EventReader, checkpoint_id: str) -> CheckpointInfo:
 
 
 def _data(info: CheckpointInfo) -> dict[str, Any]:
-    return {**attrs.asdict(info), "taken_at": iso_time(info.taken_at_s)}
+    return {**structs.asdict(info), "taken_at": iso_time(info.taken_at_s)}
 
 
 def _plain(value: Any) -> Any:

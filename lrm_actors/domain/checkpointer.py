@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from eventstore.events import event
-from eventstore.frozen import frozen
-from eventstore.records import Attachment, Instant
+from eventstore.records import Attachment
 from lrm_actors.domain.behavior import (
     NOTHING,
     STORAGE,
@@ -24,8 +22,47 @@ from lrm_actors.domain.behavior import (
     StartTimer,
     then,
 )
+from lrm_actors.domain.checkpointing.chains import attachment_key, blob_key, chain_of
+from lrm_actors.domain.checkpointing.commands import (
+    FEWEST,
+    FULL,
+    Blob,
+    CaptureFailed,
+    CheckpointDue,
+    CleanUp,
+    Configure,
+    GiveUpOverdue,
+    IntervalOver,
+    ListCheckpoints,
+    MarkDamaged,
+    NoteMode,
+    ReportRestored,
+    StoreCheckpoint,
+    TakeCheckpoint,
+)
+from lrm_actors.domain.checkpointing.effects import (
+    CaptureState,
+)
+from lrm_actors.domain.checkpointing.events import (
+    CheckpointFailed,
+    CheckpointRequested,
+    CheckpointRestored,
+    CheckpointsPruned,
+    CheckpointTaken,
+    Configured,
+    DamageFound,
+    ModeNoted,
+)
+from lrm_actors.domain.checkpointing.folding import (
+    CLEANED_UP,
+    INTERRUPTED,
+    MAX_REMEMBERED,
+    Capture,
+    CheckpointerState,
+    evolve,
+)
 from lrm_actors.domain.deadlines import elapsed_s
-from lrm_actors.domain.modes import NORMAL, PROFILES
+from lrm_actors.domain.modes import PROFILES
 from lrm_actors.domain.retention import (
     EMERGENCY,
     KINDS,
@@ -35,231 +72,74 @@ from lrm_actors.domain.retention import (
     CheckpointInfo,
     best_first,
     beyond_retention,
-    id_ms,
     new_id,
 )
 from lrm_actors.errors import CommandRefused
 
-__all__ = ["EMERGENCY", "MANUAL", "PERIODIC", "CheckpointInfo", "CheckpointerConfig"]  # spoken of with the checkpointer
+__all__ = [
+    "AFTER_START_S",
+    "CLEANED_UP",
+    "DUE_TIMER",
+    "EMERGENCY",
+    "FEWEST",
+    "FULL",
+    "INTERRUPTED",
+    "INTERVAL_TIMER",
+    "MANUAL",
+    "MAX_CAPTURES",
+    "MAX_REMEMBERED",
+    "NAME",
+    "OVERDUE",
+    "OVERDUE_S",
+    "OVERDUE_TIMER",
+    "PERIODIC",
+    "Blob",
+    "Capture",
+    "CaptureFailed",
+    "CaptureState",
+    "CheckpointDue",
+    "CheckpointFailed",
+    "CheckpointInfo",
+    "CheckpointRequested",
+    "CheckpointRestored",
+    "CheckpointTaken",
+    "CheckpointerConfig",
+    "CheckpointerState",
+    "CheckpointsPruned",
+    "CleanUp",
+    "Configure",
+    "Configured",
+    "DamageFound",
+    "GiveUpOverdue",
+    "IntervalOver",
+    "ListCheckpoints",
+    "MarkDamaged",
+    "ModeNoted",
+    "NoteMode",
+    "ReportRestored",
+    "StoreCheckpoint",
+    "TakeCheckpoint",
+    "attachment_key",
+    "blob_key",
+    "chain_of",
+    "decide",
+    "evolve",
+    "interval_s",
+    "recover",
+    "restore_order",
+    "spec",
+]
 
 NAME = "checkpointer"
 INTERVAL_TIMER, DUE_TIMER, OVERDUE_TIMER = "interval", "due", "overdue"
-INTERRUPTED = "Interrupted"
-"""Error of a checkpoint whose process ended before it was taken."""
 OVERDUE = "CaptureOverdue"
 """Error of a checkpoint whose capture never came back."""
-FULL = "StorageFull"
-"""Error of a checkpoint for which the disk had no room."""
-CLEANED_UP = "cleaned up to free space"
-FEWEST = 3
-"""Checkpoints that are kept however full the disk is, where they fit."""
 OVERDUE_S = 300.0
 """Seconds after which a capture that has not come back holds up others no more. Should it come later, it is kept."""
 MAX_CAPTURES = 4
 """Captures under way at a time; one more request is answered with the newest of its kind, or refused."""
-MAX_REMEMBERED = 16
-"""Captures that never came back and are still known of."""
 AFTER_START_S = 10.0
 """Seconds, or one interval if that is less, that a new process has before its first periodic checkpoint."""
-
-
-@frozen
-class Capture:
-    """A checkpoint requested and not yet taken: in doubt after a crash, and then simply given up."""
-
-    checkpoint_id: str
-    kind: str
-    requested_at: Instant
-    reason: str = ""
-
-
-@frozen
-class CheckpointerState:
-    config: CheckpointerConfig = attrs.Factory(CheckpointerConfig)
-    mode: str = NORMAL
-    kept: tuple[CheckpointInfo, ...] = ()
-    """Oldest first."""
-    under_way: tuple[Capture, ...] = ()
-    """Oldest first."""
-    last_id_ms: int = 0
-    """The time in the newest id given out."""
-    periodic_at: Instant | None = None
-    """When the last periodic checkpoint was requested."""
-    failures: int = 0
-    """Checkpoints that failed in a row."""
-    taken: int = 0
-    restored: str | None = None
-    """The checkpoint last restored."""
-    fits: int | None = None
-    """How many are kept at most since the disk was last full: half of what was kept then. None: it never was."""
-    no_room_for: str = ""
-    """Reason of an emergency checkpoint for which there was no room, and that is taken again once there is some."""
-
-    @property
-    def pending(self) -> str | None:
-        """Id of the periodic or manual checkpoint under way."""
-        ids = [capture.checkpoint_id for capture in self.under_way if capture.kind != EMERGENCY]
-        return ids[-1] if ids else None
-
-
-# Commands
-
-
-@frozen
-class Configure(Command):
-    config: CheckpointerConfig
-
-
-@frozen
-class IntervalOver(Command):
-    """The timer."""
-
-
-@frozen
-class GiveUpOverdue(Command):
-    """A capture has not come back for too long."""
-
-
-@frozen
-class CheckpointDue(Command):
-    """The interval is over."""
-
-
-@frozen
-class ListCheckpoints(Command):
-    """The reply is the ids of the sound ones, newest first, once whatever was stored before has taken effect."""
-
-
-@frozen
-class TakeCheckpoint(Command):
-    """Capture now. The reply is the checkpoint's id; it is taken when ``checkpointer.taken`` is in the log."""
-
-    kind: str
-    reason: str
-    error: str = ""
-    """The error of an emergency."""
-    hints: tuple[str, ...] = ()
-
-
-@frozen
-class StoreCheckpoint(Command):
-    """The captured state comes back from the host."""
-
-    checkpoint_id: str
-    kind: str
-    reason: str
-    data: bytes
-    """Compressed."""
-    digest: str
-    size_bytes: int
-    position: int
-    hints: tuple[str, ...] = ()
-
-    def where_nothing_fits(self, message: str) -> Command:
-        """A checkpoint that does not fit has failed: that fits, and old ones are deleted because of it."""
-        return CaptureFailed(self.checkpoint_id, FULL, message)
-
-
-@frozen
-class CaptureFailed(Command):
-    checkpoint_id: str
-    error: str
-    message: str
-
-
-@frozen
-class MarkDamaged(Command):
-    checkpoint_id: str
-    reason: str
-
-
-@frozen
-class ReportRestored(Command):
-    checkpoint_id: str
-    passed_over: tuple[str, ...] = ()
-    """Newer ones that were damaged."""
-
-
-@frozen
-class CleanUp(Command):
-    """Delete all but the newest few: the disk is full."""
-
-    keep: int = FEWEST
-
-
-@frozen
-class NoteMode(Command):
-    mode: str
-
-
-# Events
-
-
-@event("checkpointer.configured", 1)
-class Configured:
-    config: CheckpointerConfig
-
-
-@event("checkpointer.requested", 1)
-class CheckpointRequested:
-    """The intent."""
-
-    checkpoint_id: str
-    kind: str
-    reason: str
-    error: str = ""
-    hints: tuple[str, ...] = ()
-    at: Instant | None = None
-
-
-@event("checkpointer.taken", 1)
-class CheckpointTaken:
-    checkpoint: CheckpointInfo
-    hints: tuple[str, ...] = ()
-
-
-@event("checkpointer.failed", 1)
-class CheckpointFailed:
-    checkpoint_id: str
-    error: str
-    message: str
-
-
-@event("checkpointer.pruned", 1)
-class CheckpointsPruned:
-    checkpoint_ids: tuple[str, ...]
-    reason: str
-
-
-@event("checkpointer.damage_found", 1)
-class DamageFound:
-    checkpoint_id: str
-    reason: str
-
-
-@event("checkpointer.restored", 1)
-class CheckpointRestored:
-    checkpoint_id: str
-    passed_over: tuple[str, ...]
-
-
-@event("checkpointer.mode_noted", 1)
-class ModeNoted:
-    mode: str
-
-
-# Effects
-
-
-@frozen
-class CaptureState(Effect):
-    """Have the host capture its state; comes back as ``StoreCheckpoint`` or ``CaptureFailed``."""
-
-    checkpoint_id: str
-    kind: str
-    reason: str
-    error: str = ""
-    hints: tuple[str, ...] = ()
 
 
 # Decide
@@ -366,6 +246,12 @@ def _store(state: CheckpointerState, command: StoreCheckpoint, ctx: Context) -> 
         size_bytes=command.size_bytes,
         digest=command.digest,
         reason=command.reason,
+        parent=command.parent,
+        stored_bytes=len(command.data),
+        added=tuple(blob.digest for blob in command.blobs),
+        gone=command.gone,
+        stall_ms=float(command.stall_ms),
+        state_version=command.state_version,
     )
     taken = CheckpointTaken(info, command.hints)
     pruned, discard = _prune(evolve(state, taken), "newer ones took their place")
@@ -402,54 +288,6 @@ def _prune(state: CheckpointerState, reason: str) -> tuple[tuple[CheckpointsPrun
     return (CheckpointsPruned(gone, reason),), tuple(attachment_key(checkpoint_id) for checkpoint_id in gone)
 
 
-# Evolve
-
-
-def evolve(state: CheckpointerState, event: object) -> CheckpointerState:
-    """What one event changes."""
-    match event:
-        case CheckpointRequested(checkpoint_id, kind, reason, at=at):
-            at = at or Instant(0.0, 0.0, "")
-            return attrs.evolve(
-                state,
-                under_way=(*state.under_way, Capture(checkpoint_id, kind, at, reason))[-MAX_REMEMBERED:],
-                no_room_for="" if kind == EMERGENCY else state.no_room_for,
-                last_id_ms=max(state.last_id_ms, id_ms(checkpoint_id)),
-                periodic_at=at if kind == PERIODIC else state.periodic_at,
-            )
-        case CheckpointTaken(info):
-            state = _ended(state, info.checkpoint_id)
-            kept = tuple(sorted((*state.kept, info), key=lambda one: id_ms(one.checkpoint_id)))
-            return attrs.evolve(state, kept=kept, taken=state.taken + 1, failures=0)
-        case CheckpointFailed(checkpoint_id, error):
-            failures = state.failures + (error != INTERRUPTED)
-            no_room = state.no_room_for
-            for one in state.under_way if error == FULL else ():
-                if one.checkpoint_id == checkpoint_id and one.kind == EMERGENCY:
-                    no_room = one.reason or "there was no room for it"
-            return attrs.evolve(_ended(state, checkpoint_id), failures=failures, no_room_for=no_room)
-        case CheckpointsPruned(checkpoint_ids, reason):
-            fits = max(FEWEST, len(state.kept) // 2) if reason == CLEANED_UP else state.fits
-            kept = tuple(one for one in state.kept if one.checkpoint_id not in checkpoint_ids)
-            return attrs.evolve(state, kept=kept, fits=fits)
-        case DamageFound(checkpoint_id):
-            damaged = (
-                attrs.evolve(one, damaged=one.damaged or one.checkpoint_id == checkpoint_id) for one in state.kept
-            )
-            return attrs.evolve(state, kept=tuple(damaged))
-        case CheckpointRestored(checkpoint_id):
-            return attrs.evolve(state, restored=checkpoint_id)
-        case ModeNoted(mode):
-            return attrs.evolve(state, mode=mode)
-        case Configured(config):
-            return attrs.evolve(state, config=config, fits=None)
-    return state
-
-
-def _ended(state: CheckpointerState, checkpoint_id: str) -> CheckpointerState:
-    return attrs.evolve(state, under_way=tuple(one for one in state.under_way if one.checkpoint_id != checkpoint_id))
-
-
 # Recover
 
 
@@ -469,15 +307,10 @@ def recover(state: CheckpointerState, ctx: Context) -> Decision:
 
 def spec() -> Spec[CheckpointerState]:
     """The checkpointer. Its configuration comes with ``Configure`` after the start, so that it stands in the log."""
-    return Spec(NAME, CheckpointerState(), decide, evolve, recover, state_version=2)
+    return Spec(NAME, CheckpointerState(), decide, evolve, recover, state_version=3)
 
 
 # Helpers
-
-
-def attachment_key(checkpoint_id: str) -> str:
-    """Where a checkpoint's bytes are kept."""
-    return f"checkpoint/{checkpoint_id}"
 
 
 def restore_order(state: CheckpointerState) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from msgspec import Struct
+
 from eventstore.events import float_fields
 from eventstore.frozen import frozen
 
@@ -20,8 +22,9 @@ class CheckpointerConfig:
     max_emergency: int = 10
 
 
-@frozen
-class CheckpointInfo:
+class CheckpointInfo(Struct, frozen=True, omit_defaults=True):
+    """One checkpoint, as the log and the state name it. What is at its default is not written."""
+
     checkpoint_id: str
     kind: str
     taken_at_s: float
@@ -33,6 +36,20 @@ class CheckpointInfo:
     """blake2b of the uncompressed state, hex."""
     reason: str
     damaged: bool = False
+    parent: str = ""
+    """The checkpoint whose state its bytes are a change of; empty for one that is whole."""
+    stored_bytes: int = 0
+    """Of its own bytes as they are kept, without its blobs; 0 in logs of earlier releases."""
+    added: tuple[str, ...] = ()
+    """Digests of blobs that its state holds and its parent's does not; all of them without a parent."""
+    gone: tuple[str, ...] = ()
+    """Digests of blobs that its parent's state holds and its own does not."""
+    pinned: bool = False
+    """No rule of retention removes it."""
+    stall_ms: float = 0.0
+    """Longest time that the capture held the host's event loop."""
+    state_version: int = 1
+    """Schema version of the host's state."""
 
 
 def best_first(kept: Sequence[CheckpointInfo]) -> tuple[str, ...]:

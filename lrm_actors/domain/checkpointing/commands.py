@@ -1,0 +1,126 @@
+"""What the checkpointer is told, and what comes back to it from a capture."""
+
+from __future__ import annotations
+
+import attrs
+
+from eventstore.frozen import frozen
+from lrm_actors.domain.behavior import Command
+from lrm_actors.domain.retention import CheckpointerConfig
+
+FULL = "StorageFull"
+"""Error of a checkpoint for which the disk had no room."""
+FEWEST = 3
+"""Checkpoints that are kept however full the disk is, where they fit."""
+
+
+@frozen
+class Configure(Command):
+    config: CheckpointerConfig
+
+
+@frozen
+class IntervalOver(Command):
+    """The timer."""
+
+
+@frozen
+class GiveUpOverdue(Command):
+    """A capture has not come back for too long."""
+
+
+@frozen
+class CheckpointDue(Command):
+    """The interval is over."""
+
+
+@frozen
+class ListCheckpoints(Command):
+    """The reply is the ids of the sound ones, newest first, once whatever was stored before has taken effect."""
+
+
+@frozen
+class TakeCheckpoint(Command):
+    """Capture now. The reply is the checkpoint's id; it is taken when ``checkpointer.taken`` is in the log."""
+
+    kind: str
+    reason: str
+    error: str = ""
+    """The error of an emergency."""
+    hints: tuple[str, ...] = ()
+
+
+@frozen
+class Blob:
+    """A large binary part of a state, kept once however many checkpoints hold it."""
+
+    digest: str
+    """Of its content: the name it is kept under."""
+    data: bytes = attrs.field(repr=False)
+
+
+@frozen
+class StoreCheckpoint(Command):
+    """The captured state comes back from the host: whole, or as what changed since the checkpoint it builds on."""
+
+    checkpoint_id: str
+    kind: str
+    reason: str
+    data: bytes = attrs.field(repr=False)
+    """Compressed."""
+    digest: str
+    """Of the whole state, hex."""
+    size_bytes: int
+    """Of the whole state, packed."""
+    position: int
+    hints: tuple[str, ...] = ()
+    parent: str = ""
+    """The checkpoint that ``data`` is a change of; empty when it is the whole state."""
+    blobs: tuple[Blob, ...] = ()
+    """Those that the parent's state does not hold; all of them without a parent."""
+    gone: tuple[str, ...] = ()
+    """Digests of blobs that the parent's state holds and this one does not."""
+    stall_ms: float = 0.0
+    """Longest time that the capture held the host's event loop."""
+    way: str = "compare"
+    """How the change was found."""
+    missed: tuple[str, ...] = ()
+    """Paths of the state at which a fast way of finding changes was proven wrong."""
+    state_version: int = 1
+    """Schema version of the host's state."""
+
+    def where_nothing_fits(self, message: str) -> Command:
+        """A checkpoint that does not fit has failed: that fits, and old ones are deleted because of it."""
+        return CaptureFailed(self.checkpoint_id, FULL, message)
+
+
+@frozen
+class CaptureFailed(Command):
+    checkpoint_id: str
+    error: str
+    message: str
+
+
+@frozen
+class MarkDamaged(Command):
+    checkpoint_id: str
+    reason: str
+
+
+@frozen
+class ReportRestored(Command):
+    checkpoint_id: str
+    passed_over: tuple[str, ...] = ()
+    """Newer ones that were damaged."""
+
+
+@frozen
+class CleanUp(Command):
+    """Delete all but the newest few: the disk is full."""
+
+    keep: int = FEWEST
+
+
+@frozen
+class NoteMode(Command):
+    mode: str

@@ -1,0 +1,60 @@
+"""What the checkpointer says: requested, taken, failed, pruned, found damaged, restored."""
+
+from __future__ import annotations
+
+from eventstore.events import event
+from eventstore.records import Instant
+from lrm_actors.domain.retention import CheckpointerConfig, CheckpointInfo
+
+
+@event("checkpointer.configured", 1)
+class Configured:
+    config: CheckpointerConfig
+
+
+@event("checkpointer.requested", 1)
+class CheckpointRequested:
+    """The intent."""
+
+    checkpoint_id: str
+    kind: str
+    reason: str
+    error: str = ""
+    hints: tuple[str, ...] = ()
+    at: Instant | None = None
+
+
+@event("checkpointer.taken", 1)
+class CheckpointTaken:
+    checkpoint: CheckpointInfo
+    hints: tuple[str, ...] = ()
+
+
+@event("checkpointer.failed", 1)
+class CheckpointFailed:
+    checkpoint_id: str
+    error: str
+    message: str
+
+
+@event("checkpointer.pruned", 1)
+class CheckpointsPruned:
+    checkpoint_ids: tuple[str, ...]
+    reason: str
+
+
+@event("checkpointer.damage_found", 1)
+class DamageFound:
+    checkpoint_id: str
+    reason: str
+
+
+@event("checkpointer.restored", 1)
+class CheckpointRestored:
+    checkpoint_id: str
+    passed_over: tuple[str, ...]
+
+
+@event("checkpointer.mode_noted", 1)
+class ModeNoted:
+    mode: str
