@@ -1,4 +1,4 @@
-"""``python -m benchmarks NAME [--json] [--quick]``."""
+"""``python -m benchmarks NAME [--json] [--quick] [--part PART]``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ def main() -> None:
     parser.add_argument("name", choices=harness.names(), help="which benchmark")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quick", action="store_true", help="less work and fewer pairs, to see that it runs")
+    parser.add_argument("--part", help="only this part of it, where a benchmark has several")
     options = parser.parse_args()
-    report = harness.report(options.name, quick=options.quick)
+    parts = harness.parts(options.name)
+    if options.part is not None and options.part not in parts:
+        parser.error(f"no part {options.part!r}; {options.name} has {', '.join(parts) or 'none'}")
+    report = harness.report(options.name, quick=options.quick, part=options.part)
     print(json.dumps(report) if options.json else table(report))
 
 

@@ -23,6 +23,10 @@ import benchmarks
 NO_BENCHMARKS = (
     "__main__",
     "breaker_peers",
+    "checkpoint_graph",
+    "checkpoint_ours",
+    "checkpoint_peers",
+    "checkpoint_states",
     "durable_actors",
     "failing_actors",
     "footprint_host",
@@ -97,10 +101,19 @@ def names() -> Sequence[str]:
     return sorted(name for name in modules if name not in NO_BENCHMARKS)
 
 
-def report(name: str, *, quick: bool) -> dict[str, Any]:
-    """Run one benchmark: its figures, whom it was compared with, and where."""
+def parts(name: str) -> Sequence[str]:
+    """What of a benchmark can be measured alone."""
+    return tuple(getattr(importlib.import_module(f"benchmarks.{name}"), "PARTS", ()))
+
+
+def report(name: str, *, quick: bool, part: str | None = None) -> dict[str, Any]:
+    """Run one benchmark, or one of its ``PARTS``: its figures, whom it was compared with, and where.
+
+    Raises:
+        KeyError: it has no such part.
+    """
     module = importlib.import_module(f"benchmarks.{name}")
-    figures: Sequence[Figure] = module.run(quick)
+    figures: Sequence[Figure] = module.run(quick) if part is None else module.PARTS[part](quick)
     return {
         "benchmark": name,
         "figures": {
