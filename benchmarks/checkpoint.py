@@ -19,6 +19,7 @@ from pathlib import Path
 import attrs
 import msgspec
 
+from benchmarks import checkpoint_graph as graph
 from benchmarks import checkpoint_peers as peers
 from benchmarks import checkpoint_states as states
 from benchmarks.checkpoint_ours import Ours, Ticker, disk_bytes, timed_ms, written_bytes
@@ -73,36 +74,54 @@ def _percentile(values: Sequence[float], of: int = 99) -> float:
 
 async def _time(directory: Path, size: Size) -> list[Figure]:
     chance, state = random.Random(7), states.new_state(size.state)
-    everybody = {"safe": Ours(directory / "ours", state), **peers.available(directory)}
+    marked = Ours(directory / "marked", state, changes="marks")
+    everybody: dict[str, peers.Keeper] = {
+        "safe": Ours(directory / "ours", state),
+        "marked": marked,
+        **peers.available(directory),
+    }
     rounds: list[dict[str, float]] = []
+    writes = []
     async with peers.Opened(everybody) as keepers:
         names = list(keepers)
         for keeper in keepers.values():  # the first is a whole state for everybody, and caches and imports are cold
             await keeper.put(state)
         for number in range(size.rounds):
-            states.change(state, chance, size.state)
+            changes = states.change(state, chance, size.state)
+            puts = {name: partial(keeper.put, state) for name, keeper in keepers.items()}
+            puts["marked"] = partial(marked.put_marked, state, changes.paths)
             first = number % len(names)
-            took = {}
-            for name in names[first:] + names[:first]:
-                took[name] = await timed_ms(partial(keepers[name].put, state))
-            rounds.append(took)
+            rounds.append({name: await timed_ms(puts[name]) for name in names[first:] + names[:first]})
+            writes.append(graph.write(state, changes.steps))
         for name, keeper in keepers.items():
-            assert msgspec.msgpack.encode(await keeper.get()) == msgspec.msgpack.encode(state), name
+            assert _digest(await keeper.get()) == _digest(state), name
     what = "milliseconds of a checkpoint of 10 MB of which 1 % changed, {}; the median"
-    found = [Figure("safe_10mb_ms", _median(rounds, "safe"), "lower", what.format("found by comparing everything"))]
+    safe, marks = _median(rounds, "safe"), _median(rounds, "marked")
+    found = [
+        Figure("safe_10mb_ms", safe, "lower", what.format("found by comparing everything")),
+        Figure("marked_10mb_ms", marks, "lower", what.format("marked by the host")),
+    ]
     if "langgraph" in everybody:
         found += [
-            Figure("safe_10mb_vs_langgraph", *_faster(rounds, "langgraph", "LangGraph's AsyncSqliteSaver")),
-            Figure("safe_10mb_vs_sqlite_saver", *_faster(rounds, "sqlite_saver", "LangGraph's SqliteSaver")),
+            Figure("safe_10mb_vs_langgraph", *_faster(rounds, "safe", "langgraph", "LangGraph's AsyncSqliteSaver")),
+            Figure("marked_10mb_vs_langgraph", *_faster(rounds, "marked", "langgraph", "LangGraph's AsyncSqliteSaver")),
+            Figure("safe_10mb_vs_sqlite_saver", *_faster(rounds, "safe", "sqlite_saver", "LangGraph's SqliteSaver")),
         ]
     if "orjson" in everybody:
-        found.append(Figure("safe_10mb_vs_orjson", *_faster(rounds, "orjson", "orjson, a file and an fsync")))
-    found.append(Figure("safe_10mb_vs_pickle", *_faster(rounds, "pickle", "pickle, a file and an fsync")))
+        found.append(Figure("safe_10mb_vs_orjson", *_faster(rounds, "safe", "orjson", "orjson, a file and an fsync")))
+    found.append(Figure("safe_10mb_vs_pickle", *_faster(rounds, "safe", "pickle", "pickle, a file and an fsync")))
+    if graph.available():
+        took, kept = await graph.run(directory / "graph", states.new_state(size.state), writes)
+        assert _digest({name: kept[name] for name in state}) == _digest(state)
+        theirs = statistics.median(took)
+        over = f"a superstep of a graph whose history is a delta channel, {theirs:.1f} ms: a ratio of medians"
+        found.append(Figure("safe_10mb_vs_delta_channel", theirs / safe, "higher", over))
+        found.append(Figure("marked_10mb_vs_delta_channel", theirs / marks, "higher", over))
     return found
 
 
-def _faster(rounds: Sequence[dict[str, float]], peer: str, spoken: str) -> tuple[float, str, str]:
-    value = statistics.median(one[peer] / one["safe"] for one in rounds)
+def _faster(rounds: Sequence[dict[str, float]], ours: str, peer: str, spoken: str) -> tuple[float, str, str]:
+    value = statistics.median(one[peer] / one[ours] for one in rounds)
     return value, "higher", f"how many times faster than {spoken} of the same states, {_median(rounds, peer):.1f} ms"
 
 
@@ -209,10 +228,24 @@ async def _disk(directory: Path, size: Size) -> list[Figure]:
     told = f"median {statistics.median(put_ms['ours']):.2f} ms each, p99 {_percentile(put_ms['ours']):.2f}"
     what = f"megabytes of the log's files after {number} and the stop; all restored and compared; {told}"
     found = [Figure("disk_1000x1mb_mb", used_mb["ours"], "lower", what)]
+    if graph.available():
+        await _grown_by_graph(directory / "graph", size.growing)
+        theirs = disk_bytes(directory / "graph") / MB
+        of = f"how many times less than a graph of LangGraph's whose history is a delta channel, {theirs:.1f} MB"
+        found.append(Figure("disk_1000x1mb_vs_delta_channel", theirs / used_mb["ours"], "higher", of))
     if "saver" in used_mb:
         of = f"how many times less than LangGraph's SqliteSaver, {used_mb['saver']:.1f} MB"
         found.append(Figure("disk_1000x1mb_vs_langgraph", used_mb["saver"] / used_mb["ours"], "higher", of))
     return found
+
+
+async def _grown_by_graph(directory: Path, times: int) -> None:
+    chance, state = random.Random(7), states.new_state(MB)
+    writes = []
+    for _ in range(times):
+        step = states.grow(state, chance)
+        writes.append(graph.write({"cursor": state["cursor"]}, {len(state["history"]) - 1: step}))
+    await graph.run(directory, states.new_state(MB), writes)
 
 
 def _digest(state: State) -> bytes:

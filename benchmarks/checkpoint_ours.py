@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
+from benchmarks.checkpoint_states import Path as Places
 from benchmarks.checkpoint_states import State
 from lrm_actors.mode import LongRunningMode
 from lrm_actors.settings import DAY_S, LongRunningSettings
@@ -22,16 +23,17 @@ class Ours:
     Args:
         directory: for the log.
         state: the host's, changed in place by whoever measures.
+        changes: how what changed is found, as for ``capture_with``.
         settings: others than the defaults.
     """
 
-    def __init__(self, directory: Path, state: State, **settings: Any) -> None:
+    def __init__(self, directory: Path, state: State, *, changes: str = "compare", **settings: Any) -> None:
         self.directory = directory
         self.state = state
         self.restored: Any = None
         wanted = {"checkpoint_dir": directory, "checkpoint_interval": DAY_S, **settings}
         self.mode = LongRunningMode(LongRunningSettings(enable_long_running_mode=True, **wanted))
-        self.mode.capture_with(lambda: self.state)
+        self.mode.capture_with(lambda: self.state, changes=changes)
         self.mode.restore_with(self._restore)
 
     def _restore(self, state: Any) -> None:
@@ -45,6 +47,12 @@ class Ours:
         """Take a checkpoint; it is in the log when this returns."""
         self.state = state
         await self.take()
+
+    async def put_marked(self, state: State, paths: Iterable[Places]) -> None:
+        """The same by a host that says what it has changed."""
+        for path in paths:
+            self.mode.changed(*path)
+        await self.put(state)
 
     async def take(self) -> str:
         """Take a checkpoint of the state as it is; its id."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import attrs
+
 KB, MB = 1_000, 1_000_000
 STEP_BYTES = 5 * KB
 """A step of the history, packed."""
@@ -20,6 +22,18 @@ _MADE = random.Random(1)
 WORDS = tuple("".join(_MADE.choices(_LETTERS, weights=range(26, 0, -1), k=_MADE.randint(2, 10))) for _ in range(2_000))
 
 State = dict[str, Any]
+Path = tuple[Any, ...]
+"""Keys and indexes, from the top of a state."""
+
+
+@attrs.frozen
+class Changes:
+    """What a step changed."""
+
+    steps: dict[int, dict[str, Any]]
+    """Steps of the history that are new or changed, by their index."""
+    paths: list[Path]
+    """Where anything was changed."""
 
 
 def text(chance: random.Random, size: int) -> str:
@@ -65,27 +79,25 @@ def _cookie(number: int, chance: random.Random) -> dict[str, Any]:
     return {"name": f"c{number}", "value": value, "domain": ".example.org", "expires": chance.random() * 1e9}
 
 
-def change(state: State, chance: random.Random, size: int) -> dict[int, dict[str, Any]]:
-    """Change 1 % of a state of so many bytes, in place: a new step, and steps anywhere in the history written again.
-
-    Returns: the steps of the history that are new or changed, by their index.
-    """
+def change(state: State, chance: random.Random, size: int) -> Changes:
+    """Change 1 % of a state of so many bytes, in place: a new step, and steps anywhere in the history written again."""
     history = state["history"]
-    changed = {}
-    for _ in range(round(size * SHARE / STEP_BYTES) - 1):
-        index = chance.randrange(len(history))
-        step = history[index]
-        step.update(new_step(index, chance))
-        changed[index] = step
+    indexes = [chance.randrange(len(history)) for _ in range(round(size * SHARE / STEP_BYTES) - 1)]
+    for index in indexes:
+        history[index].update(new_step(index, chance))
+    indexes.append(len(history))
     history.append(new_step(len(history), chance))
-    changed[len(history) - 1] = history[-1]
-    for number in chance.sample(range(200), 10):
-        state["memory"][f"fact {number}"]["score"] = chance.random()
-        state["memory"][f"fact {number}"]["seen"].append(len(history))
-    for number in chance.sample(range(100), 2):
+    facts = [f"fact {number}" for number in chance.sample(range(200), 10)]
+    for fact in facts:
+        state["memory"][fact]["score"] = chance.random()
+        state["memory"][fact]["seen"].append(len(history))
+    cookies = chance.sample(range(100), 2)
+    for number in cookies:
         state["cookies"][number] = _cookie(number, chance)
     _go_on(state)
-    return changed
+    places: list[Path] = [("history", index) for index in indexes]
+    places += [("memory", fact) for fact in facts] + [("cookies", number) for number in cookies] + [("cursor",)]
+    return Changes({index: history[index] for index in indexes}, places)
 
 
 def grow(state: State, chance: random.Random, size: int = KB) -> dict[str, Any]:
