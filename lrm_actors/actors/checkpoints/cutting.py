@@ -1,0 +1,389 @@
+"""Cuts a host's state: packs it leaf by leaf, in slices short enough for an event loop, and finds what changed.
+
+Every value is packed again and its bytes are compared with those of the last cut, which no change can escape. Two
+faster ways skip what is said not to have changed: frozen objects that are the same object as before, and whatever the
+host did not mark. They can be checked: then everything is packed all the same, and a change that would have been missed
+is told.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Mapping
+from itertools import islice
+from typing import Any, Final
+
+from eventstore.frozen import frozen
+from lrm_actors.actors.checkpoints.leaves import BLOB, BLOCKS, EACH, Branch, Leaf, Node
+from lrm_actors.actors.checkpoints.plain import (
+    DICT,
+    LIST,
+    MAX_DEPTH,
+    OBJECT,
+    TUPLE,
+    array_head,
+    bytes_head,
+    check_key,
+    fields_of,
+    is_frozen_object,
+    kind_of,
+    look_through,
+    map_head,
+    pack,
+    shown,
+)
+from lrm_actors.errors import NotCapturable
+
+COMPARE, IDENTITY, MARKS = "compare", "identity", "marks"
+WAYS = (COMPARE, IDENTITY, MARKS)
+"""How the change is found."""
+SLICE_S = 0.001
+"""Seconds of the loop's time after which a cut lets others in."""
+SPLIT_BYTES = 16 * 1024
+"""A container of more is cut into its values."""
+BLOB_BYTES = 16 * 1024
+"""Bytes of at least so many are a blob."""
+KNOWN_BYTES = 512
+"""Text and bytes of at least so many are known again by their object, without looking at them."""
+WIDE = 64
+"""Values of a block. A container of more is never packed in one call, or a slice would have no bound."""
+WORTH_A_LEAF = 512
+"""Bytes that the values of a wide container have on average, if each is to be a leaf."""
+SAMPLED = 8
+"""Values that are looked at to tell."""
+BEFORE, BEHIND = 8, 32
+"""How far a value of a list is looked for that does not stand where it stood."""
+PATIENCE = 64
+"""Values in a row that were looked for in vain, before a list is taken to be a new one."""
+MAX_MISSED = 20
+"""Missed changes that are told."""
+
+Marks = Mapping[Any, Any]
+"""What the host marked, by key: the marks below it, or None: all of it."""
+
+_NOTHING: Final = object()
+_HEAVY: Final = object()
+_Cutting = Generator[None, None, Node]
+
+
+@frozen
+class Cut:
+    """A state as it was at one instant."""
+
+    root: Node
+    slices: int
+    """It was cut in."""
+    longest_ms: float
+    """Of them."""
+    missed: tuple[str, ...] = ()
+    """Where a fast way would have missed a change, when it was checked."""
+    changed_meanwhile: bool = False
+    """A container had another size at the end than when it was cut: the host did not keep still, and this is torn."""
+
+
+class Cutter:
+    """Makes one cut.
+
+    Args:
+        previous: the last cut, if there was one. Its objects are taken over where nothing changed.
+        way: how the change is found.
+        marks: in the way of marks, what may have changed; None: everything.
+        check: see whether the way misses anything.
+    """
+
+    def __init__(
+        self, previous: Node | None = None, *, way: str = COMPARE, marks: Marks | None = None, check: bool = False
+    ) -> None:
+        self._previous = previous
+        self._marks = marks if way == MARKS else None
+        self._identity = way == IDENTITY
+        self._check = check
+        self._missed: list[str] = []
+        self._path: list[Any] = []
+        self._sizes: list[tuple[Any, int]] = []
+        self._until_s = 0.0
+        self._slices = 0
+        self._longest_s = 0.0
+
+    def at_once(self, state: Any) -> Cut:
+        """Cut in one slice.
+
+        Raises:
+            NotCapturable: something in it is not plain data; the message names the path.
+        """
+        began_s = time.perf_counter()
+        walk = self._walk(state)
+        self._until_s = float("inf")
+        root = _run(walk)
+        return self._done(root, (time.perf_counter() - began_s) * 1000, 1)
+
+    def in_slices(self, state: Any) -> Generator[None, None, Cut]:
+        """Cut, and let go of the thread again and again: each ``next`` is a slice of about ``SLICE_S``.
+
+        Raises:
+            NotCapturable: something in it is not plain data; the message names the path.
+        """
+        walk = self._walk(state)
+        longest_s, slices = 0.0, 0
+        while True:
+            began_s = time.perf_counter()
+            self._until_s = began_s + SLICE_S
+            try:
+                next(walk)
+            except StopIteration as done:
+                longest_s = max(longest_s, time.perf_counter() - began_s)
+                return self._done(done.value, longest_s * 1000, slices + 1)
+            longest_s = max(longest_s, time.perf_counter() - began_s)
+            slices += 1
+            yield
+
+    def _done(self, root: Node, longest_ms: float, slices: int) -> Cut:
+        torn = slices > 1 and any(len(container) != size for container, size in self._sizes)
+        return Cut(root, slices, longest_ms, tuple(self._missed), torn)
+
+    # --- the walk -------------------------------------------------------------------------------------------------
+
+    def _walk(self, state: Any) -> _Cutting:
+        node = self._light(state, _NOTHING, self._previous, self._marks, loose=False)
+        if node is _HEAVY:
+            node = yield from self._container(state, b"", self._previous, self._marks, loose=False)
+        assert isinstance(node, Node)
+        return node
+
+    def _container(self, value: Any, key: bytes, old: Node | None, marks: Marks | None, *, loose: bool) -> _Cutting:
+        """Cut a container into the values that it holds."""
+        if len(self._path) >= MAX_DEPTH:
+            raise NotCapturable(f"nested more than {MAX_DEPTH} levels deep, or within itself, at {shown(self._path)}")
+        kind = kind_of(value)
+        loose = loose or kind == OBJECT
+        whole = value
+        if kind == OBJECT:
+            value = fields_of(value, self._path)
+        is_map = kind in {DICT, OBJECT}
+        if kind in {DICT, LIST}:
+            self._sizes.append((value, len(value)))
+        previous = old if type(old) is Branch and (type(old.nodes) is dict) == (is_map and old.layout == EACH) else None
+        layout = EACH if len(value) <= WIDE else BLOCKS if previous is None else previous.layout
+        if layout != EACH and previous is None and self._worth_leaves(value, is_map=is_map, loose=loose):
+            layout = EACH
+        if previous is not None and previous.layout != layout:
+            previous = None
+        head = key + (map_head(len(value)) if is_map else array_head(len(value)))
+        head_leaf = previous.head if previous is not None and previous.head.data == head else Leaf(head)
+        nodes: Any
+        if layout == BLOCKS:
+            nodes = yield from self._blocks(value, previous, is_map=is_map, loose=loose)
+        elif is_map:
+            nodes = yield from self._pairs(value, previous, marks, loose=loose)
+        else:
+            nodes = yield from self._values(value, previous, marks, loose=loose)
+        return Branch(head_leaf, layout, nodes, whole if self._identity and is_frozen_object(whole) else None)
+
+    def _pairs(
+        self, value: Mapping[Any, Any], old: Branch | None, marks: Marks | None, *, loose: bool
+    ) -> Generator[None, None, dict[Any, Node]]:
+        previous: dict[Any, Node] = {} if old is None else old.nodes
+        nodes: dict[Any, Node] = {}
+        path = self._path
+        path.append(None)
+        unmarked = None if self._check else marks
+        for key, one in tuple(value.items()):
+            before = previous.get(key)
+            if unmarked is not None and before is not None and key not in unmarked:
+                nodes[key] = before
+                continue
+            path[-1] = key
+            if before is None:
+                check_key(key, path[:-1])
+            marked = marks if marks is None else marks.get(key, _NOTHING)
+            node = self._light(one, key, before, marked, loose=loose)
+            if node is _HEAVY:
+                packed_key = pack(key, path)
+                node = yield from self._container(
+                    one, packed_key, before, None if marked is _NOTHING else marked, loose=loose
+                )
+            nodes[key] = node
+            if time.perf_counter() > self._until_s:
+                yield
+        path.pop()
+        return nodes
+
+    def _values(
+        self, value: Any, old: Branch | None, marks: Marks | None, *, loose: bool
+    ) -> Generator[None, None, list[Node]]:
+        previous: list[Node] = [] if old is None else old.nodes
+        if marks is not None and not self._check:
+            return (yield from self._marked_values(value, previous, marks, loose=loose))
+        nodes: list[Node] = []
+        path = self._path
+        path.append(None)
+        shift, in_vain, known = 0, 0, len(previous)
+        for index, one in enumerate(tuple(value)):
+            path[-1] = index
+            at = index + shift
+            before = previous[at] if 0 <= at < known else None
+            marked = marks if marks is None else marks.get(index, _NOTHING)
+            node = self._light(one, _NOTHING, before, marked, loose=loose)
+            if node is _HEAVY:
+                node = yield from self._container(one, b"", before, None if marked is _NOTHING else marked, loose=loose)
+            elif node is before:
+                in_vain = 0
+            elif known and in_vain < PATIENCE and marks is None:
+                found = _find(previous, node, at)
+                if found is None:
+                    in_vain += 1
+                else:
+                    node, shift, in_vain = previous[found], found - index, 0
+            nodes.append(node)
+            if time.perf_counter() > self._until_s:
+                yield
+        path.pop()
+        return nodes
+
+    def _marked_values(
+        self, value: Any, previous: list[Node], marks: Marks, *, loose: bool
+    ) -> Generator[None, None, list[Node]]:
+        """The values of a list of which only some are looked at: the marked ones, and those that were added."""
+        nodes = previous[: len(value)]
+        places = sorted(index for index in marks if type(index) is int and 0 <= index < len(nodes))
+        for index in (*places, *range(len(nodes), len(value))):
+            self._path.append(index)
+            before = nodes[index] if index < len(nodes) else None
+            marked = marks.get(index)
+            node = self._light(value[index], _NOTHING, before, marked, loose=loose)
+            if node is _HEAVY:
+                node = yield from self._container(value[index], b"", before, marked, loose=loose)
+            nodes[index : index + 1] = [node]
+            self._path.pop()
+            if time.perf_counter() > self._until_s:
+                yield
+        return nodes
+
+    def _blocks(
+        self, value: Any, old: Branch | None, *, is_map: bool, loose: bool
+    ) -> Generator[None, None, list[Node]]:
+        previous: list[Node] = [] if old is None else old.nodes
+        nodes: list[Node] = []
+        rest: Iterable[Any] = iter(tuple(value.items() if is_map else value))
+        while chunk := list(islice(rest, WIDE)):
+            before = previous[len(nodes)] if len(nodes) < len(previous) else None
+            block: Any = dict(chunk) if is_map else chunk
+            node = self._block(block, before, loose=loose)
+            if node is None:  # one of its values is large
+                within = before if type(before) is Branch else None
+                make = self._pairs if is_map else self._values
+                parts = yield from make(block, within, None, loose=loose)
+                node = Branch(Leaf(b"") if within is None else within.head, EACH, parts)
+            nodes.append(node)
+            if time.perf_counter() > self._until_s:
+                yield
+        return nodes
+
+    def _block(self, block: Any, old: Node | None, *, loose: bool) -> Node | None:
+        """A leaf of several values, or nothing where one of them is large."""
+        if type(old) is Branch:
+            return None
+        if old is None and not look_through(block, self._path, loose=loose, budget=4 * SPLIT_BYTES):
+            return None
+        size = len(map_head(len(block)))
+        data = pack(block, self._path, loose=loose)[size:]
+        if type(old) is Leaf:
+            if old.data == data:
+                return old
+            if not look_through(block, self._path, loose=loose, budget=4 * SPLIT_BYTES):
+                return None
+        return Leaf(data)
+
+    def _worth_leaves(self, value: Any, *, is_map: bool, loose: bool) -> bool:
+        """Whether the values of a wide container are large on average."""
+        values = list(value.values()) if is_map else value
+        sample = [values[index] for index in range(0, len(values), max(1, len(values) // SAMPLED))]
+        large = sum(not look_through(one, self._path, loose=loose, budget=WORTH_A_LEAF) for one in sample)
+        return large * 2 >= len(sample)
+
+    def _light(self, value: Any, key: Any, old: Node | None, marked: Any, *, loose: bool) -> Any:
+        """The node of a value that one call can pack; the old one, if nothing changed; or ``_HEAVY``."""
+        skip = False
+        if old is not None:
+            of = old.of
+            if of is value and of is not None and (self._identity or type(value) is str or type(value) is bytes):
+                if not self._check or type(value) is str or type(value) is bytes:
+                    return old
+                skip = True
+            elif marked is _NOTHING:
+                if not self._check:
+                    return old
+                skip = True
+        kind = kind_of(value)
+        is_container = kind in {DICT, LIST, OBJECT} or (kind == TUPLE and loose)
+        if type(value) is bytes and len(value) >= BLOB_BYTES:
+            return self._blob(value, key, old, skip=skip)
+        if is_container and (type(old) is Branch or (kind != OBJECT and len(value) > 4 * WIDE)):
+            return _HEAVY
+        if old is None and not look_through(value, self._path, loose=loose, budget=SPLIT_BYTES) and is_container:
+            return _HEAVY
+        data = (
+            pack(value, self._path, loose=loose)
+            if key is _NOTHING
+            else pack({key: value}, self._path[:-1], loose=loose)[1:]
+        )
+        if type(old) is Leaf:
+            if old.data == data:
+                return old
+            self._changed(skip=skip)
+            if not look_through(value, self._path, loose=loose, budget=SPLIT_BYTES) and is_container:
+                return _HEAVY
+        return Leaf(data, self._known_by(value))
+
+    def _blob(self, value: bytes, key: Any, old: Node | None, *, skip: bool) -> Node:
+        if type(old) is Branch and old.layout == BLOB and old.nodes[0].data == value:
+            return old
+        self._changed(skip=skip)
+        head = (b"" if key is _NOTHING else pack(key, self._path)) + bytes_head(len(value))
+        return Branch(Leaf(head), BLOB, [Leaf(value, is_blob=True)], value)
+
+    def _known_by(self, value: Any) -> Any:
+        cls = type(value)
+        if cls is str or cls is bytes:
+            return value if len(value) >= KNOWN_BYTES else None
+        return value if self._identity and is_frozen_object(value) else None
+
+    def _changed(self, *, skip: bool) -> None:
+        if skip and len(self._missed) < MAX_MISSED:
+            self._missed.append(shown(self._path))
+
+
+def _find(previous: list[Node], node: Leaf, at: int) -> int | None:
+    """Where a value stood before that does not stand where it stood."""
+    data = getattr(node, "data", None)
+    for place in range(max(at - BEFORE, 0), min(at + BEHIND, len(previous))):
+        one = previous[place]
+        if type(one) is Leaf and one.data == data:
+            return place
+    return None
+
+
+def _run(walk: _Cutting) -> Node:
+    while True:
+        try:
+            next(walk)
+        except StopIteration as done:
+            root: Node = done.value
+            return root
+
+
+def marks_of(paths: Iterable[tuple[Any, ...]]) -> Marks | None:
+    """The marks that these paths are, each of keys and indexes; the empty path marks everything."""
+    marks: dict[Any, Any] = {}
+    for path in paths:
+        if not path:
+            return None
+        level = marks
+        for key in path[:-1]:
+            below = level.setdefault(key, {})
+            if below is None:
+                break
+            level = below
+        else:
+            level[path[-1]] = None
+    return marks

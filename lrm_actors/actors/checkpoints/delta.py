@@ -1,0 +1,81 @@
+"""What one document of leaves takes from another: runs of leaves that both have, and the leaves that only it has.
+
+A run is three numbers: the first leaf taken over, how many, and how many new ones follow. A base takes nothing over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from lrm_actors.actors.checkpoints.leaves import Leaf
+
+T = TypeVar("T")
+
+
+def runs_of(flat: Sequence[Leaf]) -> tuple[list[int], list[Leaf]]:
+    """The runs that make a document of the one before it, whose leaves know their place, and the new leaves."""
+    runs: list[int] = []
+    fresh: list[Leaf] = []
+    first, count, new = 0, 0, 0
+    for leaf in flat:
+        at = leaf.at
+        if at < 0:
+            fresh.append(leaf)
+            new += 1
+        elif not new and count and at == first + count:
+            count += 1
+        else:
+            if count or new:
+                runs += (first, count, new)
+            first, count, new = at, 1, 0
+    if count or new:
+        runs += (first, count, new)
+    return runs, fresh
+
+
+def dropped(runs: Sequence[int], old: Sequence[T]) -> list[T]:
+    """What is not taken over, in its order: what came in its place is often much like it."""
+    taken = sorted((runs[at], runs[at] + runs[at + 1]) for at in range(0, len(runs), 3) if runs[at + 1])
+    gone: list[T] = []
+    reached = 0
+    for first, end in taken:
+        gone += old[reached:first]
+        reached = max(reached, end)
+    gone += old[reached:]
+    return gone
+
+
+def apply(runs: Sequence[int], old: Sequence[T], fresh: Sequence[T]) -> list[T]:
+    """The document that runs make of another.
+
+    Raises:
+        ValueError: they do not fit it.
+    """
+    if len(runs) % 3 or any(number < 0 for number in runs):
+        msg = "its runs are none"
+        raise ValueError(msg)
+    made: list[T] = []
+    used = 0
+    for first, count, new in _threes(runs):
+        if first + count > len(old) or used + new > len(fresh):
+            msg = "it takes over what is not there"
+            raise ValueError(msg)
+        made += old[first : first + count]
+        made += fresh[used : used + new]
+        used += new
+        if len(made) > MAX_LEAVES:
+            msg = f"it has more than {MAX_LEAVES} leaves"
+            raise ValueError(msg)
+    if used != len(fresh):
+        msg = "it has leaves that stand nowhere"
+        raise ValueError(msg)
+    return made
+
+
+def _threes(runs: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    return ((runs[at], runs[at + 1], runs[at + 2]) for at in range(0, len(runs), 3))
+
+
+MAX_LEAVES = 1 << 24
+"""Of a document: more would be an attack on the memory of whoever restores it."""

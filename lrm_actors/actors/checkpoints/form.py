@@ -1,0 +1,252 @@
+"""The bytes of one checkpoint: a header that says what it is made of, and the compressed leaves that only it has.
+
+Nothing in them is believed before their checksum, and what they claim is never allocated before it is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from eventstore.frozen import frozen
+from lrm_actors.actors.checkpoints import delta
+from lrm_actors.actors.checkpoints.leaves import DIGEST_BYTES, digest_of
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+MAX_STATE_BYTES = 512 * 1024 * 1024
+"""Size of a packed state; SQLite keeps no attachment of more than 1 GB."""
+LEVEL = 1
+"""Of compression: what is slower is hardly smaller."""
+MAX_PREFIX_BYTES = 4 * 1024 * 1024
+"""Of what a delta drops, so much at most helps to compress what it adds."""
+LEAST_PREFIX_BYTES = 64
+MAGIC: Final = b"LRMC\x02"
+_OLD_MAGIC: Final = b"LRMC\x01"
+_CHECK_BYTES, _SIZE_BYTES = 16, 8
+_BLOB = -1
+"""In place of the length of a leaf that is a blob."""
+_PARTS = frozenset(("agent_state", "browser_state"))
+
+Blobs = Callable[[bytes], bytes]
+"""Gives a blob's bytes by their digest; raises ``Unreadable``."""
+
+
+class Unreadable(ValueError):
+    """A row is not what was stored."""
+
+
+class _Header(msgspec.Struct, array_like=True, frozen=True):
+    checkpoint_id: str
+    parent: str
+    hints: list[str]
+    state_version: int
+    runs: list[int]
+    lengths: list[int]
+    blobs: list[bytes]
+    size: int
+    """Bytes of the leaves that come with it, but for blobs."""
+
+
+_header_decoder = msgspec.msgpack.Decoder(_Header)
+_old_decoder = msgspec.msgpack.Decoder(dict[str, Any])
+
+
+@frozen
+class Part:
+    """One leaf of a restored document: its bytes, or the digest of the blob they are."""
+
+    data: bytes
+    blob: bytes | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """Of its bytes."""
+        return digest_of(self.data) if self.blob is None else self.blob
+
+
+@frozen
+class Row:
+    """One checkpoint's bytes as they were read, its leaves not yet put in their places."""
+
+    checkpoint_id: str
+    parent: str
+    hints: tuple[str, ...]
+    state_version: int
+    runs: tuple[int, ...]
+    lengths: tuple[int, ...]
+    blobs: tuple[bytes, ...]
+    size: int
+    packed: memoryview
+
+
+def write(
+    *,
+    checkpoint_id: str,
+    parent: str,
+    hints: Iterable[str],
+    state_version: int,
+    runs: Sequence[int],
+    fresh: Sequence[tuple[bytes, bytes | None]],
+    prefix: Sequence[bytes],
+) -> bytes:
+    """The bytes of a checkpoint.
+
+    Args:
+        checkpoint_id: its own.
+        parent: of the one that the runs take over from; "": a base.
+        hints: of its moment.
+        state_version: of the host's state.
+        runs: see ``delta``.
+        fresh: the new leaves: their bytes, and their digest where they are a blob.
+        prefix: what of the parent is dropped.
+    """
+    lengths = [len(data) if blob is None else _BLOB for data, blob in fresh]
+    literals = b"".join([data for data, blob in fresh if blob is None])
+    header = _Header(
+        checkpoint_id, parent, list(hints), state_version, list(runs), lengths,
+        [blob for _, blob in fresh if blob is not None], len(literals),
+    )  # fmt: skip
+    head = msgspec.msgpack.encode(header)
+    body = len(head).to_bytes(_SIZE_BYTES, "big") + head + _compressed(literals, prefix)
+    return MAGIC + _check(body) + body
+
+
+def _compressed(literals: bytes, prefix: Sequence[bytes]) -> bytes:
+    known = _prefix(prefix)
+    return zstd.compress(literals, level=LEVEL) if known is None else zstd.compress(literals, LEVEL, None, known)
+
+
+def _prefix(dropped: Sequence[bytes]) -> Any:
+    """What helps to compress: bytes that are likely to be much like the new ones."""
+    known = b"".join(dropped)[:MAX_PREFIX_BYTES]
+    return zstd.ZstdDict(known, is_raw=True).as_prefix if len(known) >= LEAST_PREFIX_BYTES else None
+
+
+def read(data: bytes) -> Row | OldCheckpoint:
+    """A row, its checksum verified.
+
+    Raises:
+        Unreadable: a byte of it is not what was stored.
+    """
+    body = memoryview(data)[len(MAGIC) + _CHECK_BYTES :]
+    if not data.startswith((MAGIC, _OLD_MAGIC)) or len(body) < _SIZE_BYTES:
+        msg = "it does not begin like a checkpoint"
+        raise Unreadable(msg)
+    is_old = data.startswith(_OLD_MAGIC)
+    if data[len(MAGIC) : len(MAGIC) + _CHECK_BYTES] != (_old_check(body) if is_old else _check(body)):
+        msg = "its checksum is wrong"
+        raise Unreadable(msg)
+    size = int.from_bytes(body[:_SIZE_BYTES], "big")
+    if is_old:
+        return _read_old(size, body[_SIZE_BYTES:])
+    try:
+        head = _header_decoder.decode(body[_SIZE_BYTES : _SIZE_BYTES + size])
+    except (msgspec.MsgspecError, RecursionError) as error:
+        msg = f"its header cannot be decoded: {error}"
+        raise Unreadable(msg) from error
+    if head.size < 0 or sum(max(length, 0) for length in head.lengths) != head.size:
+        msg = "its leaves have another size than it claims"
+        raise Unreadable(msg)
+    if head.lengths.count(_BLOB) != len(head.blobs) or min(head.lengths, default=0) < _BLOB:
+        msg = "it does not name each of its blobs"
+        raise Unreadable(msg)
+    return Row(
+        head.checkpoint_id, head.parent, tuple(head.hints), head.state_version, tuple(head.runs), tuple(head.lengths),
+        tuple(head.blobs), head.size, body[_SIZE_BYTES + size :],
+    )  # fmt: skip
+
+
+def parts_of(row: Row, before: Sequence[Part], blobs: Blobs) -> list[Part]:
+    """All leaves of a checkpoint, given those of its parent.
+
+    Raises:
+        Unreadable: they do not fit together.
+    """
+    try:
+        dropped = delta.dropped(row.runs, before) if row.parent else []
+        literals = _decompressed(row.packed, row.size, [part.data for part in dropped if part.blob is None])
+        fresh: list[Part] = []
+        at, named = 0, iter(row.blobs)
+        for length in row.lengths:
+            if length == _BLOB:
+                digest = next(named)
+                fresh.append(Part(blobs(digest), digest))
+            else:
+                fresh.append(Part(literals[at : at + length]))
+                at += length
+        return delta.apply(row.runs, before, fresh)
+    except ValueError as error:
+        raise Unreadable(str(error)) from error
+
+
+def _decompressed(packed: memoryview, size: int, dropped: Sequence[bytes]) -> bytes:
+    """The bytes, never more of them than the header announces."""
+    if size > 2 * MAX_STATE_BYTES:
+        msg = f"it claims to have {size} bytes"
+        raise Unreadable(msg)
+    try:
+        # One frame, of a size that it says itself: then decompressing it never makes more.
+        if zstd.get_frame_info(packed).decompressed_size != size or zstd.get_frame_size(packed) != len(packed):
+            msg = "it has another size than it claims"
+            raise Unreadable(msg)
+        literals = zstd.decompress(packed, _prefix(dropped))
+    except zstd.ZstdError as error:
+        msg = f"it cannot be decompressed: {error}"
+        raise Unreadable(msg) from error
+    if len(literals) != size:
+        msg = "it has another size than it claims"
+        raise Unreadable(msg)
+    return literals
+
+
+def digest_of_state(checkpoint_id: str, hints: Iterable[str], state_version: int, digests: Iterable[bytes]) -> str:
+    """What the log's event says that a checkpoint is: over its state, and what stands beside it."""
+    about = msgspec.msgpack.encode([checkpoint_id, list(hints), state_version])
+    return hashlib.sha256(len(about).to_bytes(8, "big") + about + b"".join(digests)).hexdigest()
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text can be the digest of a blob."""
+    return len(text) == 2 * DIGEST_BYTES and all(letter in "0123456789abcdef" for letter in text)
+
+
+def _check(body: bytes | memoryview) -> bytes:
+    return hashlib.sha256(body).digest()[:_CHECK_BYTES]
+
+
+# The form before this one: the whole checkpoint, one compressed document
+
+
+@frozen
+class OldCheckpoint:
+    """A whole checkpoint as it was stored before there were deltas."""
+
+    digest: str
+    envelope: dict[str, Any]
+
+
+def _old_check(body: memoryview) -> bytes:
+    return hashlib.blake2b(body, digest_size=_CHECK_BYTES).digest()
+
+
+def _read_old(size: int, packed: memoryview) -> OldCheckpoint:
+    from lrm_actors.actors.checkpoints.plain import unpack
+
+    document = _decompressed(packed, size, [])
+    try:
+        envelope = unpack(document)
+    except ValueError as error:
+        msg = f"it cannot be decoded: {error}"
+        raise Unreadable(msg) from error
+    if type(envelope) is not dict or not _PARTS | {"in_parts"} <= envelope.keys():
+        msg = "it is not a checkpoint"
+        raise Unreadable(msg)
+    return OldCheckpoint(hashlib.blake2b(document, digest_size=32).hexdigest(), envelope)

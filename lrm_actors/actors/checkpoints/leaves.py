@@ -1,0 +1,83 @@
+"""A packed state as a tree of leaves: byte strings along its structure which, one after the other, are the document.
+
+What did not change since the last cut is the same leaf object, so that finding the change is comparing identities.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+DIGEST_BYTES = 16
+"""Of one leaf, and of a blob."""
+
+EACH, BLOCKS, BLOB = range(3)
+"""How a container is cut: a leaf for each value, a leaf for so many of them, or as large bytes behind their head."""
+
+
+class Leaf:
+    """Some bytes of the document."""
+
+    __slots__ = ("_digest", "at", "data", "is_blob", "of")
+
+    def __init__(self, data: bytes, of: Any = None, *, is_blob: bool = False) -> None:
+        self.data = data
+        self.of = of
+        """The immutable object that it was packed from, where it pays to know: while it is there, nothing changed."""
+        self.is_blob = is_blob
+        """Large bytes, kept once by their content."""
+        self.at = -1
+        """Its place in the document that was last encoded; -1: it was not in it."""
+        self._digest: bytes | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """Of its bytes."""
+        if self._digest is None:
+            self._digest = digest_of(self.data)
+        return self._digest
+
+
+class Branch:
+    """A container that is too large for one leaf."""
+
+    __slots__ = ("head", "layout", "nodes", "of")
+
+    def __init__(self, head: Leaf, layout: int, nodes: Any, of: Any = None) -> None:
+        self.head = head
+        """Its key, if it has one, and how many values it holds."""
+        self.layout = layout
+        self.nodes: Any = nodes
+        """A list, or a dict by key."""
+        self.of = of
+        """As of a leaf."""
+
+
+Node = Leaf | Branch
+
+
+def digest_of(data: bytes) -> bytes:
+    """Of a leaf's bytes. SHA-256 cut short: processors have instructions for it, and it lets other threads run."""
+    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
+
+
+def flatten(root: Node) -> list[Leaf]:
+    """All leaves in the order of the document."""
+    flat: list[Leaf] = []
+    _append(root, flat)
+    return flat
+
+
+def _append(node: Node, flat: list[Leaf]) -> None:
+    if type(node) is Leaf:
+        flat.append(node)
+        return
+    assert type(node) is Branch
+    flat.append(node.head)
+    nodes: Iterable[Node] = node.nodes.values() if type(node.nodes) is dict else node.nodes
+    for one in nodes:
+        if type(one) is Leaf:
+            flat.append(one)
+        else:
+            _append(one, flat)

@@ -1,0 +1,295 @@
+"""Gives a checkpoint's state back: from its base, and the deltas up to it, each verified before it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from eventstore.errors import AttachmentNotFound, CorruptAttachment
+from eventstore.frozen import frozen
+from eventstore.protocol import EventReader
+from lrm_actors.actors.checkpoints import delta, form
+from lrm_actors.actors.checkpoints.form import OldCheckpoint, Part, Row, Unreadable
+from lrm_actors.actors.checkpoints.leaves import DIGEST_BYTES, Leaf, digest_of
+from lrm_actors.actors.checkpoints.plain import parts, unpack
+from lrm_actors.domain.retention import id_ms
+from lrm_actors.errors import CheckpointDamaged
+
+BLOB_PREFIX = "blob/"
+
+
+class Described(Protocol):
+    """What the log says of a checkpoint."""
+
+    @property
+    def checkpoint_id(self) -> str: ...  # noqa: D102 - as its name says
+    @property
+    def digest(self) -> str: ...  # noqa: D102
+
+
+@frozen
+class Restored:
+    """A checkpoint as it was taken."""
+
+    checkpoint_id: str
+    timestamp: float
+    """Seconds since 1970."""
+    state: Any
+    """As the host gave it; objects as the dicts of their fields."""
+    recovery_hints: tuple[str, ...]
+    state_version: int = 1
+    """Of the host's state, as the host counts."""
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether the host gave the agent's and the browser's state apart."""
+        return parts(self.state) is not None
+
+    @property
+    def agent_state(self) -> Any:
+        """The agent's part, or all of it."""
+        return self.state["agent_state"] if self.in_parts else self.state
+
+    @property
+    def browser_state(self) -> Any:
+        """The browser's part; None where the host did not give one."""
+        return self.state["browser_state"] if self.in_parts else None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The checkpoint as one document."""
+        return {
+            "checkpoint_id": self.checkpoint_id,
+            "timestamp": self.timestamp,
+            "agent_state": self.agent_state,
+            "browser_state": self.browser_state,
+            "recovery_hints": list(self.recovery_hints),
+        }
+
+
+@frozen
+class RebasedRow:
+    """A checkpoint's new bytes."""
+
+    checkpoint_id: str
+    parent: str
+    data: bytes
+    added: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
+def attachment_key(checkpoint_id: str) -> str:
+    """Where a checkpoint's bytes are kept."""
+    return f"checkpoint/{checkpoint_id}"
+
+
+def blob_key(digest: str) -> str:
+    """Where a blob's bytes are kept."""
+    return f"{BLOB_PREFIX}{digest}"
+
+
+def restore(reader: EventReader, chain: Sequence[Described]) -> Restored:
+    """The state of the last checkpoint of a chain.
+
+    Args:
+        reader: the log.
+        chain: from its base, each the parent of the next.
+
+    Raises:
+        CheckpointDamaged: a byte of what it is made of is not what was stored. It names the wanted one.
+    """
+    wanted = chain[-1]
+    try:
+        rows = _rows(reader, [info.checkpoint_id for info in chain])
+        return _restored(rows, wanted, _blobs_of(reader))
+    except (Unreadable, AttachmentNotFound, CorruptAttachment) as error:
+        raise CheckpointDamaged(wanted.checkpoint_id, str(error)) from error
+
+
+def restore_bytes(data: bytes, digest: str, checkpoint_id: str) -> Restored:
+    """The state of a base, given its bytes.
+
+    Raises:
+        CheckpointDamaged: a byte of it is not what was stored.
+    """
+    wanted = _Named(checkpoint_id, digest)
+    try:
+        return _restored([_read(data, checkpoint_id, "")], wanted, _no_blobs)
+    except Unreadable as error:
+        raise CheckpointDamaged(checkpoint_id, str(error)) from error
+
+
+@frozen
+class _Named:
+    checkpoint_id: str
+    digest: str
+
+
+def _no_blobs(digest: bytes) -> bytes:
+    msg = f"the blob {digest.hex()} is not there"
+    raise Unreadable(msg)
+
+
+def _rows(reader: EventReader, ids: Sequence[str]) -> list[Row | OldCheckpoint]:
+    rows: list[Row | OldCheckpoint] = []
+    parent = ""
+    for checkpoint_id in ids:
+        rows.append(_read(reader.attachment(attachment_key(checkpoint_id)).data, checkpoint_id, parent))
+        parent = checkpoint_id
+    return rows
+
+
+def _read(data: bytes, checkpoint_id: str, parent: str) -> Row | OldCheckpoint:
+    try:
+        row = form.read(data)
+    except Unreadable as error:
+        msg = f"{checkpoint_id}: {error}" if parent else str(error)
+        raise Unreadable(msg) from error
+    if isinstance(row, OldCheckpoint):
+        return row
+    if row.checkpoint_id != checkpoint_id:
+        msg = f"it is the checkpoint {row.checkpoint_id}"
+        raise Unreadable(msg)
+    if row.parent != parent:
+        msg = f"it is made on {row.parent or 'nothing'}, and not on {parent or 'nothing'}"
+        raise Unreadable(msg)
+    return row
+
+
+def _restored(rows: Sequence[Row | OldCheckpoint], wanted: Described, blobs: form.Blobs) -> Restored:
+    row = rows[-1]
+    timestamp = id_ms(wanted.checkpoint_id) / 1000
+    if isinstance(row, OldCheckpoint):
+        return _from_old(row, wanted)
+    document: list[Part] = []
+    for one in rows:
+        if isinstance(one, OldCheckpoint):
+            msg = "it is made on a checkpoint that nothing can be made on"
+            raise Unreadable(msg)
+        document = form.parts_of(one, document, blobs)
+    digests = [part.digest for part in document]
+    if form.digest_of_state(row.checkpoint_id, row.hints, row.state_version, digests) != wanted.digest:
+        msg = "it is not the state that the log names"
+        raise Unreadable(msg)
+    try:
+        state = unpack(b"".join([part.data for part in document]))
+    except ValueError as error:
+        msg = f"it cannot be decoded: {error}"
+        raise Unreadable(msg) from error
+    return Restored(row.checkpoint_id, timestamp, state, row.hints, row.state_version)
+
+
+def _from_old(row: OldCheckpoint, wanted: Described) -> Restored:
+    if row.digest != wanted.digest:
+        msg = "it is not the state that the log names"
+        raise Unreadable(msg)
+    envelope = row.envelope
+    state = (
+        {"agent_state": envelope["agent_state"], "browser_state": envelope["browser_state"]}
+        if envelope["in_parts"]
+        else envelope["agent_state"]
+    )
+    hints = envelope.get("recovery_hints", [])
+    return Restored(str(envelope.get("checkpoint_id", "")), float(envelope.get("timestamp", 0.0)), state, tuple(hints))
+
+
+def _blobs_of(reader: EventReader) -> form.Blobs:
+    def fetch(digest: bytes) -> bytes:
+        data = reader.attachment(blob_key(digest.hex())).data
+        if len(digest) != DIGEST_BYTES or digest_of(data) != digest:
+            msg = f"the blob {digest.hex()} is not what was stored"
+            raise Unreadable(msg)
+        return data
+
+    return fetch
+
+
+# Rebasing
+
+
+def rebase(
+    reader: EventReader,
+    chain: Sequence[Described],
+    keep: Sequence[str],
+    *,
+    let_others_in: Callable[[], object] = lambda: None,
+) -> tuple[RebasedRow, ...]:
+    """New bytes for some checkpoints of a chain, so that the others are no longer needed.
+
+    The first becomes a base, each other one a delta on the one before it. Their states, and the digests of these, stay
+    what they are.
+
+    Args:
+        reader: the log.
+        chain: from its base, each the parent of the next, at least up to the last to keep.
+        keep: ids, in the order of the chain.
+        let_others_in: called between two checkpoints.
+
+    Raises:
+        CheckpointDamaged: one to be kept cannot be restored. It names that one.
+    """
+    made: list[RebasedRow] = []
+    wanted = set(keep)
+    fetch = _blobs_of(reader)
+    seen: dict[bytes, bytes] = {}
+
+    def blobs(digest: bytes) -> bytes:
+        if digest not in seen:
+            seen[digest] = fetch(digest)
+        return seen[digest]
+
+    document: list[Part] = []
+    leaves: dict[int, tuple[Part, Leaf]] = {}
+    before: list[Leaf] = []
+    parent = at_row = ""
+    for info in chain:
+        try:
+            row = _read(reader.attachment(attachment_key(info.checkpoint_id)).data, info.checkpoint_id, at_row)
+            if isinstance(row, OldCheckpoint):
+                msg = "it is not made of leaves"
+                raise Unreadable(msg)
+            document = form.parts_of(row, document, blobs)
+            at_row = info.checkpoint_id
+            if info.checkpoint_id not in wanted:
+                continue
+            digests = [part.digest for part in document]
+            if form.digest_of_state(row.checkpoint_id, row.hints, row.state_version, digests) != info.digest:
+                msg = "it is not the state that the log names"
+                raise Unreadable(msg)
+        except (Unreadable, AttachmentNotFound, CorruptAttachment) as error:
+            ahead = next((one for one in keep if one not in {row.checkpoint_id for row in made}), info.checkpoint_id)
+            raise CheckpointDamaged(ahead, str(error)) from error
+        # A part that both have is the same object; each is kept with its leaf, or another could take its id.
+        leaves = {id(part): leaves.get(id(part)) or (part, _leaf(part)) for part in document}
+        flat = [leaves[id(part)][1] for part in document]
+        made.append(_rebased(row, parent, flat, before))
+        for leaf in before:
+            leaf.at = -1
+        for at, leaf in enumerate(flat):
+            leaf.at = at
+        parent, before = info.checkpoint_id, flat
+        let_others_in()
+    return tuple(made)
+
+
+def _leaf(part: Part) -> Leaf:
+    return Leaf(part.data, is_blob=part.blob is not None)
+
+
+def _rebased(row: Row, parent: str, flat: Sequence[Leaf], before: Sequence[Leaf]) -> RebasedRow:
+    runs, fresh = delta.runs_of(flat)
+    data = form.write(
+        checkpoint_id=row.checkpoint_id,
+        parent=parent,
+        hints=row.hints,
+        state_version=row.state_version,
+        runs=runs,
+        fresh=[(leaf.data, leaf.digest if leaf.is_blob else None) for leaf in fresh],
+        prefix=[leaf.data for leaf in delta.dropped(runs, before) if not leaf.is_blob] if parent else [],
+    )
+    now, then = _names(flat), _names(before)
+    return RebasedRow(row.checkpoint_id, parent, data, tuple(sorted(now - then)), tuple(sorted(then - now)))
+
+
+def _names(flat: Iterable[Leaf]) -> set[str]:
+    return {leaf.digest.hex() for leaf in flat if leaf.is_blob}
