@@ -364,3 +364,53 @@ class NotCapturable(LrmError, TypeError):
 
     code = "LRM-3004"
     hint = "give plain data: dict, list, str, numbers, bool, None"
+
+
+class StateNotUpcast(LrmError, ValueError):
+    """A checkpoint's state cannot be made one of the host's version. The base of why; the checkpoint stays as it is."""
+
+    code = "LRM-3012"
+    hint = "the checkpoint is sound and stays: mend the host, and recover again"
+
+    def __init__(self, checkpoint_id: str, version: int, host_version: int, what: str) -> None:
+        super().__init__(
+            f"the state in {checkpoint_id} is of version {version}, the host's is of version {host_version}: {what}"
+        )
+        self.checkpoint_id, self.version, self.host_version = checkpoint_id, version, host_version
+
+
+class StateTooNew(StateNotUpcast):
+    """A checkpoint's state is of a later version of its schema than the host knows."""
+
+    code = "LRM-3013"
+    hint = "start the release of the host that wrote it; or name an older checkpoint, and lose what came after it"
+
+    def __init__(self, checkpoint_id: str, version: int, host_version: int) -> None:
+        super().__init__(checkpoint_id, version, host_version, "a later release of the host wrote it")
+
+
+class UpcasterMissing(StateNotUpcast):
+    """No upcaster takes a checkpoint's state from one version of its schema to the next."""
+
+    code = "LRM-3014"
+
+    def __init__(self, checkpoint_id: str, version: int, host_version: int, missing: int) -> None:
+        super().__init__(
+            checkpoint_id, version, host_version, f"there is no upcaster from version {missing} to {missing + 1}"
+        )
+        self.hint = f"give restore_with(..., upcasters={{{missing}: function}}), and recover again"
+        self.missing = missing
+        """The version that it would have taken."""
+
+
+class UpcasterFailed(StateNotUpcast):
+    """An upcaster of the host failed. The error stands here as text, and as the cause."""
+
+    code = "LRM-3015"
+
+    def __init__(self, checkpoint_id: str, version: int, host_version: int, failed: int, why: str) -> None:
+        super().__init__(
+            checkpoint_id, version, host_version, f"the upcaster from version {failed} to {failed + 1} failed: {why}"
+        )
+        self.hint = f"mend the upcaster of version {failed}, and recover again: the checkpoint is as it was"
+        self.failed, self.why = failed, why
