@@ -6,23 +6,13 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from lrm_actors.checkpoints import BlockingCheckpoints
 from lrm_actors.domain.checkpointer import MANUAL
-from lrm_actors.hosting import operations
+from lrm_actors.hosting import operations, recovering
 from lrm_actors.hosting.answer import ChosenStrategy
 from lrm_actors.hosting.engine import STOP_DEADLINE_S, Engine
 from lrm_actors.hosting.stepping import BlockingStepScope
 from lrm_actors.words import Words
-
-
-class BlockingCheckpoints:
-    """The checkpoints there are."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def list_checkpoints(self) -> list[str]:
-        """Ids of those that can be recovered from, newest first."""
-        return operations.list_checkpoints(self._engine)
 
 
 class BlockingMode(Words):
@@ -55,7 +45,7 @@ class BlockingMode(Words):
 
     def recover_from_checkpoint(self, checkpoint_id: str | None = None) -> bool:
         """See ``LongRunningMode.recover_from_checkpoint``."""
-        return operations.recover(self._engine, checkpoint_id)
+        return recovering.recover(self._engine, checkpoint_id)
 
     def take_checkpoint(self, reason: str = "by hand", *, kind: str = MANUAL) -> str:
         """See ``LongRunningMode.take_checkpoint``."""

@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from lrm_actors.blocking import BlockingMode
+from lrm_actors.checkpoints import Checkpoints
 from lrm_actors.domain.checkpointer import MANUAL
-from lrm_actors.hosting import operations
+from lrm_actors.hosting import operations, recovering
 from lrm_actors.hosting.answer import ChosenStrategy
 from lrm_actors.hosting.engine import STOP_DEADLINE_S, Engine
 from lrm_actors.hosting.host import Host
@@ -26,17 +27,6 @@ __all__ = ["CommittedStep", "Component", "LongRunningMode", "OpenStep", "Recover
 
 
 T = TypeVar("T")
-
-
-class Checkpoints:
-    """The checkpoints there are."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    async def list_checkpoints(self) -> list[str]:
-        """Ids of those that can be recovered from, newest first."""
-        return operations.list_checkpoints(self._engine)
 
 
 class LongRunningMode(Words):
@@ -157,7 +147,7 @@ class LongRunningMode(Words):
             NotRunning: the mode was not started.
             StepOrder: called inside a step.
         """
-        return await self._beside(lambda: operations.recover(self._engine, checkpoint_id))
+        return await self._beside(lambda: recovering.recover(self._engine, checkpoint_id))
 
     async def take_checkpoint(self, reason: str = "by hand", *, kind: str = MANUAL) -> str:
         """Take a checkpoint now and wait until it is in the log.

@@ -129,7 +129,7 @@ def test_without_a_checkpoint_the_steps_run_from_the_beginning(tmp_path: Path) -
             assert await mode.recover_from_checkpoint() is False
             (committed,) = records(mode, "journal.step_committed")
             steps = (CommittedStep(1, "fetch", {"pages": 2}, committed.position),)
-            assert mode.last_recovery == Recovery(None, 0, None, steps, None, ())
+            assert mode.last_recovery == Recovery(None, None, "there is no checkpoint", steps, None, {})
 
     asyncio.run(main())
 

@@ -19,7 +19,7 @@ from eventstore.records import Attachment, Batch, NewEvent, StreamWrite
 from lrm_actors.actors.checkpointer import Captured, cut, encode_checkpoint
 from lrm_actors.domain import journal
 from lrm_actors.domain.checkpointer import CaptureState, CheckpointerState, CheckpointInfo, attachment_key
-from lrm_actors.errors import CheckpointDamaged, CheckpointNotFound
+from lrm_actors.errors import CheckpointDamaged, CheckpointNotFound, UpcasterMissing
 from lrm_actors.hosting.capturing import Capturing
 from lrm_actors.hosting.host import HostBridge
 from lrm_actors.hosting.recovery import Damage, choose
@@ -371,3 +371,48 @@ def test_a_capture_on_a_thread_of_its_own_needs_no_loop() -> None:
     captured = capturing.capture(CaptureState("c", "manual", "test"), MemoryStore())
 
     assert captured.state == threading.get_ident()
+
+
+# --- the host's version of its state ------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("sampled")
+def test_a_state_of_an_older_release_is_made_one_of_this(tmp_path: Path) -> None:
+    """By the host's upcasters; the steps since come with it, and the log keeps the version of each checkpoint."""
+
+    async def main() -> None:
+        async with LongRunningMode(settings(tmp_path)) as mode:
+            mode.capture_with(lambda: {"pages": ["a"]})
+            taken = await mode.take_checkpoint()
+            mode.capture_with(object)
+        restored: list[Any] = []
+        newer = LongRunningMode(settings(tmp_path))
+        newer.capture_with(lambda: restored[-1], version=3)
+        async with newer:
+            newer.restore_with(restored.append, upcasters={1: lambda state: {"seen": state["pages"]}})
+            with pytest.raises(UpcasterMissing, match="from version 2 to 3"):
+                await newer.recover_from_checkpoint()
+            assert newer.last_recovery is None
+            assert [] == restored
+            assert [taken] == await newer.checkpointer.list_checkpoints()
+            newer.restore_with(
+                restored.append,
+                upcasters={1: lambda state: {"seen": state["pages"]}, 2: lambda state: {**state, "open": 0}},
+            )
+            assert await newer.recover_from_checkpoint()
+            assert [{"seen": ["a"], "open": 0}] == restored
+            recovery = newer.last_recovery
+            assert recovery is not None
+            assert (1, {"seen": ["a"], "open": 0}) == (recovery.state_version, recovery.agent_state)
+            assert recovery.document is not None
+            assert set(recovery.document) == {
+                "checkpoint_id",
+                "timestamp",
+                "agent_state",
+                "browser_state",
+                "recovery_hints",
+            }
+            newer.capture_with(object)
+        assert [] == [record.event for record in records(newer, "checkpointer.damage_found")]
+
+    asyncio.run(main())

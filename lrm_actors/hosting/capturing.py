@@ -57,6 +57,11 @@ class Capturing:
         """Whether the host said how."""
         return self._restore is not None
 
+    @property
+    def state_version(self) -> int | None:
+        """Of the host's state, as it says; None where it captures none."""
+        return None if self._capture is None else self.options.version
+
     def begin(self, place: Path, *, has_history: bool) -> None:
         """A run begins on a log; with a history, a new process's state does not contain it yet.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from eventstore.errors import EventStoreError
 from lrm_actors.domain import analyzer, breaker
 from lrm_actors.errors import AskError, NotRunning
-from lrm_actors.hosting import operations
+from lrm_actors.hosting import recovering
 from lrm_actors.hosting.exhaustion import replace
 from lrm_actors.hosting.offload import beside
 
@@ -83,7 +83,7 @@ def _restore(engine: Engine, event: Any) -> str:
     if not engine.capturing.can_restore:
         msg = "the host gave no function to restore its state with"
         raise CannotBeDone(msg)
-    if not operations.recover(engine):
+    if not recovering.recover(engine):
         msg = "there is no checkpoint that could be restored"
         raise CannotBeDone(msg)
     found = engine.last_recovery

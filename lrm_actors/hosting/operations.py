@@ -21,17 +21,12 @@ from lrm_actors.domain.classify import FailureFacts, classify
 from lrm_actors.domain.trends import telling
 from lrm_actors.errors import (
     AskError,
-    CheckpointDamaged,
-    CheckpointNotFound,
     LrmError,
     NotCapturable,
-    NotRunning,
     StepOrder,
 )
-from lrm_actors.hosting import recovery
 from lrm_actors.hosting.answer import ChosenStrategy
 from lrm_actors.hosting.host import check_storable
-from lrm_actors.hosting.recovery import Recovery
 from lrm_actors.hosting.stepping import current_step
 from lrm_actors.inspect import sections
 from lrm_actors.runtime.control import FAILED, NO_STORAGE, STOPPED, SUSPENDED
@@ -42,8 +37,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT_TIMEOUT_S = 90.0
 """How long a checkpoint asked for by hand may take: the step, the host's function, and the packing."""
-RECOVERY_WAIT_S = 30.0
-"""How long a recovery waits for an open step."""
 ENDS = ("checkpointer.taken", "checkpointer.failed")
 
 _log = logging.getLogger("lrm_actors.mode")
@@ -155,82 +148,6 @@ def last_checkpoint(engine: Engine, timeout_s: float) -> None:
         take_checkpoint(engine, "orderly stop", timeout_s=timeout_s)
     except (LrmError, EventStoreError, TimeoutError) as error:
         _log.warning("no last checkpoint: %s", error, extra=engine.context.extra())
-
-
-def list_checkpoints(engine: Engine) -> list[str]:
-    """Ids of the checkpoints that can be recovered from, newest first."""
-    kept = engine.state(checkpointer.NAME).kept
-    return [info.checkpoint_id for info in reversed(kept) if not info.damaged]
-
-
-# --- recovering ---------------------------------------------------------------------------------------------------
-
-
-def recover(engine: Engine, checkpoint_id: str | None = None) -> bool:
-    """Restore the host from a checkpoint; ``engine.last_recovery`` has what there is to go on from.
-
-    Without a usable checkpoint the answer is no, and the steps run from the beginning. ``last_recovery`` is None when
-    nothing can be said: the id is not known, its bytes are damaged, or the host could not take the state up.
-
-    Raises:
-        NotRunning: the mode was not started.
-        StepOrder: inside a step.
-    """
-    engine.last_recovery = None
-    running = engine.running
-    if running is None:
-        if engine.settings.enable_long_running_mode:
-            raise NotRunning("the mode is not running")
-        return False
-    with engine.boundary.hold(wait_s=0.0 if current_step() is not None else RECOVERY_WAIT_S):
-        found = _found(engine, running, checkpoint_id)
-        if found is None or not _restored(engine, found):
-            return False
-        engine.capturing.behind(steps=bool(found.steps))
-        engine.last_recovery = found
-    if found.checkpoint_id is None:
-        return False
-    try:
-        engine.ask_blocking(checkpointer.NAME, checkpointer.ReportRestored(found.checkpoint_id, found.passed_over))
-    except AskError as error:  # the host is restored all the same
-        _log.error("the recovery is not on record: %s", error, extra=engine.context.extra())
-    return True
-
-
-def _found(engine: Engine, running: Running, checkpoint_id: str | None) -> Recovery | None:
-    kept, steps = engine.state(checkpointer.NAME), engine.state(journal.NAME)
-    try:
-        choice = recovery.choose(running.store, kept, steps, checkpoint_id)
-    except CheckpointNotFound as error:
-        _log.error("nothing is restored: %s; %s", error, error.hint, extra=engine.context.extra())
-        return None
-    except CheckpointDamaged as error:
-        _mark_damaged(engine, error.checkpoint_id, error.reason)
-        return None
-    for damage in choice.damaged:
-        _mark_damaged(engine, damage.checkpoint_id, damage.reason)
-    for sentence in choice.unsound:
-        _log.warning("%s", sentence, extra=engine.context.extra())
-    return choice.recovery
-
-
-def _restored(engine: Engine, found: Recovery) -> bool:
-    if found.checkpoint_id is None:
-        return True
-    try:
-        engine.capturing.restore(found.state)
-    except Exception:  # noqa: BLE001 - the host's function may raise anything
-        _log.exception("the host could not take up %s", found.checkpoint_id, extra=engine.context.extra())
-        return False
-    return True
-
-
-def _mark_damaged(engine: Engine, checkpoint_id: str, reason: str) -> None:
-    _log.error("checkpoint %s is damaged: %s", checkpoint_id, reason, extra=engine.context.extra())
-    try:
-        engine.ask_blocking(checkpointer.NAME, checkpointer.MarkDamaged(checkpoint_id, reason))
-    except AskError as error:
-        _log.error("its damage is not on record: %s", error, extra=engine.context.extra())
 
 
 # --- health -------------------------------------------------------------------------------------------------------

@@ -6,18 +6,21 @@ of a step which is on record as committed later: handing that step out again wou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from eventstore.errors import AttachmentNotFound, CorruptAttachment
+import attrs
+
+from eventstore.errors import ReadFailed
 from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Record
-from lrm_actors.actors.checkpointer import decode_checkpoint
+from lrm_actors.actors.checkpoints.restoring import Restored
 from lrm_actors.domain import journal
-from lrm_actors.domain.checkpointer import CheckpointerState, CheckpointInfo, attachment_key, restore_order
+from lrm_actors.domain.checkpointer import EMERGENCY, CheckpointerState, CheckpointInfo, restore_order
 from lrm_actors.domain.journal import JournalState, OpenStep
-from lrm_actors.errors import CheckpointDamaged, CheckpointNotFound
+from lrm_actors.errors import CheckpointDamaged
+from lrm_actors.hosting.reading import CheckpointReader
 
 JOURNAL = journal.NAME
 
@@ -37,18 +40,68 @@ class CommittedStep:
 class Recovery:
     """Where an agent goes on."""
 
-    checkpoint_id: str | None
-    """None: there was no usable checkpoint, the steps run from the beginning."""
-    position: int
-    """Every step committed up to it is in ``state``."""
-    state: Any
-    """As ``capture`` gave it."""
+    checkpoint: Restored | None = attrs.field(repr=False)
+    """What was restored. None: there was no usable checkpoint, the steps run from the beginning."""
+    info: CheckpointInfo | None
+    """What the log has of it."""
+    why: str
+    """Why just this one, a sentence."""
     steps: tuple[CommittedStep, ...]
     """Committed after the checkpoint, oldest first: take their results up without doing them again."""
     in_doubt: OpenStep | None
     """Begun by an earlier process and never committed: it may have happened or not."""
-    passed_over: tuple[str, ...]
-    """Checkpoints that would have been better and could not be used."""
+    reasons: Mapping[str, str]
+    """Checkpoints that would have been better and could not be used, and why: in the order they were tried."""
+
+    @property
+    def passed_over(self) -> tuple[str, ...]:
+        """Checkpoints that would have been better and could not be used."""
+        return tuple(self.reasons)
+
+    @property
+    def checkpoint_id(self) -> str | None:
+        """Of the checkpoint; None: there was none."""
+        return None if self.info is None else self.info.checkpoint_id
+
+    @property
+    def position(self) -> int:
+        """Every step committed up to it is in ``state``."""
+        return 0 if self.info is None else self.info.position
+
+    @property
+    def state(self) -> Any:
+        """As ``capture`` gave it, in the host's version."""
+        return None if self.checkpoint is None else self.checkpoint.state
+
+    @property
+    def state_version(self) -> int | None:
+        """Of the state as it was captured."""
+        return None if self.checkpoint is None else self.checkpoint.state_version
+
+    @property
+    def timestamp(self) -> float | None:
+        """When it was captured: seconds since 1970."""
+        return None if self.checkpoint is None else self.checkpoint.timestamp
+
+    @property
+    def agent_state(self) -> Any:
+        """The agent's part of the state, or all of it."""
+        return None if self.checkpoint is None else self.checkpoint.agent_state
+
+    @property
+    def browser_state(self) -> Any:
+        """The browser's part; None where the host did not give one."""
+        return None if self.checkpoint is None else self.checkpoint.browser_state
+
+    @property
+    def recovery_hints(self) -> tuple[str, ...]:
+        """What was known of the moment."""
+        return () if self.checkpoint is None else tuple(self.checkpoint.recovery_hints)
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        """The checkpoint as one document: id, timestamp, agent and browser state, hints."""
+        return None if self.checkpoint is None else self.checkpoint.document
 
 
 @frozen
@@ -84,46 +137,76 @@ def choose(
     Raises:
         CheckpointNotFound: there is none of this id.
         CheckpointDamaged: it was asked for by id, and its bytes are not what was captured.
+        ReadFailed: it was asked for by id, and the storage does not answer.
     """
-    infos = {info.checkpoint_id: info for info in kept.kept}
+    checkpoints, after = CheckpointReader(reader, kept), _Steps(reader)
     if checkpoint_id is not None:
-        if checkpoint_id not in infos:
-            raise CheckpointNotFound(checkpoint_id)
-        state = _load(reader, infos[checkpoint_id])
-        after = _after(reader, infos[checkpoint_id].position)
-        half = _half_contained(after)
-        said = () if half is None else (f"{checkpoint_id} may hold a part of step {half}, which was committed later",)
-        return Choice(_recovery(infos[checkpoint_id], state, after, steps, ()), (), said)
-    passed_over: list[str] = []
+        info = checkpoints.info(checkpoint_id)
+        restored = checkpoints.restore(checkpoint_id)
+        records = after(info.position)
+        half = _half_contained(records)
+        said = () if half is None else (_half_said(checkpoint_id, half),)
+        why = "it was asked for"
+        return Choice(Recovery(restored, info, why, _committed(records), steps.in_doubt, {}), (), said)
+    passed_over: dict[str, str] = {}
     damaged: list[Damage] = []
     unsound: list[str] = []
     for candidate in restore_order(kept):
-        info = infos[candidate]
-        after = _after(reader, info.position)
-        if (half := _half_contained(after)) is not None:
-            passed_over.append(candidate)
-            unsound.append(f"{candidate} may hold a part of step {half}, which was committed later")
+        info = checkpoints.info(candidate)
+        records = after(info.position)
+        if (half := _half_contained(records)) is not None:
+            passed_over[candidate] = _half_said("it", half)
+            unsound.append(_half_said(candidate, half))
             continue
         try:
-            state = _load(reader, info)
+            restored = checkpoints.restore(candidate)
         except CheckpointDamaged as error:
-            passed_over.append(candidate)
+            passed_over[candidate] = error.reason
             damaged.append(Damage(candidate, error.reason))
-            continue
-        return Choice(_recovery(info, state, after, steps, passed_over), tuple(damaged), tuple(unsound))
-    return Choice(_recovery(None, None, _after(reader, 0), steps, passed_over), tuple(damaged), tuple(unsound))
+        except ReadFailed as error:  # it may be sound, and be read another time: that is nothing to keep on record
+            passed_over[candidate] = f"not now: {error}"
+            unsound.append(f"{candidate} is passed over now: {error}")
+        else:
+            recovery = Recovery(
+                restored, info, _why(info, kept, passed_over), _committed(records), steps.in_doubt, passed_over
+            )
+            return Choice(recovery, tuple(damaged), tuple(unsound))
+    why = "none of the checkpoints can be used" if kept.kept else "there is no checkpoint"
+    recovery = Recovery(None, None, why, _committed(after(0)), steps.in_doubt, passed_over)
+    return Choice(recovery, tuple(damaged), tuple(unsound))
 
 
-def _load(reader: EventReader, info: CheckpointInfo) -> Any:
-    try:
-        data = reader.attachment(attachment_key(info.checkpoint_id)).data
-    except (AttachmentNotFound, CorruptAttachment) as error:
-        raise CheckpointDamaged(info.checkpoint_id, str(error)) from error
-    return decode_checkpoint(data, info.digest, info.checkpoint_id)
+def _why(info: CheckpointInfo, kept: CheckpointerState, passed_over: Mapping[str, str]) -> str:
+    """Why one is taken before the others."""
+    newest = f"it is the newest of those that can be used, at #{info.position}"
+    if not passed_over and not any(one.damaged for one in kept.kept):
+        newest = f"it is the newest, at #{info.position}"
+    beside = [one for one in kept.kept if one.position == info.position and one.kind != EMERGENCY]
+    if info.kind == EMERGENCY and beside:
+        return f"{newest}, and an emergency one comes before a {beside[-1].kind} one of the same position"
+    return newest
 
 
-def _after(reader: EventReader, position: int) -> list[Record]:
-    return list(reader.read(after=position, streams=(JOURNAL,)))
+class _Steps:
+    """The journal's records after a position, each read once: those asked for get older and older."""
+
+    def __init__(self, reader: EventReader) -> None:
+        self._reader = reader
+        self._records: list[Record] = []
+        self._after: int | None = None
+
+    def __call__(self, position: int) -> list[Record]:
+        if self._after is None or position < self._after:
+            older = self._reader.read(after=position, up_to=self._after, streams=(JOURNAL,))
+            self._records = [*older, *self._records]
+            self._after = position
+        if position == self._after:
+            return self._records
+        return [record for record in self._records if record.position > position]
+
+
+def _half_said(what: str, step: int) -> str:
+    return f"{what} may hold a part of step {step}, which was committed later"
 
 
 def _half_contained(after: Iterable[Record]) -> int | None:
@@ -146,19 +229,10 @@ def _half_contained(after: Iterable[Record]) -> int | None:
     return None
 
 
-def _recovery(
-    info: CheckpointInfo | None, state: Any, after: Iterable[Record], steps: JournalState, passed_over: Iterable[str]
-) -> Recovery:
-    return Recovery(
-        checkpoint_id=None if info is None else info.checkpoint_id,
-        position=0 if info is None else info.position,
-        state=state,
-        steps=tuple(
-            CommittedStep(event.step, event.name, event.result, record.position)
-            for record in after
-            for event in record.events
-            if isinstance(event, journal.StepCommitted)
-        ),
-        in_doubt=steps.in_doubt,
-        passed_over=tuple(passed_over),
+def _committed(records: Iterable[Record]) -> tuple[CommittedStep, ...]:
+    return tuple(
+        CommittedStep(event.step, event.name, event.result, record.position)
+        for record in records
+        for event in record.events
+        if isinstance(event, journal.StepCommitted)
     )

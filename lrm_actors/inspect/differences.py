@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
 from itertools import islice
 from typing import Any
 
@@ -118,6 +117,8 @@ def _alike(before: list[Any], after: list[Any]) -> tuple[int, int]:
 def _matched(old: list[Any], new: list[Any]) -> Iterator[tuple[str, int, int, int, int]]:
     if not old or not new or len(old) + len(new) > MAX_MATCHED:
         return iter([("replace", 0, len(old), 0, len(new))])
+    from difflib import SequenceMatcher  # an agent that runs has no use for it
+
     matcher = SequenceMatcher(None, [_print(one) for one in old], [_print(one) for one in new], autojunk=False)
     return iter(matcher.get_opcodes())
 

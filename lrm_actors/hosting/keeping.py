@@ -1,0 +1,70 @@
+"""What a mode can say of its checkpoints, one function each, in blocking calls. The host is not touched.
+
+Talks to the engine and to the log. None of these is for an event loop's thread but those that say so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lrm_actors.domain import checkpointer
+from lrm_actors.errors import CheckpointNotFound
+from lrm_actors.hosting.reading import CheckpointReader
+from lrm_actors.inspect.differences import Change, differences
+
+if TYPE_CHECKING:
+    from lrm_actors.domain.checkpointer import CheckpointInfo
+    from lrm_actors.hosting.engine import Engine
+
+STATES = ("agent_state", "browser_state")
+"""What of a checkpoint is compared with another."""
+
+
+def list_checkpoints(engine: Engine) -> list[str]:
+    """Ids of the checkpoints that can be recovered from, newest first. Returns at once."""
+    kept = engine.state(checkpointer.NAME).kept
+    return [info.checkpoint_id for info in reversed(kept) if not info.damaged]
+
+
+def describe(engine: Engine, checkpoint_id: str) -> CheckpointInfo:
+    """What is on record of a checkpoint. Returns at once.
+
+    Raises:
+        CheckpointNotFound: there is none of this id.
+    """
+    for info in engine.state(checkpointer.NAME).kept:
+        if info.checkpoint_id == checkpoint_id:
+            return info  # type: ignore[no-any-return]  # a state is anything
+    raise CheckpointNotFound(checkpoint_id)
+
+
+def preview(engine: Engine, checkpoint_id: str) -> dict[str, Any]:
+    """A checkpoint as one document, read from the log.
+
+    Raises:
+        CheckpointNotFound: there is none of this id.
+        CheckpointDamaged: its bytes are not what was captured.
+    """
+    return _reader(engine, checkpoint_id).restore(checkpoint_id).document
+
+
+def diff(engine: Engine, before: str, after: str, limit: int) -> list[Change]:
+    """What changed in the state from one checkpoint to another.
+
+    Raises:
+        CheckpointNotFound: there is none of this id.
+        CheckpointDamaged: its bytes are not what was captured.
+    """
+    reader = _reader(engine, before)
+    return compared(reader.restore(before).document, reader.restore(after).document, limit)
+
+
+def compared(before: dict[str, Any], after: dict[str, Any], limit: int) -> list[Change]:
+    """What changed in the state from one document to another."""
+    old, new = ({part: one[part] for part in STATES} for one in (before, after))
+    return differences(old, new, limit=limit)
+
+
+def _reader(engine: Engine, checkpoint_id: str) -> CheckpointReader:
+    describe(engine, checkpoint_id)  # where nothing runs there is none, rather than no log
+    return CheckpointReader(engine.store(), engine.state(checkpointer.NAME))
