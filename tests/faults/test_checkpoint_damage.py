@@ -1,0 +1,135 @@
+"""Damaged checkpoints: each is told from a good one, whatever byte of it changed, and the next good one is used.
+
+The bytes are changed behind the store's own checksums, so that only what a checkpoint itself carries can tell.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import pytest
+
+from lrm_actors.actors.checkpoints import form
+from lrm_actors.domain.checkpointer import restore_order
+from lrm_actors.domain.journal import JournalState
+from lrm_actors.hosting import recovery
+from tests.faults.checkpoint_hosts import shown
+from tests.faults.checkpoint_specimens import Shelf, Specimen, specimen
+
+CHANGES, CHANGES_FOR_RELEASE = 400, 20_000
+
+
+@pytest.fixture(scope="module")
+def stored() -> Specimen:
+    """What is damaged."""
+    return specimen()
+
+
+@attrs.define
+class Counts:
+    """What was tried."""
+
+    changes: int = 0
+    passed_over: int = 0
+    """Checkpoints that were found damaged on the way to a good one."""
+    restored: int = 0
+    missed: list[str] = attrs.Factory(list)
+
+
+def recovered(reader: Any, stored: Specimen) -> tuple[str | None, list[str]]:
+    """The checkpoint that a recovery ends with, and those that it found damaged and passed over."""
+    choice = recovery.choose(reader, stored.state, JournalState())
+    found, damaged = choice.recovery, [one.checkpoint_id for one in choice.damaged]
+    assert tuple(damaged) == found.passed_over
+    assert all(one.reason for one in choice.damaged)
+    if found.checkpoint_id is not None and shown(found.state) != stored.truth[found.checkpoint_id]:
+        return "torn", damaged
+    return found.checkpoint_id, damaged
+
+
+def damage(stored: Specimen, changed: dict[str, bytes | None], counts: Counts, told: str) -> None:
+    """Recover from a log with some attachments changed, or gone, and note what was not as it must be."""
+    kept = {**stored.kept, **changed}
+    reader = Shelf({key: data for key, data in kept.items() if data is not None})
+    order = list(restore_order(stored.state))
+    good = [one for one in order if not stored.needs[one] & changed.keys()]
+    expected: tuple[str | None, list[str]] = (good[0], order[: order.index(good[0])]) if good else (None, order)
+    counts.changes += 1
+    try:
+        found = recovered(reader, stored)
+    except Exception as error:
+        counts.missed.append(f"{told}: {error!r}")
+        return
+    counts.passed_over += len(found[1])
+    counts.restored += found[0] is not None
+    if found != expected:
+        counts.missed.append(f"{told}: {found}")
+
+
+def places(stored: Specimen, many: int) -> Iterator[tuple[str, int]]:
+    """Bytes of all that is stored: each once, as long as there are enough, else some by chance."""
+    every = [(key, at) for key, data in stored.kept.items() for at in range(len(data))]
+    chance = random.Random(3)
+    rows = [place for place in every if place[0].startswith("checkpoint/")]
+    chance.shuffle(rows)
+    chance.shuffle(every)
+    yield from rows[: many // 2]  # large parts are most of the bytes, and the least of what can go wrong
+    yield from every[: many - many // 2]
+
+
+def change_bytes(stored: Specimen, many: int) -> Counts:
+    """One byte at a time."""
+    counts, chance = Counts(), random.Random(4)
+    for key, at in places(stored, many):
+        data = bytearray(stored.kept[key])
+        data[at] ^= chance.randrange(1, 256)
+        damage(stored, {key: bytes(data)}, counts, f"byte {at} of {key}")
+    return counts
+
+
+def test_every_changed_byte_is_detected_and_the_next_good_one_is_used(stored: Specimen, release: bool) -> None:
+    """Of whole states, of changes on them, and of large parts."""
+    counts = change_bytes(stored, CHANGES_FOR_RELEASE if release else CHANGES)
+    print(f"bytes changed: {counts.changes}, passed over: {counts.passed_over}, recovered: {counts.restored}")
+    assert [] == counts.missed
+    assert counts.changes >= (10_000 if release else CHANGES // 2)
+    assert counts.passed_over > counts.changes
+    assert counts.restored
+
+
+def test_cut_short_longer_swapped_or_gone_is_detected(stored: Specimen) -> None:
+    """Rows and large parts that were cut, lengthened, put in each other's place, or are not there."""
+    counts, chance = Counts(), random.Random(5)
+    for key, data in stored.kept.items():
+        for size in {0, 1, len(data) - 1, *(chance.randrange(len(data)) for _ in range(5))}:
+            damage(stored, {key: data[:size]}, counts, f"{key} cut to {size}")
+        damage(stored, {key: data + b"\0"}, counts, f"{key} longer")
+        damage(stored, {key: data + data}, counts, f"{key} twice")
+        damage(stored, {key: None}, counts, f"{key} gone")
+        for other, others in stored.kept.items():
+            if other != key:
+                damage(stored, {key: others}, counts, f"{other} in place of {key}")
+    print(f"damaged otherwise: {counts.changes}, passed over: {counts.passed_over}")
+    assert [] == counts.missed
+
+
+def test_planted_checks_that_are_left_out_are_caught(stored: Specimen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the checksum of a row and the digest of the state, changed bytes give states that never were."""
+    with monkeypatch.context() as without:
+        without.setattr(form, "_check", lambda body: b"always right....")
+        good = {
+            key: data[: len(form.MAGIC)] + b"always right...." + data[len(form.MAGIC) + 16 :]
+            if key.startswith("checkpoint/")
+            else data
+            for key, data in stored.kept.items()
+        }
+        planted = attrs.evolve(stored, kept=good)
+        only_digest = change_bytes(planted, 150)
+        digests = {info.checkpoint_id: info.digest for info in stored.state.kept}
+        without.setattr(form, "digest_of_state", lambda checkpoint_id, *_: digests.get(checkpoint_id, ""))
+        neither = change_bytes(planted, 150)
+    print(f"missed by the digest alone: {len(only_digest.missed)}, without it as well: {len(neither.missed)} of 150")
+    assert neither.missed
