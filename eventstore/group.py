@@ -19,6 +19,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+import msgspec
+
 from eventstore.errors import AppendFailed, EventStoreError, OutcomeUnknown
 from eventstore.forking import abandon_in_children
 from eventstore.records import Appended
@@ -35,21 +37,18 @@ LOOK_AGAIN_S = 1.0
 """A caller looks again after this long, in case whoever was to wake it was hit by a signal's exception just then."""
 
 
-class Entry(Generic[Item]):
+class Entry(msgspec.Struct, Generic[Item], eq=False):
     """An item that was handed in, and what became of it: the ``Pending`` of whoever handed it in."""
 
-    __slots__ = ("_group", "appended", "error", "item", "repeated", "sleepers", "weight")
-
-    def __init__(self, group: GroupCommit[Item], item: Item, weight: int) -> None:
-        self._group = group
-        self.item = item
-        self.weight = weight
-        self.appended: Appended | None = None
-        self.error: BaseException | None = None
-        self.repeated = False
-        """Whether it was stored before, so that its result is not new."""
-        self.sleepers: dict[int, threading.Lock] | None = None
-        """By thread: a lock, held, of each caller that sleeps until this is done or it leads."""
+    _group: GroupCommit[Item]
+    item: Item
+    weight: int
+    appended: Appended | None = None
+    error: BaseException | None = None
+    repeated: bool = False
+    """Whether it was stored before, so that its result is not new."""
+    sleepers: dict[int, threading.Lock] | None = None
+    """By thread: a lock, held, of each caller that sleeps until this is done or it leads."""
 
     @property
     def done(self) -> bool:
@@ -121,7 +120,9 @@ class GroupCommit(Generic[Item]):
                 if self._leader is None and not self._queue:
                     self._leader = me
                 else:
-                    self._add(entry)
+                    self._queue.append(entry)
+                    if self._gathering is not None:
+                        self._look_who_came()
                     if self._leader is not None:
                         sleeper = entry.sleep(me)
             if sleeper is not None:
@@ -137,13 +138,41 @@ class GroupCommit(Generic[Item]):
             self.wait(entry)
         return entry.result()
 
+    def commit_alone(self, item: Item, commit: Callable[[Item], Appended]) -> Appended | None:
+        """Commit an item by itself where nobody else is about to commit; returns None where somebody is.
+
+        It spares what only a group needs.
+
+        Args:
+            item: what to commit.
+            commit: makes one transaction of it, and returns or raises what became of it.
+        """
+        me = threading.get_ident()
+        leads = False
+        try:
+            with self._lock:
+                if self._leader is not None or self._queue or self._coming:
+                    return None
+                leads = True  # first, or an exception in between would keep the lead
+                self._leader = me
+            return commit(item)
+        finally:
+            if leads and self._leader == me:
+                with self._lock:
+                    if self._queue:
+                        self._hand_over()
+                    else:
+                        self._leader = None
+
     def hand_in(self, item: Item, weight: int = 1) -> Entry[Item]:
         """Queue an item. Where too many wait, this call commits them."""
         entry = Entry(self, item, weight)
+        queue = self._queue
         with self._lock:
-            self._add(entry)
-            crowded = len(self._queue) >= MAX_PENDING
-        if crowded:
+            queue.append(entry)
+            if self._gathering is not None:
+                self._look_who_came()
+        if len(queue) >= MAX_PENDING:
             self.wait(entry)
         return entry
 
@@ -215,9 +244,8 @@ class GroupCommit(Generic[Item]):
             if self._leader == me:
                 self._hand_over()
 
-    def _add(self, entry: Entry[Item]) -> None:
-        """Queue an entry. The lock is held."""
-        self._queue.append(entry)
+    def _look_who_came(self) -> None:
+        """End a leader's wait for others once they are there. The lock is held."""
         if self._gathering is not None and len(self._queue) >= self._coming:
             self._gathering.release()
             self._gathering = None
@@ -273,11 +301,15 @@ class GroupCommit(Generic[Item]):
 
     def _take(self, group: list[Entry[Item]]) -> None:
         """Move what waits into a group, as much as one transaction takes. The lock is held."""
-        weight = sum(entry.weight for entry in group)
-        while self._queue and (not group or weight + self._queue[0].weight <= MAX_WEIGHT):
-            weight += self._queue[0].weight
-            group.append(self._queue[0])  # first, or an exception in between would leave it nowhere
-            self._queue.popleft()
+        queue = self._queue
+        weight = sum([entry.weight for entry in group])
+        while queue:
+            entry = queue[0]
+            weight += entry.weight
+            if weight > MAX_WEIGHT and group:
+                break
+            group.append(entry)  # first, or an exception in between would leave it nowhere
+            queue.popleft()
         if group:
             self._taken = group[-1]
 

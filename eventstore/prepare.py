@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
+
+import msgspec
 
 from eventstore.codec import encode_value, encoder_of
 from eventstore.errors import BadRequest, EventStoreError
@@ -35,23 +38,23 @@ _EVENTS_ALONE: tuple[object, ...] = ((), (), (), (), (), None)
 """What stands beside the events in a batch of nothing else."""
 
 
-class PreparedWrite(NamedTuple):
+class PreparedWrite(msgspec.Struct, frozen=True, gc=False):
     """A stream write, ready to be stored."""
 
     stream: str
     expected_version: int
     epoch: int | None
-    events: list[PreparedEvent]
-    causes: list[tuple[int, int]]
+    events: tuple[PreparedEvent, ...]
+    causes: Sequence[tuple[int, int]]
     """Index of an event and the position it gives as its cause, for those that give one."""
 
 
-class PreparedBatch(NamedTuple):
+class PreparedBatch(msgspec.Struct, frozen=True, gc=False):
     """A batch, ready to be stored."""
 
-    writes: list[PreparedWrite]
+    writes: tuple[PreparedWrite, ...]
     cursors: tuple[Cursor, ...]
-    receipts: list[tuple[str, bytes]]
+    receipts: Sequence[tuple[str, bytes]]
     snapshots: tuple[Snapshot, ...]
     attachments: tuple[Attachment, ...]
     discard: tuple[str, ...]
@@ -78,40 +81,37 @@ def prepare(batch: Batch) -> PreparedBatch:
         BadRequest: a name or a number makes no sense, or something is not what a batch is made of.
     """
     try:
-        return _prepare(batch)
+        durability = batch.durability
+        if type(durability) is not Durability:  # or anything else would be stored as what may be lost
+            raise BadRequest("durability", durability, "it must be Durability.STRICT or Durability.RELAXED")
+        cursors, snapshots, attachments, discard = batch.cursors, batch.snapshots, batch.attachments, batch.discard
+        given, key = batch.receipts, batch.idempotency_key
+        more = (cursors, given, snapshots, attachments, discard, key) != _EVENTS_ALONE
+        if more:
+            _check_rest(batch)
+        weight = 1
+        writes = tuple(map(_prepare_write, batch.writes))
+        for write in writes:
+            weight += len(write.events)
+        receipts: Sequence[tuple[str, bytes]] = ()
+        digest = b""
+        if more:
+            receipts = tuple(map(_prepare_receipt, given))
+            if key is not None:
+                check_name("idempotency_key", key)
+                digest = _digest(writes, batch)
+        return PreparedBatch(
+            writes, cursors, receipts, snapshots, attachments, discard, durability, key, digest, weight, more
+        )
     except (AttributeError, TypeError) as error:
         if not isinstance(error, EventStoreError):
             _check_shape(batch)
         raise
 
 
-def _prepare(batch: Batch) -> PreparedBatch:
-    durability = batch.durability
-    if type(durability) is not Durability:  # or anything else would be stored as what may be lost
-        raise BadRequest("durability", durability, "it must be Durability.STRICT or Durability.RELAXED")
-    cursors, snapshots, attachments, discard = batch.cursors, batch.snapshots, batch.attachments, batch.discard
-    given, key = batch.receipts, batch.idempotency_key
-    weight = 1
-    writes = []
-    more = (cursors, given, snapshots, attachments, discard, key) != _EVENTS_ALONE
-    if more:
-        _check_rest(batch)
-    for write in batch.writes:
-        weight += len(write.events)
-        writes.append(_prepare_write(write))
-    receipts = []
-    digest = b""
-    if more:
-        for receipt in given:
-            check_name("command_id", receipt.command_id)
-            receipts.append((receipt.command_id, encode_value(receipt.reply)))
-        if key is not None:
-            check_name("idempotency_key", key)
-            digest = _digest(writes, batch)
-    fields = (
-        writes, cursors, receipts, snapshots, attachments, discard, durability, key, digest, weight, more,
-    )  # fmt: skip
-    return tuple.__new__(PreparedBatch, fields)
+def _prepare_receipt(receipt: Receipt) -> tuple[str, bytes]:
+    check_name("command_id", receipt.command_id)
+    return receipt.command_id, encode_value(receipt.reply)
 
 
 def _check_rest(batch: Batch) -> None:
@@ -160,7 +160,7 @@ def _check_is(field: str, value: object, *kinds: type) -> None:
         raise BadRequest(field, value, f"it must be a {wanted}, and is a {type(value).__name__}", hint=hint)
 
 
-def _digest(writes: list[PreparedWrite], batch: Batch) -> bytes:
+def _digest(writes: Sequence[PreparedWrite], batch: Batch) -> bytes:
     """What is to be the same in a retry: which events go where. Versions and epochs may have moved on."""
     written = [(write.stream, [event[:3] for event in write.events]) for write in writes]
     return blake2b(repr((written, [one.key for one in batch.attachments])).encode(), digest_size=16).digest()
@@ -188,7 +188,7 @@ def _prepare_write(write: StreamWrite) -> PreparedWrite:
         check_name("stream", stream)
     if expected != ANY_VERSION and not (type(expected) is int and 0 <= expected <= INT_MAX):
         _check_number("expected_version", expected)
-    causes: list[tuple[int, int]] = []
+    causes: list[tuple[int, int]] | None = None  # a list of each write would be one more for the collector
     events: list[PreparedEvent] = []
     cls: type | None = None
     command_checked: str | None = None
@@ -212,13 +212,14 @@ def _prepare_write(write: StreamWrite) -> PreparedWrite:
         if cause is not None:
             _check_number("cause", cause)
             if not after_previous:
+                causes = causes or []
                 causes.append((len(events), cause))
         if depth != 0 or type(depth) is not int:
             _check_number("depth", depth)
         events.append((name, schema_version, data, cause, after_previous, command_id, correlation_id, depth))
     if events and write.events[0].after_previous:
         raise BadRequest("after_previous", True, "there is no event before the first one of a write")
-    return tuple.__new__(PreparedWrite, (stream, expected, write.epoch, events, causes))
+    return PreparedWrite(stream, expected, write.epoch, tuple(events), causes or ())
 
 
 def _check_number(field: str, value: object) -> None:

@@ -49,6 +49,7 @@ class SqliteStore(SqliteReader):
         self._retainer = retainer
         self._sealer = sealer
         self._prepare: Callable[[Batch], PreparedBatch] = prepare if sealer is None else sealer.prepare
+        self._hand_in = writer.hand_in
         self._pid = os.getpid()
         abandon_in_children(self)
 
@@ -105,7 +106,8 @@ class SqliteStore(SqliteReader):
             EventRefused, BadRequest: as ``append``; every other error comes from ``Pending.result``, and once in
                 many batches of an encrypted log from here.
         """
-        return self._writer.submit(self._prepare(batch))
+        prepared = self._prepare(batch)
+        return self._hand_in(prepared, prepared.weight)
 
     def barrier(self) -> None:
         """Make everything appended and submitted so far durable."""

@@ -114,14 +114,8 @@ class Transactions:
         with self._lock:
             if self._closed or self._doubt is not None:
                 self._check_usable()
-            connection = self._connection
+            connection, begin = self._connection, self._begin
             strict = strict or self._relaxed >= MAX_RELAXED
-
-            def begin() -> sqlite3.Connection:
-                if not connection.in_transaction:
-                    connection.execute("BEGIN IMMEDIATE")
-                return connection
-
             try:
                 if connection.in_transaction or self._full is not strict:
                     self._make_ready(connection, strict=strict)
@@ -133,7 +127,11 @@ class Transactions:
                 self._give_up(connection, error)
                 raise
             self._commit(connection, statement)
-            self._note(strict=strict)
+            if strict:
+                self._relaxed = 0
+                self._durable()
+            else:
+                self._relaxed += 1
 
     def outside(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do something with the connection between transactions: what cannot be inside one.
@@ -230,8 +228,18 @@ class Transactions:
             self._give_up(connection, error)
             raise
         self._commit(connection, _COMMIT)
-        self._note(strict=strict)
+        if strict:
+            self._relaxed = 0
+            self._durable()
+        else:
+            self._relaxed += 1
         return result
+
+    def _begin(self) -> sqlite3.Connection:
+        """The connection, inside a transaction. The caller holds the lock."""
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN IMMEDIATE")
+        return self._connection
 
     def _go_as_far_as_commit(self, connection: sqlite3.Connection, last: Statement | None, *, strict: bool) -> None:
         """What is left of a transaction that was begun, but for its commit."""
@@ -262,14 +270,6 @@ class Transactions:
             self._roll_back(connection)
         if isinstance(error, (sqlite3.Error, OverflowError)):
             raise failure(error) from error
-
-    def _note(self, *, strict: bool) -> None:
-        """After a commit: what the disk has by now."""
-        if strict:
-            self._relaxed = 0
-            self._durable()
-        else:
-            self._relaxed += 1
 
     def _settle(self) -> int:
         if self._doubt is not None:

@@ -19,20 +19,20 @@ class Listeners:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._listeners: tuple[tuple[object, Listener], ...] = ()
-
-    def __bool__(self) -> bool:
+        self.any = False
         """Whether anybody listens."""
-        return bool(self._listeners)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Add a listener; call what is returned to remove it again."""
         key = object()
         with self._lock:
             self._listeners = (*self._listeners, (key, listener))
+            self.any = True
 
         def unsubscribe() -> None:
             with self._lock:
                 self._listeners = tuple(pair for pair in self._listeners if pair[0] is not key)
+                self.any = bool(self._listeners)
 
         return unsubscribe
 

@@ -57,6 +57,8 @@ class Writer:
             connection, open_connection, durable=self._note_durable, undone=self._ends.forget
         )
         self._group: GroupCommit[PreparedBatch] = GroupCommit(self._commit, self._tell)
+        self.hand_in = self._group.hand_in
+        """Hands in a batch, given with its weight, that is committed when somebody waits."""
         self.events_appended = 0
         self.batches_appended = 0
         self.commits = 0
@@ -85,11 +87,14 @@ class Writer:
 
     def append(self, batch: PreparedBatch) -> Appended:
         """Commit a batch, together with whatever others wait."""
-        return self._group.commit(batch, batch.weight)
-
-    def submit(self, batch: PreparedBatch) -> Entry[PreparedBatch]:
-        """Hand in a batch that is committed when somebody waits."""
-        return self._group.hand_in(batch, batch.weight)
+        if batch.more:
+            return self._group.commit(batch, batch.weight)
+        appended = self._group.commit_alone(batch, self._commit_alone)
+        if appended is None:
+            return self._group.commit(batch, batch.weight)
+        if self._listeners.any and batch.weight > 1:
+            self._listeners.notify(appended.last_position, frozenset(batch.types))
+        return appended
 
     def barrier(self) -> None:
         """Commit what was handed in, and make relaxed commits durable."""
@@ -110,11 +115,38 @@ class Writer:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
+    def _commit_alone(self, batch: PreparedBatch) -> Appended:
+        """One transaction for a batch of nothing but events: as ``_commit``, without what only several need."""
+        batches, transactions = self._batches, self.transactions
+        outcome: Appended | Exception | None = None
+
+        def write(begin: Begin) -> Statement | None:
+            nonlocal outcome
+            batches.begin(begin, self._clock())
+            try:
+                outcome = batches.write(begin, batch)
+            except REFUSALS as error:
+                outcome = error
+            return batches.flush(begin, transactions.token)
+
+        try:
+            transactions.insert(write, strict=batch.durability is Durability.STRICT)
+        except (AppendFailed, OutcomeUnknown):
+            self.failures += 1
+            raise
+        self.commits += 1
+        self.largest_commit = self.largest_commit or 1
+        if not isinstance(outcome, Appended):
+            assert outcome is not None
+            raise outcome
+        self.events_appended += batch.weight - 1
+        self.batches_appended += 1
+        return outcome
+
     def _commit(self, entries: list[Entry[PreparedBatch]]) -> None:
         """One transaction for a group of batches, each on its own checks."""
         batches, group, transactions = self._batches, self._group, self.transactions
-        stored: list[tuple[Entry[PreparedBatch], Appended]] = []
-        refused: list[tuple[Entry[PreparedBatch], Exception]] = []
+        outcomes: list[Appended | Exception] = []
         strict = False
         for entry in entries:
             if entry.item.durability is Durability.STRICT:
@@ -123,12 +155,13 @@ class Writer:
 
         def write(begin: Begin) -> Statement | None:
             batches.begin(begin, self._clock())
+            store, note = batches.write, outcomes.append
             for entry in entries:
                 repeated = batches.repeated
                 try:
-                    stored.append((entry, batches.write(begin, entry.item)))
+                    note(store(begin, entry.item))
                 except REFUSALS as error:
-                    refused.append((entry, error))
+                    note(error)
                 if batches.repeated > repeated:
                     entry.repeated = True
             statement = batches.flush(begin, transactions.token)
@@ -142,19 +175,23 @@ class Writer:
         except (AppendFailed, OutcomeUnknown):
             self.failures += len(entries)
             raise
-        for entry, why in refused:  # only now is it sure: what they were checked against is in the log
-            entry.error = why
-        for entry, appended in stored:
-            entry.appended = appended
+        events = batches_new = 0
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            if isinstance(outcome, Exception):  # only now is it sure: what it was checked against is in the log
+                entry.error = outcome
+                continue
+            entry.appended = outcome
             if not entry.repeated:
-                self.events_appended += entry.weight - 1
-                self.batches_appended += 1
+                events += entry.weight - 1
+                batches_new += 1
+        self.events_appended += events
+        self.batches_appended += batches_new
         self.commits += 1
         self.largest_commit = max(self.largest_commit, len(entries))
 
     def _tell(self, entries: list[Entry[PreparedBatch]]) -> None:
         """Tell the listeners of what was committed, once for all of it."""
-        if not self._listeners:
+        if not self._listeners.any:
             return
         new = [entry for entry in entries if entry.appended is not None and not entry.repeated]
         types = frozenset[str]().union(*[entry.item.types for entry in new])

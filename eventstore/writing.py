@@ -159,12 +159,24 @@ class BatchWriter:
         """
         ends = self._ends
         assert ends.position is not None
+        first = ends.position
+        if not batch.more and len(batch.writes) == 1:  # of most there is nothing to look up and nothing to refuse
+            write = batch.writes[0]
+            stream = write.stream
+            known = ends.streams.get(stream)
+            if (
+                known is not None
+                and known[1] == (write.epoch or 0)
+                and (write.expected_version == ANY_VERSION or write.expected_version == known[2])
+                and not write.causes
+            ):
+                version = self._write_events(begin, write)
+                return Appended(first + 1 if write.events else first, ends.position, {stream: version})
         if batch.idempotency_key is not None:
             earlier = self._earlier(begin(), batch.idempotency_key, batch.digest)
             if earlier is not None:
                 self.repeated += 1
                 return earlier
-        first = ends.position
         versions = self._check(begin, batch, first)
         for write in batch.writes:
             self._write_events(begin, write)
@@ -217,7 +229,8 @@ class BatchWriter:
         """Check a batch that would follow a position. Returns the new version of each stream."""
         streams = self._ends.streams
         versions: dict[str, int] = {}
-        for stream, expected_version, given_epoch, events, causes in batch.writes:
+        for write in batch.writes:
+            stream, expected_version, given_epoch = write.stream, write.expected_version, write.epoch
             _, epoch, version = streams.get(stream) or self._known(begin(), stream) or (0, 0, 0)
             if stream in versions:
                 version = versions[stream]
@@ -225,12 +238,13 @@ class BatchWriter:
                 raise Fenced(f"stream {stream!r}", given_epoch or 0, epoch)
             if version != expected_version != ANY_VERSION:
                 raise WrongVersion(stream, expected_version, version)
-            for index, cause in causes:
+            for index, cause in write.causes:
                 if cause > position + index:
                     where = position + index + 1
                     raise BadRequest("cause", cause, f"the event itself will be at position {where}")
-            position += len(events)
-            versions[stream] = version + len(events)
+            added = len(write.events)
+            position += added
+            versions[stream] = version + added
         if batch.more:
             self._check_more(begin(), batch, versions, position)
         return versions
@@ -252,8 +266,8 @@ class BatchWriter:
 
     # --- writing: refuses nothing any more ------------------------------------------------------------------------
 
-    def _write_events(self, begin: Begin, write: PreparedWrite) -> None:
-        """Make rows of one stream's events."""
+    def _write_events(self, begin: Begin, write: PreparedWrite) -> int:
+        """Make rows of one stream's events. Returns its new version."""
         ends = self._ends
         stream = write.stream
         stream_id, epoch, version = ends.streams.get(stream) or self.stream(begin(), stream)
@@ -272,19 +286,19 @@ class BatchWriter:
                 position, stream, version, kind, schema_version, wall_us, monotonic_us, boot,
                 cause, command_id, correlation_id, depth,
             )  # fmt: skip
-            head = _encode(header)
+            record = _encode(header) + data
             hashed = fresh()
             hashed.update(last)
-            hashed.update(head)
-            hashed.update(data)
+            hashed.update(record)
             last = hashed.digest()
             add((  # bytes are bound by way of an adapter that there is none of, and bytearrays at once
                 stream_id, version, type_id, schema_version,
                 NOTHING if cause is None else cause, NOTHING if command_id is None else command_id,
-                correlation_id, depth, bytearray(data), bytearray(last), crc32(data, crc32(head)),
+                correlation_id, depth, bytearray(data), bytearray(last), crc32(record),
             ))  # fmt: skip
         ends.position, ends.chain = position, last
         ends.streams[stream] = stream_id, epoch, version
+        return version
 
     def _write_rest(
         self, connection: sqlite3.Connection, batch: PreparedBatch, wall_us: int, appended: Appended

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from typing import TypeAlias
 
+import msgspec
+
 from eventstore import attachments, snapshots
 from eventstore.checksums import attachment_checksum, row_checksum, snapshot_checksum
 from eventstore.encrypting.datakeys import Unwrapped, add_key, aes_gcm, first_key, following, replace_key
@@ -96,10 +98,11 @@ class Sealer:
         count += len(prepared.receipts) + len(prepared.snapshots) + len(prepared.attachments)
         digest = prepared.digest and _keyed(self._digest_key, prepared.digest)
         if not count:
-            return prepared._replace(digest=digest)
+            return msgspec.structs.replace(prepared, digest=digest)
         seal = self._take(count)
-        return prepared._replace(
-            writes=[_sealed_write(write, seal) for write in prepared.writes],
+        return msgspec.structs.replace(
+            prepared,
+            writes=tuple([_sealed_write(write, seal) for write in prepared.writes]),
             receipts=[(name, seal(about_receipt(name), reply)) for name, reply in prepared.receipts],
             snapshots=tuple([_sealed_snapshot(one, seal) for one in prepared.snapshots]),
             attachments=tuple([_sealed_attachment(one, seal) for one in prepared.attachments]),
@@ -272,7 +275,7 @@ def _sealed_write(write: PreparedWrite, seal: Seal) -> PreparedWrite:
             about = abouts[kind, version] = about_event(write.stream, kind, version)
         sealed = seal(about, data)
         events.append((kind, version, sealed, cause, after_previous, command_id, correlation_id, depth))
-    return write._replace(events=events)
+    return msgspec.structs.replace(write, events=tuple(events))
 
 
 def _sealed_snapshot(snapshot: Snapshot, seal: Seal) -> Snapshot:

@@ -69,7 +69,7 @@ class ChecksRetriesLate(MemoryLog):
 
 class TakesAnyRetry(MemoryLog):
     def write(self, batch: PreparedBatch, instant: Instant) -> tuple[Appended, bool]:
-        return super().write(batch._replace(digest=b""), instant)
+        return super().write(msgspec.structs.replace(batch, digest=b""), instant)
 
 
 class RemembersRefusedKeys(MemoryLog):

@@ -108,10 +108,10 @@ def test_a_forked_child_waits_for_no_thread_of_its_parent(
         commit(entries)
 
     monkeypatch.setattr(group, "_commit", held_up)
-    committing = threading.Thread(target=append, args=(sqlite_store, "a", Counted(1)))
+    batch = Batch(writes=(StreamWrite("a", (NewEvent(Counted(1)),)),))
+    committing = threading.Thread(target=sqlite_store.submit(batch).result)
     committing.start()
     assert under_way.wait(PATIENCE_S)
-    batch = Batch(writes=(StreamWrite("a", (NewEvent(Counted(2)),)),))
     try:
         for use in (
             lambda: sqlite_store.append(batch),

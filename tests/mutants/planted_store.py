@@ -135,8 +135,8 @@ def expected_version_not_checked(patch: pytest.MonkeyPatch) -> None:
     check = writing.BatchWriter._check
 
     def careless(self: Any, begin: Any, batch: Any, position: int) -> Any:
-        writes = [write._replace(expected_version=ANY_VERSION) for write in batch.writes]
-        return check(self, begin, batch._replace(writes=writes), position)
+        writes = [msgspec.structs.replace(write, expected_version=ANY_VERSION) for write in batch.writes]
+        return check(self, begin, msgspec.structs.replace(batch, writes=writes), position)
 
     patch.setattr(writing.BatchWriter, "_check", careless)
 
@@ -148,8 +148,9 @@ def stream_not_fenced(patch: pytest.MonkeyPatch) -> None:
 
     def careless(self: Any, begin: Any, batch: Any, position: int) -> Any:
         known = [self._known(begin(), write.stream) or (0, 0, 0) for write in batch.writes]
-        writes = [write._replace(epoch=epoch) for write, (_, epoch, _) in zip(batch.writes, known, strict=True)]
-        return check(self, begin, batch._replace(writes=writes), position)
+        pairs = zip(batch.writes, known, strict=True)
+        writes = [msgspec.structs.replace(write, epoch=epoch) for write, (_, epoch, _) in pairs]
+        return check(self, begin, msgspec.structs.replace(batch, writes=writes), position)
 
     patch.setattr(writing.BatchWriter, "_check", careless)
 
@@ -182,7 +183,7 @@ def cursor_left_out_of_the_transaction(patch: pytest.MonkeyPatch) -> None:
     write_rest = writing.BatchWriter._write_rest
 
     def forgetful(self: Any, connection: Any, batch: Any, wall_us: int, appended: Appended) -> None:
-        write_rest(self, connection, batch._replace(cursors=()), wall_us, appended)
+        write_rest(self, connection, msgspec.structs.replace(batch, cursors=()), wall_us, appended)
 
     patch.setattr(writing.BatchWriter, "_write_rest", forgetful)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 
 from eventstore import writing
@@ -151,8 +152,8 @@ def test_rule_04_planted_an_append_without_the_fence_is_caught(tmp_path: Path, m
     check = BatchWriter._check
 
     def unfenced(batches: BatchWriter, connection: Any, batch: Any, position: int) -> Any:
-        writes = [one._replace(epoch=batches.stream(connection, one.stream)[1]) for one in batch.writes]
-        return check(batches, connection, batch._replace(writes=writes), position)
+        writes = [msgspec.structs.replace(one, epoch=batches.stream(connection, one.stream)[1]) for one in batch.writes]
+        return check(batches, connection, msgspec.structs.replace(batch, writes=writes), position)
 
     monkeypatch.setattr(BatchWriter, "_check", unfenced)
     with open_store(tmp_path / "lrm.db") as store, pytest.raises(AssertionError, match="stored an event"):

@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 import attrs
+import msgspec
 
 from eventstore.events import event, name_of
 from eventstore.memory import MemoryStore
@@ -272,10 +273,11 @@ class Believing(Unfenced):
 
     def write(self, batch: PreparedBatch, instant: Instant) -> tuple[Appended, bool]:
         """Append as the newest owner would."""
-        for index, write in enumerate(batch.writes):
-            epoch = self.stream(write.stream).epoch
-            batch.writes[index] = write._replace(epoch=epoch, expected_version=ANY_VERSION)
-        return super().write(batch, instant)
+        writes = [
+            msgspec.structs.replace(write, epoch=self.stream(write.stream).epoch, expected_version=ANY_VERSION)
+            for write in batch.writes
+        ]
+        return super().write(msgspec.structs.replace(batch, writes=tuple(writes)), instant)
 
 
 def hung(sim: Simulation, *, planted: bool, without: Sequence[str] = ("hand", "log")) -> None:
