@@ -32,7 +32,7 @@ OBSERVATIONS: dict[str, Callable[[Any], str]] = {
     "monitor.component_exited": lambda event: str(event.description),
     "monitor.heartbeat_missed": lambda event: f"heartbeat missed for {event.age_s:.1f} s",
     "monitor.component_resumed": lambda event: f"{event.component} is well again",
-    "monitor.sampled": lambda event: sample(event.metrics),
+    "monitor.sampled": lambda event: sample(event.metrics, event.levels),
     "monitor.pressure_seen": lambda event: sample(event.metrics).partition(", ")[2],
     "monitor.sample_overdue": lambda event: f"no sample for {event.waited_s:.0f} s",
     "monitor.trend_suspected": lambda event: short(event.trend.evidence),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from eventstore.events import LOCKED, UnknownEvent
 from eventstore.records import Record
-from lrm_actors.domain.signals import size_text
+from lrm_actors.domain.signals import BY_NAME, size_text
 from lrm_actors.domain.trends.trend import CPU_SATURATION, UNUSUAL_TRAFFIC
 from lrm_actors.inspect.plain import plain
 
 LEVELS = frozenset((CPU_SATURATION, UNUSUAL_TRAFFIC))
 """Trends whose rate is a level, and no growth."""
+SAID = ("cpu", "memory")
+"""Signals that are told of every sample."""
 MAX_TEXT = 120
 """Characters of a text that a sentence repeats."""
 
@@ -216,7 +218,7 @@ def _(event: Any) -> str:
 
 @_tells("monitor.sampled")
 def _(event: Any) -> str:
-    return "resources: " + sample(event.metrics)
+    return "resources: " + sample(event.metrics, event.levels)
 
 
 @_tells("monitor.pressure_seen")
@@ -237,12 +239,21 @@ def _(event: Any) -> str:
     return f"what was seen down before this process is looked at afresh: {', '.join(event.components)}"
 
 
-def sample(metrics: Any) -> str:
-    """The judged metrics of a sample: ``cpu 41.0 %, memory 83.2 %``."""
+def sample(metrics: Any, levels: Iterable[str] = ()) -> str:
+    """A sample: ``cpu 41.0 %, memory 83.2 %``, and whatever else of it is not healthy, ``disk 98.2 % full``.
+
+    Args:
+        metrics: the sample.
+        levels: names of the signals that are not healthy after it.
+    """
     told = []
-    for name in ("cpu", "memory"):
+    for name in SAID:
         value = getattr(metrics, f"{name}_percent")
         told.append(f"{name} {'unknown' if value is None else f'{value:.1f} %'}")
+    for signal in (BY_NAME[name] for name in levels if name in BY_NAME and name not in SAID):
+        value = None if signal.counter else signal.read(metrics)  # of a counter, one sample says nothing
+        if value is not None:
+            told.append(signal.say(value, metrics))
     return ", ".join(told)
 
 

@@ -9,13 +9,13 @@ from lrm_actors.demo.scenarios.running import run_scenario
 from lrm_actors.inspect import open_log
 
 
-def recovered(name: str, directory: Path) -> Account:
-    """The account of a scenario that was recovered from, with a log that is sound to the last event."""
+def recovered(name: str, directory: Path, *, times: int = 1) -> Account:
+    """The account of a scenario with so many faults that was recovered from, with a log sound to the last event."""
     said: list[str] = []
     account = run_scenario(name, said.append, directory=directory)
     assert account.ok, (account.trouble, said, account.story)
     assert len(account.entries) == len(said)
-    assert [entry.after_s for entry in account.entries if entry.what == "broken"] == [0.0]
+    assert [entry.after_s for entry in account.entries if entry.what == "broken"] == [0.0] * times
     reader = open_log(account.log)
     try:
         assert reader.verify().ok

@@ -18,10 +18,10 @@ from tests.demo.scenario_kit import recovered, story
 
 
 def test_every_row_of_the_failure_table_has_its_scenario() -> None:
-    """Seven of them, and ``--scenario list`` tells which, with what is broken and what is done."""
+    """Seven of them and the tour of the modes; ``--scenario list`` tells which, what is broken, and what is done."""
     result = CliRunner().invoke(command, ["--chaos", "--scenario", "list"])
 
-    names = {"browser-crash", "llm-timeout", "memory-leak", "cpu-overload", "network", "deadlock", "disk-full"}
+    names = {"browser-crash", "llm-timeout", "memory-leak", "cpu-overload", "network", "deadlock", "disk-full", "modes"}
     assert names == set(SCENARIOS) == {line.split()[0] for line in result.stdout.splitlines()}
     assert 0 == result.exit_code
     listed = json.loads(CliRunner().invoke(command, ["--scenario", "list", "--json"]).stdout)
@@ -53,7 +53,7 @@ def test_all_of_them_are_shown_one_after_the_other(monkeypatch: pytest.MonkeyPat
     document = json.loads(result.stdout)
     assert ("lrm.scenario-runs/1", False) == (document["schema"], document["ok"])
     assert shown == [one["scenario"] for one in document["runs"]]
-    assert "0 of 7 recovered from" in CliRunner().invoke(command, ["--scenario", "all"]).stdout
+    assert "0 of 8 recovered from" in CliRunner().invoke(command, ["--scenario", "all"]).stdout
 
 
 def test_a_leaking_process_is_restarted(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from lrm_actors.actors.retry_budget import RetryBudget
-from lrm_actors.demo.scenarios import disk_full, llm_timeout, stage
+from lrm_actors.demo.scenarios import llm_timeout, small_disk, stage
 from lrm_actors.demo.scenarios.running import run_scenario
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.checkpointer import StoreCheckpoint
@@ -53,7 +53,7 @@ def test_refused_connections_are_tried_again_later(tmp_path: Path) -> None:
 def test_a_full_disk_costs_old_checkpoints_only(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Down to the last byte, where this user may mount a disk; and new checkpoints are taken on it."""
     if how == "a limit on pages":
-        monkeypatch.setattr(disk_full, "NEEDED_BYTES", 1 << 62)
+        monkeypatch.setattr(small_disk, "NEEDED_BYTES", 1 << 62)
     account = recovered("disk-full", tmp_path)
     print(account.texts("broken")[0])
     deleted = re.search(r"(\d+) checkpoints deleted", account.texts("worked")[0])
@@ -64,7 +64,7 @@ def test_a_full_disk_costs_old_checkpoints_only(how: str, tmp_path: Path, monkey
 
 def test_a_checkpoint_that_waits_for_room_is_no_recovery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: what does not fit is tried again for ever. Nothing is noticed, and the scenario says so."""
-    monkeypatch.setattr(disk_full, "NEEDED_BYTES", 1 << 62)
+    monkeypatch.setattr(small_disk, "NEEDED_BYTES", 1 << 62)
     monkeypatch.setattr(StoreCheckpoint, "where_nothing_fits", Command.where_nothing_fits)
     monkeypatch.setattr(stage, "PATIENCE_S", 1.0)
     account = run_scenario("disk-full", lambda _: None, directory=tmp_path)

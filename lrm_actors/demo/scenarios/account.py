@@ -36,6 +36,27 @@ class Chapter:
 
 
 @attrs.frozen
+class Sheet:
+    """Something of which there is a table to show."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def lines(self) -> list[str]:
+        """As text, in aligned columns."""
+        cells = [self.columns, *self.rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        rule = ["-" * width for width in widths]
+        padded = (map(str.ljust, row, widths) for row in (self.columns, rule, *self.rows))
+        return [f"{self.title}:", *("  ".join(row).rstrip() for row in padded)]
+
+    def to_data(self) -> dict[str, Any]:
+        """As JSON data: each row by the names of its columns."""
+        return {"title": self.title, "rows": [dict(zip(self.columns, row, strict=True)) for row in self.rows]}
+
+
+@attrs.frozen
 class Account:
     """How one scenario went."""
 
@@ -46,6 +67,8 @@ class Account:
     """Why it is no recovery; empty when it is one."""
     log: str
     duration_s: float
+    sheets: tuple[Sheet, ...] = ()
+    """Tables at the end, where there is more to say than one story."""
 
     @property
     def ok(self) -> bool:
@@ -70,6 +93,7 @@ class Account:
             "ok": self.ok,
             "entries": [attrs.asdict(entry) for entry in self.entries],
             "story": [attrs.asdict(chapter) for chapter in self.story],
+            "sheets": [sheet.to_data() for sheet in self.sheets],
             "trouble": self.trouble,
             "log": self.log if log_kept else None,
             "duration_s": round(self.duration_s, 3),

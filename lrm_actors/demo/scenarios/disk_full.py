@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from lrm_actors.demo.scenarios.account import Account
+from lrm_actors.demo.scenarios.small_disk import BALLAST, MIB, small_disk
 from lrm_actors.demo.scenarios.stage import Stage
 
 NAME = "disk-full"
-BALLAST = "somebody-elses"
-MIB = 1024 * 1024
-DISK_BYTES = 224 * MIB
-"""Of the small file system: large enough for the log to hold something back on it."""
-NEEDED_BYTES = 4 * DISK_BYTES
-"""Free memory without which none is made: it is kept in memory."""
 STATE_BYTES = 256 * 1024
 CHECKPOINTS = 8
 """Taken before the fault."""
@@ -34,7 +25,7 @@ REST_BYTES = 2 * MIB
 
 async def run(directory: Path, say: Callable[[str], None]) -> Account:
     """Fill the disk while the agent takes checkpoints."""
-    with small_disk(directory) as disk:
+    with small_disk(directory, NAME) as disk:
         place = directory if disk is None else disk
         stage = Stage(NAME, place, say, checkpoint_interval=INTERVAL_S, enable_modes=False)
         stage.kept_at = directory / NAME / stage.kept_at.name
@@ -64,29 +55,6 @@ async def run(directory: Path, say: Callable[[str], None]) -> Account:
                 step.result = {"goes": "on"}
             stage.told(pruned, of=noticed.position)
             return stage.account()
-
-
-@contextlib.contextmanager
-def small_disk(directory: Path) -> Iterator[Path | None]:
-    """A file system of its own in memory; None where this user may not mount one, or there is no memory for it.
-
-    What the log came to is kept in the directory.
-    """
-    disk = directory / "disk"
-    disk.mkdir(parents=True)
-    options = ["-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=700", "tmpfs", str(disk)]
-    allowed = os.geteuid() == 0 and Path("/bin/mount").exists() and psutil.virtual_memory().available > NEEDED_BYTES
-    mounted = allowed and not subprocess.run(["/bin/mount", *options], capture_output=True, check=False).returncode
-    try:
-        yield disk if mounted else None
-        if mounted:
-            left = shutil.ignore_patterns("*-reserve", "*.sock", "*.lock")
-            shutil.copytree(disk / NAME, directory / NAME, ignore=left)
-    finally:
-        if mounted:
-            subprocess.run(["/bin/umount", "--lazy", str(disk)], check=False)
-        with contextlib.suppress(OSError):
-            disk.rmdir()
 
 
 def fill(disk: Path) -> int:

@@ -31,18 +31,20 @@ class Memory:
         self._cache = self._taken(CACHE_BYTES)
         self._leaked: list[bytes] = []
         self._leak_bytes = 0
+        self._most_bytes = sys.maxsize
 
     def obey(self, order: str) -> None:
-        """``leak BYTES``, for each tick; or ``drop`` the cache."""
-        what, _, number = order.partition(" ")
+        """``leak BYTES``, for each tick, or ``leak BYTES MOST`` until it has leaked so much; or ``drop`` the cache."""
+        what, *numbers = order.split()
         if what == "leak":
-            self._leak_bytes = int(number)
+            self._most_bytes = int(numbers[1]) if len(numbers) > 1 else sys.maxsize
+            self._leak_bytes = int(numbers[0])
         elif what == "drop":
             self._cache = b""
 
     def tick(self) -> None:
         """Do a moment's worth."""
-        if self._leak_bytes:
+        if self._leak_bytes and sum(map(len, self._leaked)) < self._most_bytes:
             self._leaked.append(self._taken(self._leak_bytes))
         time.sleep(TICK_S)
 

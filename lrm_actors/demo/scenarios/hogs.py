@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 from asyncio import subprocess
+from collections.abc import Callable
 
 from lrm_actors.demo import child
 
@@ -18,10 +19,11 @@ class Hog:
 
     Args:
         kind: ``memory`` or ``cpu``.
+        heard: called for each piece of work.
     """
 
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
+    def __init__(self, kind: str, heard: Callable[[], object] = lambda: None) -> None:
+        self._kind, self._heard = kind, heard
         self._process: subprocess.Process | None = None
         self._listener: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
@@ -74,3 +76,4 @@ class Hog:
                 self._ready.set()
             else:
                 self.done += 1
+                self._heard()

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,9 @@ import attrs
 from lrm_actors.domain.metrics import BUDGET
 
 MIB = 1024 * 1024
+WINDOW_S = 0.25
+"""Where it is looked more often, one wait for a busy machine would pass for much work."""
+Disk = Callable[[], tuple[float, int]]
 
 
 class OwnSampler:
@@ -27,19 +33,25 @@ class OwnSampler:
 
     Args:
         sampler: takes the samples, and has all else that is asked for.
+        disk: percent in use of the disk, and bytes that are free on it, where that is not what the kernel says.
     """
 
     _sampler: Any
     _wanted: Wanted
+    _disk: Disk | None
 
-    def __init__(self, sampler: Any) -> None:
-        vars(self).update(_sampler=sampler, _wanted=Wanted())
+    def __init__(self, sampler: Any, disk: Disk | None = None) -> None:
+        vars(self).update(_sampler=sampler, _wanted=Wanted(), _disk=disk)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sampler, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._sampler, name, value)
+
+    def count_waiting(self, *, on: bool) -> None:
+        """Whether what the agent's processes waited for counts, from now on; off, only what they had."""
+        self._wanted.count_waiting(on=on)
 
     def sample(self) -> Any:
         """One sample, or None."""
@@ -54,25 +66,49 @@ class OwnSampler:
             own = attrs.evolve(own, memory_limit_bytes=int(budget_mb * MIB), limited_by=BUDGET)
         limit = own.memory_limit_bytes
         percent = None if rss_bytes is None or not limit else round(min(100.0, 100.0 * rss_bytes / limit), 1)
-        return attrs.evolve(own, memory_percent=percent)
+        own = attrs.evolve(own, memory_percent=percent)
+        if self._disk is None:
+            return own
+        used, free = self._disk()
+        return attrs.evolve(own, disk_percent=round(used, 1), disk_free_bytes=free)
 
 
 class Wanted:
-    """How much of all CPUs this process and its descendants wanted between two looks."""
+    """How much of all CPUs this process and its descendants wanted lately."""
 
     def __init__(self) -> None:
-        self._at_s = 0.0
         self._seen: dict[int, int] = {}
+        self._looks: deque[tuple[float, int]] = deque()
+        """When it was looked, and the nanoseconds that were spent since the look before."""
+        self._waiting = True
+        self._one = threading.Lock()
+
+    def count_waiting(self, *, on: bool) -> None:
+        """Whether the time that processes waited to run counts."""
+        with self._one:
+            self._waiting = on
+            self._seen, self._looks = {}, deque()
 
     def percent(self) -> float | None:
-        """From 0 to 100; None where the kernel does not say, or at the first look."""
+        """From 0 to 100, since the last look, but over ``WINDOW_S`` at least once there were so many looks.
+
+        None where the kernel does not say, or at the first look.
+        """
+        with self._one:
+            return self._percent()
+
+    def _percent(self) -> float | None:
         now_s, seen = time.monotonic(), self._look()
-        before_s, before = self._at_s, self._seen
-        self._at_s, self._seen = now_s, seen
-        if not seen or not before or now_s <= before_s:
+        spent_ns = sum(ns - self._seen.get(pid, ns) for pid, ns in seen.items())
+        self._seen = seen
+        self._looks.append((now_s, spent_ns))
+        while len(self._looks) > 2 and now_s - self._looks[1][0] >= WINDOW_S:
+            self._looks.popleft()
+        since_s = self._looks[0][0]
+        if not seen or now_s <= since_s:
             return None
-        spent_ns = sum(ns - before.get(pid, ns) for pid, ns in seen.items())
-        share = spent_ns / 1e9 / (now_s - before_s) / (os.cpu_count() or 1)
+        lately_ns = sum(ns for at_s, ns in self._looks if at_s > since_s)
+        share = lately_ns / 1e9 / (now_s - since_s) / (os.cpu_count() or 1)
         return round(min(max(100.0 * share, 0.0), 100.0), 1)
 
     def _look(self) -> dict[int, int]:
@@ -84,5 +120,5 @@ class Wanted:
         for process in (own, *own.children(recursive=True)):
             with contextlib.suppress(OSError, ValueError):  # gone, or no such account
                 ran, waited, _ = Path(f"/proc/{process.pid}/schedstat").read_text(encoding="ascii").split()
-                found[process.pid] = int(ran) + int(waited)
+                found[process.pid] = int(ran) + int(waited) * self._waiting
         return found

@@ -17,6 +17,7 @@ from lrm_actors.demo.scenarios import (
     disk_full,
     llm_timeout,
     memory_leak,
+    modes,
     network,
 )
 from lrm_actors.demo.scenarios.account import Account
@@ -47,6 +48,7 @@ SCENARIOS = {
         Scenario("network", "connections are refused", "tries again, later each time", network.run),
         Scenario("deadlock", "a lock is not given back", "restarts who waits for it", deadlock.run),
         Scenario("disk-full", "the disk of the log is full", "deletes old checkpoints", disk_full.run),
+        Scenario("modes", "CPU, memory, disk, processes", "goes through every operation mode", modes.run),
     )
 }
 """By name."""

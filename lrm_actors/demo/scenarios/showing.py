@@ -7,7 +7,7 @@ from lrm_actors.demo.scenarios.account import Account
 
 def lines_of(account: Account) -> list[str]:
     """What is printed below the live lines, but for the last."""
-    lines = ["", "what `lrm why` says of it:"]
+    lines = ["", "what `lrm why` says of it:"] if account.story else []
     for number, chapter in enumerate(account.story):
         lines += [""] if number else []
         for depth, line in enumerate(chapter.lines):
@@ -16,6 +16,8 @@ def lines_of(account: Account) -> list[str]:
             lines.append(f"  It began with what was seen: {chapter.began}")
         if not chapter.sound:
             lines.append("  This does not lead to the fault.")
+    for sheet in account.sheets:
+        lines += ["", *sheet.lines()]
     if account.trouble:
         lines += ["", f"trouble: {account.trouble}"]
     elif not account.told:

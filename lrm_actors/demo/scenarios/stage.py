@@ -14,8 +14,8 @@ from typing import Any, Self
 
 from eventstore import Record
 from lrm_actors import LongRunningMode, LongRunningSettings
-from lrm_actors.demo.scenarios.account import Account, Chapter, Entry
-from lrm_actors.demo.scenarios.own import OwnSampler
+from lrm_actors.demo.scenarios.account import Account, Chapter, Entry, Sheet
+from lrm_actors.demo.scenarios.own import Disk, OwnSampler
 from lrm_actors.hosting.host import Host
 from lrm_actors.inspect import sentence, why
 
@@ -42,11 +42,18 @@ class Stage:
         directory: where its log is made.
         say: prints one live line.
         host: what the mode serves, where pieces given one by one do not do.
+        disk: percent in use and bytes free of the log's disk, where that is not what the kernel says.
         changes: settings other than the scenario's usual ones.
     """
 
     def __init__(
-        self, name: str, directory: Path, say: Callable[[str], None], host: Host | None = None, **changes: Any
+        self,
+        name: str,
+        directory: Path,
+        say: Callable[[str], None],
+        host: Host | None = None,
+        disk: Disk | None = None,
+        **changes: Any,
     ) -> None:
         usual = {
             "enable_long_running_mode": True,
@@ -58,7 +65,7 @@ class Stage:
         }
         self.mode = LongRunningMode(LongRunningSettings(**{**usual, **changes}), host)
         engine: Any = self.mode._engine  # noqa: SLF001 - no word of the mode is for this: an agent shares its machine
-        engine._sampler = OwnSampler(engine._sampler)  # noqa: SLF001
+        self.sampler = engine._sampler = OwnSampler(engine._sampler, disk)  # noqa: SLF001
         self.kept_at = self.mode.settings.log_path
         """Where the log is found when all is over."""
         self._name = name
@@ -70,10 +77,12 @@ class Stage:
         self._story: list[Chapter] = []
         self.noticed_at: list[int] = []
         """Positions of what was noticed."""
+        self.sheets: Callable[[], tuple[Sheet, ...]] = tuple
+        """Gives the tables of the account. Asked while the log can be read."""
 
     async def __aenter__(self) -> Self:
         await self.mode.__aenter__()
-        self._reader = self.mode.reader()
+        self.reader = self.mode.reader()
         return self
 
     async def __aexit__(
@@ -81,7 +90,7 @@ class Stage:
     ) -> None:
         missing = error if isinstance(error, Missing) else Missing(f"{type(error).__name__}: {error}")
         missing.account = self.account(str(missing))
-        self._reader.close()
+        self.reader.close()
         await self.mode.__aexit__(kind, error, trace)
         if isinstance(error, Exception) and missing is not error:
             raise missing from error
@@ -90,7 +99,7 @@ class Stage:
 
     def breaking(self) -> None:
         """The fault is done next: what the log says from here on may be about it."""
-        self._fault_s, self._fault_at = time.monotonic(), self._reader.head
+        self._fault_s, self._fault_at = time.monotonic(), self.reader.head
 
     def broke(self, text: str) -> None:
         """The fault was done. It began with ``breaking``."""
@@ -135,7 +144,7 @@ class Stage:
         """
         until_s, read_to = time.monotonic() + PATIENCE_S, max(after, self._fault_at)
         while time.monotonic() < until_s:
-            for record in self._reader.read(after=read_to, types=(kind,)):
+            for record in self.reader.read(after=read_to, types=(kind,)):
                 read_to = record.position
                 if where(record.event):
                     return record
@@ -175,7 +184,7 @@ class Stage:
             record: the end of the story.
             of: the position that the story must lead to; by default, anything that was noticed.
         """
-        chain = why(self._reader, record.position)
+        chain = why(self.reader, record.position)
         positions = {link.record.position for link in chain.links}
         wanted = {of} if of is not None else set(self.noticed_at)
         lines = tuple(f"[{link.record.position}] {link.sentence}" for link in chain.links)
@@ -191,7 +200,16 @@ class Stage:
             trouble,
             str(self.kept_at),
             time.monotonic() - self._began_s,
+            self.sheets(),
         )
+
+    def heard(self, what: str, record: Record) -> None:
+        """Something that the log says belongs to the account."""
+        self._enter(what, sentence(record), record)
+
+    def elapsed_s(self, record: Record) -> float:
+        """Seconds from the beginning until a record was written."""
+        return max(0.0, record.recorded_at.monotonic_s - self._began_s)
 
     def _enter(self, what: str, text: str, record: Record | None = None) -> None:
         now_s = time.monotonic()
