@@ -28,6 +28,9 @@ def test_each_setting_reaches_its_actor() -> None:
         enable_modes=False,
         failing_components=10,
         failing_window_s=11.0,
+        checkpoint_max_age_days=12.0,
+        checkpoint_keep_hourly_h=13,
+        checkpoint_keep_daily_days=14,
     )
 
     assert configuration.commands(settings, check_s=0.5, breakers=("breaker/llm",)) == {
@@ -44,7 +47,11 @@ def test_each_setting_reaches_its_actor() -> None:
             )
         ),
         "analyzer": analyzer.Configure(auto_recovery=False),
-        "checkpointer": checkpointer.Configure(checkpointer.CheckpointerConfig(interval_s=2.0, max_checkpoints=3)),
+        "checkpointer": checkpointer.Configure(
+            checkpointer.CheckpointerConfig(
+                interval_s=2.0, max_checkpoints=3, max_age_s=12 * 86_400.0, keep_hourly_h=13, keep_daily_days=14
+            )
+        ),
         "modes": modes.Configure(enabled=False),
         "breaker/llm": breaker.Configure(breaker.BreakerConfig(failure_threshold=8, recovery_timeout_s=9.0)),
     }

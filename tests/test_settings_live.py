@@ -94,6 +94,39 @@ def test_max_checkpoints_is_how_many_are_kept(tmp_path: Path) -> None:
         assert len(blocking.checkpointer.list_checkpoints()) == 1
 
 
+@shows("checkpoint_keep_hourly_h", "checkpoint_keep_daily_days")
+@pytest.mark.parametrize("name", ["checkpoint_keep_hourly_h", "checkpoint_keep_daily_days"])
+def test_one_checkpoint_of_each_hour_or_day_stays_besides(tmp_path: Path, name: str) -> None:
+    """The first of this hour, or day, outlives the limit; assigned 0, it goes at once."""
+    mode = LongRunningMode(settings(tmp_path, max_checkpoints=1, **{name: 2}))
+    mode.capture_with(dict)
+    with mode as blocking:
+        taken = [blocking.take_checkpoint() for _ in range(4)]
+        kept = blocking.checkpointer.list_checkpoints()
+        assert {taken[0], taken[-1]} <= set(kept)
+        assert len(kept) <= 3  # a third where the hour, or the day, ended meanwhile
+        after = head(mode)
+        mode.settings.update(**{name: 0})
+        wait_for(mode, "checkpointer.pruned", after=after)
+        assert [taken[-1]] == blocking.checkpointer.list_checkpoints()
+
+
+@shows("checkpoint_max_age_days")
+def test_checkpoints_go_by_age_and_the_newest_three_do_not(tmp_path: Path) -> None:
+    """Whoever has it from the start sees it with the next checkpoint; assigned, it holds at once."""
+    for assigned in (False, True):
+        mode = LongRunningMode(settings(tmp_path / str(assigned), checkpoint_max_age_days=0.0 if assigned else 1e-9))
+        mode.capture_with(dict)
+        with mode as blocking:
+            taken = [blocking.take_checkpoint() for _ in range(5)]
+            if assigned:
+                assert taken[::-1] == blocking.checkpointer.list_checkpoints()
+                after = head(mode)
+                mode.settings.checkpoint_max_age_days = 1e-9
+                wait_for(mode, "checkpointer.pruned", after=after)
+            assert taken[:1:-1] == blocking.checkpointer.list_checkpoints()
+
+
 MODES = {"warning": "degraded", "critical": "minimal"}
 
 

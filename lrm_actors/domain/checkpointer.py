@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import attrs
 
-from eventstore.records import Attachment
 from lrm_actors.domain.behavior import (
     NOTHING,
     STORAGE,
@@ -22,7 +21,13 @@ from lrm_actors.domain.behavior import (
     StartTimer,
     then,
 )
-from lrm_actors.domain.checkpointing.chains import attachment_key, blob_key, chain_of
+from lrm_actors.domain.checkpointing.chains import (
+    attachment_key,
+    blob_key,
+    chain_of,
+    is_whole,
+    row_of,
+)
 from lrm_actors.domain.checkpointing.commands import (
     FEWEST,
     FULL,
@@ -34,24 +39,35 @@ from lrm_actors.domain.checkpointing.commands import (
     GiveUpOverdue,
     IntervalOver,
     ListCheckpoints,
+    LookAfter,
     MarkDamaged,
     NoteMode,
+    PinCheckpoint,
+    Prune,
+    RebasedRow,
+    RebaseFailed,
     ReportRestored,
     StoreCheckpoint,
+    StoreRebased,
     TakeCheckpoint,
+    TidyUp,
 )
 from lrm_actors.domain.checkpointing.effects import (
     CaptureState,
+    RebaseCheckpoints,
 )
 from lrm_actors.domain.checkpointing.events import (
     CheckpointFailed,
+    CheckpointPinned,
     CheckpointRequested,
     CheckpointRestored,
     CheckpointsPruned,
+    CheckpointsRebased,
     CheckpointTaken,
     Configured,
     DamageFound,
     ModeNoted,
+    Rebased,
 )
 from lrm_actors.domain.checkpointing.folding import (
     CLEANED_UP,
@@ -60,6 +76,22 @@ from lrm_actors.domain.checkpointing.folding import (
     Capture,
     CheckpointerState,
     evolve,
+)
+from lrm_actors.domain.checkpointing.keeping import (
+    MAX_PINNED,
+    NAME,
+    REPLACED,
+    cleaned_up,
+    folded,
+    pin,
+    prune,
+    pruned,
+    settled,
+    would_prune,
+)
+from lrm_actors.domain.checkpointing.rebasing import (
+    most_wasteful,
+    rebased,
 )
 from lrm_actors.domain.deadlines import elapsed_s
 from lrm_actors.domain.modes import PROFILES
@@ -71,7 +103,6 @@ from lrm_actors.domain.retention import (
     CheckpointerConfig,
     CheckpointInfo,
     best_first,
-    beyond_retention,
     new_id,
 )
 from lrm_actors.errors import CommandRefused
@@ -85,14 +116,19 @@ __all__ = [
     "FULL",
     "INTERRUPTED",
     "INTERVAL_TIMER",
+    "JANITOR_TIMER",
+    "LOOK_AFTER_S",
     "MANUAL",
     "MAX_CAPTURES",
+    "MAX_PINNED",
     "MAX_REMEMBERED",
     "NAME",
+    "NO_PARENT",
     "OVERDUE",
     "OVERDUE_S",
     "OVERDUE_TIMER",
     "PERIODIC",
+    "TIDY_TIMER",
     "Blob",
     "Capture",
     "CaptureFailed",
@@ -100,12 +136,14 @@ __all__ = [
     "CheckpointDue",
     "CheckpointFailed",
     "CheckpointInfo",
+    "CheckpointPinned",
     "CheckpointRequested",
     "CheckpointRestored",
     "CheckpointTaken",
     "CheckpointerConfig",
     "CheckpointerState",
     "CheckpointsPruned",
+    "CheckpointsRebased",
     "CleanUp",
     "Configure",
     "Configured",
@@ -113,12 +151,21 @@ __all__ = [
     "GiveUpOverdue",
     "IntervalOver",
     "ListCheckpoints",
+    "LookAfter",
     "MarkDamaged",
     "ModeNoted",
     "NoteMode",
+    "PinCheckpoint",
+    "Prune",
+    "RebaseCheckpoints",
+    "RebaseFailed",
+    "Rebased",
+    "RebasedRow",
     "ReportRestored",
     "StoreCheckpoint",
+    "StoreRebased",
     "TakeCheckpoint",
+    "TidyUp",
     "attachment_key",
     "blob_key",
     "chain_of",
@@ -128,10 +175,15 @@ __all__ = [
     "recover",
     "restore_order",
     "spec",
+    "would_prune",
 ]
 
-NAME = "checkpointer"
 INTERVAL_TIMER, DUE_TIMER, OVERDUE_TIMER = "interval", "due", "overdue"
+JANITOR_TIMER, TIDY_TIMER = "janitor", "tidy"
+LOOK_AFTER_S = 60.0
+"""Seconds between two looks at what is kept: whether something is too old, or not worth its room."""
+NO_PARENT = "ParentGone"
+"""Error of a checkpoint that builds on one which is not there any more, and that nobody waits for."""
 OVERDUE = "CaptureOverdue"
 """Error of a checkpoint whose capture never came back."""
 OVERDUE_S = 300.0
@@ -166,6 +218,18 @@ def decide(state: CheckpointerState, command: Command, ctx: Context) -> Decision
             return then(reply=[info.checkpoint_id for info in reversed(state.kept) if not info.damaged])
         case StoreCheckpoint():
             return _store(state, command, ctx)
+        case PinCheckpoint():
+            return pin(state, command, ctx)
+        case Prune():
+            return prune(state, command, ctx)
+        case LookAfter():
+            return _look_after(state, ctx)
+        case TidyUp():
+            return _tidy_up(state, ctx)
+        case StoreRebased():
+            return _rebased(state, command)
+        case RebaseFailed():
+            return NOTHING
         case CaptureFailed(checkpoint_id, error, message):
             if checkpoint_id not in {capture.checkpoint_id for capture in state.under_way}:
                 return NOTHING
@@ -187,8 +251,8 @@ def decide(state: CheckpointerState, command: Command, ctx: Context) -> Decision
             if config == state.config:
                 return NOTHING
             after = attrs.evolve(state, config=config)
-            pruned, discard = _prune(after, f"only {config.max_checkpoints} are to be kept now")
-            return then(Configured(config), *pruned, effects=(_timer(after, ctx),), discard=discard)
+            fewer = pruned(after, ctx.now.wall_s, f"only {config.max_checkpoints} are to be kept now")
+            return settled(state, (Configured(config), *fewer), effects=(_timer(after, ctx),))
     raise CommandRefused(f"the checkpointer does not know {type(command).__name__}", actor=NAME)
 
 
@@ -236,8 +300,11 @@ def _overdue(state: CheckpointerState, ctx: Context) -> list[Capture]:
 
 def _store(state: CheckpointerState, command: StoreCheckpoint, ctx: Context) -> Decision:
     checkpoint_id = command.checkpoint_id
-    if any(info.checkpoint_id == checkpoint_id for info in state.kept):
+    if row_of(state, checkpoint_id) is not None:
         return then(reply=checkpoint_id)
+    if command.parent and not _can_build_on(state, command):
+        return _capture_whole(state, command, ctx)
+    blobs = {blob.digest: blob.data for blob in command.blobs}
     info = CheckpointInfo(
         checkpoint_id=checkpoint_id,
         kind=command.kind,
@@ -248,44 +315,75 @@ def _store(state: CheckpointerState, command: StoreCheckpoint, ctx: Context) -> 
         reason=command.reason,
         parent=command.parent,
         stored_bytes=len(command.data),
-        added=tuple(blob.digest for blob in command.blobs),
+        added=tuple(blobs),
         gone=command.gone,
         stall_ms=float(command.stall_ms),
         state_version=command.state_version,
     )
     taken = CheckpointTaken(info, command.hints)
-    pruned, discard = _prune(evolve(state, taken), "newer ones took their place")
-    # One that came so late that it is itself beyond retention is not written at all.
-    attachments = (
-        () if attachment_key(checkpoint_id) in discard else (Attachment(attachment_key(checkpoint_id), command.data),)
-    )
-    discard = tuple(key for key in discard if key != attachment_key(checkpoint_id))
-    return then(taken, *pruned, reply=checkpoint_id, attachments=attachments, discard=discard)
+    # One that came so late that it is itself beyond retention stays until the next: that one may build on it.
+    after = evolve(state, taken)
+    fewer = pruned(after, ctx.now.wall_s, REPLACED)
+    brought = {attachment_key(checkpoint_id): command.data}
+    brought |= {blob_key(digest): data for digest, data in blobs.items()}
+    return settled(state, (taken, *fewer), after=folded(after, fewer), brought=brought, reply=checkpoint_id)
+
+
+def _can_build_on(state: CheckpointerState, command: StoreCheckpoint) -> bool:
+    parent = row_of(state, command.parent)
+    if parent is None or command.parent_digest not in {"", parent.digest}:
+        return False
+    return not state.damages or is_whole(chain_of(state, command.parent))
+
+
+def _capture_whole(state: CheckpointerState, command: StoreCheckpoint, ctx: Context) -> Decision:
+    """What it builds on is not there any more, or damaged: only a whole state will do, and soon."""
+    for one in state.under_way:
+        if one.checkpoint_id == command.checkpoint_id and elapsed_s(one.requested_at, ctx.now) < OVERDUE_S:
+            again = CaptureState(one.checkpoint_id, command.kind, command.reason, hints=command.hints, whole=True)
+            return then(effects=(again,))
+    message = f"{command.parent}, which it builds on, is not there any more"
+    return then(CheckpointFailed(command.checkpoint_id, NO_PARENT, message))
 
 
 def _clean_up(state: CheckpointerState, keep: int, ctx: Context) -> Decision:
-    """Keep only what would be tried first when restoring; one at least. Then there may be room for an emergency."""
-    keep_ids = set(restore_order(state)[: max(keep, 1)])
-    gone = tuple(info.checkpoint_id for info in state.kept if info.checkpoint_id not in keep_ids)
-    if not gone:
+    """Keep only the best few. Then there may be room for an emergency one for which there was none."""
+    events: tuple[object, ...] = cleaned_up(state, keep)
+    if not events:
         return then(reply=[])
-    pruned = CheckpointsPruned(gone, CLEANED_UP)
-    discard = [attachment_key(checkpoint_id) for checkpoint_id in gone]
     again = NOTHING
     if state.no_room_for:
-        again = _request(evolve(state, pruned), TakeCheckpoint(EMERGENCY, state.no_room_for), ctx)
-    return then(pruned, *again.events, effects=again.effects, discard=discard, reply=list(gone))
+        again = _request(evolve(state, events[0]), TakeCheckpoint(EMERGENCY, state.no_room_for), ctx)
+    gone = [one for event in events if isinstance(event, CheckpointsPruned) for one in event.checkpoint_ids]
+    return settled(state, (*events, *again.events), effects=(*again.effects, _tidy()), reply=gone)
 
 
-def _prune(state: CheckpointerState, reason: str) -> tuple[tuple[CheckpointsPruned, ...], tuple[str, ...]]:
-    """The event that brings what is kept down to what may be kept, and the attachments that go with it."""
-    config = state.config
-    if state.fits is not None and state.fits < config.max_checkpoints:
-        config, reason = attrs.evolve(config, max_checkpoints=state.fits), "more would fill the disk again"
-    gone = beyond_retention(state.kept, config)
-    if not gone:
-        return (), ()
-    return (CheckpointsPruned(gone, reason),), tuple(attachment_key(checkpoint_id) for checkpoint_id in gone)
+# The janitor
+
+
+def _look_after(state: CheckpointerState, ctx: Context) -> Decision:
+    """Only look, and have a message of its own tidy up: what goes is then not caused by what went before."""
+    effects: list[Effect] = [StartTimer(JANITOR_TIMER, LOOK_AFTER_S, LookAfter())]
+    if would_prune(state, state.config, ctx.now.wall_s) or most_wasteful(state) is not None:
+        effects.append(_tidy())
+    return then(effects=effects)
+
+
+def _tidy_up(state: CheckpointerState, ctx: Context) -> Decision:
+    """Remove what is to go by the settings, also by age, and have the most wasteful chain stored anew."""
+    events = pruned(state, ctx.now.wall_s, "they are too old, or others of the same hour or day are kept")
+    after = folded(state, events)
+    wasteful = most_wasteful(after)
+    return settled(state, events, after=after, effects=() if wasteful is None else (wasteful,))
+
+
+def _rebased(state: CheckpointerState, command: StoreRebased) -> Decision:
+    decision = rebased(state, command)
+    return attrs.evolve(decision, effects=(_tidy(),)) if decision.events else decision
+
+
+def _tidy() -> Effect:
+    return StartTimer(TIDY_TIMER, 0.0, TidyUp())
 
 
 # Recover
@@ -302,7 +400,8 @@ def recover(state: CheckpointerState, ctx: Context) -> Decision:
     lost = () if isinstance(ctx, RecoveryContext) and ctx.why == STORAGE else state.under_way
     given_up = (CheckpointFailed(one.checkpoint_id, INTERRUPTED, message) for one in lost)
     at_least_s = min(AFTER_START_S, interval_s(state.config, state.mode) or AFTER_START_S)
-    return then(*given_up, effects=(_timer(state, ctx, at_least_s=at_least_s),))
+    janitor = StartTimer(JANITOR_TIMER, LOOK_AFTER_S, LookAfter())
+    return then(*given_up, effects=(_timer(state, ctx, at_least_s=at_least_s), janitor))
 
 
 def spec() -> Spec[CheckpointerState]:

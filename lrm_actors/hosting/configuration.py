@@ -10,7 +10,7 @@ from typing import Any
 
 from lrm_actors.domain import analyzer, breaker, checkpointer, modes, monitor
 from lrm_actors.domain.behavior import Command
-from lrm_actors.settings import LongRunningSettings
+from lrm_actors.settings import DAY_S, LongRunningSettings
 
 HEARTBEAT_CHECK_S = 2.0
 """Longest pause between two looks at the components. Each wakes three threads: of all that a calm agent does, most."""
@@ -59,7 +59,11 @@ def commands(settings: LongRunningSettings, *, check_s: float, breakers: tuple[s
         "analyzer": analyzer.Configure(auto_recovery=settings.enable_auto_recovery),
         "checkpointer": checkpointer.Configure(
             checkpointer.CheckpointerConfig(
-                interval_s=settings.checkpoint_interval, max_checkpoints=settings.max_checkpoints
+                interval_s=settings.checkpoint_interval,
+                max_checkpoints=settings.max_checkpoints,
+                max_age_s=settings.checkpoint_max_age_days * DAY_S,
+                keep_hourly_h=settings.checkpoint_keep_hourly_h,
+                keep_daily_days=settings.checkpoint_keep_daily_days,
             )
         ),
         "modes": modes.Configure(enabled=settings.enable_modes),

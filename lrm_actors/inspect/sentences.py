@@ -326,6 +326,18 @@ def _(event: Any) -> str:
     return _with(f"{count} checkpoint{'' if count == 1 else 's'} deleted", event.reason)
 
 
+@_tells("checkpointer.pinned")
+def _(event: Any) -> str:
+    what = "stays whatever the rules say" if event.pinned else "is left to the rules again"
+    return _with(f"checkpoint {event.checkpoint_id} {what}", event.reason)
+
+
+@_tells("checkpointer.rebased")
+def _(event: Any) -> str:
+    count = len(event.rows)
+    return f"{count} checkpoint{'' if count == 1 else 's'} stored anew, without what nobody keeps any more"
+
+
 @_tells("checkpointer.restored")
 def _(event: Any) -> str:
     passed = f", {len(event.passed_over)} newer ones were damaged" if event.passed_over else ""

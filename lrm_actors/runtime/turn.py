@@ -145,6 +145,8 @@ class Turn:
         if decision.attachments:
             self._attachments = (*self._attachments, *decision.attachments)
         if decision.discard:
+            # What an earlier command of this turn brought is on no disk yet: it would be written after the deletion.
+            self._attachments = tuple([one for one in self._attachments if one.key not in decision.discard])
             self._discard = (*self._discard, *decision.discard)
         outcome = Outcome(envelope, decision.reply, decision.effects, last, context.correlation_id, envelope.depth)
         if following is not None:

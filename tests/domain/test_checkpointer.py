@@ -20,6 +20,7 @@ from lrm_actors.domain.checkpointer import (
     EMERGENCY,
     FULL,
     INTERRUPTED,
+    LOOK_AFTER_S,
     MANUAL,
     MAX_CAPTURES,
     OVERDUE,
@@ -40,6 +41,7 @@ from lrm_actors.domain.checkpointer import (
     DamageFound,
     GiveUpOverdue,
     IntervalOver,
+    LookAfter,
     MarkDamaged,
     NoteMode,
     ReportRestored,
@@ -341,7 +343,7 @@ def test_an_emergency_for_which_there_was_no_room_is_taken_again_once_there_is(r
     assert isinstance(pruned, CheckpointsPruned)
     assert isinstance(again, CheckpointRequested)
     assert (EMERGENCY, "emergency reason") == (again.kind, again.reason)
-    assert [CaptureState] == [type(effect) for effect in run.last.effects]
+    assert [CaptureState, StartTimer] == [type(effect) for effect in run.last.effects]
     run.tell(stored(again.checkpoint_id, EMERGENCY))
     take(run)
     assert [CheckpointsPruned] == [type(fact) for fact in run.tell(CleanUp())]
@@ -444,13 +446,15 @@ def test_a_new_process_has_a_moment_or_an_interval_if_that_is_less(
     run.tell(CheckpointDue())
     run.seconds += 10_000.0
     recovered = checkpointer.recover(run.state, at(run.seconds))
-    assert [StartTimer("interval", wait_s, IntervalOver())] == list(recovered.effects)
+    janitor = StartTimer("janitor", LOOK_AFTER_S, LookAfter())
+    assert [StartTimer("interval", wait_s, IntervalOver()), janitor] == list(recovered.effects)
 
 
 def test_a_new_process_in_minimal_mode_has_no_timer(run: Run[CheckpointerState]) -> None:
-    """There are no periodic checkpoints to wait for."""
+    """There are no periodic checkpoints to wait for. What is kept is looked after all the same."""
     run.tell(NoteMode("minimal"))
-    assert [CancelTimer("interval")] == list(checkpointer.recover(run.state, at(run.seconds)).effects)
+    janitor = StartTimer("janitor", LOOK_AFTER_S, LookAfter())
+    assert [CancelTimer("interval"), janitor] == list(checkpointer.recover(run.state, at(run.seconds)).effects)
 
 
 def test_a_snapshot_of_an_earlier_release_is_not_believed() -> None:

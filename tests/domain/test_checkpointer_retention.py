@@ -127,15 +127,20 @@ def test_a_smaller_limit_prunes_at_once(shrunk: int) -> None:
     assert {attachment_key(gone) for gone in ids[: 6 - shrunk]} == set(run.last.discard)
 
 
-def test_a_late_one_beyond_retention_leaves_no_bytes() -> None:
-    """It is on record as taken and pruned; what would be deleted in the same breath is never written."""
+def test_a_late_one_beyond_retention_stays_until_the_next() -> None:
+    """It is on record as taken and pruned; but the next one may build on it, so its bytes go only then."""
     run = Run.of(checkpointer.spec())
     run.tell(Configure(CheckpointerConfig(max_checkpoints=2)))
     late = run.ask(TakeCheckpoint(MANUAL, "test"))
-    fill(run, 2, MANUAL)
+    ids = fill(run, 2, MANUAL)
     run.tell(StoreCheckpoint(late, MANUAL, "test", b"bytes", "digest", 5, position=0))
     assert ["CheckpointTaken", "CheckpointsPruned"] == [type(fact).__name__ for fact in run.last.events]
-    assert ((), ()) == (run.last.attachments, run.last.discard)
+    assert ids == [one.checkpoint_id for one in run.state.kept]
+    assert [late] == [one.checkpoint_id for one in run.state.support]
+    assert ([attachment_key(late)], ()) == ([one.key for one in run.last.attachments], run.last.discard)
+    fill(run, 1, MANUAL)
+    assert () == run.state.support
+    assert {attachment_key(late), attachment_key(ids[0])} == set(run.last.discard)
 
 
 def test_damage_does_not_push_out_what_is_sound() -> None:

@@ -249,12 +249,20 @@ def _analyzer(log: Writer) -> None:
     log.do("analyzer", analyzer.NoteRecovery("worker", ok=False))
 
 
-def _checkpoint(log: Writer, kind: str, reason: str, state: Any = None) -> str:
+def _checkpoint(log: Writer, kind: str, reason: str, state: Any = None, parent: str = "") -> str:
     checkpoint_id = str(log.do("checkpointer", checkpointer.TakeCheckpoint(kind, reason, hints=("by the story",))))
     kept = AGENT_STATE if state is None else state
     encoded = encode_checkpoint(kept, checkpoint_id=checkpoint_id, hints=("by the story",))
     stored = checkpointer.StoreCheckpoint(
-        checkpoint_id, kind, reason, encoded.data, encoded.digest, encoded.size_bytes, log.store.head, ("by the story",)
+        checkpoint_id,
+        kind,
+        reason,
+        encoded.data,
+        encoded.digest,
+        encoded.size_bytes,
+        log.store.head,
+        ("by the story",),
+        parent,
     )
     log.do("checkpointer", stored)
     return checkpoint_id
@@ -262,7 +270,13 @@ def _checkpoint(log: Writer, kind: str, reason: str, state: Any = None) -> str:
 
 def _checkpointer(log: Writer) -> None:
     log.do("checkpointer", checkpointer.Configure(checkpointer.CheckpointerConfig(60.0, 2, 1)))
-    _, second, third = (_checkpoint(log, checkpointer.MANUAL, reason) for reason in ("first", "second", "third"))
+    first = _checkpoint(log, checkpointer.MANUAL, "first")
+    second = _checkpoint(log, checkpointer.MANUAL, "second", parent=first)
+    third = _checkpoint(log, checkpointer.MANUAL, "third")
+    data = log.store.attachment(checkpointer.attachment_key(second)).data
+    log.do("checkpointer", checkpointer.StoreRebased((checkpointer.RebasedRow(second, "", data),)))
+    for pinned in (True, False):
+        log.do("checkpointer", checkpointer.PinCheckpoint(second, pinned, "by the story"))
     under_way = log.do("checkpointer", checkpointer.TakeCheckpoint(checkpointer.PERIODIC, "interval"))
     log.do("checkpointer", checkpointer.CaptureFailed(str(under_way), "NotCapturable", "state['page'] is an object"))
     _checkpoint(log, checkpointer.EMERGENCY, "memory: memory ran out", IN_PARTS)

@@ -42,6 +42,8 @@ def _value(hint: Any, name: str) -> Any:
     text = str(hint)
     if isinstance(hint, type) and attrs.has(hint):
         return {field.name: _value(field.type, field.name) for field in attrs.fields(hint)}
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return {field.name: _value(field.type, field.name) for field in msgspec.structs.fields(hint)}
     simple: dict[str, Any] = {"int": 3, "float": 1.5, "bool": True, "str": f"some {name}", "Any": {"a": 1}}
     for part in text.replace("<class '", "").replace("'>", "").split(" | "):
         if part in simple:

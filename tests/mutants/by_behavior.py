@@ -107,7 +107,7 @@ def checkpointer_keeps_what_it_promised() -> None:
     assert tuple(reversed(kept)) == checkpointer.restore_order(kit.state)
     assert [checkpointer.CaptureState] == [type(effect) for one in kit.advance(300.0) for effect in one.effects]
     assert [checkpointer.CheckpointFailed] == [type(fact) for fact in kit.restart().events]
-    assert {checkpointer.INTERVAL_TIMER} == set(kit.timers)
+    assert {checkpointer.INTERVAL_TIMER, checkpointer.JANITOR_TIMER} == set(kit.timers)
     assert () == kit.state.under_way
 
 

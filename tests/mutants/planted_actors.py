@@ -26,6 +26,7 @@ from lrm_actors.domain import (
 )
 from lrm_actors.domain.analysis import folding
 from lrm_actors.domain.behavior import NOTHING, Context, then
+from lrm_actors.domain.checkpointing import keeping
 from lrm_actors.domain.supervision import deciding, failing, recovering, together
 from lrm_actors.domain.supervision.course import Course
 from tests.mutants.planting import Planted, planted
@@ -141,21 +142,20 @@ def checkpointer_forgets_its_rhythm(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(checkpointer, "recover", lambda state, ctx: attrs.evolve(recover(state, ctx), effects=()))
 
 
-@actors("lrm_actors/domain/checkpointer.py", "behavior/checkpointer_keeps_what_it_promised")
+@actors("lrm_actors/domain/checkpointing/keeping.py", "behavior/checkpointer_keeps_what_it_promised")
 def checkpointer_removes_the_newest(patch: pytest.MonkeyPatch) -> None:
     """Of too many checkpoints the newest go."""
 
-    def newest(kept: Any, config: Any) -> tuple[str, ...]:
+    def newest(kept: Any, config: Any, *_: Any) -> tuple[str, ...]:
         return tuple(info.checkpoint_id for info in kept[config.max_checkpoints :])
 
-    patch.setattr(checkpointer, "beyond_retention", newest)
+    patch.setattr(keeping, "beyond_retention", newest)
 
 
-@actors("lrm_actors/domain/checkpointer.py", "behavior/checkpointer_keeps_what_it_promised")
+@actors("lrm_actors/domain/checkpointing/keeping.py", "behavior/checkpointer_keeps_what_it_promised")
 def checkpoint_bytes_left_behind(patch: pytest.MonkeyPatch) -> None:
     """The bytes of checkpoints that went stay in the log for ever."""
-    prune = checkpointer._prune
-    patch.setattr(checkpointer, "_prune", lambda state, reason: (prune(state, reason)[0], ()))
+    patch.setattr(keeping, "_lost", lambda before, after, events: ())
 
 
 @actors("lrm_actors/domain/checkpointer.py", "behavior/checkpointer_keeps_what_it_promised")

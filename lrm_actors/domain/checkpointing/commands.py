@@ -76,6 +76,8 @@ class StoreCheckpoint(Command):
     hints: tuple[str, ...] = ()
     parent: str = ""
     """The checkpoint that ``data`` is a change of; empty when it is the whole state."""
+    parent_digest: str = ""
+    """Digest of the parent's state as it was when this was made: that of an id may be captured anew. Empty: unknown."""
     blobs: tuple[Blob, ...] = ()
     """Those that the parent's state does not hold; all of them without a parent."""
     gone: tuple[str, ...] = ()
@@ -119,6 +121,75 @@ class CleanUp(Command):
     """Delete all but the newest few: the disk is full."""
 
     keep: int = FEWEST
+
+
+@frozen
+class PinCheckpoint(Command):
+    """Keep a checkpoint whatever the rules say, or leave it to the rules again. The reply is its id."""
+
+    checkpoint_id: str
+    pinned: bool = True
+    reason: str = ""
+
+
+@frozen
+class Prune(Command):
+    """Apply retention now, by other rules than the settings' where they are given. The reply is the ids that went."""
+
+    max_checkpoints: int | None = None
+    max_emergency: int | None = None
+    max_age_s: float | None = None
+    keep_hourly_h: int | None = None
+    keep_daily_days: int | None = None
+    reason: str = "pruned by hand"
+
+    def config(self, config: CheckpointerConfig) -> CheckpointerConfig:
+        """The settings with what is given here in their place."""
+        fields = ("max_checkpoints", "max_emergency", "max_age_s", "keep_hourly_h", "keep_daily_days")
+        given = {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
+        return attrs.evolve(config, **given)
+
+
+@frozen
+class LookAfter(Command):
+    """The janitor's timer."""
+
+
+@frozen
+class TidyUp(Command):
+    """Something is to go by age, or a chain holds more that nobody keeps than it should."""
+
+
+@frozen
+class RebasedRow:
+    """A checkpoint stored anew: whole, or as a change of another one that is kept."""
+
+    checkpoint_id: str
+    parent: str
+    data: bytes = attrs.field(repr=False)
+    added: tuple[str, ...] = ()
+    """Digests of blobs against the parent's state; all of them without a parent."""
+    gone: tuple[str, ...] = ()
+
+
+@frozen
+class StoreRebased(Command):
+    """A chain comes back without the rows that nobody keeps. Rows that are not named stay as they are."""
+
+    rows: tuple[RebasedRow, ...]
+
+    def where_nothing_fits(self, message: str) -> Command:
+        """It is tried again later; until then everything stays where it is."""
+        return RebaseFailed(tuple(row.checkpoint_id for row in self.rows), FULL, message)
+
+
+@frozen
+class RebaseFailed(Command):
+    """A chain could not be stored anew, and stays as it is: nothing is lost by that but room."""
+
+    checkpoint_ids: tuple[str, ...]
+    error: str
+    message: str
 
 
 @frozen

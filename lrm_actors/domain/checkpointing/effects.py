@@ -1,9 +1,10 @@
-"""What the checkpointer has done by others: the host gives its state."""
+"""What the checkpointer has others do: the host gives its state, a worker stores a chain anew."""
 
 from __future__ import annotations
 
 from eventstore.frozen import frozen
 from lrm_actors.domain.behavior import Effect
+from lrm_actors.domain.retention import CheckpointInfo
 
 
 @frozen
@@ -17,3 +18,16 @@ class CaptureState(Effect):
     hints: tuple[str, ...] = ()
     whole: bool = False
     """The whole state is wanted, not what changed: what it would build on is not there any more."""
+
+
+@frozen
+class RebaseCheckpoints(Effect):
+    """Store the kept ones of a chain so that they need nothing else; comes back as ``StoreRebased``.
+
+    Or as ``MarkDamaged`` for one that cannot be restored, or as ``RebaseFailed``.
+    """
+
+    chain: tuple[CheckpointInfo, ...]
+    """All its rows, each after the one that it builds on."""
+    keep: tuple[str, ...]
+    """Ids of those that are kept, in the same order."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from eventstore.events import event
 from eventstore.records import Instant
 from lrm_actors.domain.retention import CheckpointerConfig, CheckpointInfo
@@ -53,6 +55,32 @@ class DamageFound:
 class CheckpointRestored:
     checkpoint_id: str
     passed_over: tuple[str, ...]
+
+
+@event("checkpointer.pinned", 1)
+class CheckpointPinned:
+    """No rule of retention removes it any more, or the rules are for it again."""
+
+    checkpoint_id: str
+    pinned: bool
+    reason: str
+
+
+class Rebased(Struct, frozen=True, omit_defaults=True):
+    """What a checkpoint builds on now. Its state, and so its digest, is what it was."""
+
+    checkpoint_id: str
+    stored_bytes: int
+    parent: str = ""
+    added: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+
+
+@event("checkpointer.rebased", 1)
+class CheckpointsRebased:
+    """These were stored anew, so that they need nothing any more that nobody keeps."""
+
+    rows: tuple[Rebased, ...]
 
 
 @event("checkpointer.mode_noted", 1)

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 from msgspec import structs
 
 from eventstore.frozen import frozen
 from eventstore.records import Instant
+from lrm_actors.domain.checkpointing.chains import (
+    Rows,
+    by_id,
+    chain_in,
+    counted,
+    holds,
+    index_of,
+    needed,
+    with_row,
+)
 from lrm_actors.domain.checkpointing.commands import FEWEST, FULL
 from lrm_actors.domain.checkpointing.events import (
     CheckpointFailed,
+    CheckpointPinned,
     CheckpointRequested,
     CheckpointRestored,
     CheckpointsPruned,
+    CheckpointsRebased,
     CheckpointTaken,
     Configured,
     DamageFound,
     ModeNoted,
+    Rebased,
 )
 from lrm_actors.domain.modes import NORMAL
-from lrm_actors.domain.retention import EMERGENCY, PERIODIC, CheckpointerConfig, CheckpointInfo, id_ms
+from lrm_actors.domain.retention import EMERGENCY, PERIODIC, CheckpointerConfig, CheckpointInfo, Tally, id_ms
 
 INTERRUPTED = "Interrupted"
 """Error of a checkpoint whose process ended before it was taken."""
@@ -59,6 +74,16 @@ class CheckpointerState:
     """How many are kept at most since the disk was last full: half of what was kept then. None: it never was."""
     support: tuple[CheckpointInfo, ...] = ()
     """Oldest first: kept no more, but still there because a kept one, or the next one to come, builds on them."""
+    tip: str = ""
+    """The checkpoint stored last, which the next one of this process builds on. It stays until then, kept or not."""
+    tip_holds: tuple[str, ...] = ()
+    """Digests of the blobs in its state."""
+    blobs: dict[str, int] = attrs.Factory(dict)
+    """How many states hold each blob that is there: those of the kept checkpoints, and the tip's."""
+    tally: Tally = attrs.Factory(Tally)
+    """Of ``kept``."""
+    damages: int = 0
+    """Damaged checkpoints found, ever."""
     no_room_for: str = ""
     """Reason of an emergency checkpoint for which there was no room, and that is taken again once there is some."""
 
@@ -82,9 +107,7 @@ def evolve(state: CheckpointerState, event: object) -> CheckpointerState:
                 periodic_at=at if kind == PERIODIC else state.periodic_at,
             )
         case CheckpointTaken(info):
-            state = _ended(state, info.checkpoint_id)
-            kept = tuple(sorted((*state.kept, info), key=lambda one: id_ms(one.checkpoint_id)))
-            return attrs.evolve(state, kept=kept, taken=state.taken + 1, failures=0)
+            return _taken(_ended(state, info.checkpoint_id), info)
         case CheckpointFailed(checkpoint_id, error):
             failures = state.failures + (error != INTERRUPTED)
             no_room = state.no_room_for
@@ -94,13 +117,13 @@ def evolve(state: CheckpointerState, event: object) -> CheckpointerState:
             return attrs.evolve(_ended(state, checkpoint_id), failures=failures, no_room_for=no_room)
         case CheckpointsPruned(checkpoint_ids, reason):
             fits = max(FEWEST, len(state.kept) // 2) if reason == CLEANED_UP else state.fits
-            kept = tuple(one for one in state.kept if one.checkpoint_id not in checkpoint_ids)
-            return attrs.evolve(state, kept=kept, fits=fits)
+            return attrs.evolve(_without(state, checkpoint_ids), fits=fits)
+        case CheckpointsRebased(rows):
+            return _rebased(state, rows)
+        case CheckpointPinned(checkpoint_id, pinned):
+            return _replaced(state, checkpoint_id, pinned=pinned)
         case DamageFound(checkpoint_id):
-            damaged = (
-                structs.replace(one, damaged=True) if one.checkpoint_id == checkpoint_id else one for one in state.kept
-            )
-            return attrs.evolve(state, kept=tuple(damaged))
+            return attrs.evolve(_replaced(state, checkpoint_id, damaged=True), damages=state.damages + 1)
         case CheckpointRestored(checkpoint_id):
             return attrs.evolve(state, restored=checkpoint_id)
         case ModeNoted(mode):
@@ -112,3 +135,111 @@ def evolve(state: CheckpointerState, event: object) -> CheckpointerState:
 
 def _ended(state: CheckpointerState, checkpoint_id: str) -> CheckpointerState:
     return attrs.evolve(state, under_way=tuple(one for one in state.under_way if one.checkpoint_id != checkpoint_id))
+
+
+def _taken(state: CheckpointerState, info: CheckpointInfo) -> CheckpointerState:
+    """One more is kept, and it is the one that the next will build on."""
+    kept, blobs = with_row(state.kept, info), state.blobs
+    held: tuple[str, ...] = ()
+    if info.added or (blobs and info.parent):
+        on_tip = info.parent == state.tip
+        before = state.tip_holds if on_tip else holds(chain_in(state.kept, state.support, info.parent))
+        held = holds((info,), before)
+        blobs = dict(blobs)
+        for digest in held:
+            blobs[digest] = blobs.get(digest, 0) + 1
+    support = state.support
+    if index_of(support, state.tip) >= 0:  # it stood there as the tip alone, unless something builds on it
+        blobs = _fewer(blobs, state.tip_holds)
+        support = needed(kept, support, info.checkpoint_id)
+    return attrs.evolve(
+        state,
+        kept=kept,
+        support=support,
+        blobs=blobs,
+        tip=info.checkpoint_id,
+        tip_holds=held,
+        tally=state.tally.changed(come=(info,)),
+        taken=state.taken + 1,
+        failures=0,
+    )
+
+
+def _without(state: CheckpointerState, checkpoint_ids: tuple[str, ...]) -> CheckpointerState:
+    """Some are kept no more. They stay as support where a kept one, or the tip, builds on them."""
+    places = sorted({index for one in checkpoint_ids if (index := index_of(state.kept, one)) >= 0})
+    if not places:
+        return state
+    gone = tuple([state.kept[place] for place in places])
+    kept = _cut_out(state.kept, places)
+    others = with_row(state.support, gone[0]) if len(gone) == 1 else _merged(state.support, gone)
+    (first, *more), place = gone, places[0]
+    if not more and place < len(kept) and kept[place].parent == first.checkpoint_id:
+        support = others  # the usual case: the next one builds on it, and it on those that stood there for it
+    else:
+        support = needed(kept, others, state.tip)
+    return attrs.evolve(
+        state,
+        kept=kept,
+        support=support,
+        blobs=_blobs_without(state, gone, kept, support),
+        tally=state.tally.changed(gone=gone),
+    )
+
+
+def _cut_out(kept: Rows, places: list[int]) -> Rows:
+    if places[-1] == len(places) - 1:
+        return kept[len(places) :]
+    if len(places) == 1:
+        return (*kept[: places[0]], *kept[places[0] + 1 :])
+    out = set(places)
+    return tuple([row for index, row in enumerate(kept) if index not in out])
+
+
+def _merged(rows: Rows, more: Rows) -> Rows:
+    return tuple(sorted((*rows, *more), key=by_id))
+
+
+def _blobs_without(state: CheckpointerState, gone: Rows, kept: Rows, support: Rows) -> dict[str, int]:
+    if not state.blobs:
+        return state.blobs
+    if len(gone) > 1:
+        return counted(kept, support, state.tip)
+    if gone[0].checkpoint_id == state.tip:
+        return state.blobs
+    return _fewer(state.blobs, holds(chain_in(state.kept, state.support, gone[0].checkpoint_id)))
+
+
+def _fewer(blobs: dict[str, int], held: tuple[str, ...]) -> dict[str, int]:
+    """The counts when one state less holds these."""
+    if not held:
+        return blobs
+    blobs = dict(blobs)
+    for digest in held:
+        left = blobs.pop(digest, 0) - 1
+        if left > 0:
+            blobs[digest] = left
+    return blobs
+
+
+def _rebased(state: CheckpointerState, rows: tuple[Rebased, ...]) -> CheckpointerState:
+    kept = list(state.kept)
+    for row in rows:
+        index = index_of(state.kept, row.checkpoint_id)
+        if index >= 0:
+            kept[index] = structs.replace(
+                kept[index], parent=row.parent, stored_bytes=row.stored_bytes, added=row.added, gone=row.gone
+            )
+    after = tuple(kept)
+    return attrs.evolve(state, kept=after, support=needed(after, state.support, state.tip))
+
+
+def _replaced(state: CheckpointerState, checkpoint_id: str, **changes: Any) -> CheckpointerState:
+    """The same with one kept row changed; nothing if it is not kept any more."""
+    index = index_of(state.kept, checkpoint_id)
+    if index < 0:
+        return state
+    was = state.kept[index]
+    row = structs.replace(was, **changes)
+    kept = (*state.kept[:index], row, *state.kept[index + 1 :])
+    return attrs.evolve(state, kept=kept, tally=state.tally.changed((was,), (row,)))

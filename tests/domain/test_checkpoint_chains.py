@@ -1,0 +1,147 @@
+"""Retention under chains, whatever is stored, pinned, pruned, rebased and cleaned up; and the bugs this catches."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lrm_actors.domain import checkpointer
+from lrm_actors.domain.checkpointing import folding, keeping, rebasing
+from lrm_actors.domain.checkpointing.chains import attachment_key, needed
+from tests.domain.checkpointed_world import MOVES, Broken, CheckpointedWorld, Move
+
+EXAMPLES, RELEASE_EXAMPLES = 40, 2_500
+moves = st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 30)), min_size=50, max_size=150)
+
+
+def test_whatever_is_kept_restores_and_nothing_else_is_there(release: bool) -> None:
+    """Every kept one has its chain and its blobs, nothing else stays, and what is best, or pinned, is never lost."""
+    total: Counter[str] = Counter()
+    histories = []
+
+    @settings(max_examples=RELEASE_EXAMPLES if release else EXAMPLES)
+    @given(moves)
+    def any_history(history: list[Move]) -> None:
+        world = CheckpointedWorld()
+        world.play(history)
+        total.update(world.counts)
+        histories.append(len(history))
+
+    any_history()
+    assert min(total["stored"], total["pruned"]) > 0
+    print(f"{len(histories)} histories, {sum(histories)} moves: {dict(total)}")
+
+
+def drawn(seed: int, count: int = 150) -> list[Move]:
+    """A history of its own for each seed."""
+    source = random.Random(seed)
+    return [(source.choice(MOVES), source.randrange(31)) for _ in range(count)]
+
+
+def broken_by(histories: int = 200) -> str:
+    """What is found out by so many histories; nothing if all is well."""
+    for seed in range(histories):
+        world = CheckpointedWorld()
+        try:
+            world.play(drawn(seed))
+        except Broken as error:
+            return str(error)
+    return ""
+
+
+def test_drawn_histories_reach_what_they_are_for() -> None:
+    """Rebases that are taken, states captured anew, blobs stored: else the planted bugs would prove nothing."""
+    total: Counter[str] = Counter()
+    for seed in range(25):
+        world = CheckpointedWorld()
+        world.play(drawn(seed))
+        total.update(world.counts)
+    assert all(total[name] for name in ("stored", "pruned", "rebased", "whole again", "blobs")), total
+
+
+# --- planted ----------------------------------------------------------------------------------------------------------
+
+
+def forgets_the_tip(patch: pytest.MonkeyPatch) -> None:
+    """What the next one will build on is not needed."""
+    patch.setattr(folding, "needed", lambda kept, others, _: needed(kept, others, ""))
+
+
+def forgets_grandparents(patch: pytest.MonkeyPatch) -> None:
+    """Only what a kept one builds on directly stays."""
+
+    def direct(kept: Any, others: Any, tip: str) -> Any:
+        wanted = {tip, *(row.parent for row in kept)}
+        return tuple(row for row in others if row.checkpoint_id in wanted)
+
+    patch.setattr(folding, "needed", direct)
+
+
+def blob_too_early(patch: pytest.MonkeyPatch) -> None:
+    """The blobs of a checkpoint that goes, go with it, whoever else holds them."""
+    lost = keeping._lost
+
+    def all_of_it(before: Any, after: Any, events: Any) -> tuple[str, ...]:
+        gone = [event.checkpoint_ids for event in events if isinstance(event, checkpointer.CheckpointsPruned)]
+        rows = {one for ids in gone for one in ids}
+        blobs = [f"blob/{digest}" for row in before.kept if row.checkpoint_id in rows for digest in row.added]
+        return tuple(dict.fromkeys((*lost(before, after, events), *blobs)))
+
+    patch.setattr(keeping, "_lost", all_of_it)
+
+
+def blob_too_late(patch: pytest.MonkeyPatch) -> None:
+    """The blobs of what is only there for others stay."""
+    patch.setattr(folding, "_blobs_without", lambda state, *_: state.blobs)
+
+
+def deletes_before_it_rebases(patch: pytest.MonkeyPatch) -> None:
+    """What nobody keeps goes as soon as the chain is on its way to be stored anew."""
+    tidy = checkpointer._tidy_up
+
+    def too_soon(state: Any, ctx: Any) -> Any:
+        decision = tidy(state, ctx)
+        for effect in decision.effects:
+            assert isinstance(effect, checkpointer.RebaseCheckpoints)
+            rows = [row.checkpoint_id for row in effect.chain if row.checkpoint_id not in effect.keep]
+            decision = attrs.evolve(decision, discard=(*decision.discard, *map(attachment_key, rows)))
+        return decision
+
+    patch.setattr(checkpointer, "_tidy_up", too_soon)
+
+
+def takes_any_rebase(patch: pytest.MonkeyPatch) -> None:
+    """What was kept when the work began is taken for what is kept now."""
+    patch.setattr(rebasing, "_fits", lambda state, event: True)
+
+
+def removes_the_best(patch: pytest.MonkeyPatch) -> None:
+    """The newest by its id is spared, and not the one that would be restored first."""
+    from lrm_actors.domain import retention
+
+    patch.setattr(retention, "_but_the_best", lambda kept, gone: tuple(info.checkpoint_id for info in gone))
+
+
+PLANTED = (
+    forgets_the_tip,
+    forgets_grandparents,
+    blob_too_early,
+    blob_too_late,
+    deletes_before_it_rebases,
+    takes_any_rebase,
+    removes_the_best,
+)
+
+
+@pytest.mark.parametrize("bug", PLANTED, ids=lambda bug: bug.__name__)
+def test_a_planted_bug_is_found(bug: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each within a few histories."""
+    bug(monkeypatch)
+    assert broken_by()
