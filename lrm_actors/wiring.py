@@ -97,7 +97,8 @@ def _save_or_clean_up(event: analyzer.RecoveryChosen, _: Record) -> Command | No
 
 
 def _save_before_it_ends(event: monitor.HealthChanged, _: Record) -> Command | None:
-    if event.status != monitor.CRITICAL or event.previous == monitor.FAILING:
+    still_failing = event.status == event.previous == monitor.FAILING  # and a limit of memory is reached
+    if not still_failing and (event.status != monitor.CRITICAL or event.previous == monitor.FAILING):
         return None
     if event.signals and set(event.signals) <= OF_DISK:
         return None  # another checkpoint is what a full disk needs least

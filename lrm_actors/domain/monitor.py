@@ -330,12 +330,14 @@ def _with_health_and_trends(state: MonitorState, sampled: Sampled, ctx: Context)
 
 
 def _health(state: MonitorState, ctx: Context, before: MonitorState | None = None) -> tuple[HealthChanged, ...]:
-    """The change of status that is due, if any; or that a limit of memory is reached while it is critical already."""
+    """The change of status that is due, if any; or that a limit of memory is reached while it is as bad already."""
     failures = recent_failures(state, ctx.now)
     failing = len(failures) >= state.config.failing_components and not all(failures.values())
     status = step_towards(state.status, FAILING if failing else worst(state.levels))
-    if status == state.status == CRITICAL and before is not None:
-        return _still_critical(state, before, ctx)
+    if before is not None and not is_worse(CRITICAL, state.status) and not is_worse(status, state.status):
+        still = _still_as_bad(state, before, failures, ctx)
+        if still:  # a failing health gets better after that, and not in the same moment
+            return still
     if status == state.status or (is_worse(state.status, status) and _held(state, status, ctx.now)):
         return ()
     if FAILING in (status, state.status):
@@ -347,13 +349,17 @@ def _health(state: MonitorState, ctx: Context, before: MonitorState | None = Non
     return (HealthChanged(state.status, status, cause, ctx.now, causes.responsible(state.levels, status)),)
 
 
-def _still_critical(state: MonitorState, before: MonitorState, ctx: Context) -> tuple[HealthChanged, ...]:
-    """What else makes it critical, where that asks for memory to be given back and for the state to be saved."""
+def _still_as_bad(
+    state: MonitorState, before: MonitorState, failures: dict[str, bool], ctx: Context
+) -> tuple[HealthChanged, ...]:
+    """What else makes it as bad, where that asks for memory to be given back and for the state to be saved."""
     if not reached(state.config, (before.marks, state.marks), (before.levels, state.levels), OF_MEMORY):
         return ()
     judged = causes.Judgement(state.config, state.last or Metrics(), state.marks, before.levels, state.levels)
-    names = causes.responsible(state.levels, CRITICAL)
-    return (HealthChanged(CRITICAL, CRITICAL, causes.still(judged, CRITICAL), ctx.now, names),)
+    names, cause = causes.responsible(state.levels, CRITICAL), causes.still(judged, CRITICAL)
+    if state.status == FAILING:
+        cause = f"{causes.in_components(state.config, failures)}; {cause}"
+    return (HealthChanged(state.status, state.status, cause, ctx.now, names),)
 
 
 def _held(state: MonitorState, status: str, now: Instant) -> bool:

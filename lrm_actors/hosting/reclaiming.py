@@ -149,7 +149,7 @@ class Reclaiming:
             if reclaiming.worth_asking(self._attempts, name, clock.monotonic()):
                 before = self._try(name, function, before, needed)
         enough = before is not None and reclaiming.needed_bytes(before, target) == 0
-        if status == CRITICAL and not enough:
+        if not enough and not is_worse(CRITICAL, status):
             self._replace(cause, before)
         return enough
 

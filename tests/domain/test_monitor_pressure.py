@@ -11,7 +11,7 @@ from lrm_actors.domain.metrics import METRICS, Metrics, overlaid
 from lrm_actors.domain.monitor import HealthChanged, MonitorState, PressureSeen, RecordPressure, RecordSample
 from lrm_actors.domain.monitoring.events import Sampled
 from lrm_actors.wiring import WIRES
-from tests.domain.kit import Run
+from tests.domain.kit import Run, at
 
 
 @pytest.fixture
@@ -85,6 +85,33 @@ def test_memory_is_not_overlooked_while_something_else_is_critical(run: Run[Moni
     assert [Sampled] == [type(event) for event in run.tell(sample(100.0, 99.0))]
 
 
+@pytest.mark.parametrize("tell", [memory, lambda percent: sample(10.0, percent)])
+def test_memory_is_not_overlooked_while_components_fail(run: Run[MonitorState], tell: Any) -> None:
+    """The state is saved and memory given back though nothing is worse than failing; the cause names both, once."""
+    run.tell(sample(10.0, 50.0))
+    for name in ("browser", "llm"):
+        run.tell(monitor.NoteComponentFailed(name, at(run.seconds).now.monotonic_s, run.boot_id))
+    assert "failing" == run.state.status
+    seen, told = run.tell(tell(97.0))
+    assert isinstance(told, HealthChanged)
+    assert ("failing", "failing", ("memory",)) == (told.previous, told.status, told.signals)
+    assert "2 components failed within 60 s: browser, llm; memory 97.0 % >= 95.0 %" == told.cause == run.state.cause
+    assert () == run.tell(memory(99.0))
+
+
+def test_memory_that_runs_out_as_the_components_are_well_again_is_told_first(run: Run[MonitorState]) -> None:
+    """The health gets better by the sample after it: a checkpoint is taken at a limit, and none because it is better."""
+    run.tell(sample(10.0, 50.0))
+    for name in ("browser", "llm"):
+        run.tell(monitor.NoteComponentFailed(name, at(run.seconds).now.monotonic_s, run.boot_id))
+    run.seconds += 61.0  # the window is over
+    _, told = run.tell(sample(10.0, 97.0))
+    assert ("failing", "failing") == (told.previous, told.status)
+    run.seconds += 30.0
+    _, better = run.tell(sample(10.0, 97.0))
+    assert ("failing", "critical") == (better.previous, better.status)
+
+
 def test_a_limit_that_is_reached_once_more_is_told_once_more(run: Run[MonitorState]) -> None:
     """Also by a look: the rung is critical yet when the next process, or the next leak, is at the limit already."""
     run.tell(sample(10.0, 97.0))
@@ -144,6 +171,7 @@ def test_a_part_stands_in_place_of_what_was_there() -> None:
         ("warning", "critical", True),
         ("critical", "critical", True),
         ("failing", "critical", False),
+        ("failing", "failing", True),
         ("healthy", "warning", False),
         ("critical", "warning", False),
         ("warning", "failing", False),
@@ -154,7 +182,7 @@ def test_what_became_critical_is_saved_first(previous: str, status: str, *, save
     (wire,) = [wire for wire in WIRES if wire.event is HealthChanged and wire.to == checkpointer.NAME]
     record: Any = None
     command = wire.make(HealthChanged(previous, status, "memory 97.0 % >= 95.0 %"), record)
-    reason = "health critical: memory 97.0 % >= 95.0 %"
+    reason = f"health {status}: memory 97.0 % >= 95.0 %"
     assert (checkpointer.TakeCheckpoint(checkpointer.EMERGENCY, reason) if saved else None) == command
     full = HealthChanged(previous, status, "disk 99.0 % full >= 97.0 %", None, ("disk",))
     assert wire.make(full, record) is None

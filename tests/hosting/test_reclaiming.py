@@ -264,7 +264,8 @@ def test_a_health_that_is_published_after_its_commit_is_not_taken_for_better() -
     eventually(lambda: machine.replaced == ["memory runs out: memory"])
 
 
-def test_memory_that_runs_out_while_something_else_is_critical_is_given_back() -> None:
+@pytest.mark.parametrize("status", ["critical", "failing"])
+def test_memory_that_runs_out_while_something_else_is_as_bad_is_given_back(status: str) -> None:
     """The status is the same, and what it stands for is not. One that gets better asks for nothing."""
     machine = Machine(990)
     machine.version = 3  # what is committed below is published already
@@ -273,7 +274,7 @@ def test_memory_that_runs_out_while_something_else_is_critical_is_given_back() -
     log.commit("monitor.health_changed", monitor.HealthChanged("failing", "critical", "x", None, ("cpu", "memory")))
     eventually(lambda: not ours._looking)
     assert [] == asked(machine)
-    log.commit("monitor.health_changed", monitor.HealthChanged("critical", "critical", "x", None, ("cpu", "memory")))
+    log.commit("monitor.health_changed", monitor.HealthChanged(status, status, "x", None, ("cpu", "memory")))
     eventually(lambda: [("page cache", 300, 0)] == asked(machine))
 
 

@@ -47,7 +47,7 @@ class SampleOverdue:
 
 @event("monitor.health_changed", 1)
 class HealthChanged:
-    """The status changed; or it is critical already, and a limit of memory is reached besides, or once more."""
+    """The status changed; or it is critical or failing, and a limit of memory is reached besides, or once more."""
 
     previous: str
     status: str
@@ -56,7 +56,7 @@ class HealthChanged:
     at: Instant | None = None
     """When it was decided."""
     signals: tuple[str, ...] = ()
-    """Names of the signals that are as bad as the status."""
+    """Names of the signals that are as bad as the status; critical ones, where it is failing still."""
 
 
 @event("monitor.heartbeat_missed", 1)
