@@ -117,6 +117,16 @@ class NotACommand(LrmError, TypeError):
     hint = "send an instance of a subclass of Command"
 
 
+class WrongWith(LrmError, TypeError):
+    """A step was entered in the form of the other host: with an event loop, or without one. Nothing was begun."""
+
+    code = "LRM-1011"
+
+    def __init__(self, name: str, used: str, instead: str) -> None:
+        super().__init__(f"step {name!r} cannot be entered by {used!r}", hint=instead)
+        self.name, self.used = name, used
+
+
 # --- asking and telling -------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import pytest
 from eventstore.records import Instant
 from lrm_actors.domain import journal
 from lrm_actors.domain.behavior import Command
-from lrm_actors.errors import StepOrder, StorageUnavailable
+from lrm_actors.errors import StepOrder, StorageUnavailable, WrongWith
 from lrm_actors.hosting.boundary import BoundaryStatistics, StepBoundary
 from lrm_actors.hosting.offload import start_thread
 from lrm_actors.hosting.stepping import AsyncStepScope, BlockingStepScope, Step, Stepping, current_step
@@ -252,3 +252,26 @@ def test_a_scope_is_left_once() -> None:
 
     with pytest.raises(ValueError, match="is not open"):
         scope.__exit__(None, None, None)
+
+
+def test_the_form_of_the_other_host_is_refused_and_says_what_to_write() -> None:
+    """Nothing is begun, and the next step begins as ever."""
+    steps = Steps()
+    mistaken: Any = steps.step()
+    with pytest.raises(WrongWith, match="step 'fetch' cannot be entered by 'with'") as told, mistaken:
+        pytest.fail("it was entered")
+    assert isinstance(told.value, TypeError)
+    assert "async with mode.step" in told.value.hint
+    assert "blocking.step" in told.value.hint
+
+    async def main() -> None:
+        blocking: Any = steps.blocking_step()
+        with pytest.raises(WrongWith, match="by 'async with'") as told:
+            async with blocking:
+                pytest.fail("it was entered")
+        assert "with blocking.step" in told.value.hint
+        assert [] == steps.journal.asked
+        async with steps.step() as step:
+            assert 1 == step.number
+
+    asyncio.run(main())

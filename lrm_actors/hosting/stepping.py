@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, TypeVar
 
 import attrs
 
@@ -21,7 +21,7 @@ from eventstore.errors import EventRefused
 from lrm_actors.actors.analyzer import text_of
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.journal import AbandonStep, BeginStep, CommitStep
-from lrm_actors.errors import CommandRefused
+from lrm_actors.errors import CommandRefused, WrongWith
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.offload import unbroken
 
@@ -31,6 +31,11 @@ Waits: TypeAlias = "Generator[Future[None] | Command, Any, T]"
 """A story told once: it yields a future to wait for or a command for the journal, and is sent what came of it."""
 
 JOURNAL = "journal"
+
+IN_A_LOOP = (
+    "write 'async with mode.step(...)'; without an event loop, 'with mode as blocking:' has 'blocking.step(...)'"
+)
+WITHOUT_A_LOOP = "write 'with blocking.step(...)'; in an event loop, 'async with mode:' has 'async with mode.step(...)'"
 
 _current: ContextVar[Step | None] = ContextVar("lrm_current_step", default=None)
 
@@ -216,6 +221,19 @@ class AsyncStepScope(_Scope):
             except BaseException as error:  # noqa: BLE001 - the story decides what to do about it
                 failure = error
 
+    if not TYPE_CHECKING:  # a type checker tells by itself, as long as it knows of neither
+
+        def __enter__(self) -> NoReturn:
+            """Refuse.
+
+            Raises:
+                WrongWith: always; it says what to write.
+            """
+            raise WrongWith(self._name, "with", IN_A_LOOP)
+
+        def __exit__(self, *_: object) -> None:
+            """Never reached. Without it ``with`` itself would raise, and say less."""
+
 
 class BlockingStepScope(_Scope):
     """``with mode.step(name) as step``, for a host without an event loop. The same story, waited for on this thread."""
@@ -254,3 +272,16 @@ class BlockingStepScope(_Scope):
                     outcome = self._asking.ask_blocking(JOURNAL, wanted, timeout_s=self._stepping.timeout_s)
             except BaseException as error:  # noqa: BLE001 - the story decides what to do about it
                 failure = error
+
+    if not TYPE_CHECKING:
+
+        async def __aenter__(self) -> NoReturn:
+            """Refuse.
+
+            Raises:
+                WrongWith: always; it says what to write.
+            """
+            raise WrongWith(self._name, "async with", WITHOUT_A_LOOP)
+
+        async def __aexit__(self, *_: object) -> None:
+            """Never reached."""

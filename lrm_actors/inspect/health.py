@@ -25,6 +25,9 @@ LOCK_NAME = "lrm.lock"
 STALE_INTERVALS = 2 * OVERDUE_INTERVALS
 """A living monitor says so itself when no sample comes; one that says nothing for this long does not live."""
 
+STALE = "stale"
+"""Why a metric is not known now where nothing is; ``LogHealth.stale`` has the reason, which is the same for all."""
+
 
 @frozen
 class Owner:
@@ -97,7 +100,7 @@ def health_of(reader: EventReader, *, now: Instant, owner: Owner, agent_id: str 
     )
     metrics = sections.metrics(monitor)
     if stale:
-        metrics = {"metrics": {}, "last_good": monitor.last_good, "unknown": dict.fromkeys(report.METRICS, stale)}
+        metrics = {"metrics": {}, "last_good": monitor.last_good, "unknown": dict.fromkeys(report.METRICS, STALE)}
     status, cause = sections.health(monitor)
     built = report.build(
         agent_id=agent_id,

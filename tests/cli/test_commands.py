@@ -294,12 +294,14 @@ def test_health_of_a_dead_agent(lrm: Lrm, life: Lived) -> None:
     assert "  no process is alive, and it did not stop in order" == second
     assert "breakers     site open, 3 failures" in done.out
     assert "steps        1 done, step 2 in doubt, 0 repeated" in done.out
-    document = lrm("health", life.path, "--json").document
+    told = lrm("health", life.path, "--json")
+    document = told.document
     assert ("lrm.health/1", "agent-1", False) == (
         document["schema"],
         document["agent_id"],
         document["process"]["alive"],
     )
+    assert 1 == told.out.count(document["process"]["stale"])
 
 
 @pytest.mark.parametrize(

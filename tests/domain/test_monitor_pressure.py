@@ -92,7 +92,7 @@ def test_memory_is_not_overlooked_while_components_fail(run: Run[MonitorState], 
     for name in ("browser", "llm"):
         run.tell(monitor.NoteComponentFailed(name, at(run.seconds).now.monotonic_s, run.boot_id))
     assert "failing" == run.state.status
-    seen, told = run.tell(tell(97.0))
+    _, told = run.tell(tell(97.0))
     assert isinstance(told, HealthChanged)
     assert ("failing", "failing", ("memory",)) == (told.previous, told.status, told.signals)
     assert "2 components failed within 60 s: browser, llm; memory 97.0 % >= 95.0 %" == told.cause == run.state.cause
@@ -100,7 +100,7 @@ def test_memory_is_not_overlooked_while_components_fail(run: Run[MonitorState], 
 
 
 def test_memory_that_runs_out_as_the_components_are_well_again_is_told_first(run: Run[MonitorState]) -> None:
-    """The health gets better by the sample after it: a checkpoint is taken at a limit, and none because it is better."""
+    """The health gets better by the sample after it: a checkpoint is for the limit, and none for being better."""
     run.tell(sample(10.0, 50.0))
     for name in ("browser", "llm"):
         run.tell(monitor.NoteComponentFailed(name, at(run.seconds).now.monotonic_s, run.boot_id))

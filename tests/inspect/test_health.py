@@ -62,10 +62,10 @@ def test_a_dead_agent_is_told_as_it_was(life: Lived) -> None:
 
 
 def test_metrics_of_the_dead_are_the_last_known_and_not_known_now(life: Lived) -> None:
-    """Numbers they stay, each named as unknown with the reason."""
+    """Numbers they stay, each named as unknown; the reason, which is the same for all, is told once."""
     found = health_of(life.reader, now=at(100.0), owner=DEAD)
     assert 83.2 == found.report["resource_metrics"]["memory_percent"]
-    assert dict.fromkeys(report.METRICS, found.stale) == found.report["unknown"]
+    assert dict.fromkeys(report.METRICS, "stale") == found.report["unknown"]
 
 
 def test_a_step_that_was_open_when_the_process_died_is_in_doubt(life: Lived) -> None:
