@@ -136,6 +136,8 @@ class Decision:
     attachments: tuple[Attachment, ...] = ()
     discard: tuple[str, ...] = ()
     next: Next | None = None
+    folded: Any = None
+    """The state after the first event, where ``decide`` folded it already."""
 
 
 NOTHING = Decision()
@@ -150,6 +152,7 @@ def then(
     discard: Iterable[str] = (),
     unstash: bool = False,
     stop: str | None = None,
+    folded: Any = None,
 ) -> Decision:
     """Decide on events, in order and atomically.
 
@@ -160,9 +163,12 @@ def then(
     With ``unstash`` the commands that were put off with ``stash`` are handled next, in their order and before whatever
     waits. With ``stop``, the reason, the actor ends once this is committed, answered, and its effects are begun: that
     is no failure, and what waits gets ``ActorStopped``.
+
+    ``folded`` is for an actor whose ``evolve`` is dear and whose ``decide`` needs what it gives for the first event: it
+    is taken in place of folding that again, and must be the same.
     """
     following = Next(unstash=unstash, stop=stop) if unstash or stop is not None else None
-    return Decision(tuple(events), tuple(effects), reply, tuple(attachments), tuple(discard), following)
+    return Decision(tuple(events), tuple(effects), reply, tuple(attachments), tuple(discard), following, folded)
 
 
 _STASH = Decision(next=Next(stash=True))

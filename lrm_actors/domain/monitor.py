@@ -317,8 +317,9 @@ def recent_failures(state: MonitorState, now: Instant) -> dict[str, bool]:
 
 def _with_health(state: MonitorState, fact: object, ctx: Context, *, only_worse: bool = False) -> Decision:
     """A fact, and after it, caused by it, what it makes of the health."""
-    changes = _health(evolve(state, fact), ctx, state)
-    return then(fact, *(change for change in changes if not only_worse or is_worse(change.status, change.previous)))
+    after = evolve(state, fact)
+    changes = (one for one in _health(after, ctx, state) if not only_worse or is_worse(one.status, one.previous))
+    return then(fact, *changes, folded=after)
 
 
 def _with_health_and_trends(state: MonitorState, sampled: Sampled, ctx: Context) -> Decision:
@@ -326,7 +327,7 @@ def _with_health_and_trends(state: MonitorState, sampled: Sampled, ctx: Context)
     after = evolve(state, sampled)
     changes = _health(after, ctx, state)
     news = None if changes else telling.untold(after.trends, state.told)
-    return then(sampled, *changes, *(() if news is None else (news,)))
+    return then(sampled, *changes, *(() if news is None else (news,)), folded=after)  # it is dear: all trends are in it
 
 
 def _health(state: MonitorState, ctx: Context, before: MonitorState | None = None) -> tuple[HealthChanged, ...]:

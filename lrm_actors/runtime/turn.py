@@ -159,8 +159,9 @@ class Turn:
 
     def _add_events(self, decision: Decision, envelope: Envelope, context: Context) -> None:
         state, due, evolve, when = self.state, False, self.spec.evolve, self.spec.snapshot_when
+        folded = decision.folded
         for fact in decision.events:
-            state = evolve(state, fact)
+            state, folded = evolve(state, fact) if folded is None else folded, None
             if state is None:
                 check_state(self.spec, state, fact)
             due = due or (when is not None and when(state, fact))

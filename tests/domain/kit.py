@@ -67,11 +67,12 @@ class Run(Generic[S]):
         return [effect for effect in self.last.effects if isinstance(effect, kind)]
 
     def _adopt(self, decision: Decision) -> tuple[object, ...]:
-        for fact in decision.events:
+        for number, fact in enumerate(decision.events):
             encode_event(fact)  # which raises unless it comes back as it went in; so does the next one
             self.log.append(fact)
             self.state = self.spec.evolve(self.state, fact)
             encode_state(self.state)
             assert self.state == self.fold()
+            assert number or decision.folded is None or decision.folded == self.state
         self.last = decision
         return decision.events

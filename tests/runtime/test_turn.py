@@ -62,3 +62,22 @@ def test_what_was_brought_and_discarded_in_one_turn_is_gone(
         store.append(batch)
         version = turn.version
     assert left == list(store.attachment_keys())
+
+
+def test_what_a_decision_folded_already_is_not_folded_again() -> None:
+    """Its first event; those after it, and those of the next decision, are."""
+    folds: list[str] = []
+
+    def fold(state: Files, fact: FileChanged) -> Files:
+        folds.append(fact.key)
+        return Files(state.changes + 1)
+
+    def two(state: Files, command: ChangeFile, ctx: Context) -> Decision:
+        first = FileChanged(command.key)
+        return then(first, FileChanged("and another"), folded=fold(state, first))
+
+    turn = Turn(Spec("turned", Files(), two, fold), Files(), 0, now=NOW, new_id=lambda: "id", random=lambda: 0.5)
+    turn.decide(Envelope(ChangeFile("one")))
+    turn.decide(Envelope(ChangeFile("two")))
+    assert ["one", "and another", "two", "and another"] == folds
+    assert (Files(4), 4) == (turn.state, turn.version)

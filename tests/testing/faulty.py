@@ -101,6 +101,11 @@ def deciding_in_place(state: m.Outbox, command: Any, ctx: Context) -> Decision:
     return then(m.Reminded())
 
 
+def folded_otherwise(state: m.Outbox, command: Any, ctx: Context) -> Decision:
+    """Says what its event folds to, and evolve says otherwise."""
+    return then(m.Reminded(), folded=attrs.evolve(state, count=state.count + 7))
+
+
 def changing_the_command(state: m.Outbox, command: Any, ctx: Context) -> Decision:
     """Changes the command."""
     object.__setattr__(command, "text", "changed")
@@ -158,6 +163,7 @@ FAULTS: tuple[tuple[str, str, Any], ...] = (
     ("decide-differs", "decide", counting),
     ("argument-changed", "decide", deciding_in_place),
     ("argument-changed", "decide", changing_the_command),
+    ("state-is-not-the-fold", "decide", folded_otherwise),
     ("event-not-storable", "decide", bad_event),
     ("event-not-storable", "decide", no_event),
     ("reply-not-storable", "decide", bad_reply),
