@@ -34,14 +34,15 @@ class InOrder(Iterator[Attachment], Generic[Row]):
         self._read = read
         self._open_row = open_row
         self._page: deque[str] = deque()
-        self._rows: Mapping[str, Row] = {}
+        self._rows: Mapping[str, Row] | None = None
 
     def __next__(self) -> Attachment:
         if not self._page:
-            page = tuple(islice(self._wanted, PAGE_KEYS))
-            if not page:
+            self._page.extend(islice(self._wanted, PAGE_KEYS))
+            if not self._page:
                 raise StopIteration
-            self._rows = self._read(page)
-            self._page.extend(page)
+            self._rows = None
+        if self._rows is None:  # also where the last call could not read them
+            self._rows = self._read(tuple(self._page))
         key = self._page.popleft()
         return self._open_row(key, self._rows.get(key))

@@ -65,6 +65,64 @@ class Checkpoints:
         """
         return await self._beside(lambda: keeping.diff(self._engine, before, after, limit))
 
+    async def pin(self, checkpoint_id: str, reason: str = "by hand") -> None:
+        """Keep one whatever the rules of retention say.
+
+        Args:
+            checkpoint_id: its id.
+            reason: kept with it.
+
+        Raises:
+            CheckpointNotFound: there is none of this id.
+            CommandRefused: as many as may be are pinned.
+            NotRunning, AskError: it cannot be put on record now.
+        """
+        await self._beside(lambda: keeping.pin(self._engine, checkpoint_id, reason, pinned=True))
+
+    async def unpin(self, checkpoint_id: str, reason: str = "by hand") -> None:
+        """Leave one to the rules of retention again, which may be that it goes at once. Raises as ``pin``."""
+        await self._beside(lambda: keeping.pin(self._engine, checkpoint_id, reason, pinned=False))
+
+    async def prune(
+        self,
+        *,
+        dry_run: bool = True,
+        max_checkpoints: int | None = None,
+        max_emergency: int | None = None,
+        max_age_s: float | None = None,
+        keep_hourly_h: int | None = None,
+        keep_daily_days: int | None = None,
+        reason: str = "pruned by hand",
+    ) -> list[str]:
+        """Say which checkpoints retention would remove now, and with ``dry_run=False`` remove them.
+
+        By the settings; each rule that is given takes the place of one of them. What is pinned stays, and so does the
+        one that a recovery would take.
+
+        Args:
+            dry_run: only say it.
+            max_checkpoints: periodic and manual ones that stay, at least 1.
+            max_emergency: emergency ones that stay.
+            max_age_s: seconds after which one goes.
+            keep_hourly_h: hours for which one an hour stays of those that are too many.
+            keep_daily_days: days for which one a day does.
+            reason: kept with it.
+
+        Returns: their ids, oldest first.
+
+        Raises:
+            SettingsError: a rule that cannot be.
+            NotRunning, AskError: it cannot be put on record now.
+        """
+        rules = {
+            "max_checkpoints": max_checkpoints,
+            "max_emergency": max_emergency,
+            "max_age_s": max_age_s,
+            "keep_hourly_h": keep_hourly_h,
+            "keep_daily_days": keep_daily_days,
+        }
+        return await self._beside(lambda: keeping.prune(self._engine, dry_run=dry_run, reason=reason, rules=rules))
+
     async def _beside(self, function: Callable[[], T]) -> T:
         """Run a blocking call beside the loop. Switched off, there is nothing to wait for."""
         return function() if self._engine.is_off else await off_loop(function)
@@ -91,3 +149,32 @@ class BlockingCheckpoints:
     def diff(self, before: str, after: str, *, limit: int = MAX_CHANGES) -> list[Change]:
         """See ``Checkpoints.diff``."""
         return keeping.diff(self._engine, before, after, limit)
+
+    def pin(self, checkpoint_id: str, reason: str = "by hand") -> None:
+        """See ``Checkpoints.pin``."""
+        keeping.pin(self._engine, checkpoint_id, reason, pinned=True)
+
+    def unpin(self, checkpoint_id: str, reason: str = "by hand") -> None:
+        """See ``Checkpoints.unpin``."""
+        keeping.pin(self._engine, checkpoint_id, reason, pinned=False)
+
+    def prune(
+        self,
+        *,
+        dry_run: bool = True,
+        max_checkpoints: int | None = None,
+        max_emergency: int | None = None,
+        max_age_s: float | None = None,
+        keep_hourly_h: int | None = None,
+        keep_daily_days: int | None = None,
+        reason: str = "pruned by hand",
+    ) -> list[str]:
+        """See ``Checkpoints.prune``."""
+        rules = {
+            "max_checkpoints": max_checkpoints,
+            "max_emergency": max_emergency,
+            "max_age_s": max_age_s,
+            "keep_hourly_h": keep_hourly_h,
+            "keep_daily_days": keep_daily_days,
+        }
+        return keeping.prune(self._engine, dry_run=dry_run, reason=reason, rules=rules)

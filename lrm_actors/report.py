@@ -63,7 +63,18 @@ COMPONENT = {"status": "running", "restarts": 0, "heartbeat_age_s": None, "last_
 """The same for a component. ``heartbeat_age_s`` is None for one that sends no heartbeats; ``down`` is what was seen."""
 ACTOR = {"status": "running", "mailbox_depth": 0, "version": 0, "restarts": 0}
 FAILURES = {"total": 0, "by_category": {}, "recent": []}
-CHECKPOINTS = {"count": 0, "latest": None, "last_taken_at": None, "failures": 0}
+CHECKPOINTS = {
+    "count": 0,
+    "latest": None,
+    "last_taken_at": None,
+    "last_age_s": None,
+    "last_size_bytes": None,
+    "last_stored_bytes": None,
+    "last_stall_ms": None,
+    "stored_bytes": 0,
+    "pinned": 0,
+    "failures": 0,
+}
 """``last_taken_at`` is in seconds since the Unix epoch."""
 STEPS = {"committed": 0, "in_doubt": None, "repeated": 0}
 LOG = {"path": "", "head": 0, "size_bytes": 0}

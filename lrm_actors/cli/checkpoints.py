@@ -1,31 +1,44 @@
-"""``lrm checkpoints``: which there are, and what is in one."""
+"""``lrm checkpoints``: which there are, what is in one, what changed between two."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
-
 import click
-from msgspec import structs
 
+from lrm_actors.cli import checkpoints_changing
+from lrm_actors.cli.checkpoint_output import (
+    STDOUT,
+    change_data,
+    checkpoints_in,
+    document_form,
+    find,
+    flags,
+    record_of,
+    say_changes,
+    say_state,
+    sizes,
+    write_document,
+)
 from lrm_actors.cli.common import ListingGroup, Request, on_a_log, with_options
-from lrm_actors.cli.output import count, day_time, document, iso_time, paint, say, say_line, size, table
+from lrm_actors.cli.output import count, day_time, document, paint, say, say_line, table
 
-if TYPE_CHECKING:
-    from eventstore.protocol import EventReader
-    from lrm_actors.domain.retention import CheckpointInfo
+EXITS = "Exit codes: 3 no such checkpoint, 4 it is damaged, 8 no key."
 
 
 @click.group(cls=ListingGroup, invoke_without_command=True, subcommand_metavar="[LOG] | COMMAND [ARGS]...")
 @with_options
 @click.pass_context
 def command(ctx: click.Context, *, request: Request) -> None:
-    """List checkpoints, or look into one.
+    """List checkpoints, look into them, compare them, keep or remove them.
 
     Without a command of its own it lists them.
     """
     if ctx.invoked_subcommand is None:
         _list(request)
+
+
+command.add_command(checkpoints_changing.pin)
+command.add_command(checkpoints_changing.unpin)
+command.add_command(checkpoints_changing.prune)
 
 
 @command.command("list")
@@ -35,48 +48,98 @@ def list_checkpoints(*, request: Request) -> None:
     _list(request)
 
 
-@command.command("show")
+@command.command("show", epilog=EXITS)
 @click.argument("checkpoint_id", metavar="ID")
 @on_a_log
 def show_checkpoint(*, checkpoint_id: str, request: Request) -> None:
     """Show one checkpoint: what is on record of it, and the state in it.
 
-    ID is one that the list shows, or 'latest'.
+    ID is an id from the list, the end of one (4 characters at least), or 'latest'.
     """
-    from lrm_actors.actors.checkpointer import read_envelope
-    from lrm_actors.domain.checkpointer import attachment_key
+    from lrm_actors.hosting.reading import CheckpointReader
 
     with request.reader() as reader:
-        info = _find(reader, checkpoint_id)
-        envelope = read_envelope(
-            reader.attachment(attachment_key(info.checkpoint_id)).data, info.digest, info.checkpoint_id
-        )
-    contents = {key: value for key, value in envelope.items() if key != "in_parts"}
+        kept = checkpoints_in(reader)
+        info = find(kept.kept, checkpoint_id)
+        restored = CheckpointReader(reader, kept).restore(info.checkpoint_id)
+    contents = restored.document
     if request.json:
-        document("checkpoint", {"checkpoint": _data(info), "contents": _plain(contents)})
+        document("checkpoints.show", {**document_form(contents), "record": record_of(info)})
         return
     say_line(paint(info.checkpoint_id, "name"))
+    builds_on = [("builds on", info.parent)] if info.parent else []
     rows = [
-        ("kind", info.kind),
+        ("kind", f"{info.kind} {flags(info)}".rstrip()),
         ("reason", info.reason),
         ("taken", day_time(info.taken_at_s)),
         ("position", f"#{info.position}: every step committed up to there is in it"),
-        ("size", size(info.size_bytes)),
+        ("size", sizes(info)),
+        *builds_on,
+        ("version", f"{restored.state_version} of the host's state"),
         ("hints", "; ".join(contents["recovery_hints"]) or "none"),
     ]
     table(rows, indent="  ")
-    for part in ("agent_state", "browser_state"):
-        if contents[part] is not None:
-            say(f"  {part}")
-            for line in json.dumps(_plain(contents[part]), ensure_ascii=False, indent=2).split("\n"):
-                say(f"    {line}")
+    say_state(contents)
+
+
+@command.command("diff", epilog=EXITS)
+@click.argument("before", metavar="ID")
+@click.argument("after", metavar="ID")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=1_000, metavar="N", help="Changes at most, 1000.")
+@on_a_log
+def diff_checkpoints(*, before: str, after: str, limit: int, request: Request) -> None:
+    """Show what changed in the state from one checkpoint to another.
+
+    Each ID is an id from the list, the end of one, or 'latest'.
+    """
+    from lrm_actors.hosting.keeping import compared
+    from lrm_actors.hosting.reading import CheckpointReader
+
+    with request.reader() as reader:
+        kept = checkpoints_in(reader)
+        ids = [find(kept.kept, one).checkpoint_id for one in (before, after)]
+        checkpoints = CheckpointReader(reader, kept)
+        old, new = (checkpoints.restore(one).document for one in ids)
+    changes = compared(old, new, limit + 1)
+    more = len(changes) > limit
+    changes = changes[:limit]
+    if request.json:
+        told = [change_data(change) for change in changes]
+        document("checkpoints.diff", {"before": ids[0], "after": ids[1], "changes": told, "more": more})
+        return
+    say_changes(changes, more=more)
+
+
+@command.command("export", epilog=EXITS)
+@click.argument("checkpoint_id", metavar="ID")
+@click.argument("file", metavar="FILE")
+@on_a_log
+def export_checkpoint(*, checkpoint_id: str, file: str, request: Request) -> None:
+    """Write one checkpoint as a JSON document.
+
+    ID is an id from the list, the end of one, or 'latest'. FILE is the new file, mode 0600, or '-' for standard output.
+    Nothing is overwritten.
+    """
+    from lrm_actors.hosting.reading import CheckpointReader
+
+    with request.reader() as reader:
+        kept = checkpoints_in(reader)
+        info = find(kept.kept, checkpoint_id)
+        contents = CheckpointReader(reader, kept).restore(info.checkpoint_id).document
+    write_document(file, contents)
+    if file == STDOUT:
+        return
+    if request.json:
+        document("checkpoints.export", {"checkpoint_id": info.checkpoint_id, "path": file})
+    else:
+        say_line(f"{info.checkpoint_id} is written to {file}")
 
 
 def _list(request: Request) -> None:
     with request.reader() as reader:
-        kept = _kept(reader)
+        kept = list(reversed(checkpoints_in(reader).kept))
     if request.json:
-        document("checkpoints", {"checkpoints": [_data(info) for info in kept]})
+        document("checkpoints", {"checkpoints": [record_of(info) for info in kept]})
         return
     table(
         (
@@ -84,37 +147,10 @@ def _list(request: Request) -> None:
             info.kind,
             day_time(info.taken_at_s),
             f"#{info.position}",
-            size(info.size_bytes),
-            paint("damaged", "bad") if info.damaged else "",
+            sizes(info),
+            flags(info),
             info.reason,
         )
         for info in kept
     )
     say(count(len(kept), "checkpoint"))
-
-
-def _kept(reader: EventReader) -> list[CheckpointInfo]:
-    """Those on record as kept, newest first."""
-    from lrm_actors.inspect.replay import state_at
-
-    state: Any = state_at(reader, "checkpointer").state
-    return list(reversed(state.kept))
-
-
-def _find(reader: EventReader, checkpoint_id: str) -> CheckpointInfo:
-    from lrm_actors.errors import CheckpointNotFound
-
-    kept = _kept(reader)
-    for info in kept:
-        if checkpoint_id in {info.checkpoint_id, "latest"}:
-            return info
-    raise CheckpointNotFound(checkpoint_id)
-
-
-def _data(info: CheckpointInfo) -> dict[str, Any]:
-    return {**structs.asdict(info), "taken_at": iso_time(info.taken_at_s)}
-
-
-def _plain(value: Any) -> Any:
-    """What a checkpoint may hold as JSON: bytes as their ``repr``, numbers that JSON lacks as text."""
-    return json.loads(json.dumps(value, default=repr), parse_constant=str)

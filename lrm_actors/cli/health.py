@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -224,9 +223,10 @@ def _failures(failures: dict[str, Any]) -> str:
 def _checkpoints(checkpoints: dict[str, Any]) -> str:
     if not checkpoints["count"]:
         return "none"
-    ago = duration(max(0.0, time.time() - checkpoints["last_taken_at"]))
+    stored = f" in {size(checkpoints['last_stored_bytes'])}" if checkpoints["last_stored_bytes"] else ""
+    newest = f"the newest {checkpoints['latest']} {duration(checkpoints['last_age_s'])} ago"
     failed = f", {checkpoints['failures']} failed since" if checkpoints["failures"] else ""
-    return f"{checkpoints['count']} kept, the newest {checkpoints['latest']} {ago} ago{failed}"
+    return f"{checkpoints['count']} kept, {newest}, {size(checkpoints['last_size_bytes'])}{stored}{failed}"
 
 
 def _steps(steps: dict[str, Any]) -> str:

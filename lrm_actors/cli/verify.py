@@ -24,7 +24,7 @@ def command(ctx: click.Context, *, modules: tuple[str, ...], request: Request) -
     Reads the file, every event, snapshot and checkpoint: hashes and checksums, gaps, causes, that each snapshot is what
     its events add up to, and that each checkpoint can be restored. Of an encrypted log without its key, hashes only.
     """
-    from lrm_actors.actors.checkpointer import read_envelope
+    from lrm_actors.hosting.checking import checked
     from lrm_actors.inspect.folds import Folds
     from lrm_actors.inspect.verify import verify_log
 
@@ -33,7 +33,7 @@ def command(ctx: click.Context, *, modules: tuple[str, ...], request: Request) -
     folds = Folds().with_modules(modules)
     with request.reader(without_key=True) as reader:
         locked = reader.locked
-        result = verify_log(reader, folds=folds, check_checkpoint=read_envelope)
+        result = verify_log(reader, folds=folds, check_checkpoints=checked)
     head = result.store.head
     counts = {
         "head": head,

@@ -5,10 +5,13 @@ Talks to the engine and to the log. None of these is for an event loop's thread 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lrm_actors.domain import checkpointer
-from lrm_actors.errors import CheckpointNotFound
+from lrm_actors.errors import CheckpointNotFound, SettingsError
+from lrm_actors.hosting.host import check_name
 from lrm_actors.hosting.reading import CheckpointReader
 from lrm_actors.inspect.differences import Change, differences
 
@@ -57,6 +60,42 @@ def diff(engine: Engine, before: str, after: str, limit: int) -> list[Change]:
     """
     reader = _reader(engine, before)
     return compared(reader.restore(before).document, reader.restore(after).document, limit)
+
+
+def pin(engine: Engine, checkpoint_id: str, reason: str, *, pinned: bool) -> None:
+    """Keep one whatever the rules say, or leave it to them again.
+
+    Raises:
+        CheckpointNotFound: there is none of this id.
+        CommandRefused: as many as may be are pinned.
+        NotRunning, AskError: it cannot be put on record now.
+    """
+    check_name("reason", reason)
+    describe(engine, checkpoint_id)
+    engine.ask_blocking(checkpointer.NAME, checkpointer.PinCheckpoint(checkpoint_id, pinned, reason))
+
+
+def prune(engine: Engine, *, dry_run: bool, reason: str, rules: Mapping[str, Any]) -> list[str]:
+    """Ids of what retention removes now, oldest first; with ``dry_run`` nothing is removed.
+
+    Raises:
+        SettingsError: a rule that cannot be.
+        NotRunning, AskError: it cannot be put on record now.
+    """
+    check_name("reason", reason)
+    given = {name: value for name, value in rules.items() if value is not None}
+    for name, value in given.items():
+        least = 1 if name == "max_checkpoints" else 0
+        numbers = (int, float) if name == "max_age_s" else int
+        if not isinstance(value, numbers) or isinstance(value, bool) or not least <= value < math.inf:
+            raise SettingsError(name, value, f"a number of at least {least}")
+    command = checkpointer.Prune(**given, reason=reason)
+    state = engine.state(checkpointer.NAME)
+    if dry_run or engine.is_off:
+        gone = checkpointer.would_prune(state, command.config(state.config), engine.clock.now().wall_s)
+        return list(gone)
+    removed: list[str] = engine.ask_blocking(checkpointer.NAME, command)
+    return removed
 
 
 def compared(before: dict[str, Any], after: dict[str, Any], limit: int) -> list[Change]:

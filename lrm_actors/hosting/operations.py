@@ -203,7 +203,7 @@ def _live_report(engine: Engine, running: Running) -> dict[str, Any]:
             heartbeat_ages_s={name: one.heartbeat_age_s for name, one in statistics.items()},
         ),
         failures=sections.failures(state(analyzer.NAME)),
-        checkpoints=sections.checkpoints(state(checkpointer.NAME)),
+        checkpoints=sections.checkpoints(state(checkpointer.NAME), engine.clock.now()),
         steps=sections.steps(state(journal.NAME)),
         actors={
             one.name: {

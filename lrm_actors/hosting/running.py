@@ -17,6 +17,7 @@ from eventstore.errors import CorruptEvent, CorruptLog, UnknownEventType
 from lrm_actors.actors.supervisor import ComponentRegistry, supervisor_handlers
 from lrm_actors.domain import analyzer, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.behavior import Command, Effect, Spec
+from lrm_actors.hosting.checkpoint_commands import pin_checkpoint, prune_checkpoints
 from lrm_actors.hosting.dumping import dump_command
 from lrm_actors.hosting.offload import start_thread
 from lrm_actors.hosting.owner.commands import Commands
@@ -119,6 +120,8 @@ class Running:
                 {
                     "dump": lambda arguments: dump_command(self, arguments),
                     "trace": RemoteTrace(lambda: self.system).command,
+                    "pin_checkpoint": lambda arguments: pin_checkpoint(self.system, arguments),
+                    "prune_checkpoints": lambda arguments: prune_checkpoints(self.system, arguments),
                     "pin_mode": lambda arguments: pin_command(self.system, arguments),
                     "resend": lambda arguments: self.system.resend(str(arguments.get("letter", ""))),
                 }

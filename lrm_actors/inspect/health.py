@@ -116,7 +116,7 @@ def health_of(reader: EventReader, *, now: Instant, owner: Owner, agent_id: str 
         circuit_breakers=_breakers(reader, head, now),
         components=sections.components(supervisor, monitor, restarts=restarts),
         failures=sections.failures(states["analyzer"]),
-        checkpoints=sections.checkpoints(states["checkpointer"]),
+        checkpoints=sections.checkpoints(states["checkpointer"], now),
         steps=_steps(states["journal"], alive=owner.alive),
         actors=_actors(reader, supervisor, restarts),
         log={"path": path, "head": head, "size_bytes": reader.statistics().size_bytes},

@@ -141,14 +141,26 @@ def failures(state: AnalyzerState) -> dict[str, Any]:
     return {"total": sum(state.counts.values()), "by_category": dict(sorted(state.counts.items())), "recent": recent}
 
 
-def checkpoints(state: CheckpointerState) -> dict[str, Any]:
+def checkpoints(state: CheckpointerState, now: Instant) -> dict[str, Any]:
     """``checkpoints``."""
-    newest = state.kept[-1] if state.kept else None
-    return {
+    rows = (*state.support, *state.kept)
+    told = {
         "count": len(state.kept),
-        "latest": newest.checkpoint_id if newest is not None else None,
-        "last_taken_at": newest.taken_at_s if newest is not None else None,
+        "stored_bytes": sum(row.stored_bytes for row in rows),
+        "pinned": sum(row.pinned for row in state.kept),
         "failures": state.failures,
+    }
+    if not state.kept:
+        return told
+    newest = state.kept[-1]
+    return {
+        **told,
+        "latest": newest.checkpoint_id,
+        "last_taken_at": newest.taken_at_s,
+        "last_age_s": max(0.0, now.wall_s - newest.taken_at_s),
+        "last_size_bytes": newest.size_bytes,
+        "last_stored_bytes": newest.stored_bytes,
+        "last_stall_ms": newest.stall_ms,
     }
 
 

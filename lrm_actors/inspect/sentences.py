@@ -317,7 +317,9 @@ def _(event: Any) -> str:
 @_tells("checkpointer.taken")
 def _(event: Any) -> str:
     info = event.checkpoint
-    return f"{_a(info.kind)} checkpoint {info.checkpoint_id} was stored, {info.size_bytes} bytes as of #{info.position}"
+    stored = f" in {info.stored_bytes}" if info.stored_bytes else ""
+    what = f"{_a(info.kind)} checkpoint {info.checkpoint_id} was stored"
+    return f"{what}, {info.size_bytes} bytes{stored} as of #{info.position}"
 
 
 @_tells("checkpointer.pruned")
@@ -340,7 +342,8 @@ def _(event: Any) -> str:
 
 @_tells("checkpointer.restored")
 def _(event: Any) -> str:
-    passed = f", {len(event.passed_over)} newer ones were damaged" if event.passed_over else ""
+    count = len(event.passed_over)
+    passed = f", {count} better one{'' if count == 1 else 's'} could not be used" if count else ""
     return f"the agent goes on from checkpoint {event.checkpoint_id}{passed}"
 
 

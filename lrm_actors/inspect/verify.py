@@ -6,7 +6,7 @@ that each snapshot is what its events add up to, and that each checkpoint the ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
@@ -16,15 +16,17 @@ from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Problem, Snapshot, Verification
 from lrm_actors.domain.behavior import Spec
-from lrm_actors.domain.checkpointer import CheckpointInfo, attachment_key
+from lrm_actors.domain.checkpointer import CheckpointerState, attachment_key
 from lrm_actors.errors import LrmError
 from lrm_actors.inspect.chains import why
 from lrm_actors.inspect.errors import FoldFailed
 from lrm_actors.inspect.folds import Folds, snapshot_state
 from lrm_actors.inspect.replay import fold, state_at
 
-CheckCheckpoint = Callable[[bytes, str, str], object]
-"""Reads a checkpoint's bytes, given its digest and id; raises ``CheckpointDamaged``."""
+CheckCheckpoints = Callable[[EventReader, CheckpointerState], Iterable[tuple[str, str]]]
+"""Reads all checkpoints that are kept, and gives the id of each with why it cannot be restored, empty where it can."""
+TRIES = 3
+"""Times that the checkpoints of a living agent are read, when they were others each time."""
 
 
 @frozen
@@ -46,21 +48,21 @@ class LogVerification:
 
 
 def verify_log(
-    reader: EventReader, *, folds: Folds | None = None, check_checkpoint: CheckCheckpoint | None = None
+    reader: EventReader, *, folds: Folds | None = None, check_checkpoints: CheckCheckpoints | None = None
 ) -> LogVerification:
     """Read everything and report what is wrong. Of an encrypted log without its key, all that is not encrypted.
 
     Args:
         reader: the log.
         folds: how actors that are not ours are folded; their snapshots are left out where it is not known.
-        check_checkpoint: reads a checkpoint's bytes; without it, only that they are there and as they were stored.
+        check_checkpoints: restores them; without it, only that their bytes are there and as they were stored.
     """
     store = reader.verify()
     if getattr(reader, "locked", False):  # what is checked from here on is what the data say
         return LogVerification(store, 0, 0, (*store.problems, *_readable(lambda: _causes(reader), "cause")))
     snapshots = _Snapshots(reader, folds or Folds())
     problems = [*store.problems, *_readable(snapshots.check, "snapshot")]
-    checkpoints = _Checkpoints(reader, check_checkpoint)
+    checkpoints = _Checkpoints(reader, check_checkpoints or as_stored)
     problems += [*_readable(checkpoints.check, "checkpoint"), *_readable(lambda: _causes(reader), "cause")]
     return LogVerification(store, snapshots.folded, checkpoints.read, tuple(problems))
 
@@ -134,32 +136,40 @@ class _Checkpoints:
     """Reads every checkpoint that is on record as kept and sound."""
 
     reader: EventReader
-    decode: CheckCheckpoint | None
+    check_all: CheckCheckpoints
     read: int = 0
 
     def check(self) -> Iterator[Problem]:
-        for info in self._kept():
-            if not info.damaged:
-                self.read += 1
-                yield from self._check_one(info)
+        """What is wrong with each. A living agent may remove some meanwhile, or store them anew: then all once more."""
+        state = self._state()
+        for _ in range(TRIES):
+            sound = {info.checkpoint_id for info in state.kept if not info.damaged}
+            self.read = len(sound)
+            bad = [found for found in self.check_all(self.reader, state) if found[1] and found[0] in sound]
+            before, state = state, self._state()
+            if not bad or (before.kept, before.support) == (state.kept, state.support):
+                break
+        for checkpoint_id, trouble in bad:
+            yield Problem("checkpoint", None, f"{checkpoint_id}: {trouble}")
 
-    def _kept(self) -> tuple[CheckpointInfo, ...]:
+    def _state(self) -> CheckpointerState:
         first = next(iter(self.reader.read_stream("checkpointer")), None)
         whole = first is not None and first.version == 1  # else only a snapshot still says what there was
-        replayed = state_at(self.reader, "checkpointer", snapshots=not whole)
-        return tuple(getattr(replayed.state, "kept", ()))
+        state = state_at(self.reader, "checkpointer", snapshots=not whole).state
+        return state if isinstance(state, CheckpointerState) else CheckpointerState()
 
-    def _check_one(self, info: CheckpointInfo) -> Iterator[Problem]:
+
+def as_stored(reader: EventReader, kept: CheckpointerState) -> Iterator[tuple[str, str]]:
+    """Whether the bytes of each checkpoint are there and as they were stored; not whether they make a state."""
+    for info in kept.kept:
+        trouble = ""
         try:
-            data = self.reader.attachment(attachment_key(info.checkpoint_id)).data
-            if self.decode is not None:
-                self.decode(data, info.digest, info.checkpoint_id)
+            reader.attachment(attachment_key(info.checkpoint_id))
         except AttachmentNotFound:
-            # A living agent may have deleted it since, on the record.
-            if info.checkpoint_id in {one.checkpoint_id for one in self._kept()}:
-                yield Problem("checkpoint", None, f"{info.checkpoint_id}: its bytes are not there")
-        except (EventStoreError, LrmError) as error:
-            yield Problem("checkpoint", None, f"{info.checkpoint_id}: {error}")
+            trouble = "its bytes are not there"
+        except EventStoreError as error:
+            trouble = str(error)
+        yield info.checkpoint_id, trouble
 
 
 def _causes(reader: EventReader) -> Iterator[Problem]:

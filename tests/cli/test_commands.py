@@ -343,8 +343,8 @@ def test_checkpoints_are_listed(lrm: Lrm, life: Lived) -> None:
 def test_a_checkpoint_is_shown(lrm: Lrm, life: Lived, checkpoint_id: str) -> None:
     """With the agent's state as it was captured."""
     document = lrm("checkpoints", "show", checkpoint_id, life.path, "--json").document
-    assert ("lrm.checkpoint/1", STATE) == (document["schema"], document["contents"]["agent_state"])
-    assert CHECKPOINT == document["checkpoint"]["checkpoint_id"]
+    assert ("lrm.checkpoints.show/1", STATE) == (document["schema"], document["agent_state"])
+    assert CHECKPOINT == document["checkpoint_id"] == document["record"]["checkpoint_id"]
     text = lrm("checkpoints", "show", checkpoint_id, life.path).out
     assert '"pages": 3' in text
     assert "hints     calm" in text
@@ -355,8 +355,10 @@ def test_a_checkpoint_that_json_cannot_hold_is_shown_all_the_same(lrm: Lrm, tmp_
     log = LogWriter(tmp_path / "a" / "lrm.db")
     log.checkpoint(state={"bytes": b"\x00", "never": float("nan"), 3: None, "big": 10**40})
     log.store.close()
-    contents = lrm("checkpoints", "show", "latest", "a", "--json").document["contents"]["agent_state"]
-    assert {"bytes": "b'\\x00'", "never": "NaN", "3": None, "big": 10**40} == contents
+    contents = lrm("checkpoints", "show", "latest", "a", "--json").document["agent_state"]
+    expected = [["bytes", {"$bytes": "AA=="}], ["never", {"$float": "nan"}], [3, None], ["big", 10**40]]
+    assert {"$map": expected} == contents
+    assert '"bytes": "<1 byte>"' in lrm("checkpoints", "show", "latest", "a").out
 
 
 def test_a_checkpoint_that_is_not_there(lrm: Lrm, life: Lived) -> None:
@@ -386,7 +388,7 @@ def test_a_damaged_checkpoint_is_told(lrm: Lrm, life: Lived) -> None:
         log.execute("UPDATE attachments SET data = x'00'")
     log.close()
     done = lrm("checkpoints", "show", "latest", life.path)
-    assert (exits.BROKEN, True) == (done.code, done.err.startswith("error ES-5002: "))
+    assert (exits.BROKEN, True) == (done.code, done.err.startswith("error LRM-3003: "))
 
 
 # verify

@@ -1,4 +1,4 @@
-"""A log in memory with checkpoints that build on each other, made by hand, and a reader that counts what it reads."""
+"""A log with checkpoints that build on each other, made by hand, and a reader that counts what it reads."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Any
 
 from eventstore.errors import CorruptAttachment, CorruptLog, ReadFailed
 from eventstore.memory import MemoryStore
-from eventstore.records import Attachment, Batch
+from eventstore.protocol import EventStore
+from eventstore.records import Attachment, Batch, NewEvent, StreamWrite
 from lrm_actors.actors.checkpoints.cutting import Cutter
 from lrm_actors.actors.checkpoints.encoding import Encoder
-from lrm_actors.domain.checkpointer import CheckpointerState, CheckpointInfo, attachment_key
+from lrm_actors.domain.checkpointer import CheckpointerState, CheckpointInfo, CheckpointTaken, attachment_key
 from lrm_actors.domain.checkpointing.chains import blob_key
+from lrm_actors.domain.journal import StepBegun, StepCommitted
+
+WALL_S = 1_700_000_000.0
 
 
 class CountingReader:
@@ -22,7 +26,7 @@ class CountingReader:
         store: behind it.
     """
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: EventStore) -> None:
         self._store = store
         self.reads: Counter[str] = Counter()
         self.damaged: set[str] = set()
@@ -54,10 +58,14 @@ class CountingReader:
 
 
 class ChainLog:
-    """Checkpoints of one agent, each built on the one before it."""
+    """Checkpoints of one agent, each built on the one before it.
 
-    def __init__(self) -> None:
-        self.store = MemoryStore()
+    Args:
+        store: where they are; one in memory by default.
+    """
+
+    def __init__(self, store: EventStore | None = None) -> None:
+        self.store: EventStore = MemoryStore() if store is None else store
         self.reader = CountingReader(self.store)
         self.kept: tuple[CheckpointInfo, ...] = ()
         self._encoder = Encoder()
@@ -66,6 +74,10 @@ class ChainLog:
     def ids(self) -> list[str]:
         """Oldest first."""
         return [info.checkpoint_id for info in self.kept]
+
+    def position(self) -> int:
+        """As of which the next one is: that of the last step."""
+        return max((record.position for record in self.store.read(streams=("journal",))), default=0)
 
     @property
     def state(self) -> CheckpointerState:
@@ -79,15 +91,28 @@ class ChainLog:
         made = self._encoder.encode(
             cut, checkpoint_id=checkpoint_id, hints=("by hand",), state_version=version, whole=whole
         )
-        blobs = tuple([Attachment(blob_key(digest), data) for digest, data in made.blobs])
-        self.store.append(Batch(attachments=(Attachment(attachment_key(checkpoint_id), made.data), *blobs)))
         info = CheckpointInfo(
-            checkpoint_id, kind, float(len(self.kept)), self.store.head, made.size_bytes, made.digest, "interval",
+            checkpoint_id, kind, WALL_S + len(self.kept), self.position(), made.size_bytes, made.digest, "interval",
             parent=made.parent, stored_bytes=len(made.data), added=tuple(digest for digest, _ in made.blobs),
             gone=made.gone, state_version=version,
         )  # fmt: skip
+        blobs = tuple([Attachment(blob_key(digest), data) for digest, data in made.blobs])
+        self.say(
+            "checkpointer",
+            CheckpointTaken(info, ("by hand",)),
+            attachments=(Attachment(attachment_key(checkpoint_id), made.data), *blobs),
+        )
         self.kept = (*self.kept, info)
         return checkpoint_id
+
+    def say(self, stream: str, *events: object, attachments: tuple[Attachment, ...] = ()) -> None:
+        """Put events on record."""
+        write = StreamWrite(stream, tuple(NewEvent(event) for event in events))
+        self.store.append(Batch(writes=(write,), attachments=attachments))
+
+    def step(self, number: int, name: str) -> None:
+        """A step that is done."""
+        self.say("journal", StepBegun(number, name, 1), StepCommitted(number, name, number))
 
     def damage(self, checkpoint_id: str) -> None:
         """Have its bytes be others."""

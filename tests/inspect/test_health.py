@@ -55,7 +55,12 @@ def test_a_dead_agent_is_told_as_it_was(life: Lived) -> None:
     assert ("browser", "exit by signal 9") == tuple(
         told["failures"]["recent"][0][key] for key in ("component", "message")
     )
-    assert {"count": 1, "latest": CHECKPOINT, "last_taken_at": WALL_S + 10, "failures": 0} == told["checkpoints"]
+    checkpoints = told["checkpoints"]
+    assert (1, CHECKPOINT, WALL_S + 10, 0, 0) == tuple(
+        checkpoints[key] for key in ("count", "latest", "last_taken_at", "failures", "pinned")
+    )
+    assert checkpoints["last_age_s"] >= 0.0
+    assert checkpoints["last_size_bytes"] > 0
     assert 1 == told["steps"]["committed"]
     assert life.at["last"] == told["log"]["head"]
     assert (False, "no process is alive, and it did not stop in order") == (found.owner.alive, found.stale)
