@@ -11,6 +11,8 @@ import pytest
 import lrm_actors.domain
 from eventstore.events import UnknownEvent, declared_types, event
 from eventstore.records import Instant, Record
+from lrm_actors.domain.metrics import Metrics
+from lrm_actors.domain.monitor import Sampled
 from lrm_actors.domain.supervisor import ChildGivenUp
 from lrm_actors.inspect import sentences
 from lrm_actors.inspect.sentences import sentence
@@ -104,3 +106,11 @@ def test_braces_in_a_text_are_text() -> None:
     """What an error says is never taken for a hole to be filled."""
     told = sentence(record_of("supervisor.child_given_up", ChildGivenUp("actor:a", 5, 60.0, "{child.__class__} {0}")))
     assert told.endswith("{child.__class__} {0}")
+
+
+def test_a_sample_tells_of_whatever_is_not_healthy_in_it() -> None:
+    """What is not known is left out, and so is a counter, of which one sample says nothing."""
+    seen = Metrics(cpu_percent=4.0, memory_percent=50.0, disk_percent=98.2, disk_free_bytes=4 << 20, oom_kill_count=3)
+    levels = {"memory": "warning", "disk": "critical", "oom": "critical", "inodes": "unknown", "later": "warning"}
+    told = sentence(record_of("monitor.sampled", Sampled(seen, 1.0, levels)))
+    assert "resources: cpu 4.0 %, memory 50.0 %, disk 98.2 % full with 4.0 MiB free" == told
