@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from itertools import permutations
@@ -16,7 +19,7 @@ from click.testing import CliRunner
 from eventstore.records import Instant
 from lrm_actors.actors.sampling import sampler
 from lrm_actors.cli.demo import command
-from lrm_actors.demo.scenarios import deeds, running, small_disk, stage, walk
+from lrm_actors.demo.scenarios import deeds, hogs, running, small_disk, stage, walk
 from lrm_actors.demo.scenarios import modes as scenario
 from lrm_actors.demo.scenarios.modes import PHASES, Pace
 from lrm_actors.demo.scenarios.own import OwnSampler
@@ -194,12 +197,26 @@ class TestWhatAModeMustDo:
         assert ["of 2 pieces of work that were put off 1 were done"] == deeds.wrong(stays, work)
 
 
-def test_the_other_file_takes_what_it_is_told_to(tmp_path: Path) -> None:
-    """And gives it back; the files of the folder are counted."""
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "by writing"])
+def test_the_other_file_takes_what_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, at_once: bool
+) -> None:
+    """And gives it back; the files of the folder are counted. Not every system can take space at once."""
+    if not at_once:
+        monkeypatch.delattr(os, "posix_fallocate")
     space = Space(tmp_path, 64 * MIB)
     (tmp_path / "log").write_bytes(b"x" * MIB)
     for percent in (50.0, 98.0, 90.0):
-        space.take(percent)
-        assert abs(space.used()[0] - percent) < 0.1
+        taken = space.take(percent)
+        assert abs(space.used()[0] - percent) <= 100.0 / 64
+        assert taken == (tmp_path / small_disk.BALLAST).stat().st_size
     space.close()
     assert [tmp_path / "log"] == list(tmp_path.iterdir())
+
+
+def test_a_hog_ends_at_an_order_that_it_does_not_understand() -> None:
+    """It would not hear of anything any more, and compute for ever."""
+    ordered = subprocess.run(
+        [sys.executable, "-m", hogs.MODULE, "cpu"], input=b"share much\n", capture_output=True, timeout=60, check=False
+    )
+    assert 1 == ordered.returncode

@@ -92,9 +92,13 @@ def main() -> None:
     hog: Memory | Cpu = Memory() if sys.argv[1] == "memory" else Cpu()
 
     def listen() -> None:
-        for line in sys.stdin:
-            hog.obey(line.strip())
-        os._exit(0)
+        status = 1
+        try:
+            for line in sys.stdin:
+                hog.obey(line.strip())
+            status = 0
+        finally:  # also at an order that it does not understand: nobody could end it any more
+            os._exit(status)
 
     threading.Thread(target=listen, name="orders", daemon=True).start()
     os.write(1, b"ready\n")

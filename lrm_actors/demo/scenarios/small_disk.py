@@ -74,11 +74,14 @@ class Space:
             used, free = self.used()
             more = int((percent - used) / 100.0 * self._size(used, free))
             size = max(0, os.fstat(file.fileno()).st_size + more)
-            if more > 0:
+            if more > 0 and hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
+            elif more > 0:
+                for _ in range(0, more, MIB):
+                    file.write(bytes(MIB))
             else:
                 os.ftruncate(file.fileno(), size)
-            return size
+            return os.fstat(file.fileno()).st_size
 
     def _size(self, used: float, free: int) -> int:
         return self._limit_bytes if self._limit_bytes is not None else int(free / (1.0 - used / 100.0))
