@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from eventstore.memory_log import MemoryLog, Stored, Stream
 from eventstore.memory_reader import MemoryReader
 from eventstore.prepare import PreparedBatch
 from eventstore.protocol import EventReader, EventStore
-from eventstore.records import ANY_VERSION, Appended, Batch, Folded, Instant, Record, Retained, Retention
+from eventstore.records import ANY_VERSION, Appended, Attachment, Batch, Folded, Instant, Record, Retained, Retention
 from eventstore.testing.clock import FakeClock
 from eventstore.testing.conformance import StoreConformance
 
@@ -199,6 +199,16 @@ class TellsOfRefusals(MemoryStore):
             raise
 
 
+class LeavesOutWhatIsMissing(MemoryStore):
+    def attachments(self, keys: Iterable[str]) -> Iterator[Attachment]:
+        return iter([self.log.attachments[key] for key in keys if key in self.log.attachments])
+
+
+class ReadsAttachmentsInItsOwnOrder(MemoryStore):
+    def attachments(self, keys: Iterable[str]) -> Iterator[Attachment]:
+        return super().attachments(sorted(set(keys)))
+
+
 BUGS: dict[type[MemoryStore | MemoryLog], str] = {
     IgnoresVersions: "test_wrong_version_says_what_is_there",
     ForgetsOwners: "test_an_older_owner_changes_nothing_any_more",
@@ -222,6 +232,8 @@ BUGS: dict[type[MemoryStore | MemoryLog], str] = {
     TakesAPrefixForACategory: "test_reading_a_stream_or_a_category",
     EndsFilteredReadsEarly: "test_many_pages_read_like_one",
     TrustsTheClock: "test_a_clock_that_goes_back_disorders_nothing",
+    LeavesOutWhatIsMissing: "test_one_attachment_that_is_missing_hides_no_other",
+    ReadsAttachmentsInItsOwnOrder: "test_attachments_are_read_in_the_order_of_their_keys",
     TellsOfRefusals: "test_listeners_hear_of_each_commit_of_events",
 }
 """Each faulty store, or log beneath one, and a test of the suite that must fail for it."""

@@ -142,8 +142,9 @@ async def asynchronous() -> int | None:
     async with LongRunningMode(settings(), host, predecessor_exit=-9) as mode:
         mode.register_component("browser", restart=lambda: None, exit_status=lambda: None)
         mode.heartbeat("browser")
-        mode.capture_with(dict)
-        mode.restore_with(print)
+        mode.capture_with(dict, version=2, shared=["inbox"], redact=dict, changes="marks")
+        mode.restore_with(print, upcasters={1: dict})
+        mode.changed("history", 12)
         restored: bool = await mode.recover_from_checkpoint()
         if restored and mode.last_recovery is not None and mode.last_recovery.in_doubt is not None:
             number: int = mode.last_recovery.in_doubt.step
@@ -153,6 +154,13 @@ async def asynchronous() -> int | None:
         strategy: str = await mode.handle_failure(LrmError("no"), {"component": "browser"})
         checkpoint: str = await mode.take_checkpoint(reason=strategy)
         ids: list[str] = await mode.checkpointer.list_checkpoints()
+        document: dict[str, Any] = await mode.checkpointer.preview(checkpoint)
+        paths: list[str] = [change.where for change in await mode.checkpointer.diff(ids[-1], ids[0], limit=10)]
+        pinned: bool = (await mode.checkpointer.describe(checkpoint)).pinned
+        await mode.checkpointer.pin(checkpoint, "why")
+        await mode.checkpointer.unpin(checkpoint)
+        gone: list[str] = await mode.checkpointer.prune(dry_run=False, max_checkpoints=3, max_age_s=3600.0)
+        print(document, paths, pinned, gone)
         report: dict[str, Any] = await mode.get_health_report()
         runs: bool = mode.should_run("thumbnails", "sheddable")
         later: Future[Any] = mode.defer("thumbnails", len, "abc", criticality="sheddable_plus")
@@ -168,6 +176,8 @@ async def asynchronous() -> int | None:
 def blocking() -> None:
     with LongRunningMode(settings()) as mode:
         restored: bool = mode.recover_from_checkpoint()
+        found: dict[str, Any] | None = mode.last_recovery.document if mode.last_recovery is not None else None
+        print(found, mode.checkpointer.prune(), mode.checkpointer.describe("a").parent)
         with mode.step("work") as step:
             step.result = restored
         report: dict[str, Any] = mode.get_health_report()
