@@ -25,12 +25,31 @@ STDOUT = "-"
 
 
 def checkpoints_in(reader: EventReader) -> CheckpointerState:
-    """The checkpoints on record."""
-    from lrm_actors.domain.checkpointer import CheckpointerState
-    from lrm_actors.inspect.replay import state_at
+    """The checkpoints on record.
 
-    state: Any = state_at(reader, "checkpointer").state
-    return state if isinstance(state, CheckpointerState) else CheckpointerState()
+    Raises:
+        FoldFailed: the log does not tell which there are.
+    """
+    from lrm_actors.domain.checkpointer import CheckpointerState
+
+    return _state(reader, "checkpointer") or CheckpointerState()
+
+
+def document_of(reader: EventReader, checkpoint_id: str) -> dict[str, Any]:
+    """A checkpoint's document.
+
+    Raises:
+        CheckpointNotFound: there is none of this id.
+        CheckpointDamaged: its bytes are not what was captured.
+    """
+    return documents_of(reader, (checkpoint_id,))[0]
+
+
+def documents_of(reader: EventReader, checkpoint_ids: Sequence[str]) -> tuple[dict[str, Any], ...]:
+    """The documents of several."""
+    from lrm_actors.hosting.keeping import documents
+
+    return documents(reader, lambda: checkpoints_in(reader), checkpoint_ids)
 
 
 def steps_in(reader: EventReader, *, alive: bool) -> JournalState:
@@ -38,12 +57,19 @@ def steps_in(reader: EventReader, *, alive: bool) -> JournalState:
     import attrs
 
     from lrm_actors.domain.journal import JournalState
+
+    state: JournalState = _state(reader, "journal") or JournalState()
+    return state if alive or state.open is None else attrs.evolve(state, in_doubt=state.open)
+
+
+def _state(reader: EventReader, name: str) -> Any:
+    from lrm_actors.inspect.errors import FoldFailed
     from lrm_actors.inspect.replay import state_at
 
-    state: Any = state_at(reader, "journal").state
-    if not isinstance(state, JournalState):
-        return JournalState()
-    return state if alive or state.open is None else attrs.evolve(state, in_doubt=state.open)
+    replayed = state_at(reader, name)
+    if replayed.version and not replayed.folded:
+        raise FoldFailed(name, replayed.last_position, replayed.note)
+    return replayed.state
 
 
 def find(kept: Sequence[CheckpointInfo], given: str) -> CheckpointInfo:

@@ -10,6 +10,8 @@ from lrm_actors.cli.checkpoint_output import (
     change_data,
     checkpoints_in,
     document_form,
+    document_of,
+    documents_of,
     find,
     flags,
     record_of,
@@ -56,13 +58,9 @@ def show_checkpoint(*, checkpoint_id: str, request: Request) -> None:
 
     ID is an id from the list, the end of one (4 characters at least), or 'latest'.
     """
-    from lrm_actors.hosting.reading import CheckpointReader
-
     with request.reader() as reader:
-        kept = checkpoints_in(reader)
-        info = find(kept.kept, checkpoint_id)
-        restored = CheckpointReader(reader, kept).restore(info.checkpoint_id)
-    contents = restored.document
+        info = find(checkpoints_in(reader).kept, checkpoint_id)
+        contents = document_of(reader, info.checkpoint_id)
     if request.json:
         document("checkpoints.show", {**document_form(contents), "record": record_of(info)})
         return
@@ -75,7 +73,7 @@ def show_checkpoint(*, checkpoint_id: str, request: Request) -> None:
         ("position", f"#{info.position}: every step committed up to there is in it"),
         ("size", sizes(info)),
         *builds_on,
-        ("version", f"{restored.state_version} of the host's state"),
+        ("version", f"{info.state_version} of the host's state"),
         ("hints", "; ".join(contents["recovery_hints"]) or "none"),
     ]
     table(rows, indent="  ")
@@ -93,13 +91,11 @@ def diff_checkpoints(*, before: str, after: str, limit: int, request: Request) -
     Each ID is an id from the list, the end of one, or 'latest'.
     """
     from lrm_actors.hosting.keeping import compared
-    from lrm_actors.hosting.reading import CheckpointReader
 
     with request.reader() as reader:
-        kept = checkpoints_in(reader)
-        ids = [find(kept.kept, one).checkpoint_id for one in (before, after)]
-        checkpoints = CheckpointReader(reader, kept)
-        old, new = (checkpoints.restore(one).document for one in ids)
+        kept = checkpoints_in(reader).kept
+        ids = [find(kept, one).checkpoint_id for one in (before, after)]
+        old, new = documents_of(reader, ids)
     changes = compared(old, new, limit + 1)
     more = len(changes) > limit
     changes = changes[:limit]
@@ -120,12 +116,9 @@ def export_checkpoint(*, checkpoint_id: str, file: str, request: Request) -> Non
     ID is an id from the list, the end of one, or 'latest'. FILE is the new file, mode 0600, or '-' for standard output.
     Nothing is overwritten.
     """
-    from lrm_actors.hosting.reading import CheckpointReader
-
     with request.reader() as reader:
-        kept = checkpoints_in(reader)
-        info = find(kept.kept, checkpoint_id)
-        contents = CheckpointReader(reader, kept).restore(info.checkpoint_id).document
+        info = find(checkpoints_in(reader).kept, checkpoint_id)
+        contents = document_of(reader, info.checkpoint_id)
     write_document(file, contents)
     if file == STDOUT:
         return

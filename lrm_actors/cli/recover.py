@@ -52,15 +52,26 @@ def command(
     if checkpoint_id is not None and request.given is None and looks_like_log(checkpoint_id):
         request, checkpoint_id = attrs.evolve(request, given=checkpoint_id), None
     from lrm_actors.hosting.checking import check_checkpoints
+    from lrm_actors.hosting.reading import steadily
     from lrm_actors.hosting.recovery import choose
     from lrm_actors.inspect.health import owner_of
 
     path = request.path()
     with request.reader(path) as reader:
-        kept, steps = checkpoints_in(reader), steps_in(reader, alive=owner_of(path).alive)
-        wanted = None if checkpoint_id is None else find(kept.kept, checkpoint_id).checkpoint_id
-        recovery = choose(reader, kept, steps, wanted).recovery
-        checked = check_checkpoints(reader, kept) if check else ()
+        steps = steps_in(reader, alive=owner_of(path).alive)
+        wanted = None if checkpoint_id is None else find(checkpoints_in(reader).kept, checkpoint_id).checkpoint_id
+        recovery = steadily(
+            lambda: checkpoints_in(reader),
+            lambda kept: choose(reader, kept, steps, wanted),
+            found=lambda choice: bool(choice.damaged),
+        ).recovery
+        checked: tuple[Checked, ...] = ()
+        if check:
+            checked = steadily(
+                lambda: checkpoints_in(reader),
+                lambda kept: check_checkpoints(reader, kept),
+                found=lambda found: any(not one.ok for one in found),
+            )
     if output is not None and recovery.document is not None:
         write_document(output, recovery.document)
     told = {**_data(recovery), "output": output if recovery.document is not None else None}

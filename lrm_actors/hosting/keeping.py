@@ -6,17 +6,19 @@ Talks to the engine and to the log. None of these is for an event loop's thread 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lrm_actors.domain import checkpointer
 from lrm_actors.errors import CheckpointNotFound, SettingsError
 from lrm_actors.hosting.host import check_name
-from lrm_actors.hosting.reading import CheckpointReader
+from lrm_actors.hosting.published import until_published
+from lrm_actors.hosting.reading import CheckpointReader, steadily
 from lrm_actors.inspect.differences import Change, differences
 
 if TYPE_CHECKING:
-    from lrm_actors.domain.checkpointer import CheckpointInfo
+    from eventstore.protocol import EventReader
+    from lrm_actors.domain.checkpointer import CheckpointerState, CheckpointInfo
     from lrm_actors.hosting.engine import Engine
 
 STATES = ("agent_state", "browser_state")
@@ -48,7 +50,8 @@ def preview(engine: Engine, checkpoint_id: str) -> dict[str, Any]:
         CheckpointNotFound: there is none of this id.
         CheckpointDamaged: its bytes are not what was captured.
     """
-    return _reader(engine, checkpoint_id).restore(checkpoint_id).document
+    (document,) = _documents(engine, checkpoint_id)
+    return document
 
 
 def diff(engine: Engine, before: str, after: str, limit: int) -> list[Change]:
@@ -58,8 +61,8 @@ def diff(engine: Engine, before: str, after: str, limit: int) -> list[Change]:
         CheckpointNotFound: there is none of this id.
         CheckpointDamaged: its bytes are not what was captured.
     """
-    reader = _reader(engine, before)
-    return compared(reader.restore(before).document, reader.restore(after).document, limit)
+    old, new = _documents(engine, before, after)
+    return compared(old, new, limit)
 
 
 def pin(engine: Engine, checkpoint_id: str, reason: str, *, pinned: bool) -> None:
@@ -104,6 +107,31 @@ def compared(before: dict[str, Any], after: dict[str, Any], limit: int) -> list[
     return differences(old, new, limit=limit)
 
 
-def _reader(engine: Engine, checkpoint_id: str) -> CheckpointReader:
-    describe(engine, checkpoint_id)  # where nothing runs there is none, rather than no log
-    return CheckpointReader(engine.store(), engine.state(checkpointer.NAME))
+def documents(
+    reader: EventReader, state_of: Callable[[], CheckpointerState], checkpoint_ids: Sequence[str]
+) -> tuple[dict[str, Any], ...]:
+    """The documents of some checkpoints of a log, which may be living.
+
+    Raises:
+        CheckpointNotFound: there is none of this id.
+        CheckpointDamaged: its bytes are not what was captured.
+    """
+
+    def read(state: CheckpointerState) -> tuple[dict[str, Any], ...]:
+        checkpoints = CheckpointReader(reader, state)
+        return tuple(checkpoints.restore(one).document for one in checkpoint_ids)
+
+    return steadily(state_of, read, found=lambda _: False)
+
+
+def _documents(engine: Engine, *checkpoint_ids: str) -> tuple[dict[str, Any], ...]:
+    for one in checkpoint_ids:
+        describe(engine, one)  # where nothing runs there is none, rather than no log
+    store = engine.store()
+
+    def state_of() -> CheckpointerState:
+        until_published(engine.running, store, checkpointer.NAME)
+        state: CheckpointerState = engine.state(checkpointer.NAME)
+        return state
+
+    return documents(store, state_of, checkpoint_ids)

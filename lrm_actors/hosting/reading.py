@@ -5,8 +5,8 @@ Talks to the log; changes nothing. A row that is damaged damages every checkpoin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 from eventstore.errors import AttachmentNotFound, CorruptAttachment, CorruptLog, ReadFailed
 from eventstore.in_order import InOrder
@@ -17,7 +17,37 @@ from lrm_actors.domain.checkpointer import CheckpointerState, CheckpointInfo, at
 from lrm_actors.domain.checkpointing.chains import chain_of
 from lrm_actors.errors import CheckpointDamaged, CheckpointNotFound
 
-Unusable = AttachmentNotFound | CorruptAttachment
+TRIES = 5
+"""Times that checkpoints are read, when they were others each time."""
+
+T = TypeVar("T")
+
+
+def steadily(
+    state_of: Callable[[], CheckpointerState], read: Callable[[CheckpointerState], T], *, found: Callable[[T], bool]
+) -> T:
+    """Read checkpoints of a log that lives: what looks like damage may only have been removed or stored anew meanwhile.
+
+    Args:
+        state_of: what the log has of them now.
+        read: reads some, given that. Its ``CheckpointDamaged`` is raised if they are the same as before.
+        found: whether what was read tells of damage.
+    """
+    state = state_of()
+    for tries_left in reversed(range(TRIES)):
+        try:
+            result = read(state)
+            if not found(result):
+                return result
+            damaged = None
+        except CheckpointDamaged as error:
+            damaged = error
+        before, state = state, state_of()
+        if not tries_left or (before.kept, before.support) == (state.kept, state.support):
+            if damaged is not None:
+                raise damaged
+            return result
+    raise AssertionError  # the last try returns or raises
 
 
 class ReadOnce:

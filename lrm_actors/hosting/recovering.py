@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 import attrs
 
 from lrm_actors.domain import checkpointer, journal
+from lrm_actors.domain.checkpointer import CheckpointerState
 from lrm_actors.errors import AskError, CheckpointDamaged, CheckpointNotFound, NotRunning, StateNotUpcast
 from lrm_actors.hosting import recovery
+from lrm_actors.hosting.published import until_published
+from lrm_actors.hosting.reading import steadily
 from lrm_actors.hosting.recovery import Recovery
 from lrm_actors.hosting.stepping import current_step
 from lrm_actors.hosting.upcasting import upcast
@@ -61,9 +64,19 @@ def recover(engine: Engine, checkpoint_id: str | None = None) -> bool:
 
 
 def _found(engine: Engine, running: Running, checkpoint_id: str | None) -> Recovery | None:
-    kept, steps = engine.state(checkpointer.NAME), engine.state(journal.NAME)
+    store, steps = running.store, engine.state(journal.NAME)
+
+    def kept() -> CheckpointerState:
+        until_published(running, store, checkpointer.NAME)
+        state: CheckpointerState = engine.state(checkpointer.NAME)
+        return state
+
     try:
-        choice = recovery.choose(running.store, kept, steps, checkpoint_id)
+        choice = steadily(
+            kept,
+            lambda state: recovery.choose(store, state, steps, checkpoint_id),
+            found=lambda choice: bool(choice.damaged),
+        )
     except CheckpointNotFound as error:
         _log.error("nothing is restored: %s; %s", error, error.hint, extra=engine.context.extra())
         return None

@@ -10,11 +10,11 @@ from eventstore.errors import AttachmentNotFound, CorruptAttachment, ReadFailed
 from eventstore.protocol import EventReader
 from eventstore.records import Attachment, Batch
 from lrm_actors.domain import journal
-from lrm_actors.domain.checkpointer import attachment_key
+from lrm_actors.domain.checkpointer import CheckpointerState, attachment_key
 from lrm_actors.domain.checkpointing.chains import blob_key
 from lrm_actors.errors import CheckpointDamaged, CheckpointNotFound
 from lrm_actors.hosting import reading
-from lrm_actors.hosting.reading import CheckpointReader, ReadOnce
+from lrm_actors.hosting.reading import CheckpointReader, ReadOnce, steadily
 from lrm_actors.hosting.recovery import Choice, choose
 from tests.hosting.chain_log import ChainLog
 
@@ -144,6 +144,43 @@ def test_why_one_is_chosen_is_said() -> None:
     )
     log.damage(log.ids[2])
     assert "it is the newest of those that can be used, at #0" == chosen(log).recovery.why
+
+
+def test_what_was_stored_anew_meanwhile_is_no_damage() -> None:
+    """A chain that is read as it was a moment ago: it is read once more as it is now, and nothing put on record."""
+    log = log_of(3)
+    stale = log.state
+    now = ChainLog(log.store)
+    now.reader = log.reader
+    for step in range(3):
+        now.take(agent(step), whole=step == 2)  # the same ids, stored otherwise
+    states = iter([stale, now.state, now.state])
+    assert choose(cast("EventReader", log.reader), stale, journal.JournalState()).damaged
+
+    choice = steadily(
+        lambda: next(states),
+        lambda kept: choose(cast("EventReader", log.reader), kept, journal.JournalState()),
+        found=lambda choice: bool(choice.damaged),
+    )
+
+    assert ((), agent(2)) == (choice.damaged, choice.recovery.state)
+    assert next(states, None) is not None
+
+
+def test_what_stays_damaged_is_damage() -> None:
+    """It is told once nothing changes any more, or after a few tries."""
+    log = log_of(2)
+    log.damage(log.ids[1])
+
+    def read(kept: CheckpointerState) -> Choice:
+        return choose(cast("EventReader", log.reader), kept, journal.JournalState(), log.ids[1])
+
+    with pytest.raises(CheckpointDamaged):
+        steadily(lambda: log.state, read, found=lambda _: False)
+    tries = [log.state, CheckpointerState(kept=(*log.kept, *log.kept))] * 10
+    with pytest.raises(CheckpointDamaged):
+        steadily(tries.pop, read, found=lambda _: False)
+    assert 20 - reading.TRIES - 1 == len(tries)
 
 
 def test_a_reader_that_reads_once_gives_what_the_one_behind_it_gives() -> None:

@@ -37,7 +37,7 @@ ALLOWED = {
     "lrm_actors/hosting/relocation.py time.time": "a label in the file that tells where a log was moved to",
     "lrm_actors/cli/trace.py time.monotonic": "how long the user wants to look on",
     "lrm_actors/cli/trace.py time.sleep": "between two looks at another process",
-    "lrm_actors/cli/health.py time.time": "how long ago it was, of a label in another process's log",
+    "lrm_actors/cli/checkpoints_changing.py time.time": "the age of checkpoints in another process's log",
 }
 """Who may ask the machine for the time, and why. The demo's processes may too: they are no part of what they show."""
 
@@ -58,6 +58,8 @@ READS_LABELS = {
     "lrm_actors/domain/checkpointer.py": "in the id of a checkpoint, and beside it, for whoever reads them",
     "lrm_actors/domain/deadlines.py": "across a reboot, clamped",
     "lrm_actors/inspect/dead_letters.py": "a label, to be shown",
+    "lrm_actors/hosting/keeping.py": "the age of checkpoints, for retention",
+    "lrm_actors/inspect/sections.py": "the age of the newest checkpoint, to be shown",
     "lrm_actors/inspect/health.py": "the age of another process's log, after a reboot",
 }
 """Who reads the wall time of a moment, and what for."""
