@@ -147,6 +147,7 @@ FIELDS = (
     Setting("max_log_age_days", "float", 90.0, "Days after which events go.", 0.01, 36_500.0),
     Setting("failing_components", "int", 2, "Distinct components failed within the window that mean failing.", 1, 1000),
     _seconds("failing_window_s", 60.0, "Seconds within which they must fail."),
+    Setting("checkpoint_every_steps", "int", 0, "Steps between two checkpoints besides; 0 for none.", 0, 100_000),
     Setting("checkpoint_max_age_days", "float", 0.0, "Days after which checkpoints go; 0 for none.", 0.0, 36_500.0),
     Setting("checkpoint_keep_hourly_h", "int", 0, "Hours for which one checkpoint of each stays besides.", 0, 8_784),
     Setting("checkpoint_keep_daily_days", "int", 0, "Days for which one checkpoint of each stays besides.", 0, 3_660),
@@ -196,6 +197,7 @@ class LongRunningSettings:
     max_log_age_days: float
     failing_components: int
     failing_window_s: float
+    checkpoint_every_steps: int
     checkpoint_max_age_days: float
     checkpoint_keep_hourly_h: int
     checkpoint_keep_daily_days: int
@@ -225,6 +227,7 @@ class LongRunningSettings:
             max_log_age_days: float = 90.0,
             failing_components: int = 2,
             failing_window_s: float = 60.0,
+            checkpoint_every_steps: int = 0,
             checkpoint_max_age_days: float = 0.0,
             checkpoint_keep_hourly_h: int = 0,
             checkpoint_keep_daily_days: int = 0,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lrm_actors.domain import analyzer, breaker, checkpointer, modes, monitor, supervisor
+from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.behavior import Command, Wire
 from lrm_actors.domain.signals import OF_DISK
 
@@ -25,6 +25,10 @@ LOG = f"{ACTOR_PREFIX}log"
 
 NOT_TAKEN = frozenset(("NoCapture", checkpointer.INTERRUPTED))
 """Errors of checkpoints that nothing is wrong with: the host gives no state, or its process ended."""
+
+
+RISKY = frozenset((analyzer.RESTART_COMPONENT, analyzer.RESTART_PROCESS))
+"""Recoveries before which the state is saved. Not restoring one: what was saved last is what would be restored."""
 
 
 # --- to the analyzer: what failed, and how the recovery went ------------------------------------------------------
@@ -90,10 +94,30 @@ def _save_or_clean_up(event: analyzer.RecoveryChosen, _: Record) -> Command | No
     if event.strategy == analyzer.CLEAN_UP_CHECKPOINTS:
         return checkpointer.CleanUp()
     # A failed checkpoint never asks for another one: that would go round for ever.
-    if event.emergency_checkpoint and event.component != CHECKPOINTER:
+    risky = event.strategy in RISKY and not _is_ours(event.component)
+    if (event.emergency_checkpoint or risky) and event.component != CHECKPOINTER:
         error = f"{event.component}: {event.category}" if event.component else event.category
-        return checkpointer.TakeCheckpoint(checkpointer.EMERGENCY, event.reason, error=error)
+        reason = f"before {event.strategy}{_of(event.component)}" if risky else event.reason
+        hints = (event.reason,) if risky else ()
+        return checkpointer.TakeCheckpoint(checkpointer.EMERGENCY, reason, error=error, hints=hints)
     return None
+
+
+def _save_after_a_restart(event: analyzer.RecoveryFinished, _: Record) -> Command | None:
+    if not event.ok or _is_ours(event.component):
+        return None
+    reason = f"after {analyzer.RESTART_COMPONENT}{_of(event.component)}"
+    return checkpointer.TakeCheckpoint(checkpointer.PERIODIC, reason)
+
+
+def _save_after_a_restore(event: analyzer.RecoveryCarriedOut, _: Record) -> Command | None:
+    if not event.ok or event.strategy != analyzer.RESTORE_CHECKPOINT:
+        return None
+    return checkpointer.TakeCheckpoint(checkpointer.PERIODIC, f"after {event.strategy}{_of(event.component)}")
+
+
+def _note_step(event: journal.StepCommitted, _: Record) -> Command:
+    return checkpointer.NoteStep(event.step)
 
 
 def _save_before_it_ends(event: monitor.HealthChanged, _: Record) -> Command | None:
@@ -101,7 +125,8 @@ def _save_before_it_ends(event: monitor.HealthChanged, _: Record) -> Command | N
     if not still_failing and (event.status != monitor.CRITICAL or event.previous == monitor.FAILING):
         return None
     if event.signals and set(event.signals) <= OF_DISK:
-        return None  # another checkpoint is what a full disk needs least
+        # Another checkpoint is what a full disk needs least; old ones go before it is full, and never the best.
+        return checkpointer.CleanUp(gently=True) if "disk" in event.signals else None
     return checkpointer.TakeCheckpoint(checkpointer.EMERGENCY, f"health {event.status}: {event.cause}")
 
 
@@ -135,12 +160,20 @@ def _mode_for_checkpointer(event: modes.ModeChanged, _: Record) -> Command:
     return checkpointer.NoteMode(event.mode)
 
 
+def _note_checkpoints(event: checkpointer.TroubleNoted, _: Record) -> Command:
+    return monitor.NoteCheckpoints(event.reason)
+
+
 # --- helpers ------------------------------------------------------------------------------------------------------
 
 
 def _component(child: str) -> str | None:
     """Name of a supervised component; None for an actor of ours."""
     return child.removeprefix(COMPONENT_PREFIX) if child.startswith(COMPONENT_PREFIX) else None
+
+
+def _of(component: str) -> str:
+    return f" of {component}" if component else ""
 
 
 def _is_ours(component: str) -> bool:
@@ -162,6 +195,10 @@ WIRES: tuple[Wire, ...] = (
     _wire(analyzer.RecoveryChosen, "supervisor", _bring_back),
     _wire(analyzer.RecoveryChosen, "checkpointer", _save_or_clean_up),
     _wire(analyzer.RecoveryChosen, "modes", _reduce_load),
+    _wire(analyzer.RecoveryFinished, "checkpointer", _save_after_a_restart),
+    _wire(analyzer.RecoveryCarriedOut, "checkpointer", _save_after_a_restore),
+    _wire(journal.StepCommitted, "checkpointer", _note_step),
+    _wire(checkpointer.TroubleNoted, "monitor", _note_checkpoints),
     _wire(analyzer.FailureRecorded, "monitor", _component_failed),
     _wire(supervisor.ChildRestarted, "monitor", _restarted_for_monitor),
     _wire(monitor.HealthChanged, "modes", _consider_health),

@@ -31,6 +31,7 @@ def test_each_setting_reaches_its_actor() -> None:
         checkpoint_max_age_days=12.0,
         checkpoint_keep_hourly_h=13,
         checkpoint_keep_daily_days=14,
+        checkpoint_every_steps=15,
     )
 
     assert configuration.commands(settings, check_s=0.5, breakers=("breaker/llm",)) == {
@@ -49,7 +50,12 @@ def test_each_setting_reaches_its_actor() -> None:
         "analyzer": analyzer.Configure(auto_recovery=False),
         "checkpointer": checkpointer.Configure(
             checkpointer.CheckpointerConfig(
-                interval_s=2.0, max_checkpoints=3, max_age_s=12 * 86_400.0, keep_hourly_h=13, keep_daily_days=14
+                interval_s=2.0,
+                max_checkpoints=3,
+                max_age_s=12 * 86_400.0,
+                keep_hourly_h=13,
+                keep_daily_days=14,
+                every_steps=15,
             )
         ),
         "modes": modes.Configure(enabled=False),

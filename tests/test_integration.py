@@ -58,7 +58,7 @@ def test_the_seven_methods(tmp_path: Path) -> None:
         assert agent.restarts == 1
         taken = await integration.create_emergency_checkpoint("the disk smokes")
         assert taken is not None
-        assert await mode.checkpointer.list_checkpoints() == [taken]
+        assert taken in await mode.checkpointer.list_checkpoints()  # beside those before and after the restart
         agent.pages = 0
         assert await integration.attempt_recovery(taken) is True
         assert agent.pages == 3

@@ -94,6 +94,26 @@ def test_max_checkpoints_is_how_many_are_kept(tmp_path: Path) -> None:
         assert len(blocking.checkpointer.list_checkpoints()) == 1
 
 
+@shows("checkpoint_every_steps")
+def test_a_checkpoint_is_taken_after_every_so_many_steps(tmp_path: Path) -> None:
+    """From the start, or once it is assigned; the step that asked for it is its cause."""
+    mode = LongRunningMode(settings(tmp_path, checkpoint_every_steps=2))
+    mode.capture_with(dict)
+    with mode as blocking:
+        for _ in range(2):
+            with blocking.step("read"):
+                pass
+        wait_for(mode, "checkpointer.taken", lambda event: event.checkpoint.reason == "step 2")
+        asked = wait_for(mode, "checkpointer.requested", lambda event: event.reason == "step 2")
+        (committed,) = [one for one in records(mode, "journal.step_committed") if one.event.step == 2]
+        assert committed.position == asked.cause
+        mode.settings.checkpoint_every_steps = 3
+        wait_for(mode, "checkpointer.configured", lambda event: event.config.every_steps == 3)
+        with blocking.step("read"):
+            pass
+        wait_for(mode, "checkpointer.taken", lambda event: event.checkpoint.reason == "step 3")
+
+
 @shows("checkpoint_keep_hourly_h", "checkpoint_keep_daily_days")
 @pytest.mark.parametrize("name", ["checkpoint_keep_hourly_h", "checkpoint_keep_daily_days"])
 def test_one_checkpoint_of_each_hour_or_day_stays_besides(tmp_path: Path, name: str) -> None:

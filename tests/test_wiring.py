@@ -34,6 +34,12 @@ def chosen(strategy: str, component: str = "browser", *, saving: bool = False) -
     return analyzer.RecoveryChosen(component, "crash", strategy, "it crashed", emergency_checkpoint=saving)
 
 
+def before(strategy: str) -> checkpointer.TakeCheckpoint:
+    """The state is saved before something risky is done."""
+    reason = f"before {strategy} of browser"
+    return checkpointer.TakeCheckpoint("emergency", reason, error="browser: crash", hints=("it crashed",))
+
+
 def recorded(component: str) -> analyzer.FailureRecorded:
     """A failure on record."""
     return analyzer.FailureRecorded(
@@ -91,7 +97,32 @@ ROWS: list[tuple[object, str, object]] = [
     (chosen(analyzer.EMERGENCY_CHECKPOINT, "actor:checkpointer", saving=True), "checkpointer", None),
     (chosen(analyzer.CLEAN_UP_CHECKPOINTS), "checkpointer", checkpointer.CleanUp()),
     (chosen(analyzer.CLEAN_UP_CHECKPOINTS, "actor:checkpointer"), "checkpointer", checkpointer.CleanUp()),
-    (chosen(analyzer.RESTART_COMPONENT), "checkpointer", None),
+    (chosen(analyzer.RESTART_COMPONENT), "checkpointer", before(analyzer.RESTART_COMPONENT)),
+    (chosen(analyzer.RESTART_PROCESS, saving=True), "checkpointer", before(analyzer.RESTART_PROCESS)),
+    (chosen(analyzer.RESTORE_CHECKPOINT), "checkpointer", None),
+    (chosen(analyzer.RESTART_COMPONENT, "actor:checkpointer"), "checkpointer", None),
+    (
+        analyzer.RecoveryFinished("browser", ok=True),
+        "checkpointer",
+        checkpointer.TakeCheckpoint(checkpointer.PERIODIC, "after restart_component of browser"),
+    ),
+    (analyzer.RecoveryFinished("browser", ok=False), "checkpointer", None),
+    (analyzer.RecoveryFinished("actor:checkpointer", ok=True), "checkpointer", None),
+    (
+        analyzer.RecoveryCarriedOut("browser", analyzer.RESTORE_CHECKPOINT, ok=True, message="c1"),
+        "checkpointer",
+        checkpointer.TakeCheckpoint(checkpointer.PERIODIC, "after restore_checkpoint of browser"),
+    ),
+    (analyzer.RecoveryCarriedOut("", analyzer.RESTORE_CHECKPOINT, ok=False, message="none"), "checkpointer", None),
+    (analyzer.RecoveryCarriedOut("llm", analyzer.OPEN_BREAKER, ok=True, message="held"), "checkpointer", None),
+    (journal.StepCommitted(7, "read", None), "checkpointer", checkpointer.NoteStep(7)),
+    (checkpointer.TroubleNoted("3 in a row failed"), "monitor", monitor.NoteCheckpoints("3 in a row failed")),
+    (
+        monitor.HealthChanged("healthy", "critical", "disk 98.0 % full", signals=("disk",)),
+        "checkpointer",
+        checkpointer.CleanUp(gently=True),
+    ),
+    (monitor.HealthChanged("healthy", "critical", "inodes 99.0 %", signals=("inodes",)), "checkpointer", None),
     (chosen(analyzer.REDUCE_LOAD), "modes", modes.ReduceLoad("it crashed")),
     (chosen(analyzer.RESTART_COMPONENT), "modes", None),
     (recorded("browser"), "monitor", monitor.NoteComponentFailed("browser", 9.5, "boot")),
@@ -153,7 +184,8 @@ def test_every_strategy_that_acts_is_wired_to_who_acts() -> None:
         event = chosen(strategy, saving=saving)
         return any(wire.make(event, RECORD) for wire in WIRES if wire.event is analyzer.RecoveryChosen)
 
-    assert {analyzer.RETRY_WITH_BACKOFF, analyzer.WAIT_FOR_BREAKER, analyzer.LEAVE_ALONE, *_ACTS} | SAVED == {
+    left = {analyzer.RETRY_WITH_BACKOFF, analyzer.WAIT_FOR_BREAKER, analyzer.LEAVE_ALONE, *_ACTS} | SAVED
+    assert left - {analyzer.RESTART_PROCESS} == {
         strategy for strategy in analyzer.STRATEGIES if not acts(strategy, saving=False)
     }
     assert all(acts(strategy, saving=True) for strategy in analyzer.STRATEGIES)

@@ -11,11 +11,9 @@ import attrs
 from lrm_actors.domain.behavior import (
     NOTHING,
     STORAGE,
-    CancelTimer,
     Command,
     Context,
     Decision,
-    Effect,
     RecoveryContext,
     Spec,
     StartTimer,
@@ -25,8 +23,6 @@ from lrm_actors.domain.checkpointing.chains import (
     attachment_key,
     blob_key,
     chain_of,
-    is_whole,
-    row_of,
 )
 from lrm_actors.domain.checkpointing.commands import (
     FEWEST,
@@ -41,7 +37,9 @@ from lrm_actors.domain.checkpointing.commands import (
     ListCheckpoints,
     LookAfter,
     MarkDamaged,
+    NoteMissed,
     NoteMode,
+    NoteStep,
     PinCheckpoint,
     Prune,
     RebasedRow,
@@ -57,6 +55,7 @@ from lrm_actors.domain.checkpointing.effects import (
     RebaseCheckpoints,
 )
 from lrm_actors.domain.checkpointing.events import (
+    ChangeMissed,
     CheckpointFailed,
     CheckpointPinned,
     CheckpointRequested,
@@ -68,11 +67,13 @@ from lrm_actors.domain.checkpointing.events import (
     DamageFound,
     ModeNoted,
     Rebased,
+    TroubleNoted,
 )
 from lrm_actors.domain.checkpointing.folding import (
     CLEANED_UP,
     INTERRUPTED,
     MAX_REMEMBERED,
+    NO_CAPTURE,
     Capture,
     CheckpointerState,
     evolve,
@@ -80,20 +81,45 @@ from lrm_actors.domain.checkpointing.folding import (
 from lrm_actors.domain.checkpointing.keeping import (
     MAX_PINNED,
     NAME,
-    REPLACED,
-    cleaned_up,
-    folded,
     pin,
     prune,
     pruned,
     settled,
     would_prune,
 )
-from lrm_actors.domain.checkpointing.rebasing import (
-    most_wasteful,
-    rebased,
+from lrm_actors.domain.checkpointing.requesting import (
+    DUE_TIMER,
+    FAILED_IN_A_ROW,
+    INTERVAL_TIMER,
+    MAX_CAPTURES,
+    OVERDUE,
+    OVERDUE_S,
+    OVERDUE_TIMER,
+    failed,
+    interval_s,
+    interval_timer,
+    note_step,
+    overdue,
+    request,
+    tick,
 )
-from lrm_actors.domain.deadlines import elapsed_s
+from lrm_actors.domain.checkpointing.storing import (
+    NO_PARENT,
+    store,
+)
+from lrm_actors.domain.checkpointing.tending import (
+    JANITOR_TIMER,
+    LOOK_AFTER_S,
+    MISSED_AT_LEAST_S,
+    MISSED_INTERVALS,
+    MISSED_TIMER,
+    TIDY_TIMER,
+    clean_up,
+    look_after,
+    note_missed,
+    take_rebased,
+    tidy_up,
+)
 from lrm_actors.domain.modes import PROFILES
 from lrm_actors.domain.retention import (
     EMERGENCY,
@@ -103,7 +129,6 @@ from lrm_actors.domain.retention import (
     CheckpointerConfig,
     CheckpointInfo,
     best_first,
-    new_id,
 )
 from lrm_actors.errors import CommandRefused
 
@@ -112,6 +137,7 @@ __all__ = [
     "CLEANED_UP",
     "DUE_TIMER",
     "EMERGENCY",
+    "FAILED_IN_A_ROW",
     "FEWEST",
     "FULL",
     "INTERRUPTED",
@@ -122,7 +148,11 @@ __all__ = [
     "MAX_CAPTURES",
     "MAX_PINNED",
     "MAX_REMEMBERED",
+    "MISSED_AT_LEAST_S",
+    "MISSED_INTERVALS",
+    "MISSED_TIMER",
     "NAME",
+    "NO_CAPTURE",
     "NO_PARENT",
     "OVERDUE",
     "OVERDUE_S",
@@ -133,6 +163,7 @@ __all__ = [
     "Capture",
     "CaptureFailed",
     "CaptureState",
+    "ChangeMissed",
     "CheckpointDue",
     "CheckpointFailed",
     "CheckpointInfo",
@@ -154,7 +185,9 @@ __all__ = [
     "LookAfter",
     "MarkDamaged",
     "ModeNoted",
+    "NoteMissed",
     "NoteMode",
+    "NoteStep",
     "PinCheckpoint",
     "Prune",
     "RebaseCheckpoints",
@@ -166,6 +199,7 @@ __all__ = [
     "StoreRebased",
     "TakeCheckpoint",
     "TidyUp",
+    "TroubleNoted",
     "attachment_key",
     "blob_key",
     "chain_of",
@@ -178,18 +212,6 @@ __all__ = [
     "would_prune",
 ]
 
-INTERVAL_TIMER, DUE_TIMER, OVERDUE_TIMER = "interval", "due", "overdue"
-JANITOR_TIMER, TIDY_TIMER = "janitor", "tidy"
-LOOK_AFTER_S = 60.0
-"""Seconds between two looks at what is kept: whether something is too old, or not worth its room."""
-NO_PARENT = "ParentGone"
-"""Error of a checkpoint that builds on one which is not there any more, and that nobody waits for."""
-OVERDUE = "CaptureOverdue"
-"""Error of a checkpoint whose capture never came back."""
-OVERDUE_S = 300.0
-"""Seconds after which a capture that has not come back holds up others no more. Should it come later, it is kept."""
-MAX_CAPTURES = 4
-"""Captures under way at a time; one more request is answered with the newest of its kind, or refused."""
 AFTER_START_S = 10.0
 """Seconds, or one interval if that is less, that a new process has before its first periodic checkpoint."""
 
@@ -201,189 +223,66 @@ def decide(state: CheckpointerState, command: Command, ctx: Context) -> Decision
     """What shall happen on one command."""
     match command:
         case IntervalOver():
-            return _tick(state, ctx)
+            return tick(state, ctx)
         case GiveUpOverdue():
-            overdue = _overdue(state, ctx)[:1]
-            message = f"no state came back for {OVERDUE_S:.0f} s"
-            return then(*(CheckpointFailed(one.checkpoint_id, OVERDUE, message) for one in overdue))
+            late = overdue(state, ctx)
+            return (
+                failed(state, late[0].checkpoint_id, OVERDUE, f"no state came back for {OVERDUE_S:.0f} s")
+                if late
+                else NOTHING
+            )
         case CheckpointDue():
             if PROFILES[state.mode].checkpoint_factor is None:
                 return NOTHING
-            return _request(state, TakeCheckpoint(PERIODIC, "interval"), ctx)
+            return request(state, TakeCheckpoint(PERIODIC, "interval"), ctx)
         case TakeCheckpoint(kind):
             if kind not in KINDS:
                 raise CommandRefused(f"there is no kind {kind!r} of checkpoint", actor=NAME, hint=f"one of {KINDS}")
-            return _request(state, command, ctx)
+            return request(state, command, ctx)
         case ListCheckpoints():
             return then(reply=[info.checkpoint_id for info in reversed(state.kept) if not info.damaged])
         case StoreCheckpoint():
-            return _store(state, command, ctx)
+            return store(state, command, ctx)
         case PinCheckpoint():
             return pin(state, command, ctx)
         case Prune():
             return prune(state, command, ctx)
         case LookAfter():
-            return _look_after(state, ctx)
+            return look_after(state, ctx)
         case TidyUp():
-            return _tidy_up(state, ctx)
+            return tidy_up(state, ctx)
         case StoreRebased():
-            return _rebased(state, command)
+            return take_rebased(state, command)
         case RebaseFailed():
             return NOTHING
         case CaptureFailed(checkpoint_id, error, message):
             if checkpoint_id not in {capture.checkpoint_id for capture in state.under_way}:
                 return NOTHING
-            return then(CheckpointFailed(checkpoint_id, error, message))
+            return failed(state, checkpoint_id, error, message)
         case MarkDamaged(checkpoint_id, reason):
             sound = {info.checkpoint_id for info in state.kept if not info.damaged}
             return then(DamageFound(checkpoint_id, reason)) if checkpoint_id in sound else NOTHING
         case ReportRestored(checkpoint_id, passed_over):
             return then(CheckpointRestored(checkpoint_id, passed_over))
-        case CleanUp(keep):
-            return _clean_up(state, keep, ctx)
+        case CleanUp():
+            return clean_up(state, command, ctx)
+        case NoteStep(step):
+            return note_step(state, step, ctx)
+        case NoteMissed():
+            return note_missed(state, ctx)
         case NoteMode(mode):
             if mode not in PROFILES:
                 raise CommandRefused(f"there is no mode {mode!r}", actor=NAME, hint=f"one of {', '.join(PROFILES)}")
             if mode == state.mode:
                 return NOTHING
-            return then(ModeNoted(mode), effects=(_timer(attrs.evolve(state, mode=mode), ctx),))
+            return then(ModeNoted(mode), effects=(interval_timer(attrs.evolve(state, mode=mode), ctx),))
         case Configure(config):
             if config == state.config:
                 return NOTHING
             after = attrs.evolve(state, config=config)
             fewer = pruned(after, ctx.now.wall_s, f"only {config.max_checkpoints} are to be kept now")
-            return settled(state, (Configured(config), *fewer), effects=(_timer(after, ctx),))
+            return settled(state, (Configured(config), *fewer), effects=(interval_timer(after, ctx),))
     raise CommandRefused(f"the checkpointer does not know {type(command).__name__}", actor=NAME)
-
-
-def _tick(state: CheckpointerState, ctx: Context) -> Decision:
-    """Only messages to ourselves: were it the tick that stored the request, each would name the last as its cause."""
-    whole_s = interval_s(state.config, state.mode)
-    if whole_s is None:
-        return NOTHING
-    effects = [StartTimer(INTERVAL_TIMER, whole_s, IntervalOver()), StartTimer(DUE_TIMER, 0.0, CheckpointDue())]
-    if _overdue(state, ctx):
-        effects.append(StartTimer(OVERDUE_TIMER, 0.0, GiveUpOverdue()))
-    return then(effects=effects)
-
-
-def _request(state: CheckpointerState, command: TakeCheckpoint, ctx: Context) -> Decision:
-    """Have the state captured, unless a capture under way will do."""
-    overdue = _overdue(state, ctx)
-    under_way = [one for one in state.under_way if one not in overdue]
-    same = _will_do(under_way, command.kind)
-    if same is not None:
-        return then(reply=same)
-    if command.kind != EMERGENCY and len(under_way) >= MAX_CAPTURES:
-        raise CommandRefused(f"{MAX_CAPTURES} captures are under way", actor=NAME, hint="wait for one to end")
-    checkpoint_id = new_id(ctx.now.wall_s, state.last_id_ms, ctx.new_id())
-    hints = (*_hints(state, command), *command.hints)
-    facts = (checkpoint_id, command.kind, command.reason, command.error, hints)
-    return then(CheckpointRequested(*facts, ctx.now), effects=(CaptureState(*facts),), reply=checkpoint_id)
-
-
-def _will_do(under_way: list[Capture], kind: str) -> str | None:
-    """Id of a capture under way that serves a new request as well.
-
-    A periodic request is served by whatever is under way. An emergency waits for no periodic one, but two emergencies
-    at once are one. Whoever asks by hand wants the state of now, and gets a capture of it unless there are too many.
-    """
-    alike = [one.checkpoint_id for one in under_way if kind in (PERIODIC, one.kind)]
-    if not alike or (kind == MANUAL and len(under_way) < MAX_CAPTURES):
-        return None
-    return alike[-1]
-
-
-def _overdue(state: CheckpointerState, ctx: Context) -> list[Capture]:
-    return [one for one in state.under_way if elapsed_s(one.requested_at, ctx.now) >= OVERDUE_S]
-
-
-def _store(state: CheckpointerState, command: StoreCheckpoint, ctx: Context) -> Decision:
-    checkpoint_id = command.checkpoint_id
-    if row_of(state, checkpoint_id) is not None:
-        return then(reply=checkpoint_id)
-    if command.parent and not _can_build_on(state, command):
-        return _capture_whole(state, command, ctx)
-    blobs = {blob.digest: blob.data for blob in command.blobs}
-    info = CheckpointInfo(
-        checkpoint_id=checkpoint_id,
-        kind=command.kind,
-        taken_at_s=ctx.now.wall_s,
-        position=command.position,
-        size_bytes=command.size_bytes,
-        digest=command.digest,
-        reason=command.reason,
-        parent=command.parent,
-        stored_bytes=len(command.data),
-        added=tuple(blobs),
-        gone=command.gone,
-        stall_ms=float(command.stall_ms),
-        state_version=command.state_version,
-    )
-    taken = CheckpointTaken(info, command.hints)
-    # One that came so late that it is itself beyond retention stays until the next: that one may build on it.
-    after = evolve(state, taken)
-    fewer = pruned(after, ctx.now.wall_s, REPLACED)
-    brought = {attachment_key(checkpoint_id): command.data}
-    brought |= {blob_key(digest): data for digest, data in blobs.items()}
-    return settled(state, (taken, *fewer), after=folded(after, fewer), brought=brought, reply=checkpoint_id)
-
-
-def _can_build_on(state: CheckpointerState, command: StoreCheckpoint) -> bool:
-    parent = row_of(state, command.parent)
-    if parent is None or command.parent_digest not in {"", parent.digest}:
-        return False
-    return not state.damages or is_whole(chain_of(state, command.parent))
-
-
-def _capture_whole(state: CheckpointerState, command: StoreCheckpoint, ctx: Context) -> Decision:
-    """What it builds on is not there any more, or damaged: only a whole state will do, and soon."""
-    for one in state.under_way:
-        if one.checkpoint_id == command.checkpoint_id and elapsed_s(one.requested_at, ctx.now) < OVERDUE_S:
-            again = CaptureState(one.checkpoint_id, command.kind, command.reason, hints=command.hints, whole=True)
-            return then(effects=(again,))
-    message = f"{command.parent}, which it builds on, is not there any more"
-    return then(CheckpointFailed(command.checkpoint_id, NO_PARENT, message))
-
-
-def _clean_up(state: CheckpointerState, keep: int, ctx: Context) -> Decision:
-    """Keep only the best few. Then there may be room for an emergency one for which there was none."""
-    events: tuple[object, ...] = cleaned_up(state, keep)
-    if not events:
-        return then(reply=[])
-    again = NOTHING
-    if state.no_room_for:
-        again = _request(evolve(state, events[0]), TakeCheckpoint(EMERGENCY, state.no_room_for), ctx)
-    gone = [one for event in events if isinstance(event, CheckpointsPruned) for one in event.checkpoint_ids]
-    return settled(state, (*events, *again.events), effects=(*again.effects, _tidy()), reply=gone)
-
-
-# The janitor
-
-
-def _look_after(state: CheckpointerState, ctx: Context) -> Decision:
-    """Only look, and have a message of its own tidy up: what goes is then not caused by what went before."""
-    effects: list[Effect] = [StartTimer(JANITOR_TIMER, LOOK_AFTER_S, LookAfter())]
-    if would_prune(state, state.config, ctx.now.wall_s) or most_wasteful(state) is not None:
-        effects.append(_tidy())
-    return then(effects=effects)
-
-
-def _tidy_up(state: CheckpointerState, ctx: Context) -> Decision:
-    """Remove what is to go by the settings, also by age, and have the most wasteful chain stored anew."""
-    events = pruned(state, ctx.now.wall_s, "they are too old, or others of the same hour or day are kept")
-    after = folded(state, events)
-    wasteful = most_wasteful(after)
-    return settled(state, events, after=after, effects=() if wasteful is None else (wasteful,))
-
-
-def _rebased(state: CheckpointerState, command: StoreRebased) -> Decision:
-    decision = rebased(state, command)
-    return attrs.evolve(decision, effects=(_tidy(),)) if decision.events else decision
-
-
-def _tidy() -> Effect:
-    return StartTimer(TIDY_TIMER, 0.0, TidyUp())
 
 
 # Recover
@@ -401,7 +300,7 @@ def recover(state: CheckpointerState, ctx: Context) -> Decision:
     given_up = (CheckpointFailed(one.checkpoint_id, INTERRUPTED, message) for one in lost)
     at_least_s = min(AFTER_START_S, interval_s(state.config, state.mode) or AFTER_START_S)
     janitor = StartTimer(JANITOR_TIMER, LOOK_AFTER_S, LookAfter())
-    return then(*given_up, effects=(_timer(state, ctx, at_least_s=at_least_s), janitor))
+    return then(*given_up, effects=(interval_timer(state, ctx, at_least_s=at_least_s), janitor))
 
 
 def spec() -> Spec[CheckpointerState]:
@@ -415,25 +314,3 @@ def spec() -> Spec[CheckpointerState]:
 def restore_order(state: CheckpointerState) -> tuple[str, ...]:
     """Ids of the sound checkpoints in the order to try them: newest position first, there emergency ones first."""
     return best_first(state.kept)
-
-
-def interval_s(config: CheckpointerConfig, mode: str) -> float | None:
-    """Seconds between periodic checkpoints in a mode; None: there are none."""
-    factor = PROFILES[mode].checkpoint_factor
-    return None if factor is None else config.interval_s * factor
-
-
-def _hints(state: CheckpointerState, command: TakeCheckpoint) -> tuple[str, ...]:
-    """What the checkpoint should say of the moment it was taken in."""
-    if command.kind != EMERGENCY:
-        return (f"Created during {state.mode} operation",)
-    return (f"Created in an emergency: {command.reason}", *((f"Error: {command.error}",) if command.error else ()))
-
-
-def _timer(state: CheckpointerState, ctx: Context, *, at_least_s: float = 0.0) -> Effect:
-    """What is left of the interval, or no timer in a mode without periodic checkpoints."""
-    whole_s = interval_s(state.config, state.mode)
-    if whole_s is None:
-        return CancelTimer(INTERVAL_TIMER)
-    gone_s = 0.0 if state.periodic_at is None else elapsed_s(state.periodic_at, ctx.now)
-    return StartTimer(INTERVAL_TIMER, max(whole_s - gone_s, at_least_s), IntervalOver())

@@ -47,6 +47,7 @@ from lrm_actors.domain.monitoring.commands import (
     Configure,
     ForgetDown,
     HeartbeatCheckDue,
+    NoteCheckpoints,
     NoteComponentFailed,
     NoteComponentRestarted,
     NoteMode,
@@ -59,6 +60,7 @@ from lrm_actors.domain.monitoring.commands import (
     TakeSample,
 )
 from lrm_actors.domain.monitoring.events import (
+    CheckpointsNoted,
     ComponentExited,
     ComponentFailureNoted,
     ComponentRestartNoted,
@@ -94,6 +96,7 @@ __all__ = [
     "WARNING",
     "BeginTrends",
     "CheckHeartbeats",
+    "CheckpointsNoted",
     "ComponentExited",
     "ComponentFailureNoted",
     "ComponentRestartNoted",
@@ -109,6 +112,7 @@ __all__ = [
     "ModeNoted",
     "MonitorConfig",
     "MonitorState",
+    "NoteCheckpoints",
     "NoteComponentFailed",
     "NoteComponentRestarted",
     "NoteMode",
@@ -175,6 +179,8 @@ def decide(state: MonitorState, command: Command, ctx: Context) -> Decision:
             if well and component not in state.down:
                 return NOTHING
             return _with_health(state, ComponentRestartNoted(component), ctx)
+        case NoteCheckpoints(reason):
+            return NOTHING if reason == state.checkpoints else _with_health(state, CheckpointsNoted(reason), ctx)
         case BeginTrends():
             return then(TrendsBegun()) if restarted(state.trends) != state.trends else NOTHING
         case ForgetDown():
@@ -268,7 +274,7 @@ def recover(state: MonitorState, ctx: RecoveryContext) -> Decision:
 
 def spec() -> Spec[MonitorState]:
     """The monitor. Its configuration comes with ``Configure`` after the start, so that it stands in the log."""
-    return Spec(NAME, MonitorState(), decide, evolve, recover, state_version=4)
+    return Spec(NAME, MonitorState(), decide, evolve, recover, state_version=5)
 
 
 # Helpers
@@ -334,7 +340,8 @@ def _health(state: MonitorState, ctx: Context, before: MonitorState | None = Non
     """The change of status that is due, if any; or that a limit of memory is reached while it is as bad already."""
     failures = recent_failures(state, ctx.now)
     failing = len(failures) >= state.config.failing_components and not all(failures.values())
-    status = step_towards(state.status, FAILING if failing else worst(state.levels))
+    levels_now = {**state.levels, "checkpoints": WARNING} if state.checkpoints else state.levels
+    status = step_towards(state.status, FAILING if failing else worst(levels_now))
     if before is not None and not is_worse(CRITICAL, state.status) and not is_worse(status, state.status):
         still = _still_as_bad(state, before, failures, ctx)
         if still:  # a failing health gets better after that, and not in the same moment
@@ -346,7 +353,7 @@ def _health(state: MonitorState, ctx: Context, before: MonitorState | None = Non
     else:
         levels = (before or state).levels
         judged = causes.Judgement(state.config, state.last or Metrics(), state.marks, levels, state.levels)
-        cause = causes.in_signals(judged, state.status, status)
+        cause = _cause(state, before, judged, status)
     return (HealthChanged(state.status, status, cause, ctx.now, causes.responsible(state.levels, status)),)
 
 
@@ -361,6 +368,16 @@ def _still_as_bad(
     if state.status == FAILING:
         cause = f"{causes.in_components(state.config, failures)}; {cause}"
     return (HealthChanged(state.status, state.status, cause, ctx.now, names),)
+
+
+def _cause(state: MonitorState, before: MonitorState | None, judged: causes.Judgement, status: str) -> str:
+    """Which signals, or what is wrong with checkpoints, made it so."""
+    if is_worse(status, state.status):
+        said = (causes.in_signals(judged, state.status, status), state.checkpoints if status == WARNING else "")
+        return ", ".join(filter(None, said))
+    if before is not None and before.checkpoints and not state.checkpoints and judged.before == judged.levels:
+        return "checkpoints are stored again"
+    return causes.in_signals(judged, state.status, status)
 
 
 def _held(state: MonitorState, status: str, now: Instant) -> bool:

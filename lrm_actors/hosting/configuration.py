@@ -64,6 +64,7 @@ def commands(settings: LongRunningSettings, *, check_s: float, breakers: tuple[s
                 max_age_s=settings.checkpoint_max_age_days * DAY_S,
                 keep_hourly_h=settings.checkpoint_keep_hourly_h,
                 keep_daily_days=settings.checkpoint_keep_daily_days,
+                every_steps=settings.checkpoint_every_steps,
             )
         ),
         "modes": modes.Configure(enabled=settings.enable_modes),

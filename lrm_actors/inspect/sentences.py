@@ -198,6 +198,11 @@ _plain("monitor.trend_cleared", "{kind} of {metric}, {stage}, is over after {las
 _plain("monitor.sample_overdue", "no sample of the resources came for {waited_s:.0f} s")
 
 
+@_tells("monitor.checkpoints_noted")
+def _(event: Any) -> str:
+    return f"checkpoints are a warning: {event.reason}" if event.reason else "checkpoints are no warning any more"
+
+
 @_tells("monitor.trend_suspected")
 @_tells("monitor.trend_confirmed")
 def _(event: Any) -> str:
@@ -326,6 +331,16 @@ def _(event: Any) -> str:
 def _(event: Any) -> str:
     count = len(event.checkpoint_ids)
     return _with(f"{count} checkpoint{'' if count == 1 else 's'} deleted", event.reason)
+
+
+@_tells("checkpointer.change_missed")
+def _(event: Any) -> str:
+    return f"the way {event.way!r} of finding what changed was wrong at {', '.join(event.paths)}"
+
+
+@_tells("checkpointer.trouble_noted")
+def _(event: Any) -> str:
+    return f"checkpoints are in trouble: {event.reason}" if event.reason else "checkpoints are stored again"
 
 
 @_tells("checkpointer.pinned")

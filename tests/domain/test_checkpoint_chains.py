@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrm_actors.domain import checkpointer
-from lrm_actors.domain.checkpointing import folding, keeping, rebasing
+from lrm_actors.domain.checkpointing import folding, keeping, rebasing, tending
 from lrm_actors.domain.checkpointing.chains import attachment_key, needed
 from tests.domain.checkpointed_world import MOVES, Broken, CheckpointedWorld, Move
 
@@ -104,7 +104,7 @@ def blob_too_late(patch: pytest.MonkeyPatch) -> None:
 
 def deletes_before_it_rebases(patch: pytest.MonkeyPatch) -> None:
     """What nobody keeps goes as soon as the chain is on its way to be stored anew."""
-    tidy = checkpointer._tidy_up
+    tidy = tending.tidy_up
 
     def too_soon(state: Any, ctx: Any) -> Any:
         decision = tidy(state, ctx)
@@ -114,7 +114,7 @@ def deletes_before_it_rebases(patch: pytest.MonkeyPatch) -> None:
             decision = attrs.evolve(decision, discard=(*decision.discard, *map(attachment_key, rows)))
         return decision
 
-    patch.setattr(checkpointer, "_tidy_up", too_soon)
+    patch.setattr(checkpointer, "tidy_up", too_soon)
 
 
 def takes_any_rebase(patch: pytest.MonkeyPatch) -> None:

@@ -275,6 +275,12 @@ def _checkpointer(log: Writer) -> None:
     third = _checkpoint(log, checkpointer.MANUAL, "third")
     data = log.store.attachment(checkpointer.attachment_key(second)).data
     log.do("checkpointer", checkpointer.StoreRebased((checkpointer.RebasedRow(second, "", data),)))
+    for missed in (("state['pages'][3]",), ()):
+        asked = str(log.do("checkpointer", checkpointer.TakeCheckpoint(checkpointer.EMERGENCY, "of the story")))
+        encoded = encode_checkpoint(AGENT_STATE, checkpoint_id=asked)
+        facts = (asked, checkpointer.EMERGENCY, "of the story", encoded.data, encoded.digest, encoded.size_bytes)
+        log.do("checkpointer", checkpointer.StoreCheckpoint(*facts, log.store.head, way="marks", missed=missed))
+        log.do("monitor", monitor.NoteCheckpoints("a change was missed" if missed else ""))
     for pinned in (True, False):
         log.do("checkpointer", checkpointer.PinCheckpoint(second, pinned, "by the story"))
     under_way = log.do("checkpointer", checkpointer.TakeCheckpoint(checkpointer.PERIODIC, "interval"))

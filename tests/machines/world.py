@@ -84,7 +84,7 @@ def tally() -> Spec[Tally]:
     return Spec("tally", Tally(), _decide, _evolve)
 
 
-WITNESSED = (*dict.fromkeys(wire.event for wire in WIRES), journal.StepCommitted, journal.StepBegun)
+WITNESSED = tuple(dict.fromkeys((*(wire.event for wire in WIRES), journal.StepCommitted, journal.StepBegun)))
 """Every event that is wired to anybody, and two that are wired to nobody else."""
 ALL_WIRES: tuple[Wire, ...] = (
     *WIRES,

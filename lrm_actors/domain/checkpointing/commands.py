@@ -118,9 +118,11 @@ class ReportRestored(Command):
 
 @frozen
 class CleanUp(Command):
-    """Delete all but the newest few: the disk is full."""
+    """Delete all but the best few: the disk is full."""
 
     keep: int = FEWEST
+    gently: bool = False
+    """It is only nearly so: keep half of what there is, if that is more."""
 
 
 @frozen
@@ -158,6 +160,18 @@ class LookAfter(Command):
 @frozen
 class TidyUp(Command):
     """Something is to go by age, or a chain holds more that nobody keeps than it should."""
+
+
+@frozen
+class NoteMissed(Command):
+    """Checkpoints are asked for, and none was stored for too long."""
+
+
+@frozen
+class NoteStep(Command):
+    """From the journal's log: a step is committed."""
+
+    step: int
 
 
 @frozen

@@ -18,6 +18,8 @@ class CaptureState(Effect):
     hints: tuple[str, ...] = ()
     whole: bool = False
     """The whole state is wanted, not what changed: what it would build on is not there any more."""
+    careful: bool = False
+    """A fast way of finding changes was proven wrong in this log: do not trust one."""
 
 
 @frozen

@@ -57,6 +57,22 @@ class CheckpointRestored:
     passed_over: tuple[str, ...]
 
 
+@event("checkpointer.change_missed", 1)
+class ChangeMissed:
+    """A fast way of finding what changed was proven wrong. The checkpoint it was found at is right."""
+
+    paths: tuple[str, ...]
+    """Of the state: the first few."""
+    way: str
+
+
+@event("checkpointer.trouble_noted", 1)
+class TroubleNoted:
+    """Checkpoints fail, or are missed; or, with an empty reason, that is over."""
+
+    reason: str
+
+
 @event("checkpointer.pinned", 1)
 class CheckpointPinned:
     """No rule of retention removes it any more, or the rules are for it again."""

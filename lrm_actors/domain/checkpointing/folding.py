@@ -21,6 +21,7 @@ from lrm_actors.domain.checkpointing.chains import (
 )
 from lrm_actors.domain.checkpointing.commands import FEWEST, FULL
 from lrm_actors.domain.checkpointing.events import (
+    ChangeMissed,
     CheckpointFailed,
     CheckpointPinned,
     CheckpointRequested,
@@ -32,10 +33,13 @@ from lrm_actors.domain.checkpointing.events import (
     DamageFound,
     ModeNoted,
     Rebased,
+    TroubleNoted,
 )
 from lrm_actors.domain.modes import NORMAL
 from lrm_actors.domain.retention import EMERGENCY, PERIODIC, CheckpointerConfig, CheckpointInfo, Tally, id_ms
 
+NO_CAPTURE = "NoCapture"
+"""Error of a checkpoint for which the host gives no state: nothing is wrong then."""
 INTERRUPTED = "Interrupted"
 """Error of a checkpoint whose process ended before it was taken."""
 CLEANED_UP = "cleaned up to free space"
@@ -82,6 +86,12 @@ class CheckpointerState:
     """How many states hold each blob that is there: those of the kept checkpoints, and the tip's."""
     tally: Tally = attrs.Factory(Tally)
     """Of ``kept``."""
+    unserved_since: Instant | None = None
+    """When the first request since the last checkpoint was made; None: none was, or the host gives no state."""
+    trouble: str = ""
+    """What is wrong with checkpoints, as the health was told."""
+    distrusted: str = ""
+    """The fast way of finding changes that was proven wrong, and is not trusted until the settings change."""
     damages: int = 0
     """Damaged checkpoints found, ever."""
     no_room_for: str = ""
@@ -105,16 +115,20 @@ def evolve(state: CheckpointerState, event: object) -> CheckpointerState:
                 no_room_for="" if kind == EMERGENCY else state.no_room_for,
                 last_id_ms=max(state.last_id_ms, id_ms(checkpoint_id)),
                 periodic_at=at if kind == PERIODIC else state.periodic_at,
+                unserved_since=state.unserved_since or at,
             )
         case CheckpointTaken(info):
             return _taken(_ended(state, info.checkpoint_id), info)
         case CheckpointFailed(checkpoint_id, error):
-            failures = state.failures + (error != INTERRUPTED)
+            failures = state.failures + (error not in {INTERRUPTED, NO_CAPTURE})
+            unserved = None if error == NO_CAPTURE else state.unserved_since
             no_room = state.no_room_for
             for one in state.under_way if error == FULL else ():
                 if one.checkpoint_id == checkpoint_id and one.kind == EMERGENCY:
                     no_room = one.reason or "there was no room for it"
-            return attrs.evolve(_ended(state, checkpoint_id), failures=failures, no_room_for=no_room)
+            return attrs.evolve(
+                _ended(state, checkpoint_id), failures=failures, no_room_for=no_room, unserved_since=unserved
+            )
         case CheckpointsPruned(checkpoint_ids, reason):
             fits = max(FEWEST, len(state.kept) // 2) if reason == CLEANED_UP else state.fits
             return attrs.evolve(_without(state, checkpoint_ids), fits=fits)
@@ -126,10 +140,14 @@ def evolve(state: CheckpointerState, event: object) -> CheckpointerState:
             return attrs.evolve(_replaced(state, checkpoint_id, damaged=True), damages=state.damages + 1)
         case CheckpointRestored(checkpoint_id):
             return attrs.evolve(state, restored=checkpoint_id)
+        case ChangeMissed(_, way):
+            return attrs.evolve(state, distrusted=way)
+        case TroubleNoted(reason):
+            return attrs.evolve(state, trouble=reason)
         case ModeNoted(mode):
             return attrs.evolve(state, mode=mode)
         case Configured(config):
-            return attrs.evolve(state, config=config, fits=None)
+            return attrs.evolve(state, config=config, fits=None, distrusted="")
     return state
 
 
@@ -162,6 +180,7 @@ def _taken(state: CheckpointerState, info: CheckpointInfo) -> CheckpointerState:
         tally=state.tally.changed(come=(info,)),
         taken=state.taken + 1,
         failures=0,
+        unserved_since=None,
     )
 
 

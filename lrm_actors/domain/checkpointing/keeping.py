@@ -84,6 +84,7 @@ def settled(
     before: CheckpointerState,
     events: Iterable[object],
     *,
+    first: CheckpointerState | None = None,
     after: CheckpointerState | None = None,
     brought: Mapping[str, bytes] | None = None,
     effects: Iterable[Effect] = (),
@@ -94,7 +95,8 @@ def settled(
     Args:
         before: the state that they begin from.
         events: in order.
-        after: the state after them, where it is known.
+        first: the state after the first of them, where it is known.
+        after: the state after all of them, where it is known.
         brought: attachments by key. Of blobs only those are stored that are not there yet.
         effects: carried out after the commit.
         reply: for whoever asked.
@@ -107,7 +109,8 @@ def settled(
         for key, data in (brought or {}).items()
         if not key.startswith(blob_key("")) or key.removeprefix(blob_key("")) not in there
     ]
-    return then(*events, effects=effects, reply=reply, attachments=attachments, discard=_lost(before, after, events))
+    lost = _lost(before, after, events)
+    return then(*events, effects=effects, reply=reply, attachments=attachments, discard=lost, folded=first)
 
 
 def folded(state: CheckpointerState, events: Iterable[object]) -> CheckpointerState:

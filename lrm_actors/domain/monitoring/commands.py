@@ -86,6 +86,13 @@ class ForgetDown(Command):
 
 
 @frozen
+class NoteCheckpoints(Command):
+    """From the checkpointer's log: what is wrong with checkpoints; empty when nothing is any more."""
+
+    reason: str
+
+
+@frozen
 class BeginTrends(Command):
     """The process began: what the last one's memory did says nothing of this one's."""
 

@@ -103,6 +103,13 @@ class ComponentRestartNoted:
     component: str
 
 
+@event("monitor.checkpoints_noted", 1)
+class CheckpointsNoted:
+    """Checkpoints fail or are missed, which is a warning; or, with an empty reason, that is over."""
+
+    reason: str
+
+
 @event("monitor.trends_begun", 1)
 class TrendsBegun:
     """Another process: its memory, threads and descriptors have no past yet."""

@@ -12,6 +12,7 @@ from lrm_actors.domain.health import HEALTHY, Mark, is_worse, marked, silence, s
 from lrm_actors.domain.metrics import METRICS, Metrics, nothing_known, overlaid
 from lrm_actors.domain.modes import NORMAL
 from lrm_actors.domain.monitoring.events import (
+    CheckpointsNoted,
     ComponentExited,
     ComponentFailureNoted,
     ComponentRestartNoted,
@@ -69,6 +70,8 @@ class MonitorState:
     """Those of ``failed_at_s`` that were restarted since."""
     down: dict[str, str] = attrs.Factory(dict)
     """Components observed down and not yet restarted, with the observation."""
+    checkpoints: str = ""
+    """What is wrong with checkpoints; empty: nothing."""
     boot_id: str = ""
     """Boot that the times of ``failed_at_s`` count from."""
     trends: TrendsState = attrs.Factory(TrendsState)
@@ -122,6 +125,8 @@ def evolve(state: MonitorState, event: object) -> MonitorState:
             if component in state.failed_at_s and component not in well:
                 well = (*well, component)
             return attrs.evolve(state, down=down, well_again=well)
+        case CheckpointsNoted(reason):
+            return attrs.evolve(state, checkpoints=reason)
         case DownForgotten():
             return attrs.evolve(state, down={})
         case ModeNoted(mode):
