@@ -5,19 +5,22 @@ Talks to the host over the bridge, and to the step boundary. Decides nothing: th
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from eventstore.protocol import EventReader
-from lrm_actors.actors.checkpointer import Captured, capture_handlers, cut
+from lrm_actors.actors.checkpointer import Captured, capture_handlers
+from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.domain.behavior import Command, Effect
 from lrm_actors.domain.checkpointer import EMERGENCY, CaptureState
 from lrm_actors.errors import NotCapturable
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.capture_options import CaptureOptions, Upcaster, checked_upcasters
 from lrm_actors.hosting.host import HostBridge
+from lrm_actors.hosting.slicing import Change, Slicing
 
 BOUNDARY_WAIT_S = 30.0
 """How long a capture waits for the open step to end."""
@@ -46,6 +49,8 @@ class Capturing:
         """From each version of the host's state to the next."""
         self._place: Path | None = None
         self._behind = False
+        self._has_steps = False
+        self._change = Change()
 
     @property
     def can_capture(self) -> bool:
@@ -82,10 +87,12 @@ class Capturing:
     def goes_on(self) -> None:
         """The host begins a step: its state is the agent's from here on, restored or not."""
         self._behind = False
+        self._has_steps = True
 
     def capture_with(self, function: Callable[[], Any], options: CaptureOptions | None = None) -> None:
         """Use this function, plain or async, to take the host's state."""
         self.options = options if options is not None else CaptureOptions()
+        self._change = Change()
         self._capture = function
 
     def restore_with(self, function: Callable[[Any], Any], upcasters: Mapping[int, Upcaster] | None = None) -> None:
@@ -99,6 +106,7 @@ class Capturing:
         Args:
             path: keys and indexes, from the top; empty: anything may have changed.
         """
+        self._change.mark(path)
 
     def check(self) -> Callable[[], Any]:
         """The function to capture with.
@@ -116,32 +124,25 @@ class Capturing:
 
     def handlers(self, reader: EventReader) -> Mapping[type[Effect], Callable[[Any], Command | None]]:
         """How checkpoints of this log are captured."""
-        return capture_handlers(lambda effect: self.capture(effect, reader))
+        return capture_handlers(lambda effect, previous: self.capture(effect, reader, previous), self._change.settled)
 
-    def capture(self, effect: CaptureState, reader: EventReader) -> Captured:
+    def capture(self, effect: CaptureState, reader: EventReader, previous: Node | None = None) -> Captured:
         """The state between two steps, and the head of the log there.
 
         The head is right whatever it is exactly: while the boundary is held no step can begin or end, so every step
         committed up to it is contained in the state, and none that is committed later.
         """
-        function = self.check()
+        function, options = self.check(), self.options
         emergency = effect.kind == EMERGENCY
-        with self._boundary.hold(wait_s=EMERGENCY_WAIT_S if emergency else BOUNDARY_WAIT_S, even_inside=emergency):
+        wait_s = EMERGENCY_WAIT_S if emergency else BOUNDARY_WAIT_S
+        with self._boundary.hold(wait_s=wait_s, even_inside=emergency) as held:
             position = reader.head
-
-            def take() -> Any:
-                # Cut where it was captured: on the host's loop nothing can change the state in between.
-                state = function()
-                return _cut_later(state, position) if inspect.isawaitable(state) else cut(state, position)
-
-            captured: Captured = self._bridge.call(take)
-        return captured
+            # Where nothing keeps the host from changing its state meanwhile, it is cut in one go.
+            keeps_still = self._has_steps and not held.inside_step
+            made = Slicing(options, self._change, previous, keeps_still=keeps_still).cut(function, self._bridge)
+        return attrs.evolve(made, position=position)
 
     def restore(self, state: Any) -> None:
         """Give a state to the host; nothing happens if it did not say how. Raises what the host raises."""
         if self._restore is not None:
             self._bridge.call(self._restore, state)
-
-
-async def _cut_later(state: Any, position: int) -> Captured:
-    return cut(await state, position)

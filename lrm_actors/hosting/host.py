@@ -168,6 +168,11 @@ class HostBridge:
         loop = self._usable_loop()
         return asyncio.run(coroutine) if loop is None else _bounded(loop, coroutine, RUN_TIMEOUT_S, "a coroutine")
 
+    @property
+    def has_loop(self) -> bool:
+        """Whether a call now would run on the host's loop, and not on the calling thread."""
+        return self._usable_loop() is not None
+
     def _usable_loop(self) -> asyncio.AbstractEventLoop | None:
         """The host's loop, unless it is gone, or waiting for us on this very thread."""
         loop = self._loop

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from lrm_actors.actors.checkpointer import Captured, capture_handlers, cut
+from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.actors.monitor import monitor_handlers
 from lrm_actors.actors.supervisor import ComponentRegistry, supervisor_handlers
 from lrm_actors.domain import journal, supervisor
@@ -187,7 +188,7 @@ class SimulatedAgent:
                 self.registry.heartbeat(component.name)
         return self.registry.observe()
 
-    def _capture(self, _: CaptureState) -> Captured:
+    def _capture(self, _: CaptureState, previous: Node | None) -> Captured:
         if self.capture_error is not None:
             raise self.capture_error
         return cut({"step": self.system.state(journal.NAME).committed}, self.sim.store.head)

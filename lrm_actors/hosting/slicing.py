@@ -1,0 +1,170 @@
+"""Cuts the host's state where it lives: on its loop, in slices between which others run, or in one go.
+
+Talks to the host over the bridge. What other tasks may change meanwhile is copied in the first slice. A state that has
+changed all the same is noticed where a container grew or shrank, and is cut again in one go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from lrm_actors.actors.checkpointer import Captured
+from lrm_actors.actors.checkpoints.cutting import COMPARE, MARKS, Cut, Cutter, marks_of
+from lrm_actors.actors.checkpoints.leaves import Node
+from lrm_actors.actors.checkpoints.plain import OBJECT, fields_of, kind_of, look_through, pack, unpack
+from lrm_actors.hosting.capture_options import CaptureOptions
+from lrm_actors.hosting.host import HostBridge
+
+MAX_MARKS = 10_000
+"""Marks that are kept; with more of them everything is looked at."""
+
+_log = logging.getLogger("lrm_actors.mode")
+
+
+class Change:
+    """What the host said of its changes, and whether that can still be believed."""
+
+    def __init__(self) -> None:
+        self._marked: list[tuple[Any, ...]] = []
+        self._seen = 0
+        self._fast = 0
+        self.is_trusted = True
+        """Whether the faster way was never found to have missed anything."""
+
+    def mark(self, path: tuple[Any, ...]) -> None:
+        """A value changed."""
+        if len(self._marked) >= MAX_MARKS:
+            self._marked[:] = [()]
+        self._marked.append(path)
+
+    def way(self, options: CaptureOptions) -> str:
+        """How to find the change now."""
+        return options.changes if self.is_trusted else COMPARE
+
+    def marks(self) -> Any:
+        """What is marked by now."""
+        self._seen = len(self._marked)
+        return marks_of(self._marked[: self._seen])
+
+    def to_be_checked(self, options: CaptureOptions) -> bool:
+        """Whether it is time to see if the faster way misses anything."""
+        self._fast += 1
+        return self._fast % options.verify_every == 0
+
+    def settled(self) -> None:
+        """What was cut has been taken over; what was marked before that is done with."""
+        del self._marked[: self._seen]
+        self._seen = 0
+
+    def missed(self, paths: tuple[str, ...], way: str) -> None:
+        """The faster way was wrong. It is not used any more."""
+        self.is_trusted = False
+        _log.error("the way %r of finding changes missed %s; everything is compared from now on", way, ", ".join(paths))
+
+
+class Slicing:
+    """One cut.
+
+    Args:
+        options: the host's.
+        change: what it said of its changes.
+        previous: what was cut before.
+        keeps_still: whether the host keeps from changing what is not shared until the cut is over.
+    """
+
+    def __init__(self, options: CaptureOptions, change: Change, previous: Node | None, *, keeps_still: bool) -> None:
+        self._options = options
+        self._change = change
+        self._previous = previous
+        self._keeps_still = keeps_still
+        self._longest_ms = 0.0
+
+    def cut(self, function: Callable[[], Any], bridge: HostBridge) -> Captured:
+        """Have the host give its state, and cut it; blocks until that is done. The position is still to be filled in.
+
+        Raises:
+            NotCapturable: something in it is not plain data.
+        """
+        if bridge.has_loop:
+
+            async def take() -> Captured:
+                state = function()
+                return await self._on_loop(await state if inspect.isawaitable(state) else state)
+
+            take.__qualname__ = getattr(function, "__qualname__", take.__qualname__)  # what a timeout speaks of
+            captured: Captured = bridge.call(take)
+            return captured
+        return self._here(bridge.call(function))
+
+    async def _on_loop(self, state: Any) -> Captured:
+        state = self._prepared(state)
+        cutter = self._cutter()
+        if not self._keeps_still:
+            return self._done(cutter.at_once(state))
+        walk = cutter.in_slices(state)
+        while True:
+            try:
+                next(walk)
+            except StopIteration as done:
+                return self._checked(state, done.value)
+            await asyncio.sleep(0)
+
+    def _here(self, state: Any) -> Captured:
+        """On this thread, with other threads let in between two slices."""
+        state = self._prepared(state)
+        walk = self._cutter().in_slices(state)
+        while True:
+            try:
+                next(walk)
+            except StopIteration as done:
+                return self._checked(state, done.value)
+            time.sleep(0)
+
+    def _checked(self, state: Any, cut: Cut) -> Captured:
+        if not cut.changed_meanwhile:
+            return self._done(cut)
+        _log.warning(
+            "the state changed while it was captured, outside of a step: it is captured again in one go. "
+            "Change it inside steps, or declare what changes at other times as shared"
+        )
+        self._longest_ms = cut.longest_ms
+        return self._done(Cutter(self._previous).at_once(state))
+
+    def _prepared(self, state: Any) -> Any:
+        """The state to be kept, with private copies of what is shared."""
+        began_s = time.perf_counter()
+        if self._options.redact is not None:
+            state = self._options.redact(state)
+        if self._options.shared:
+            if kind_of(state) == OBJECT:
+                state = fields_of(state, [])
+            if type(state) is dict:
+                copies = {key: _copy(state[key], key) for key in self._options.shared if key in state}
+                state = {key: copies.get(key, one) for key, one in state.items()}
+        self._longest_ms = (time.perf_counter() - began_s) * 1000
+        return state
+
+    def _cutter(self) -> Cutter:
+        way = self._change.way(self._options)
+        if way == COMPARE or self._previous is None:
+            self._change.marks()  # everything is looked at, so they are done with
+            return Cutter(self._previous)
+        marks = self._change.marks() if way == MARKS else None
+        return Cutter(self._previous, way=way, marks=marks, check=self._change.to_be_checked(self._options))
+
+    def _done(self, cut: Cut) -> Captured:
+        way = self._change.way(self._options)
+        if cut.missed:
+            self._change.missed(cut.missed, way)
+        stall_ms = max(self._longest_ms, cut.longest_ms)
+        return Captured(cut, 0, stall_ms, way, self._options.version)
+
+
+def _copy(value: Any, key: str) -> Any:
+    look_through(value, [key])
+    return unpack(pack(value, [key]))
