@@ -16,7 +16,9 @@ import pytest
 from eventstore.memory import MemoryStore
 from eventstore.protocol import EventReader
 from eventstore.records import Attachment, Batch, NewEvent, StreamWrite
-from lrm_actors.actors.checkpointer import Captured, cut, encode_checkpoint
+from lrm_actors.actors.checkpointer import Captured, cut, decode_checkpoint, encode_checkpoint
+from lrm_actors.actors.checkpoints.encoding import Encoder
+from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.domain import journal
 from lrm_actors.domain.checkpointer import CaptureState, CheckpointerState, CheckpointInfo, attachment_key
 from lrm_actors.errors import CheckpointDamaged, CheckpointNotFound, UpcasterMissing
@@ -295,9 +297,9 @@ def test_the_check_sees_a_capture_that_does_not_wait_for_the_boundary(
 ) -> None:
     """Without the boundary a step that is done and not yet committed is in the state: the check finds it."""
 
-    def careless(self: Capturing, effect: CaptureState, reader: EventReader) -> Captured:
+    def careless(self: Capturing, effect: CaptureState, reader: EventReader, before: Node | None) -> Captured:
         function = self.check()
-        return cut(self._bridge.call(function), reader.head)
+        return cut(self._bridge.call(function), reader.head, before)
 
     monkeypatch.setattr(Capturing, "capture", careless)
     mode = LongRunningMode(settings(tmp_path, max_checkpoints=1000))
@@ -369,7 +371,9 @@ def test_a_capture_on_a_thread_of_its_own_needs_no_loop() -> None:
     capturing = Capturing(StepBoundary(), HostBridge())
     capturing.capture_with(threading.get_ident)
     captured = capturing.capture(CaptureState("c", "manual", "test"), MemoryStore())
+    encoded = Encoder().encode(captured.cut, checkpoint_id="c")
 
+<<<<<<< HEAD
     assert captured.state == threading.get_ident()
 
 
@@ -416,3 +420,6 @@ def test_a_state_of_an_older_release_is_made_one_of_this(tmp_path: Path) -> None
         assert [] == [record.event for record in records(newer, "checkpointer.damage_found")]
 
     asyncio.run(main())
+=======
+    assert decode_checkpoint(encoded.data, encoded.digest, "c") == threading.get_ident()
+>>>>>>> 65b7d23 (Show that what is packed as leaves comes back)

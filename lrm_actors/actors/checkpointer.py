@@ -49,7 +49,7 @@ before. May raise anything: the checkpoint has then failed, and nothing else."""
 
 
 def cut(state: Any, position: int, previous: Node | None = None) -> Captured:
-    """Cut a state in one go. Call it where no step can begin or commit.
+    """Cut a state in one go, on no loop that could be held. Call it where no step can begin or commit.
 
     Args:
         state: plain data, or objects of attrs, dataclasses or pydantic.
@@ -59,8 +59,7 @@ def cut(state: Any, position: int, previous: Node | None = None) -> Captured:
     Raises:
         NotCapturable: something in it is not plain data; the message names the path.
     """
-    made = Cutter(previous).at_once(state)
-    return Captured(made, position, made.longest_ms)
+    return Captured(Cutter(previous).at_once(state), position)
 
 
 class Taker:

@@ -13,25 +13,25 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore.memory import MemoryStore
 from eventstore.records import Attachment, Batch
-from lrm_actors.actors import checkpointer as codec
 from lrm_actors.actors.checkpointer import (
-    MAX_DEPTH,
     Captured,
-    EncodedCheckpoint,
     capture_handlers,
-    check_plain,
     cut,
     decode_checkpoint,
-    encode_captured,
     encode_checkpoint,
     read_envelope,
 )
+from lrm_actors.actors.checkpoints import form
+from lrm_actors.actors.checkpoints.encoding import EncodedCheckpoint, Encoder
+from lrm_actors.actors.checkpoints.leaves import Node
+from lrm_actors.actors.checkpoints.plain import MAX_DEPTH, YIELD_EVERY, look_through
 from lrm_actors.domain import checkpointer
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.checkpointer import (
@@ -137,7 +137,7 @@ def test_the_envelope_of_a_state_in_parts() -> None:
 )
 def test_nearly_in_parts_is_a_whole(state: Any) -> None:
     """Whatever else the state looks like, it comes back as it was given."""
-    assert state == restored(encode_checkpoint(state))
+    assert state == restored(encode_checkpoint(state, checkpoint_id=CHECKPOINT_ID))
 
 
 # What cannot be stored
@@ -148,8 +148,8 @@ class Colour(enum.StrEnum):
 
 
 @attrs.frozen
-class Thing:
-    name: str = "x"
+class Hidden:
+    _name: str = "x"
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ class Thing:
         (decimal.Decimal(1), "Decimal"),
         (collections.OrderedDict(a=1), "OrderedDict"),
         (collections.defaultdict(list), "defaultdict"),
-        (Thing(), "Thing"),
+        (Hidden(), "Hidden"),
         (threading.Lock(), "lock"),
         (asyncio.Event, "type"),
         ("\ud800", "surrogates"),
@@ -188,14 +188,14 @@ def test_a_state_within_itself_is_refused() -> None:
     deepest: Any = 1
     for _ in range(MAX_DEPTH):
         deepest = [deepest]
-    assert deepest == restored(encode_checkpoint(deepest))
+    assert deepest == restored(encode_checkpoint(deepest, checkpoint_id=CHECKPOINT_ID))
     with pytest.raises(NotCapturable, match=f"more than {MAX_DEPTH} levels"):
         encode_checkpoint([deepest])
 
 
 def test_a_state_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """With its size and the limit, before anything is compressed."""
-    monkeypatch.setattr(codec, "MAX_STATE_BYTES", 1000)
+    monkeypatch.setattr(form, "MAX_STATE_BYTES", 1000)
     with pytest.raises(NotCapturable, match="at most 1000"):
         encode_checkpoint("x" * 1000)
 
@@ -203,7 +203,7 @@ def test_a_state_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_others_are_let_in_while_a_state_is_looked_through() -> None:
     """The walk over many values is interrupted again and again, so that no other thread waits for the whole of it."""
     turns: list[int] = []
-    check_plain(list(range(10 * codec.YIELD_EVERY)), let_others_in=lambda: turns.append(1))
+    look_through(list(range(10 * YIELD_EVERY)), [], let_others_in=lambda: turns.append(1))
     assert 10 == len(turns)
 
 
@@ -215,9 +215,14 @@ def test_changes_after_the_cut_are_not_in_the_checkpoint() -> None:
     state = {"steps": [1, 2, 3]}
     captured = cut(state, position=9)
     state["steps"].append(4)
-    encoded = encode_captured(captured, checkpoint_id=CHECKPOINT_ID, hints=())
+    encoded = Encoder().encode(captured.cut, checkpoint_id=CHECKPOINT_ID)
     assert {"steps": [1, 2, 3]} == restored(encoded)
     assert 9 == captured.position
+
+
+def came_back(captured: Captured) -> Any:
+    """The state of a checkpoint that is made of it."""
+    return restored(Encoder().encode(captured.cut, checkpoint_id=CHECKPOINT_ID))
 
 
 def torn(take: Callable[[dict[str, list[int]]], Any]) -> bool:
@@ -231,7 +236,9 @@ def torn(take: Callable[[dict[str, list[int]]], Any]) -> bool:
     for _ in range(50):
         captured = take(state)
         go_on()
-        result = captured() if callable(captured) else restored(encode_captured(captured, checkpoint_id="", hints=()))
+        result = (
+            captured() if callable(captured) else restored(Encoder().encode(captured.cut, checkpoint_id=CHECKPOINT_ID))
+        )
         if len(result["ids"]) != len(result["values"]):
             return True
     return False
@@ -275,33 +282,33 @@ def test_every_changed_byte_is_noticed() -> None:
     """Any byte changed to any other, any length cut off, anything appended: always the one error."""
     encoded = encode_checkpoint(STATE, checkpoint_id=CHECKPOINT_ID)
     assert STATE == restored(encoded)
-    assert 0 == undetected(lambda data: decode_checkpoint(data, encoded.digest, "x"), encoded.data, 2000)
+    assert 0 == undetected(lambda data: decode_checkpoint(data, encoded.digest, CHECKPOINT_ID), encoded.data, 2000)
 
 
 def test_each_byte_counts() -> None:
     """Every single bit of every byte of a small checkpoint."""
-    encoded = encode_checkpoint({"a": 1})
+    encoded = encode_checkpoint({"a": 1}, checkpoint_id=CHECKPOINT_ID)
     for index in range(len(encoded.data)):
         for bit in range(8):
             changed = bytearray(encoded.data)
             changed[index] ^= 1 << bit
             with pytest.raises(CheckpointDamaged):
-                decode_checkpoint(bytes(changed), encoded.digest, "x")
+                decode_checkpoint(bytes(changed), encoded.digest, CHECKPOINT_ID)
 
 
 def test_the_checker_sees_a_checksum_that_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug: without a sum over all bytes, those of the frame that do not change the content go unnoticed."""
     encoded = encode_checkpoint(STATE, checkpoint_id=CHECKPOINT_ID)
-    start = len(codec._MAGIC)
-    sums = encoded.data[start : start + codec._CHECK_BYTES]
-    monkeypatch.setattr(codec, "_check", lambda body: sums)
-    monkeypatch.setattr(codec, "_digest", lambda packed: encoded.digest)
-    assert 0 < undetected(lambda data: decode_checkpoint(data, encoded.digest, "x"), encoded.data, 500)
+    start = len(form.MAGIC)
+    sums = encoded.data[start : start + form._CHECK_BYTES]
+    monkeypatch.setattr(form, "_check", lambda body: sums)
+    monkeypatch.setattr(form, "digest_of_state", lambda *_: encoded.digest)
+    assert 0 < undetected(lambda data: decode_checkpoint(data, encoded.digest, CHECKPOINT_ID), encoded.data, 500)
 
 
 def test_another_state_under_the_same_id_is_noticed() -> None:
     """Sound bytes of another checkpoint are not what the log names."""
-    encoded, other = encode_checkpoint({"a": 1}), encode_checkpoint({"a": 2})
+    encoded, other = (encode_checkpoint({"a": number}, checkpoint_id=CHECKPOINT_ID) for number in (1, 2))
     with pytest.raises(CheckpointDamaged, match="not the state") as damaged:
         decode_checkpoint(other.data, encoded.digest, CHECKPOINT_ID)
     assert CHECKPOINT_ID == damaged.value.checkpoint_id
@@ -309,12 +316,12 @@ def test_another_state_under_the_same_id_is_noticed() -> None:
 
 def test_a_size_that_was_made_up_is_not_believed() -> None:
     """Neither more is decompressed than the header says, nor a header believed that says too much."""
-    body = (5).to_bytes(8, "big") + zstd.compress(b"x" * 1_000_000)
-    with pytest.raises(CheckpointDamaged, match="another size"):
-        codec.read_envelope(codec._MAGIC + codec._check(body) + body, "", "x")
-    body = (2**60).to_bytes(8, "big") + zstd.compress(b"x")
-    with pytest.raises(CheckpointDamaged, match="claims"):
-        codec.read_envelope(codec._MAGIC + codec._check(body) + body, "", "x")
+    for size, why in ((5, "another size"), (2**60, "claims")):
+        header = form._Header("x", "", [], 1, [0, 0, 1], [size], [], size)
+        head = msgspec.msgpack.encode(header)
+        body = len(head).to_bytes(8, "big") + head + zstd.compress(b"x" * 1_000_000)
+        with pytest.raises(CheckpointDamaged, match=why):
+            read_envelope(form.MAGIC + form._check(body) + body, "", "x")
 
 
 # Handling the effect
@@ -322,7 +329,7 @@ def test_a_size_that_was_made_up_is_not_believed() -> None:
 EFFECT = CaptureState(CHECKPOINT_ID, EMERGENCY, "out of memory", "MemoryError", ("hint",))
 
 
-def carried_out(capture: Callable[[CaptureState], Captured]) -> Command:
+def carried_out(capture: Callable[[CaptureState, Node | None], Captured]) -> Command:
     """What comes back to the checkpointer."""
     command = capture_handlers(capture)[CaptureState](EFFECT)
     assert command is not None
@@ -331,7 +338,7 @@ def carried_out(capture: Callable[[CaptureState], Captured]) -> Command:
 
 def test_a_captured_state_comes_back_with_its_position() -> None:
     """With the position that was taken at the same boundary, whatever the log has gone on to since."""
-    command = carried_out(lambda effect: cut(STATE, 41))
+    command = carried_out(lambda effect, before: cut(STATE, 41))
     assert isinstance(command, StoreCheckpoint)
     assert (CHECKPOINT_ID, EMERGENCY, "out of memory", 41, ("hint",)) == (
         command.checkpoint_id,
@@ -347,7 +354,7 @@ def test_a_captured_state_comes_back_with_its_position() -> None:
 def test_a_host_that_fails_is_a_checkpoint_that_failed(error: BaseException) -> None:
     """However the host's function ends, it comes back as a failed capture and reaches nobody else."""
 
-    def failing(_: CaptureState) -> Captured:
+    def failing(_: CaptureState, __: Node | None) -> Captured:
         raise error
 
     assert CaptureFailed(CHECKPOINT_ID, type(error).__name__, str(error)) == carried_out(failing)
@@ -355,7 +362,7 @@ def test_a_host_that_fails_is_a_checkpoint_that_failed(error: BaseException) -> 
 
 def test_a_state_that_cannot_be_stored_is_a_checkpoint_that_failed() -> None:
     """The failure says where in the state it is."""
-    command = carried_out(lambda effect: cut({"when": {1}}, 0))
+    command = carried_out(lambda effect, before: cut({"when": {1}}, 0))
     assert isinstance(command, CaptureFailed)
     assert ("NotCapturable", True) == (command.error, "state['when']" in command.message)
 
@@ -366,7 +373,7 @@ def test_from_the_request_to_the_state_again() -> None:
     store = MemoryStore()
     run.tell(TakeCheckpoint(EMERGENCY, "test"))
     (effect,) = run.effects(CaptureState)
-    command = capture_handlers(lambda _: cut(STATE, 3))[CaptureState](effect)
+    command = capture_handlers(lambda effect, before: cut(STATE, 3))[CaptureState](effect)
     (taken,) = run.tell(command)  # type: ignore[arg-type]  # it is one
     assert isinstance(taken, CheckpointTaken)
     store.append(Batch(attachments=run.last.attachments))
@@ -381,7 +388,7 @@ def test_a_failed_capture_is_on_record() -> None:
     run = Run.of(checkpointer.spec())
     run.tell(TakeCheckpoint(EMERGENCY, "test"))
     (effect,) = run.effects(CaptureState)
-    command = capture_handlers(lambda _: cut({"when": {1}}, 0))[CaptureState](effect)
+    command = capture_handlers(lambda effect, before: cut({"when": {1}}, 0))[CaptureState](effect)
     (failed,) = run.tell(command)  # type: ignore[arg-type]  # it is one
     assert isinstance(failed, CheckpointFailed)
     assert 1 == run.state.failures

@@ -332,7 +332,7 @@ def test_health_that_nobody_measured_is_not_healthy(lrm: Lrm, tmp_path: Path) ->
 
 def test_checkpoints_are_listed(lrm: Lrm, life: Lived) -> None:
     """By the group and by its command alike."""
-    expected = f"{CHECKPOINT}  periodic  2023-11-14 22:13:30  #19  145 B    interval\n1 checkpoint\n"
+    expected = f"{CHECKPOINT}  periodic  2023-11-14 22:13:30  #19  18 B    interval\n1 checkpoint\n"
     assert expected == lrm("checkpoints", "--log", life.path).out
     assert expected == lrm("checkpoints", "list", life.path).out
     document = lrm("checkpoints", "--json", "--log", life.path).document

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from eventstore import codec
 from eventstore.events import declared_types, find_type
 from eventstore.opening import open_reader
-from lrm_actors.actors import checkpointer
+from lrm_actors.actors.checkpoints import plain, restoring
 from lrm_actors.cli import cli
 from lrm_actors.hosting.running import SPECS
 from lrm_actors.inspect import folds
@@ -143,17 +143,16 @@ def imports_streams() -> contextlib.AbstractContextManager[None]:
 
 def unpickles() -> contextlib.AbstractContextManager[None]:
     """A checkpoint is a pickle where it looks like one."""
-    unpacked = checkpointer._unpacked
+    unpacked = plain.unpack
 
-    def unpack(data: bytes, checkpoint_id: str) -> bytes:
-        packed = unpacked(data, checkpoint_id)
+    def unpack(packed: bytes) -> Any:
         at = packed.find(b"cprobe")
         if at >= 0:
             with contextlib.suppress(Exception):
                 pickle.loads(packed[at:])
-        return packed
+        return unpacked(packed)
 
-    return replaced(checkpointer, "_unpacked", unpack)
+    return replaced(restoring, "unpack", unpack)
 
 
 def evaluates() -> contextlib.AbstractContextManager[None]:

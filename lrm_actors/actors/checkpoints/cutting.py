@@ -21,6 +21,7 @@ from lrm_actors.actors.checkpoints.plain import (
     MAX_DEPTH,
     OBJECT,
     TUPLE,
+    UNPACKABLE,
     array_head,
     bytes_head,
     check_key,
@@ -30,6 +31,7 @@ from lrm_actors.actors.checkpoints.plain import (
     look_through,
     map_head,
     pack,
+    pack_quickly,
     shown,
 )
 from lrm_actors.errors import NotCapturable
@@ -39,16 +41,20 @@ WAYS = (COMPARE, IDENTITY, MARKS)
 """How the change is found."""
 SLICE_S = 0.001
 """Seconds of the loop's time after which a cut lets others in."""
-SPLIT_BYTES = 16 * 1024
+SPLIT_BYTES = 8 * 1024
 """A container of more is cut into its values."""
+BLOCK_BYTES = 64 * 1024
+"""A block of more is cut into its values."""
 BLOB_BYTES = 16 * 1024
 """Bytes of at least so many are a blob."""
 KNOWN_BYTES = 512
 """Text and bytes of at least so many are known again by their object, without looking at them."""
 WIDE = 64
 """Values of a block. A container of more is never packed in one call, or a slice would have no bound."""
+FEW = 1024
+"""Values of a wide container that have a leaf each, however small they are."""
 WORTH_A_LEAF = 512
-"""Bytes that the values of a wide container have on average, if each is to be a leaf."""
+"""Bytes that the values of a wider one have on average, if each is to have a leaf."""
 SAMPLED = 8
 """Values that are looked at to tell."""
 BEFORE, BEHIND = 8, 32
@@ -144,7 +150,7 @@ class Cutter:
     # --- the walk -------------------------------------------------------------------------------------------------
 
     def _walk(self, state: Any) -> _Cutting:
-        node = self._light(state, _NOTHING, self._previous, self._marks, loose=False)
+        node = self._light(state, _NOTHING, self._previous, skip=False, loose=False)
         if node is _HEAVY:
             node = yield from self._container(state, b"", self._previous, self._marks, loose=False)
         assert isinstance(node, Node)
@@ -163,9 +169,12 @@ class Cutter:
         if kind in {DICT, LIST}:
             self._sizes.append((value, len(value)))
         previous = old if type(old) is Branch and (type(old.nodes) is dict) == (is_map and old.layout == EACH) else None
-        layout = EACH if len(value) <= WIDE else BLOCKS if previous is None else previous.layout
-        if layout != EACH and previous is None and self._worth_leaves(value, is_map=is_map, loose=loose):
+        if len(value) <= FEW:
             layout = EACH
+        elif previous is not None:
+            layout = previous.layout
+        else:
+            layout = EACH if self._worth_leaves(value, is_map=is_map, loose=loose) else BLOCKS
         if previous is not None and previous.layout != layout:
             previous = None
         head = key + (map_head(len(value)) if is_map else array_head(len(value)))
@@ -184,26 +193,22 @@ class Cutter:
     ) -> Generator[None, None, dict[Any, Node]]:
         previous: dict[Any, Node] = {} if old is None else old.nodes
         nodes: dict[Any, Node] = {}
-        path = self._path
+        path, clock = self._path, time.perf_counter
         path.append(None)
-        unmarked = None if self._check else marks
         for key, one in tuple(value.items()):
             before = previous.get(key)
-            if unmarked is not None and before is not None and key not in unmarked:
+            if before is not None and self._is_same(one, before, marks, key):
                 nodes[key] = before
-                continue
-            path[-1] = key
-            if before is None:
-                check_key(key, path[:-1])
-            marked = marks if marks is None else marks.get(key, _NOTHING)
-            node = self._light(one, key, before, marked, loose=loose)
-            if node is _HEAVY:
-                packed_key = pack(key, path)
-                node = yield from self._container(
-                    one, packed_key, before, None if marked is _NOTHING else marked, loose=loose
-                )
-            nodes[key] = node
-            if time.perf_counter() > self._until_s:
+            else:
+                path[-1] = key
+                if before is None:
+                    check_key(key, path[:-1])
+                below = None if marks is None else marks.get(key)
+                node = self._light(one, key, before, skip=marks is not None and key not in marks, loose=loose)
+                if node is _HEAVY:
+                    node = yield from self._container(one, pack(key, path), before, below, loose=loose)
+                nodes[key] = node
+            if clock() > self._until_s:
                 yield
         path.pop()
         return nodes
@@ -215,27 +220,31 @@ class Cutter:
         if marks is not None and not self._check:
             return (yield from self._marked_values(value, previous, marks, loose=loose))
         nodes: list[Node] = []
-        path = self._path
+        path, clock = self._path, time.perf_counter
         path.append(None)
         shift, in_vain, known = 0, 0, len(previous)
         for index, one in enumerate(tuple(value)):
-            path[-1] = index
             at = index + shift
             before = previous[at] if 0 <= at < known else None
-            marked = marks if marks is None else marks.get(index, _NOTHING)
-            node = self._light(one, _NOTHING, before, marked, loose=loose)
-            if node is _HEAVY:
-                node = yield from self._container(one, b"", before, None if marked is _NOTHING else marked, loose=loose)
-            elif node is before:
+            if before is not None and self._is_same(one, before, marks, index):
+                nodes.append(before)
                 in_vain = 0
-            elif known and in_vain < PATIENCE and marks is None:
-                found = _find(previous, node, at)
-                if found is None:
-                    in_vain += 1
-                else:
-                    node, shift, in_vain = previous[found], found - index, 0
-            nodes.append(node)
-            if time.perf_counter() > self._until_s:
+            else:
+                path[-1] = index
+                below = None if marks is None else marks.get(index)
+                node = self._light(one, _NOTHING, before, skip=marks is not None and index not in marks, loose=loose)
+                if node is _HEAVY:
+                    node = yield from self._container(one, b"", before, below, loose=loose)
+                elif node is before:
+                    in_vain = 0
+                elif known and in_vain < PATIENCE and marks is None:
+                    found = _find(previous, node, at)
+                    if found is None:
+                        in_vain += 1
+                    else:
+                        node, shift, in_vain = previous[found], found - index, 0
+                nodes.append(node)
+            if clock() > self._until_s:
                 yield
         path.pop()
         return nodes
@@ -246,13 +255,13 @@ class Cutter:
         """The values of a list of which only some are looked at: the marked ones, and those that were added."""
         nodes = previous[: len(value)]
         places = sorted(index for index in marks if type(index) is int and 0 <= index < len(nodes))
-        for index in (*places, *range(len(nodes), len(value))):
+        looked_at = [(index, value[index]) for index in (*places, *range(len(nodes), len(value)))]
+        for index, one in looked_at:
             self._path.append(index)
-            before = nodes[index] if index < len(nodes) else None
-            marked = marks.get(index)
-            node = self._light(value[index], _NOTHING, before, marked, loose=loose)
+            before, below = nodes[index] if index < len(nodes) else None, marks.get(index)
+            node = self._light(one, _NOTHING, before, skip=False, loose=loose)
             if node is _HEAVY:
-                node = yield from self._container(value[index], b"", before, marked, loose=loose)
+                node = yield from self._container(one, b"", before, below, loose=loose)
             nodes[index : index + 1] = [node]
             self._path.pop()
             if time.perf_counter() > self._until_s:
@@ -268,7 +277,11 @@ class Cutter:
         while chunk := list(islice(rest, WIDE)):
             before = previous[len(nodes)] if len(nodes) < len(previous) else None
             block: Any = dict(chunk) if is_map else chunk
-            node = self._block(block, before, loose=loose)
+            try:
+                node = self._block(block, before, loose=loose)
+            except NotCapturable:
+                look_through(value, self._path, loose=loose)  # which knows where in the whole it stands
+                raise
             if node is None:  # one of its values is large
                 within = before if type(before) is Branch else None
                 make = self._pairs if is_map else self._values
@@ -283,14 +296,14 @@ class Cutter:
         """A leaf of several values, or nothing where one of them is large."""
         if type(old) is Branch:
             return None
-        if old is None and not look_through(block, self._path, loose=loose, budget=4 * SPLIT_BYTES):
+        if old is None and not look_through(block, self._path, loose=loose, budget=BLOCK_BYTES):
             return None
         size = len(map_head(len(block)))
         data = pack(block, self._path, loose=loose)[size:]
         if type(old) is Leaf:
             if old.data == data:
                 return old
-            if not look_through(block, self._path, loose=loose, budget=4 * SPLIT_BYTES):
+            if not look_through(block, self._path, loose=loose, budget=BLOCK_BYTES):
                 return None
         return Leaf(data)
 
@@ -301,44 +314,58 @@ class Cutter:
         large = sum(not look_through(one, self._path, loose=loose, budget=WORTH_A_LEAF) for one in sample)
         return large * 2 >= len(sample)
 
-    def _light(self, value: Any, key: Any, old: Node | None, marked: Any, *, loose: bool) -> Any:
-        """The node of a value that one call can pack; the old one, if nothing changed; or ``_HEAVY``."""
-        skip = False
-        if old is not None:
-            of = old.of
-            if of is value and of is not None and (self._identity or type(value) is str or type(value) is bytes):
-                if not self._check or type(value) is str or type(value) is bytes:
-                    return old
-                skip = True
-            elif marked is _NOTHING:
-                if not self._check:
-                    return old
-                skip = True
+    def _is_same(self, value: Any, old: Node, marks: Marks | None, key: Any) -> bool:
+        """Told quickly: that a value did not change. What it cannot tell, ``_light`` does."""
+        cls = type(value)
+        if old.of is value and (
+            cls is str or cls is bytes or (self._identity and not self._check and value is not None)
+        ):
+            return True
+        if marks is not None and not self._check:
+            return key not in marks
+        if type(old) is Leaf and (cls is dict or cls is list) and len(value) <= 4 * WIDE:
+            try:
+                return (pack_quickly({key: value})[1:] if old.has_key else pack_quickly(value)) == old.data
+            except UNPACKABLE:
+                return False
+        return False
+
+    def _light(self, value: Any, key: Any, old: Node | None, *, skip: bool, loose: bool) -> Any:
+        """The node of a value that one call can pack; the old one, if nothing changed; or ``_HEAVY``.
+
+        Args:
+            value: a part of the state.
+            key: its own, if it is in a dict.
+            old: what was there before.
+            skip: a fast way would not have looked at it.
+            loose: it is a part of an object.
+        """
+        skip = skip or (old is not None and old.of is value and value is not None)
         kind = kind_of(value)
         is_container = kind in {DICT, LIST, OBJECT} or (kind == TUPLE and loose)
         if type(value) is bytes and len(value) >= BLOB_BYTES:
             return self._blob(value, key, old, skip=skip)
         if is_container and (type(old) is Branch or (kind != OBJECT and len(value) > 4 * WIDE)):
             return _HEAVY
-        if old is None and not look_through(value, self._path, loose=loose, budget=SPLIT_BYTES) and is_container:
+        has_key = key is not _NOTHING
+        is_new = type(old) is not Leaf
+        if is_new and not look_through(value, self._path, loose=loose, budget=SPLIT_BYTES) and is_container:
             return _HEAVY
-        data = (
-            pack(value, self._path, loose=loose)
-            if key is _NOTHING
-            else pack({key: value}, self._path[:-1], loose=loose)[1:]
-        )
-        if type(old) is Leaf:
-            if old.data == data:
-                return old
+        whole, path = ({key: value}, self._path[:-1]) if has_key else (value, self._path)
+        data = pack(whole, path, loose=loose)[has_key:]
+        if type(old) is Leaf and old.data == data:
+            return old
+        if old is not None:
             self._changed(skip=skip)
-            if not look_through(value, self._path, loose=loose, budget=SPLIT_BYTES) and is_container:
-                return _HEAVY
-        return Leaf(data, self._known_by(value))
+        if not is_new and not look_through(value, self._path, loose=loose, budget=SPLIT_BYTES) and is_container:
+            return _HEAVY
+        return Leaf(data, self._known_by(value), has_key=has_key)
 
     def _blob(self, value: bytes, key: Any, old: Node | None, *, skip: bool) -> Node:
         if type(old) is Branch and old.layout == BLOB and old.nodes[0].data == value:
             return old
-        self._changed(skip=skip)
+        if old is not None:
+            self._changed(skip=skip)
         head = (b"" if key is _NOTHING else pack(key, self._path)) + bytes_head(len(value))
         return Branch(Leaf(head), BLOB, [Leaf(value, is_blob=True)], value)
 

@@ -1,6 +1,7 @@
 """What one document of leaves takes from another: runs of leaves that both have, and the leaves that only it has.
 
-A run is three numbers: the first leaf taken over, how many, and how many new ones follow. A base takes nothing over.
+A run is three numbers: how far from the end of the run before it the first leaf stands that is taken over, how many
+are, and how many new ones follow. A base takes nothing over.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ T = TypeVar("T")
 
 
 def runs_of(flat: Sequence[Leaf]) -> tuple[list[int], list[Leaf]]:
-    """The runs that make a document of the one before it, whose leaves know their place, and the new leaves."""
+    """The runs that make a document of the one before it, whose leaves know their place, and the new leaves.
+
+    From here on the leaves know their place in the new one.
+    """
     runs: list[int] = []
     fresh: list[Leaf] = []
-    first, count, new = 0, 0, 0
-    for leaf in flat:
-        at = leaf.at
+    end, first, count, new = 0, 0, 0, 0
+    for place, leaf in enumerate(flat):
+        at, leaf.at = leaf.at, place
         if at < 0:
             fresh.append(leaf)
             new += 1
@@ -27,16 +31,17 @@ def runs_of(flat: Sequence[Leaf]) -> tuple[list[int], list[Leaf]]:
             count += 1
         else:
             if count or new:
-                runs += (first, count, new)
+                runs += (first - end, count, new)
+                end = first + count
             first, count, new = at, 1, 0
     if count or new:
-        runs += (first, count, new)
+        runs += (first - end, count, new)
     return runs, fresh
 
 
 def dropped(runs: Sequence[int], old: Sequence[T]) -> list[T]:
     """What is not taken over, in its order: what came in its place is often much like it."""
-    taken = sorted((runs[at], runs[at] + runs[at + 1]) for at in range(0, len(runs), 3) if runs[at + 1])
+    taken = sorted((first, first + count) for first, count, _ in _runs(runs) if count)
     gone: list[T] = []
     reached = 0
     for first, end in taken:
@@ -52,12 +57,9 @@ def apply(runs: Sequence[int], old: Sequence[T], fresh: Sequence[T]) -> list[T]:
     Raises:
         ValueError: they do not fit it.
     """
-    if len(runs) % 3 or any(number < 0 for number in runs):
-        msg = "its runs are none"
-        raise ValueError(msg)
     made: list[T] = []
     used = 0
-    for first, count, new in _threes(runs):
+    for first, count, new in _runs(runs):
         if first + count > len(old) or used + new > len(fresh):
             msg = "it takes over what is not there"
             raise ValueError(msg)
@@ -73,8 +75,20 @@ def apply(runs: Sequence[int], old: Sequence[T], fresh: Sequence[T]) -> list[T]:
     return made
 
 
-def _threes(runs: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    return ((runs[at], runs[at + 1], runs[at + 2]) for at in range(0, len(runs), 3))
+def _runs(runs: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """The first leaf of each run, how many are taken over, and how many are new."""
+    if len(runs) % 3:
+        msg = "its runs are none"
+        raise ValueError(msg)
+    end = 0
+    for at in range(0, len(runs), 3):
+        skip, count, new = runs[at : at + 3]
+        first = end + skip
+        if first < 0 or count < 0 or new < 0:
+            msg = "its runs are none"
+            raise ValueError(msg)
+        yield first, count, new
+        end = first + count
 
 
 MAX_LEAVES = 1 << 24

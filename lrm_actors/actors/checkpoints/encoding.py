@@ -73,11 +73,19 @@ class Encoder:
         Raises:
             NotCapturable: the state is too large.
         """
+        try:
+            return self._encoded(cut, checkpoint_id, tuple(hints), state_version, whole=whole)
+        except BaseException:
+            self.forget()  # the leaves may know places that are none
+            raise
+
+    def _encoded(
+        self, cut: Cut, checkpoint_id: str, hints: tuple[str, ...], state_version: int, *, whole: bool
+    ) -> EncodedCheckpoint:
         flat = flatten(cut.root)
         size = sum([len(leaf.data) for leaf in flat])
         if size > form.MAX_STATE_BYTES:
             raise NotCapturable(f"the state has {size} bytes, at most {form.MAX_STATE_BYTES} can be stored")
-        hints = tuple(hints)
         is_base = whole or not self.tip or self._chain >= MAX_CHAIN or self._outgrown()
         old = [] if is_base else self._flat
         if is_base:
@@ -85,7 +93,9 @@ class Encoder:
                 leaf.at = -1
         runs, fresh = delta.runs_of(flat)
         dropped = delta.dropped(runs, old) if old else []
-        _hash(flat)
+        for leaf in dropped:
+            leaf.at = -1
+        _hash(fresh)
         data = form.write(
             checkpoint_id=checkpoint_id,
             parent="" if is_base else self.tip,
@@ -109,10 +119,6 @@ class Encoder:
         return self._delta_bytes > OUTGROWN * max(self._base_bytes, SMALL_BASE_BYTES)
 
     def _adopt(self, checkpoint_id: str, root: Node, flat: list[Leaf], stored: int, *, is_base: bool) -> None:
-        for leaf in self._flat:
-            leaf.at = -1
-        for at, leaf in enumerate(flat):
-            leaf.at = at
         self.tip, self.root, self._flat = checkpoint_id, root, flat
         if is_base:
             self._base_bytes, self._delta_bytes, self._chain = stored, 0, 1
@@ -121,11 +127,11 @@ class Encoder:
             self._chain += 1
 
 
-def _hash(flat: Iterable[Leaf]) -> None:
+def _hash(leaves: Iterable[Leaf]) -> None:
     """Have each leaf know its digest, a few at a time."""
-    for seen, leaf in enumerate(leaf for leaf in flat if leaf._digest is None):  # noqa: SLF001 - ours
-        leaf.digest  # noqa: B018 - it is kept
-        if seen % HASHED_AT_A_TIME == 0:
+    for seen, leaf in enumerate(leaves):
+        leaf.know_digest()
+        if seen % HASHED_AT_A_TIME == HASHED_AT_A_TIME - 1:
             time.sleep(0)
 
 

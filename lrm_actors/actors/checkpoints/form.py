@@ -23,8 +23,8 @@ else:
 
 MAX_STATE_BYTES = 512 * 1024 * 1024
 """Size of a packed state; SQLite keeps no attachment of more than 1 GB."""
-LEVEL = 1
-"""Of compression: what is slower is hardly smaller."""
+LEVEL = 2
+"""Of compression: what is slower makes text hardly smaller."""
 MAX_PREFIX_BYTES = 4 * 1024 * 1024
 """Of what a delta drops, so much at most helps to compress what it adds."""
 LEAST_PREFIX_BYTES = 64
@@ -59,17 +59,23 @@ _header_decoder = msgspec.msgpack.Decoder(_Header)
 _old_decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
 
-@frozen
 class Part:
-    """One leaf of a restored document: its bytes, or the digest of the blob they are."""
+    """One leaf of a restored document."""
 
-    data: bytes
-    blob: bytes | None = None
+    __slots__ = ("_digest", "data", "is_blob")
+
+    def __init__(self, data: bytes, blob: bytes = b"") -> None:
+        self.data = data
+        self.is_blob = bool(blob)
+        """Whether it is kept by itself, under its digest."""
+        self._digest = blob
 
     @property
     def digest(self) -> bytes:
         """Of its bytes."""
-        return digest_of(self.data) if self.blob is None else self.blob
+        if not self._digest:
+            self._digest = digest_of(self.data)
+        return self._digest
 
 
 @frozen
@@ -149,7 +155,7 @@ def read(data: bytes) -> Row | OldCheckpoint:
         return _read_old(size, body[_SIZE_BYTES:])
     try:
         head = _header_decoder.decode(body[_SIZE_BYTES : _SIZE_BYTES + size])
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         msg = f"its header cannot be decoded: {error}"
         raise Unreadable(msg) from error
     if head.size < 0 or sum(max(length, 0) for length in head.lengths) != head.size:
@@ -172,7 +178,7 @@ def parts_of(row: Row, before: Sequence[Part], blobs: Blobs) -> list[Part]:
     """
     try:
         dropped = delta.dropped(row.runs, before) if row.parent else []
-        literals = _decompressed(row.packed, row.size, [part.data for part in dropped if part.blob is None])
+        literals = _decompressed(row.packed, row.size, [part.data for part in dropped if not part.is_blob])
         fresh: list[Part] = []
         at, named = 0, iter(row.blobs)
         for length in row.lengths:

@@ -19,24 +19,25 @@ EACH, BLOCKS, BLOB = range(3)
 class Leaf:
     """Some bytes of the document."""
 
-    __slots__ = ("_digest", "at", "data", "is_blob", "of")
+    __slots__ = ("at", "data", "digest", "has_key", "is_blob", "of")
 
-    def __init__(self, data: bytes, of: Any = None, *, is_blob: bool = False) -> None:
+    def __init__(self, data: bytes, of: Any = None, *, is_blob: bool = False, has_key: bool = False) -> None:
         self.data = data
+        self.has_key = has_key
+        """Whether it begins with the key of a value, and the value follows."""
         self.of = of
         """The immutable object that it was packed from, where it pays to know: while it is there, nothing changed."""
         self.is_blob = is_blob
         """Large bytes, kept once by their content."""
         self.at = -1
         """Its place in the document that was last encoded; -1: it was not in it."""
-        self._digest: bytes | None = None
+        self.digest = b""
+        """Of its bytes, once it was asked to know it."""
 
-    @property
-    def digest(self) -> bytes:
-        """Of its bytes."""
-        if self._digest is None:
-            self._digest = digest_of(self.data)
-        return self._digest
+    def know_digest(self) -> None:
+        """Have the digest of its bytes."""
+        if not self.digest:
+            self.digest = digest_of(self.data)
 
 
 class Branch:

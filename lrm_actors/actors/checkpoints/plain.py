@@ -222,7 +222,10 @@ def _object_fields(value: Any) -> Any:
     raise TypeError(msg)
 
 
-_pack = msgspec.msgpack.Encoder(enc_hook=_object_fields).encode
+pack_quickly = msgspec.msgpack.Encoder(enc_hook=_object_fields).encode
+"""One call of the encoder, without a word on where it failed."""
+UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError)
+"""What it raises then."""
 
 
 def pack(value: Any, path: Path, *, loose: bool = False) -> bytes:
@@ -232,12 +235,12 @@ def pack(value: Any, path: Path, *, loose: bool = False) -> bytes:
         NotCapturable: it cannot be packed at all; the message names the path.
     """
     try:
-        return _pack(value)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        return pack_quickly(value)
+    except UNPACKABLE as error:
         look_through(value, path, loose=loose)  # raises, and says where, unless it was an integer of over 64 bits
         try:
-            return _pack(_with_big_integers(value))
-        except (TypeError, ValueError, OverflowError, RecursionError):
+            return pack_quickly(_with_big_integers(value))
+        except UNPACKABLE:
             _refuse(error, path)
 
 
@@ -266,7 +269,7 @@ def unpack(packed: bytes) -> Any:
     """
     try:
         return msgspec.msgpack.decode(packed, ext_hook=_extension)
-    except (msgspec.MsgspecError, RecursionError, TypeError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError, TypeError) as error:
         raise ValueError(str(error)) from error
 
 

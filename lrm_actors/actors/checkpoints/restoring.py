@@ -12,10 +12,9 @@ from lrm_actors.actors.checkpoints import delta, form
 from lrm_actors.actors.checkpoints.form import OldCheckpoint, Part, Row, Unreadable
 from lrm_actors.actors.checkpoints.leaves import DIGEST_BYTES, Leaf, digest_of
 from lrm_actors.actors.checkpoints.plain import parts, unpack
+from lrm_actors.domain.checkpointing.chains import attachment_key, blob_key
 from lrm_actors.domain.retention import id_ms
 from lrm_actors.errors import CheckpointDamaged
-
-BLOB_PREFIX = "blob/"
 
 
 class Described(Protocol):
@@ -78,16 +77,6 @@ class RebasedRow:
     gone: tuple[str, ...]
 
 
-def attachment_key(checkpoint_id: str) -> str:
-    """Where a checkpoint's bytes are kept."""
-    return f"checkpoint/{checkpoint_id}"
-
-
-def blob_key(digest: str) -> str:
-    """Where a blob's bytes are kept."""
-    return f"{BLOB_PREFIX}{digest}"
-
-
 def restore(reader: EventReader, chain: Sequence[Described]) -> Restored:
     """The state of the last checkpoint of a chain.
 
@@ -131,12 +120,11 @@ def _no_blobs(digest: bytes) -> bytes:
 
 
 def _rows(reader: EventReader, ids: Sequence[str]) -> list[Row | OldCheckpoint]:
-    rows: list[Row | OldCheckpoint] = []
-    parent = ""
-    for checkpoint_id in ids:
-        rows.append(_read(reader.attachment(attachment_key(checkpoint_id)).data, checkpoint_id, parent))
-        parent = checkpoint_id
-    return rows
+    stored = reader.attachments([attachment_key(checkpoint_id) for checkpoint_id in ids])
+    return [
+        _read(one.data, checkpoint_id, parent)
+        for one, checkpoint_id, parent in zip(stored, ids, ("", *ids[:-1]), strict=True)
+    ]
 
 
 def _read(data: bytes, checkpoint_id: str, parent: str) -> Row | OldCheckpoint:
@@ -242,9 +230,10 @@ def rebase(
     leaves: dict[int, tuple[Part, Leaf]] = {}
     before: list[Leaf] = []
     parent = at_row = ""
+    stored = reader.attachments([attachment_key(info.checkpoint_id) for info in chain])
     for info in chain:
         try:
-            row = _read(reader.attachment(attachment_key(info.checkpoint_id)).data, info.checkpoint_id, at_row)
+            row = _read(next(stored).data, info.checkpoint_id, at_row)
             if isinstance(row, OldCheckpoint):
                 msg = "it is not made of leaves"
                 raise Unreadable(msg)
@@ -273,7 +262,9 @@ def rebase(
 
 
 def _leaf(part: Part) -> Leaf:
-    return Leaf(part.data, is_blob=part.blob is not None)
+    leaf = Leaf(part.data, is_blob=part.is_blob)
+    leaf.digest = part.digest
+    return leaf
 
 
 def _rebased(row: Row, parent: str, flat: Sequence[Leaf], before: Sequence[Leaf]) -> RebasedRow:

@@ -191,7 +191,7 @@ class SimulatedAgent:
     def _capture(self, _: CaptureState, previous: Node | None) -> Captured:
         if self.capture_error is not None:
             raise self.capture_error
-        return cut({"step": self.system.state(journal.NAME).committed}, self.sim.store.head)
+        return cut({"step": self.system.state(journal.NAME).committed}, self.sim.store.head, previous)
 
 
 if TYPE_CHECKING:
