@@ -15,7 +15,7 @@ from eventstore.protocol import EventReader
 from lrm_actors.actors.checkpointer import Captured, capture_handlers
 from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.domain.behavior import Command, Effect
-from lrm_actors.domain.checkpointer import EMERGENCY, CaptureState
+from lrm_actors.domain.checkpointer import EMERGENCY, MANUAL, CaptureState
 from lrm_actors.errors import NotCapturable
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.capture_options import CaptureOptions, Upcaster, checked_upcasters
@@ -124,7 +124,10 @@ class Capturing:
 
     def handlers(self, reader: EventReader) -> Mapping[type[Effect], Callable[[Any], Command | None]]:
         """How checkpoints of this log are captured."""
-        return capture_handlers(lambda effect, previous: self.capture(effect, reader, previous), self._change.settled)
+        return capture_handlers(lambda effect, previous: self.capture(effect, reader, previous), self._settled)
+
+    def _settled(self) -> None:
+        self._change.settled()
 
     def capture(self, effect: CaptureState, reader: EventReader, previous: Node | None = None) -> Captured:
         """The state between two steps, and the head of the log there.
@@ -138,7 +141,8 @@ class Capturing:
         with self._boundary.hold(wait_s=wait_s, even_inside=emergency) as held:
             position = reader.head
             # Where nothing keeps the host from changing its state meanwhile, it is cut in one go.
-            keeps_still = self._has_steps and not held.inside_step
+            waits = self._has_steps or (effect.kind == MANUAL and previous is not None)
+            keeps_still = waits and not held.inside_step
             made = Slicing(options, self._change, previous, keeps_still=keeps_still).cut(function, self._bridge)
         return attrs.evolve(made, position=position)
 

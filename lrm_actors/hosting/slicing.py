@@ -20,6 +20,8 @@ from lrm_actors.actors.checkpoints.plain import OBJECT, fields_of, kind_of, look
 from lrm_actors.hosting.capture_options import CaptureOptions
 from lrm_actors.hosting.host import HostBridge
 
+SHORT_MS = 2.5
+"""A cut that will not take longer is made in one go, whatever the host says."""
 MAX_MARKS = 10_000
 """Marks that are kept; with more of them everything is looked at."""
 
@@ -33,6 +35,8 @@ class Change:
         self._marked: list[tuple[Any, ...]] = []
         self._seen = 0
         self._fast = 0
+        self.took_ms = 0.0
+        """What the last cut took; 0: there was none."""
         self.is_trusted = True
         """Whether the faster way was never found to have missed anything."""
 
@@ -104,7 +108,7 @@ class Slicing:
     async def _on_loop(self, state: Any) -> Captured:
         state = self._prepared(state)
         cutter = self._cutter()
-        if not self._keeps_still:
+        if not self._keeps_still or 0 < self._change.took_ms <= SHORT_MS:
             return self._done(cutter.at_once(state))
         walk = cutter.in_slices(state)
         while True:
@@ -161,6 +165,7 @@ class Slicing:
         way = self._change.way(self._options)
         if cut.missed:
             self._change.missed(cut.missed, way)
+        self._change.took_ms = cut.took_ms
         stall_ms = max(self._longest_ms, cut.longest_ms)
         return Captured(cut, 0, stall_ms, way, self._options.version)
 

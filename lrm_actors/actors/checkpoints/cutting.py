@@ -68,6 +68,7 @@ Marks = Mapping[Any, Any]
 """What the host marked, by key: the marks below it, or None: all of it."""
 
 _NOTHING: Final = object()
+_NOTHING_MARKED: Final[Marks] = {}
 _HEAVY: Final = object()
 _Cutting = Generator[None, None, Node]
 
@@ -81,6 +82,8 @@ class Cut:
     """It was cut in."""
     longest_ms: float
     """Of them."""
+    took_ms: float
+    """All of them."""
     missed: tuple[str, ...] = ()
     """Where a fast way would have missed a change, when it was checked."""
     changed_meanwhile: bool = False
@@ -121,7 +124,8 @@ class Cutter:
         walk = self._walk(state)
         self._until_s = float("inf")
         root = _run(walk)
-        return self._done(root, (time.perf_counter() - began_s) * 1000, 1)
+        took_ms = (time.perf_counter() - began_s) * 1000
+        return self._done(root, took_ms, took_ms, 1)
 
     def in_slices(self, state: Any) -> Generator[None, None, Cut]:
         """Cut, and let go of the thread again and again: each ``next`` is a slice of about ``SLICE_S``.
@@ -130,22 +134,24 @@ class Cutter:
             NotCapturable: something in it is not plain data; the message names the path.
         """
         walk = self._walk(state)
-        longest_s, slices = 0.0, 0
+        root: Node | None = None
+        longest_s, all_s, slices = 0.0, 0.0, 0
         while True:
             began_s = time.perf_counter()
             self._until_s = began_s + SLICE_S
             try:
                 next(walk)
             except StopIteration as done:
-                longest_s = max(longest_s, time.perf_counter() - began_s)
-                return self._done(done.value, longest_s * 1000, slices + 1)
-            longest_s = max(longest_s, time.perf_counter() - began_s)
-            slices += 1
+                root = done.value
+            took_s = time.perf_counter() - began_s
+            longest_s, all_s, slices = max(longest_s, took_s), all_s + took_s, slices + 1
+            if root is not None:
+                return self._done(root, longest_s * 1000, all_s * 1000, slices)
             yield
 
-    def _done(self, root: Node, longest_ms: float, slices: int) -> Cut:
+    def _done(self, root: Node, longest_ms: float, took_ms: float, slices: int) -> Cut:
         torn = slices > 1 and any(len(container) != size for container, size in self._sizes)
-        return Cut(root, slices, longest_ms, tuple(self._missed), torn)
+        return Cut(root, slices, longest_ms, took_ms, tuple(self._missed), torn)
 
     # --- the walk -------------------------------------------------------------------------------------------------
 
@@ -203,8 +209,8 @@ class Cutter:
                 path[-1] = key
                 if before is None:
                     check_key(key, path[:-1])
-                below = None if marks is None else marks.get(key)
-                node = self._light(one, key, before, skip=marks is not None and key not in marks, loose=loose)
+                skip, below = self._marked(one, before, marks, key)
+                node = self._light(one, key, before, skip=skip, loose=loose)
                 if node is _HEAVY:
                     node = yield from self._container(one, pack(key, path), before, below, loose=loose)
                 nodes[key] = node
@@ -231,8 +237,8 @@ class Cutter:
                 in_vain = 0
             else:
                 path[-1] = index
-                below = None if marks is None else marks.get(index)
-                node = self._light(one, _NOTHING, before, skip=marks is not None and index not in marks, loose=loose)
+                skip, below = self._marked(one, before, marks, index)
+                node = self._light(one, _NOTHING, before, skip=skip, loose=loose)
                 if node is _HEAVY:
                     node = yield from self._container(one, b"", before, below, loose=loose)
                 elif node is before:
@@ -330,6 +336,12 @@ class Cutter:
                 return False
         return False
 
+    def _marked(self, value: Any, old: Node | None, marks: Marks | None, key: Any) -> tuple[bool, Marks | None]:
+        """Whether a fast way would not have looked at a value, and what is marked below it."""
+        if old is not None and (key not in marks if marks is not None else old.of is value and value is not None):
+            return True, _NOTHING_MARKED
+        return False, None if marks is None else marks.get(key)
+
     def _light(self, value: Any, key: Any, old: Node | None, *, skip: bool, loose: bool) -> Any:
         """The node of a value that one call can pack; the old one, if nothing changed; or ``_HEAVY``.
 
@@ -340,7 +352,6 @@ class Cutter:
             skip: a fast way would not have looked at it.
             loose: it is a part of an object.
         """
-        skip = skip or (old is not None and old.of is value and value is not None)
         kind = kind_of(value)
         is_container = kind in {DICT, LIST, OBJECT} or (kind == TUPLE and loose)
         if type(value) is bytes and len(value) >= BLOB_BYTES:

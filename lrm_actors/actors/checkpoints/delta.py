@@ -22,8 +22,8 @@ def runs_of(flat: Sequence[Leaf]) -> tuple[list[int], list[Leaf]]:
     runs: list[int] = []
     fresh: list[Leaf] = []
     end, first, count, new = 0, 0, 0, 0
-    for place, leaf in enumerate(flat):
-        at, leaf.at = leaf.at, place
+    for leaf in flat:
+        at = leaf.at
         if at < 0:
             fresh.append(leaf)
             new += 1
@@ -36,6 +36,8 @@ def runs_of(flat: Sequence[Leaf]) -> tuple[list[int], list[Leaf]]:
             first, count, new = at, 1, 0
     if count or new:
         runs += (first - end, count, new)
+    for place, leaf in enumerate(flat):  # only now: one may stand in it twice
+        leaf.at = place
     return runs, fresh
 
 

@@ -299,7 +299,11 @@ def _head(count: int, few: int, many: int) -> bytes:
 
 
 def bytes_head(size: int) -> bytes:
-    """How MessagePack bytes of a large size begin."""
+    """How MessagePack bytes of a size begin."""
+    if size < 1 << 8:
+        return bytes((0xC4, size))
+    if size < 1 << 16:
+        return b"\xc5" + size.to_bytes(2, "big")
     return b"\xc6" + size.to_bytes(4, "big")
 
 

@@ -1,0 +1,338 @@
+"""Cutting a state: the leaves are the packed state, what did not change is the same leaf, and slices are short."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrm_actors.actors.checkpoints import cutting
+from lrm_actors.actors.checkpoints.cutting import IDENTITY, MARKS, Cut, Cutter, marks_of
+from lrm_actors.actors.checkpoints.leaves import Branch, Leaf, flatten
+from lrm_actors.actors.checkpoints.plain import unpack
+from lrm_actors.errors import NotCapturable
+from tests.actors.checkpoints.kit import document
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False),
+    st.text(),
+    st.binary(max_size=30),
+)
+keys = st.one_of(st.text(max_size=4), st.integers(-5, 5), st.booleans(), st.none())
+plain = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=6), st.dictionaries(keys, inner, max_size=6)),
+    max_leaves=40,
+)
+
+
+TINY = {"SPLIT_BYTES": 60, "BLOCK_BYTES": 200, "BLOB_BYTES": 40, "WIDE": 4, "FEW": 8, "WORTH_A_LEAF": 30}
+
+
+def agent(steps: int, text: int = 400) -> dict[str, Any]:
+    """A state large enough to be cut into many leaves."""
+    return {
+        "task": "watch",
+        "history": [{"n": n, "dom": f"{n} " * (text // 3), "ok": True} for n in range(steps)],
+        "memory": {f"fact {n}": {"value": "x" * 50, "seen": [n]} for n in range(200)},
+        "numbers": list(range(3000)),
+    }
+
+
+def cut_in_slices(cutter: Cutter, state: Any, between: Callable[[], object] = lambda: None) -> Cut:
+    """All slices of a cut, and something in between."""
+    walk = cutter.in_slices(state)
+    while True:
+        try:
+            next(walk)
+        except StopIteration as done:
+            made: Cut = done.value
+            return made
+        between()
+
+
+@given(plain, plain)
+def test_a_cut_is_the_packed_state_whatever_was_cut_before(before: Any, after: Any) -> None:
+    """Any state after any other: the leaves, one after the other, are the state, and it comes back."""
+    first = Cutter().at_once({"a": before, "b": [before]})
+    for state in ({"a": after, "b": [before]}, {"b": [after, before]}, [after], {"a": before}):
+        made = Cutter(first.root).at_once(state)
+        again = unpack(document(made.root))
+        assert repr(state) == repr(again)
+
+
+@pytest.mark.parametrize("small", [False, True], ids=["as it is", "with tiny leaves"])
+def test_any_history_of_edits_is_followed(small: bool, release: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Insertions, removals, changes deep and shallow, keys renamed: each cut on the one before is the state."""
+    if small:  # so that every way of cutting a container is met
+        for name, value in (
+            ("SPLIT_BYTES", 60),
+            ("BLOCK_BYTES", 200),
+            ("BLOB_BYTES", 40),
+            ("WIDE", 4),
+            ("FEW", 8),
+            ("WORTH_A_LEAF", 30),
+        ):
+            monkeypatch.setattr(cutting, name, value)
+    seeds = 300 if release else 25
+    for seed in range(seeds):
+        chance = random.Random(seed)
+        state: Any = {"list": [], "dict": {}, "wide": list(range(30)), "deep": {"er": {"still": [[1], [2]]}}}
+        root = None
+        for _ in range(20):
+            for _ in range(chance.randrange(4)):
+                _edit(state, chance)
+            made = cut_in_slices(Cutter(root), state) if chance.random() < 0.5 else Cutter(root).at_once(state)
+            assert document(made.root) == msgspec.msgpack.encode(state), seed
+            root = made.root
+    print(f"\nhistories of edits cut: {seeds}, 20 cuts each")
+
+
+def _edit(state: Any, chance: random.Random) -> None:
+    where = chance.choice([state, *_containers(state)])
+    new = chance.choice(
+        [
+            1,
+            None,
+            "text" * chance.randrange(40),
+            b"\0" * chance.randrange(90),
+            [],
+            {},
+            [1, [2]],
+            {"k": {"v": 1}},
+            [{"a": n} for n in range(12)],
+        ]
+    )
+    if isinstance(where, list):
+        match chance.randrange(4):
+            case 0:
+                where.append(new)
+            case 1:
+                where.insert(0, new)
+            case 2 if where:
+                where.pop(chance.randrange(len(where)))
+            case _ if where:
+                where[chance.randrange(len(where))] = new
+    elif chance.random() < 0.3 and where is not state and where:
+        del where[chance.choice(list(where))]
+    else:
+        where[f"k{chance.randrange(12)}"] = new
+
+
+def _containers(value: Any) -> list[Any]:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [one for child in inside for one in (child, *_containers(child)) if isinstance(one, dict | list)]
+
+
+def test_what_did_not_change_is_the_same_leaf() -> None:
+    """Nothing changed: every leaf is taken over. One value changed: one leaf is new, however deep it is."""
+    state = agent(300)
+    first = Cutter().at_once(state)
+    assert all(
+        a is b for a, b in zip(flatten(first.root), flatten(Cutter(first.root).at_once(state).root), strict=True)
+    )
+    state["history"][17]["ok"] = False
+    state["memory"]["fact 3"]["seen"].append(4)
+    assert len(_new(first, Cutter(first.root).at_once(state))) == 2
+
+
+def _new(before: Cut, after: Cut) -> list[Leaf]:
+    known = {id(leaf) for leaf in flatten(before.root)}
+    return [leaf for leaf in flatten(after.root) if id(leaf) not in known]
+
+
+def test_a_window_that_slides_costs_what_came_in() -> None:
+    """The oldest step goes, a new one comes: the others are found where they stand now."""
+    state = agent(300)
+    first = Cutter().at_once(state)
+    del state["history"][:3]
+    state["history"] += agent(2)["history"]
+    state["history"].insert(10, {"n": -1})
+    assert len(_new(first, Cutter(first.root).at_once(state))) == 3
+
+
+def test_a_large_state_is_cut_in_slices() -> None:
+    """Others run in between, often enough that no slice holds more than a small part of it."""
+    state = agent(2_000, 2_000)
+    turns: list[int] = []
+    made = cut_in_slices(Cutter(), state, lambda: turns.append(1))
+    assert made.slices == len(turns) + 1 > 3
+    assert document(made.root) == msgspec.msgpack.encode(state)
+    assert not made.changed_meanwhile
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state["history"].append({}),
+        lambda state: state["history"].pop(),
+        lambda state: state.update(more=1),
+    ],
+)
+def test_a_host_that_does_not_keep_still_is_noticed(change: Callable[[Any], object]) -> None:
+    """A container that grew or shrank since it was cut says that the cut is torn."""
+    state = agent(2_000, 2_000)
+    changes = [change]
+    made = cut_in_slices(Cutter(), state, lambda: changes.pop()(state) if changes else None)
+    assert made.changed_meanwhile
+
+
+# Objects
+
+
+@attrs.frozen
+class Step:
+    n: int
+    tags: tuple[str, ...] = ()
+
+
+@attrs.define
+class Open:
+    inner: Step
+    items: list[Step] = attrs.Factory(list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    x: int
+    y: tuple[int, int] = (1, 2)
+
+
+class Model:
+    """What a pydantic model looks like from outside."""
+
+    model_fields: dict[str, Any] = {}  # noqa: RUF012 - as it is there
+
+    def __init__(self, **fields: Any) -> None:
+        self.fields = fields
+
+    def model_dump(self) -> dict[str, Any]:
+        """Its fields."""
+        return self.fields
+
+
+def test_objects_come_back_as_the_dicts_of_their_fields() -> None:
+    """Classes of attrs, dataclasses and pydantic, in one another, small and too large for one leaf."""
+    large = Open(Step(1), [Step(n, ("tag" * 50,)) for n in range(400)])
+    state = {
+        "step": Step(7, ("a", "b")),
+        "point": Point(3),
+        "large": large,
+        "model": Model(at=Point(1), list=[Step(2)]),
+    }
+    back = unpack(document(Cutter().at_once(state).root))
+    assert back["step"] == {"n": 7, "tags": ["a", "b"]}
+    assert back["point"] == {"x": 3, "y": [1, 2]}
+    assert back["large"] == {
+        "inner": {"n": 1, "tags": []},
+        "items": [{"n": n, "tags": ["tag" * 50]} for n in range(400)],
+    }
+    assert back["model"] == {"at": {"x": 1, "y": [1, 2]}, "list": [{"n": 2, "tags": []}]}
+    assert unpack(document(Cutter().at_once(large).root)) == back["large"]
+
+
+@pytest.mark.parametrize("value", [{1}, (1,), object(), Step])
+def test_what_is_not_plain_is_refused_where_something_else_was(value: Any) -> None:
+    """Also in the place of a container that had leaves of its own, and of a value that was plain."""
+    for before in ([{"n": n, "t": "x" * 200} for n in range(100)], 1, "x" * 1000):
+        first = Cutter().at_once({"a": {"b": before}})
+        with pytest.raises(NotCapturable, match=r"state\['a'\]\['b'\]"):
+            Cutter(first.root).at_once({"a": {"b": value}})
+
+
+def test_the_place_of_a_bad_value_in_a_wide_list_is_told() -> None:
+    """By its index in the list, not in the block that it is packed with."""
+    with pytest.raises(NotCapturable, match=r"state\['a'\]\[1999\]"):
+        Cutter().at_once({"a": [*range(1999), {1}]})
+
+
+# The faster ways
+
+
+def test_a_frozen_object_that_is_the_same_is_not_looked_at() -> None:
+    """The same object is unchanged; another one that is equal is compared; mutable ones are always compared."""
+    steps = [Step(n, ("x" * 300,)) for n in range(100)]
+    state: dict[str, Any] = {"steps": steps, "plain": [1]}
+    first = Cutter(way=IDENTITY).at_once(state)
+    steps[3] = Step(3, ("y" * 300,))
+    state["plain"].append(2)
+    made = Cutter(first.root, way=IDENTITY).at_once(state)
+    assert unpack(document(made.root)) == {
+        "steps": [{"n": n, "tags": [("y" if n == 3 else "x") * 300]} for n in range(100)],
+        "plain": [1, 2],
+    }
+
+
+def test_a_frozen_object_that_changed_within_is_found_when_it_is_checked() -> None:
+    """The way misses it, which is what it is; the check says where, and has the change."""
+    inner = ["a"]
+    state = {"steps": [Step(n, ("x" * 300,)) for n in range(99)] + [Step(99, inner)]}  # type: ignore[arg-type]
+    first = Cutter(way=IDENTITY).at_once(state)
+    inner.append("b")
+    missed = Cutter(first.root, way=IDENTITY).at_once(state)
+    assert unpack(document(missed.root))["steps"][99]["tags"] == ["a"]
+    checked = Cutter(first.root, way=IDENTITY, check=True).at_once(state)
+    assert checked.missed == ("state['steps'][99]",)
+    assert unpack(document(checked.root))["steps"][99]["tags"] == ["a", "b"]
+
+
+def test_what_is_marked_is_all_that_is_looked_at() -> None:
+    """Marked, added and removed values are in the cut, at any depth; with right marks nothing is missed."""
+    state = agent(300)
+    first = Cutter(way=MARKS).at_once(state)
+    state["history"][5]["ok"] = None
+    state["history"].append({"n": "new"})
+    state["memory"]["fact 7"]["seen"].append(1)
+    del state["memory"]["fact 8"]
+    state["task"] = "other"
+    marks = marks_of([("history", 5), ("memory", "fact 7", "seen"), ("task",)])
+    for check in (False, True):
+        made = Cutter(first.root, way=MARKS, marks=marks, check=check).at_once(state)
+        assert document(made.root) == msgspec.msgpack.encode(state)
+        assert made.missed == ()
+
+
+def test_a_mark_that_was_forgotten_is_found_when_it_is_checked() -> None:
+    """The way misses it; the check says where, and has the change."""
+    state = agent(300)
+    first = Cutter(way=MARKS).at_once(state)
+    state["history"][5]["ok"] = None
+    missed = Cutter(first.root, way=MARKS, marks=marks_of([("task",)])).at_once(state)
+    assert unpack(document(missed.root))["history"][5]["ok"] is True
+    checked = Cutter(first.root, way=MARKS, marks=marks_of([("task",)]), check=True).at_once(state)
+    assert checked.missed == ("state['history'][5]",)
+    assert document(checked.root) == msgspec.msgpack.encode(state)
+
+
+def test_marks_above_and_below_one_another() -> None:
+    """The one above covers those below; no path at all marks everything."""
+    assert marks_of([("a", 1), ("a",), ("a", 2, 3), ("b", 4)]) == {"a": None, "b": {4: None}}
+    assert marks_of([("a",), ()]) is None
+    assert marks_of([]) == {}
+
+
+# Blobs
+
+
+def test_large_bytes_are_leaves_of_their_own_and_known_by_their_object() -> None:
+    """A picture is a blob; the same object is not looked at again, an equal one is still the same leaf."""
+    picture = bytes(range(256)) * 100
+    state = {"history": [{"n": n, "shot": picture if n == 1 else b"small"} for n in range(50)]}
+    first = Cutter().at_once(state)
+    (blob,) = [leaf for leaf in flatten(first.root) if leaf.is_blob]
+    assert blob.data is picture
+    state["history"][1]["shot"] = bytes(bytearray(picture))
+    again = Cutter(first.root).at_once(state)
+    assert [leaf for leaf in flatten(again.root) if leaf.is_blob] == [blob]
+    assert isinstance(first.root, Branch)
+    assert document(again.root) == msgspec.msgpack.encode(state)
