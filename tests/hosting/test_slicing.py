@@ -1,0 +1,200 @@
+"""A state is cut where it lives: in slices while the host keeps still, in one go where it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from eventstore.memory import MemoryStore
+from lrm_actors.actors.checkpointer import Captured, Taker, decode_checkpoint
+from lrm_actors.actors.checkpoints.encoding import Encoder
+from lrm_actors.actors.checkpoints.leaves import Node
+from lrm_actors.domain.checkpointer import MANUAL, PERIODIC, CaptureState, StoreCheckpoint
+from lrm_actors.errors import NotCapturable
+from lrm_actors.hosting.boundary import StepBoundary
+from lrm_actors.hosting.capture_options import CaptureOptions
+from lrm_actors.hosting.capturing import Capturing
+from lrm_actors.hosting.host import HostBridge
+from lrm_actors.hosting.slicing import MAX_MARKS, Change
+
+Between = Callable[[], object]
+
+
+def large() -> dict[str, Any]:
+    """A state that takes several slices."""
+    return {"count": 2_000, "history": [{"n": n, "dom": f"{n} " * 600} for n in range(2_000)], "jobs": [1], "task": "t"}
+
+
+def state_of(captured: Captured) -> Any:
+    """What comes back of it."""
+    encoded = Encoder().encode(captured.cut, checkpoint_id="c")
+    return decode_checkpoint(encoded.data, encoded.digest, "c")
+
+
+async def capture(
+    state: Any,
+    between: Between,
+    *,
+    options: CaptureOptions | None = None,
+    kind: str = MANUAL,
+    previous: Node | None = None,
+    steps: bool = True,
+) -> Captured:
+    """Capture a state on this loop, on which something else runs whenever it is let in."""
+    bridge = HostBridge()
+    bridge.bind(asyncio.get_running_loop())
+    capturing = Capturing(StepBoundary(), bridge)
+    capturing.capture_with(lambda: state, options)
+    if steps:
+        capturing.goes_on()
+    done = False
+
+    async def beside() -> None:
+        while not done:
+            between()
+            await asyncio.sleep(0)
+
+    running = asyncio.ensure_future(beside())
+    effect = CaptureState("c", kind, "test")
+    captured = await asyncio.to_thread(capturing.capture, effect, MemoryStore(), previous)
+    done = True
+    await running
+    return captured
+
+
+def test_others_run_while_a_large_state_is_cut() -> None:
+    """The host keeps still between two steps, and its loop goes on."""
+    turns: list[int] = []
+    state = large()
+    captured = asyncio.run(capture(state, lambda: turns.append(1)))
+    assert captured.cut.slices > 3
+    assert state_of(captured) == state
+
+
+def test_what_is_shared_may_change_meanwhile() -> None:
+    """It is copied in the first slice, all of it at one moment, while the rest is cut in slices."""
+    state = large()
+    seen: list[int] = []
+
+    def go_on() -> None:
+        seen.append(len(state["jobs"]))
+        state["jobs"].append(len(state["jobs"]))
+
+    captured = asyncio.run(capture(state, go_on, options=CaptureOptions(shared=("jobs", "not there"))))
+    jobs = state_of(captured)["jobs"]
+    assert captured.cut.slices > 3
+    assert len(jobs) in seen
+    assert jobs == state["jobs"][: len(jobs)]
+
+
+def test_a_host_without_steps_is_cut_in_one_go_when_the_timer_asks() -> None:
+    """Nothing keeps it still then: whatever it changes in between, the state is of one moment."""
+    state = large()
+
+    def go_on() -> None:
+        state["history"].append({})
+        state["count"] += 1
+
+    for kind in (PERIODIC, MANUAL):
+        captured = asyncio.run(capture(state, go_on, kind=kind, steps=False))
+        found = state_of(captured)
+        assert captured.cut.slices == 1
+        assert found["count"] == len(found["history"])
+        assert captured.stall_ms > 0
+
+
+def test_a_host_that_does_not_keep_still_is_cut_again(caplog: pytest.LogCaptureFixture) -> None:
+    """It grew while it was cut in slices: what is kept was cut in one go, and the host is told what it did."""
+    state = large()
+
+    def go_on() -> None:
+        if len(state["history"]) < 2_010:
+            state["history"].append({})
+            state["count"] += 1
+
+    with caplog.at_level(logging.WARNING):
+        captured = asyncio.run(capture(state, go_on))
+    found = state_of(captured)
+    assert found["count"] == len(found["history"])
+    assert not captured.cut.changed_meanwhile
+    assert "outside of a step" in caplog.text
+
+
+def test_what_is_redacted_is_not_kept() -> None:
+    """The host's function gives what is kept, and its own state is left as it was."""
+    state = {"agent": {"token": "secret"}, "n": 1}
+    options = CaptureOptions(redact=lambda given: {**given, "agent": {"token": None}}, version=3)
+    captured = asyncio.run(capture(state, lambda: None, options=options))
+    assert state_of(captured) == {"agent": {"token": None}, "n": 1}
+    assert state["agent"] == {"token": "secret"}
+    assert captured.state_version == 3
+
+
+def test_a_shared_part_that_is_not_plain_is_refused_by_its_place() -> None:
+    """As any other part."""
+    with pytest.raises(NotCapturable, match=r"state\['jobs'\]\[0\]"):
+        asyncio.run(capture({"jobs": [{1}]}, lambda: None, options=CaptureOptions(shared=("jobs",))))
+
+
+# Marks
+
+
+def taking(capturing: Capturing) -> Callable[[str], StoreCheckpoint | Any]:
+    """Takes one checkpoint after the other, on this thread."""
+    reader = MemoryStore()
+    taker = Taker(lambda effect, previous: capturing.capture(effect, reader, previous), capturing._settled)
+    return lambda checkpoint_id: taker.take(CaptureState(checkpoint_id, MANUAL, "test"))
+
+
+def marked(state: Any, verify_every: int = 1000) -> Capturing:
+    """A host that marks its changes."""
+    capturing = Capturing(StepBoundary(), HostBridge())
+    capturing.capture_with(lambda: state, CaptureOptions(changes="marks", verify_every=verify_every))
+    capturing.goes_on()
+    return capturing
+
+
+def test_marks_last_until_a_checkpoint_has_them() -> None:
+    """One that fails does not use them up."""
+    state: dict[str, Any] = {"a": [{"n": n, "t": "x" * 300} for n in range(100)], "b": 1}
+    capturing = marked(state)
+    take = taking(capturing)
+    take("c1")
+    state["a"][3]["n"] = state["b"] = object()
+    capturing.changed(("a", 3))
+    capturing.changed(("b",))
+    assert not isinstance(take("c2"), StoreCheckpoint)
+    state["a"][3]["n"] = state["b"] = 7
+    third = take("c3")
+    assert isinstance(third, StoreCheckpoint)
+    assert (third.parent, third.way) == ("c1", "marks")
+    assert len(third.data) > len(take("c4").data)  # which has nothing to tell
+
+
+def test_a_forgotten_mark_is_found_told_and_not_trusted_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Every so many checkpoints all is compared; what was missed is in that one, and from then on all is."""
+    state: dict[str, Any] = {"a": [{"n": n, "t": "x" * 300} for n in range(100)], "b": 1}
+    capturing = marked(state, verify_every=3)
+    take = taking(capturing)
+    take("c0")
+    state["a"][3]["n"] = "forgotten"
+    found = [take(f"c{n}") for n in range(1, 6)]
+    assert [one.missed for one in found] == [(), (), ("state['a'][3]",), (), ()]
+    assert [one.way for one in found] == ["marks", "marks", "marks", "compare", "compare"]
+    assert "missed state['a'][3]" in caplog.text
+
+
+def test_marks_are_bounded() -> None:
+    """A host that marks and marks, with no checkpoint in sight, marks everything in the end."""
+    change = Change()
+    for n in range(MAX_MARKS):
+        change.mark((n,))
+    assert len(change.marks()) == MAX_MARKS
+    change.mark(("one more",))
+    assert change.marks() is None
+    change.settled()
+    assert change.marks() == {}
