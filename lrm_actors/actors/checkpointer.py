@@ -13,17 +13,30 @@ state as it likes.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eventstore.frozen import frozen
+from eventstore.protocol import EventReader
 from lrm_actors.actors.analyzer import text_of
 from lrm_actors.actors.checkpoints.cutting import COMPARE, Cut, Cutter
 from lrm_actors.actors.checkpoints.encoding import EncodedCheckpoint, Encoder
 from lrm_actors.actors.checkpoints.leaves import Node
-from lrm_actors.actors.checkpoints.restoring import restore_bytes
+from lrm_actors.actors.checkpoints.restoring import rebase, restore_bytes
 from lrm_actors.domain.behavior import Command, Effect
-from lrm_actors.domain.checkpointer import EMERGENCY, Blob, CaptureFailed, CaptureState, StoreCheckpoint
+from lrm_actors.domain.checkpointer import (
+    EMERGENCY,
+    Blob,
+    CaptureFailed,
+    CaptureState,
+    MarkDamaged,
+    RebaseCheckpoints,
+    RebaseFailed,
+    StoreCheckpoint,
+    StoreRebased,
+)
+from lrm_actors.errors import CheckpointDamaged
 
 EMERGENCY_WAIT_S = 1.0
 """How long an emergency waits for a capture before it, whose host may hang. Then it is made apart from the others."""
@@ -125,11 +138,32 @@ def _store(effect: CaptureState, captured: Captured, encoded: EncodedCheckpoint)
     )
 
 
-def capture_handlers(
-    capture: Capture, taken: Callable[[], object] = lambda: None
+class Rebaser:
+    """Stores chains anew, so that they need nothing that is not kept.
+
+    Args:
+        reader: the log.
+    """
+
+    def __init__(self, reader: EventReader) -> None:
+        self._reader = reader
+
+    def rebase(self, effect: RebaseCheckpoints) -> Command:
+        """Carry the effect out."""
+        try:
+            rows = rebase(self._reader, effect.chain, effect.keep, let_others_in=lambda: time.sleep(0))
+        except CheckpointDamaged as error:
+            return MarkDamaged(error.checkpoint_id, error.reason)
+        except Exception as error:  # noqa: BLE001 - the log may end beneath it; the chain stays as it is
+            return RebaseFailed(effect.keep, type(error).__qualname__, text_of(error))
+        return StoreRebased(rows)
+
+
+def checkpoint_handlers(
+    reader: EventReader, capture: Capture, taken: Callable[[], object] = lambda: None
 ) -> Mapping[type[Effect], Callable[[Any], Command | None]]:
-    """How the checkpoints of one log are taken. See ``Taker``."""
-    return {CaptureState: Taker(capture, taken).take}
+    """How the checkpoints of one log are taken and stored anew. See ``Taker`` and ``Rebaser``."""
+    return {CaptureState: Taker(capture, taken).take, RebaseCheckpoints: Rebaser(reader).rebase}
 
 
 # One checkpoint by itself

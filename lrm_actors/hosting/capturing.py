@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from eventstore.protocol import EventReader
-from lrm_actors.actors.checkpointer import Captured, capture_handlers
+from lrm_actors.actors.checkpointer import Captured, checkpoint_handlers
 from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.domain.behavior import Command, Effect
 from lrm_actors.domain.checkpointer import EMERGENCY, MANUAL, CaptureState
@@ -123,8 +123,12 @@ class Capturing:
         return self._capture
 
     def handlers(self, reader: EventReader) -> Mapping[type[Effect], Callable[[Any], Command | None]]:
-        """How checkpoints of this log are captured."""
-        return capture_handlers(lambda effect, previous: self.capture(effect, reader, previous), self._settled)
+        """How checkpoints of this log are taken."""
+
+        def capture(effect: CaptureState, previous: Node | None) -> Captured:
+            return self.capture(effect, reader, previous)
+
+        return checkpoint_handlers(reader, capture, self._settled)
 
     def _settled(self) -> None:
         self._change.settled()

@@ -22,7 +22,7 @@ from eventstore.memory import MemoryStore
 from eventstore.records import Attachment, Batch
 from lrm_actors.actors.checkpointer import (
     Captured,
-    capture_handlers,
+    checkpoint_handlers,
     cut,
     decode_checkpoint,
     encode_checkpoint,
@@ -331,7 +331,7 @@ EFFECT = CaptureState(CHECKPOINT_ID, EMERGENCY, "out of memory", "MemoryError", 
 
 def carried_out(capture: Callable[[CaptureState, Node | None], Captured]) -> Command:
     """What comes back to the checkpointer."""
-    command = capture_handlers(capture)[CaptureState](EFFECT)
+    command = checkpoint_handlers(MemoryStore(), capture)[CaptureState](EFFECT)
     assert command is not None
     return command
 
@@ -373,7 +373,7 @@ def test_from_the_request_to_the_state_again() -> None:
     store = MemoryStore()
     run.tell(TakeCheckpoint(EMERGENCY, "test"))
     (effect,) = run.effects(CaptureState)
-    command = capture_handlers(lambda effect, before: cut(STATE, 3))[CaptureState](effect)
+    command = checkpoint_handlers(MemoryStore(), lambda effect, before: cut(STATE, 3))[CaptureState](effect)
     (taken,) = run.tell(command)  # type: ignore[arg-type]  # it is one
     assert isinstance(taken, CheckpointTaken)
     store.append(Batch(attachments=run.last.attachments))
@@ -388,7 +388,7 @@ def test_a_failed_capture_is_on_record() -> None:
     run = Run.of(checkpointer.spec())
     run.tell(TakeCheckpoint(EMERGENCY, "test"))
     (effect,) = run.effects(CaptureState)
-    command = capture_handlers(lambda effect, before: cut({"when": {1}}, 0))[CaptureState](effect)
+    command = checkpoint_handlers(MemoryStore(), lambda effect, before: cut({"when": {1}}, 0))[CaptureState](effect)
     (failed,) = run.tell(command)  # type: ignore[arg-type]  # it is one
     assert isinstance(failed, CheckpointFailed)
     assert 1 == run.state.failures

@@ -13,6 +13,7 @@ from lrm_actors.actors.checkpoints.form import OldCheckpoint, Part, Row, Unreada
 from lrm_actors.actors.checkpoints.leaves import DIGEST_BYTES, Leaf, digest_of
 from lrm_actors.actors.checkpoints.plain import parts, unpack
 from lrm_actors.domain.checkpointing.chains import attachment_key, blob_key
+from lrm_actors.domain.checkpointing.commands import RebasedRow
 from lrm_actors.domain.retention import id_ms
 from lrm_actors.errors import CheckpointDamaged
 
@@ -64,17 +65,6 @@ class Restored:
             "browser_state": self.browser_state,
             "recovery_hints": list(self.recovery_hints),
         }
-
-
-@frozen
-class RebasedRow:
-    """A checkpoint's new bytes."""
-
-    checkpoint_id: str
-    parent: str
-    data: bytes
-    added: tuple[str, ...]
-    gone: tuple[str, ...]
 
 
 def restore(reader: EventReader, chain: Sequence[Described]) -> Restored:

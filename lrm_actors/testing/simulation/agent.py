@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from lrm_actors.actors.checkpointer import Captured, capture_handlers, cut
+from lrm_actors.actors.checkpointer import Captured, checkpoint_handlers, cut
 from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.actors.monitor import monitor_handlers
 from lrm_actors.actors.supervisor import ComponentRegistry, supervisor_handlers
@@ -166,7 +166,7 @@ class SimulatedAgent:
                 self._stop_actor,
             ),
             **monitor_handlers(_Script(self), self._observe, self.sim.clock.monotonic),
-            **capture_handlers(self._capture),
+            **checkpoint_handlers(self.sim.store, self._capture),
             **self.guards.handlers(),
         }
 
