@@ -25,6 +25,10 @@ def policies() -> list[Any]:
     return found
 
 
+BOUNDED_BESIDES = {"CheckpointerConfig.max_age_s": "0: none goes by its age; max_checkpoints bounds how many there are"}
+"""Numbers of which none at all means that another one is the limit."""
+
+
 def unlimited(things: Iterable[Any]) -> list[str]:
     """Numbers in the fields of records that are none, not finite, or nothing at all where there must be something."""
     found = []
@@ -34,6 +38,8 @@ def unlimited(things: Iterable[Any]) -> list[str]:
             name = f"{type(thing).__name__}.{field.name}"
             if value is None or (isinstance(value, float | int) and not (math.isfinite(value) and value >= 0)):
                 found.append(f"{name} is {value}")
+            if name in BOUNDED_BESIDES:
+                continue
             if re.search(r"capacity|intensity|max|threshold|permits|lease|period|timeout", field.name) and not value:
                 found.append(f"{name} is {value}")
     return found
@@ -64,6 +70,7 @@ WITHOUT_DEFAULT = {
     "limit in lrm_actors/actors/sampling/readings.py": "all of a file of the kernel's, which bounds it",
 }
 BOUNDED_BY = {
+    "eventstore/in_order.py __init__": "PAGE_KEYS, one page of keys",
     "lrm_actors/hosting/owner/serving.py __init__": "replies on their way to the socket's thread: MAX_AT_WORK",
     "lrm_actors/actors/bulkhead.py __init__": "max_waiting, beyond which calls are rejected",
     "lrm_actors/actors/throttle.py __init__": "the parts of its window",

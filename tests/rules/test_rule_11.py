@@ -30,6 +30,7 @@ from lrm_actors.actors.outbox import LIMIT
 from lrm_actors.domain import backoff, breaker, checkpointer, children, supervisor
 from lrm_actors.domain.analysis import folding
 from lrm_actors.domain.behavior import Spec
+from lrm_actors.domain.checkpointing import keeping
 from lrm_actors.domain.monitoring import folding as monitor_folding
 from lrm_actors.errors import MailboxFull
 from lrm_actors.hosting.running import SPECS
@@ -164,7 +165,7 @@ def _remembers_everybody(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def _keeps_everything(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(checkpointer, "beyond_retention", lambda kept, config: ())
+    monkeypatch.setattr(keeping, "beyond_retention", lambda *_: ())
     return "checkpointer"
 
 
@@ -363,7 +364,7 @@ def test_rule_11_holds_for_checkpoints(tmp_path: Path) -> None:
 
 def test_rule_11_planted_checkpoints_for_ever_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All twenty are there."""
-    monkeypatch.setattr(checkpointer, "beyond_retention", lambda kept, config: ())
+    monkeypatch.setattr(keeping, "beyond_retention", lambda *_: ())
     assert 20 == checkpoints_kept(tmp_path)
 
 
