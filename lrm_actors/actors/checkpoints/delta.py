@@ -7,6 +7,7 @@ are, and how many new ones follow. A base takes nothing over.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 from lrm_actors.actors.checkpoints.leaves import Leaf
@@ -19,21 +20,22 @@ def runs_of(flat: Sequence[Leaf]) -> tuple[list[int], list[Leaf]]:
 
     From here on the leaves know their place in the new one.
     """
+    places = [leaf.at for leaf in flat]
+    breaks = [at for at, (one, next_one) in enumerate(pairwise(places), 1) if next_one != one + 1 or one < 0]
     runs: list[int] = []
     fresh: list[Leaf] = []
-    end, first, count, new = 0, 0, 0, 0
-    for leaf in flat:
-        at = leaf.at
-        if at < 0:
-            fresh.append(leaf)
-            new += 1
-        elif not new and count and at == first + count:
-            count += 1
-        else:
-            if count or new:
-                runs += (first - end, count, new)
-                end = first + count
-            first, count, new = at, 1, 0
+    end = first = count = new = 0
+    for begin, stop in pairwise((0, *breaks, len(flat))):
+        if begin == stop:
+            continue
+        if places[begin] < 0:
+            fresh += flat[begin:stop]
+            new += stop - begin
+            continue
+        if count or new:
+            runs += (first - end, count, new)
+            end = first + count
+        first, count, new = places[begin], stop - begin, 0
     if count or new:
         runs += (first - end, count, new)
     for place, leaf in enumerate(flat):  # only now: one may stand in it twice
