@@ -1,12 +1,16 @@
 """Makes the bytes of checkpoints, one after the other: what changed since the last one, or all of it now and then.
 
 Remembers the last document in memory. Off the loop: whoever calls it is a worker, and lets other threads in.
+
+A checkpoint is made on the one before it, but for every ``STRIDE``-th, an *anchor*: that is made on the anchor before,
+and the first of them is a base. So restoring one reads its base, the anchors up to it, and fewer than ``STRIDE``
+others, and what lies between two anchors is needed by nothing that comes later.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import attrs
 
@@ -16,10 +20,12 @@ from lrm_actors.actors.checkpoints.cutting import Cut
 from lrm_actors.actors.checkpoints.leaves import Leaf, Node, flatten
 from lrm_actors.errors import NotCapturable
 
-MAX_CHAIN = 256
-"""Checkpoints on one base: each costs a restore some 20 µs."""
+STRIDE = 64
+"""Checkpoints from one anchor to the next. Each costs a restore some 20 µs."""
+MAX_ANCHORS = 64
+"""Of one base."""
 OUTGROWN = 1.0
-"""A new base is made when the deltas together are so many times as large as their base."""
+"""A new base is made when the anchors, or the others since the last one, are so many times as large as their base."""
 SMALL_BASE_BYTES = 16 * 1024
 """A base counts for at least so much, or small states would be written whole all the time."""
 HASHED_AT_A_TIME = 64
@@ -43,25 +49,40 @@ class EncodedCheckpoint:
     """Digests of those that only its parent has."""
 
 
+@attrs.define
+class _Made:
+    """A checkpoint that another can be made on."""
+
+    checkpoint_id: str
+    flat: list[Leaf]
+
+
 class Encoder:
-    """Makes deltas, each on the checkpoint before."""
+    """Makes checkpoints, each on one before it."""
 
     def __init__(self) -> None:
-        self.tip: str = ""
-        """Id of the last checkpoint; "": there is none, and the next is a base."""
         self.root: Node | None = None
-        """What it was cut into."""
-        self._flat: list[Leaf] = []
-        self._base_bytes = self._delta_bytes = self._chain = 0
+        """What the last one was cut into."""
+        self._last: _Made | None = None
+        self._anchor: _Made | None = None
+        self._since = self._since_bytes = 0
+        """Checkpoints since the anchor."""
+        self._anchors = self._anchor_bytes = self._base_bytes = 0
+        """Since the base."""
+
+    @property
+    def tip(self) -> str:
+        """Id of the last checkpoint; "": there is none, and the next is a base."""
+        return "" if self._last is None else self._last.checkpoint_id
 
     def forget(self) -> None:
         """The next checkpoint is a base."""
-        self.tip, self.root, self._flat = "", None, []
+        self.root = self._last = self._anchor = None
 
     def encode(
         self, cut: Cut, *, checkpoint_id: str, hints: Iterable[str] = (), state_version: int = 1, whole: bool = False
     ) -> EncodedCheckpoint:
-        """The bytes to keep of a cut; it is the one that the next is a delta on.
+        """The bytes to keep of a cut; it is the one that the next is made on.
 
         Args:
             cut: the state.
@@ -82,49 +103,62 @@ class Encoder:
     def _encoded(
         self, cut: Cut, checkpoint_id: str, hints: tuple[str, ...], state_version: int, *, whole: bool
     ) -> EncodedCheckpoint:
-        flat = flatten(cut.root)
-        size = sum([len(leaf.data) for leaf in flat])
+        made = _Made(checkpoint_id, flatten(cut.root))
+        size = sum([len(leaf.data) for leaf in made.flat])
         if size > form.MAX_STATE_BYTES:
             raise NotCapturable(f"the state has {size} bytes, at most {form.MAX_STATE_BYTES} can be stored")
-        is_base = whole or not self.tip or self._chain >= MAX_CHAIN or self._outgrown()
-        old = [] if is_base else self._flat
-        if is_base:
-            for leaf in flat:
-                leaf.at = -1
-        runs, fresh = delta.runs_of(flat)
+        time.sleep(0)
+        is_anchor = self._since >= STRIDE
+        on = None if whole or self._wants_base(is_anchor=is_anchor) else self._anchor if is_anchor else self._last
+        old = [] if on is None else on.flat
+        if on is None or on is not self._last:
+            _place(made.flat, old)
+        runs, fresh = delta.runs_of(made.flat)
         dropped = delta.dropped(runs, old) if old else []
-        for leaf in dropped:
-            leaf.at = -1
         _hash(fresh)
+        parent = "" if on is None else on.checkpoint_id
         data = form.write(
             checkpoint_id=checkpoint_id,
-            parent="" if is_base else self.tip,
+            parent=parent,
             hints=hints,
             state_version=state_version,
             runs=runs,
             fresh=[(leaf.data, leaf.digest if leaf.is_blob else None) for leaf in fresh],
             prefix=[leaf.data for leaf in dropped if not leaf.is_blob],
         )
-        encoded = EncodedCheckpoint(
-            data,
-            form.digest_of_state(checkpoint_id, hints, state_version, [leaf.digest for leaf in flat]),
-            size,
-            "" if is_base else self.tip,
-            *_blobs(flat, old, fresh, dropped),
-        )
-        self._adopt(checkpoint_id, cut.root, flat, len(data), is_base=is_base)
-        return encoded
+        digest = form.digest_of_state(checkpoint_id, hints, state_version, [leaf.digest for leaf in made.flat])
+        self._adopt(made, cut.root, len(data), is_base=on is None, is_anchor=is_anchor)
+        return EncodedCheckpoint(data, digest, size, parent, *_blobs(made.flat, old, fresh, dropped))
 
-    def _outgrown(self) -> bool:
-        return self._delta_bytes > OUTGROWN * max(self._base_bytes, SMALL_BASE_BYTES)
+    def _wants_base(self, *, is_anchor: bool) -> bool:
+        if self._last is None:
+            return True
+        at_most = OUTGROWN * max(self._base_bytes, SMALL_BASE_BYTES)
+        if self._since_bytes > at_most or self._anchor_bytes > at_most:
+            return True
+        return is_anchor and self._anchors >= MAX_ANCHORS
 
-    def _adopt(self, checkpoint_id: str, root: Node, flat: list[Leaf], stored: int, *, is_base: bool) -> None:
-        self.tip, self.root, self._flat = checkpoint_id, root, flat
+    def _adopt(self, made: _Made, root: Node, stored: int, *, is_base: bool, is_anchor: bool) -> None:
+        self.root, self._last = root, made
         if is_base:
-            self._base_bytes, self._delta_bytes, self._chain = stored, 0, 1
-        else:
-            self._delta_bytes += stored
-            self._chain += 1
+            self._anchors = self._anchor_bytes = 0
+            self._base_bytes = stored
+        elif is_anchor:
+            self._anchors += 1
+            self._anchor_bytes += stored
+        if is_base or is_anchor:
+            self._anchor = made
+            self._since = self._since_bytes = 0
+        self._since += 1
+        self._since_bytes += 0 if is_base or is_anchor else stored
+
+
+def _place(flat: Sequence[Leaf], old: Sequence[Leaf]) -> None:
+    """Have the leaves know their places in another document than the last one."""
+    for leaf in flat:
+        leaf.at = -1
+    for at, leaf in enumerate(old):
+        leaf.at = at
 
 
 def _hash(leaves: Iterable[Leaf]) -> None:

@@ -28,6 +28,8 @@ LEVEL = 2
 MAX_PREFIX_BYTES = 4 * 1024 * 1024
 """Of what a delta drops, so much at most helps to compress what it adds."""
 LEAST_PREFIX_BYTES = 64
+SHORT = 8
+"""Characters of an id that a row holds, to say what belongs together. That it does is for the digest to prove."""
 MAGIC: Final = b"LRMC\x02"
 _OLD_MAGIC: Final = b"LRMC\x01"
 _CHECK_BYTES, _SIZE_BYTES = 16, 8
@@ -44,8 +46,10 @@ class Unreadable(ValueError):
 
 
 class _Header(msgspec.Struct, array_like=True, frozen=True):
-    checkpoint_id: str
+    name: str
+    """The end of its id: a row is small, and an id is not."""
     parent: str
+    """The same of the checkpoint that it is made on."""
     hints: list[str]
     state_version: int
     runs: list[int]
@@ -60,7 +64,7 @@ _old_decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
 
 class Part:
-    """One leaf of a restored document."""
+    """One leaf of a restored document. The bytes of a blob are fetched when it is known that they are wanted."""
 
     __slots__ = ("_digest", "data", "is_blob")
 
@@ -82,8 +86,10 @@ class Part:
 class Row:
     """One checkpoint's bytes as they were read, its leaves not yet put in their places."""
 
-    checkpoint_id: str
+    name: str
+    """The end of its id."""
     parent: str
+    """The same of the one that it is made on; "": it is a base."""
     hints: tuple[str, ...]
     state_version: int
     runs: tuple[int, ...]
@@ -91,6 +97,11 @@ class Row:
     blobs: tuple[bytes, ...]
     size: int
     packed: memoryview
+
+
+def short(checkpoint_id: str) -> str:
+    """The part of an id that a row holds."""
+    return checkpoint_id[-SHORT:]
 
 
 def write(
@@ -117,7 +128,7 @@ def write(
     lengths = [len(data) if blob is None else _BLOB for data, blob in fresh]
     literals = b"".join([data for data, blob in fresh if blob is None])
     header = _Header(
-        checkpoint_id, parent, list(hints), state_version, list(runs), lengths,
+        short(checkpoint_id), short(parent), list(hints), state_version, list(runs), lengths,
         [blob for _, blob in fresh if blob is not None], len(literals),
     )  # fmt: skip
     head = msgspec.msgpack.encode(header)
@@ -165,12 +176,12 @@ def read(data: bytes) -> Row | OldCheckpoint:
         msg = "it does not name each of its blobs"
         raise Unreadable(msg)
     return Row(
-        head.checkpoint_id, head.parent, tuple(head.hints), head.state_version, tuple(head.runs), tuple(head.lengths),
+        head.name, head.parent, tuple(head.hints), head.state_version, tuple(head.runs), tuple(head.lengths),
         tuple(head.blobs), head.size, body[_SIZE_BYTES + size :],
     )  # fmt: skip
 
 
-def parts_of(row: Row, before: Sequence[Part], blobs: Blobs) -> list[Part]:
+def parts_of(row: Row, before: Sequence[Part]) -> list[Part]:
     """All leaves of a checkpoint, given those of its parent.
 
     Raises:
@@ -183,14 +194,24 @@ def parts_of(row: Row, before: Sequence[Part], blobs: Blobs) -> list[Part]:
         at, named = 0, iter(row.blobs)
         for length in row.lengths:
             if length == _BLOB:
-                digest = next(named)
-                fresh.append(Part(blobs(digest), digest))
+                fresh.append(Part(b"", next(named)))
             else:
                 fresh.append(Part(literals[at : at + length]))
                 at += length
         return delta.apply(row.runs, before, fresh)
     except ValueError as error:
         raise Unreadable(str(error)) from error
+
+
+def with_blobs(document: Iterable[Part], blobs: Blobs) -> None:
+    """Fetch the blobs of a document.
+
+    Raises:
+        Unreadable: one is not what was stored.
+    """
+    for part in document:
+        if part.is_blob and not part.data:
+            part.data = blobs(part.digest)
 
 
 def _decompressed(packed: memoryview, size: int, dropped: Sequence[bytes]) -> bytes:

@@ -125,10 +125,10 @@ def _read(data: bytes, checkpoint_id: str, parent: str) -> Row | OldCheckpoint:
         raise Unreadable(msg) from error
     if isinstance(row, OldCheckpoint):
         return row
-    if row.checkpoint_id != checkpoint_id:
-        msg = f"it is the checkpoint {row.checkpoint_id}"
+    if row.name != form.short(checkpoint_id):
+        msg = f"it is another checkpoint, …{row.name}"
         raise Unreadable(msg)
-    if row.parent != parent:
+    if row.parent != form.short(parent):
         msg = f"it is made on {row.parent or 'nothing'}, and not on {parent or 'nothing'}"
         raise Unreadable(msg)
     return row
@@ -144,9 +144,10 @@ def _restored(rows: Sequence[Row | OldCheckpoint], wanted: Described, blobs: for
         if isinstance(one, OldCheckpoint):
             msg = "it is made on a checkpoint that nothing can be made on"
             raise Unreadable(msg)
-        document = form.parts_of(one, document, blobs)
+        document = form.parts_of(one, document)
+    form.with_blobs(document, blobs)
     digests = [part.digest for part in document]
-    if form.digest_of_state(row.checkpoint_id, row.hints, row.state_version, digests) != wanted.digest:
+    if form.digest_of_state(wanted.checkpoint_id, row.hints, row.state_version, digests) != wanted.digest:
         msg = "it is not the state that the log names"
         raise Unreadable(msg)
     try:
@@ -154,7 +155,7 @@ def _restored(rows: Sequence[Row | OldCheckpoint], wanted: Described, blobs: for
     except ValueError as error:
         msg = f"it cannot be decoded: {error}"
         raise Unreadable(msg) from error
-    return Restored(row.checkpoint_id, timestamp, state, row.hints, row.state_version)
+    return Restored(wanted.checkpoint_id, timestamp, state, row.hints, row.state_version)
 
 
 def _from_old(row: OldCheckpoint, wanted: Described) -> Restored:
@@ -227,12 +228,13 @@ def rebase(
             if isinstance(row, OldCheckpoint):
                 msg = "it is not made of leaves"
                 raise Unreadable(msg)
-            document = form.parts_of(row, document, blobs)
+            document = form.parts_of(row, document)
             at_row = info.checkpoint_id
             if info.checkpoint_id not in wanted:
                 continue
+            form.with_blobs(document, blobs)
             digests = [part.digest for part in document]
-            if form.digest_of_state(row.checkpoint_id, row.hints, row.state_version, digests) != info.digest:
+            if form.digest_of_state(info.checkpoint_id, row.hints, row.state_version, digests) != info.digest:
                 msg = "it is not the state that the log names"
                 raise Unreadable(msg)
         except (Unreadable, AttachmentNotFound, CorruptAttachment) as error:
@@ -241,7 +243,7 @@ def rebase(
         # A part that both have is the same object; each is kept with its leaf, or another could take its id.
         leaves = {id(part): leaves.get(id(part)) or (part, _leaf(part)) for part in document}
         flat = [leaves[id(part)][1] for part in document]
-        made.append(_rebased(row, parent, flat, before))
+        made.append(_rebased(info.checkpoint_id, row, parent, flat, before))
         for leaf in before:
             leaf.at = -1
         for at, leaf in enumerate(flat):
@@ -257,10 +259,10 @@ def _leaf(part: Part) -> Leaf:
     return leaf
 
 
-def _rebased(row: Row, parent: str, flat: Sequence[Leaf], before: Sequence[Leaf]) -> RebasedRow:
+def _rebased(checkpoint_id: str, row: Row, parent: str, flat: Sequence[Leaf], before: Sequence[Leaf]) -> RebasedRow:
     runs, fresh = delta.runs_of(flat)
     data = form.write(
-        checkpoint_id=row.checkpoint_id,
+        checkpoint_id=checkpoint_id,
         parent=parent,
         hints=row.hints,
         state_version=row.state_version,
@@ -269,7 +271,7 @@ def _rebased(row: Row, parent: str, flat: Sequence[Leaf], before: Sequence[Leaf]
         prefix=[leaf.data for leaf in delta.dropped(runs, before) if not leaf.is_blob] if parent else [],
     )
     now, then = _names(flat), _names(before)
-    return RebasedRow(row.checkpoint_id, parent, data, tuple(sorted(now - then)), tuple(sorted(then - now)))
+    return RebasedRow(checkpoint_id, parent, data, tuple(sorted(now - then)), tuple(sorted(then - now)))
 
 
 def _names(flat: Iterable[Leaf]) -> set[str]:

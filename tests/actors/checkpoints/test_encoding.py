@@ -98,9 +98,12 @@ def test_a_new_base_is_made_when_deltas_outgrow_it(monkeypatch: pytest.MonkeyPat
         bases.append(not shelf.take(state).parent)
     assert bases[:40] == [True] + [False] * 39
     assert any(bases[40:])
-    monkeypatch.setattr(encoding, "MAX_CHAIN", 5)
+    monkeypatch.setattr(encoding, "STRIDE", 2)
+    monkeypatch.setattr(encoding, "MAX_ANCHORS", 3)
     shelf = Shelf()
-    assert [not shelf.take(state).parent for _ in range(11)] == [True, *[False] * 4] * 2 + [True]
+    parents = [shelf.take(state).parent for _ in range(12)]
+    ids = ["", *shelf.infos]
+    assert [ids.index(parent) for parent in parents] == [0, 1, 1, 3, 3, 5, 5, 7, 0, 9, 9, 11]
 
 
 def test_what_cannot_be_encoded_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
