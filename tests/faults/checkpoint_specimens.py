@@ -48,7 +48,7 @@ class Specimen:
     kept: dict[str, bytes]
     truth: dict[str, str]
     needs: dict[str, frozenset[str]]
-    """Everything that a checkpoint is restored from, by its id."""
+    """Everything that a checkpoint is restored from, by its id: the rows of its chain, the large parts of its state."""
 
 
 def specimen(seed: int = 1) -> Specimen:
@@ -60,6 +60,7 @@ def specimen(seed: int = 1) -> Specimen:
     kept: dict[str, bytes] = {}
     truth: dict[str, str] = {}
     needs: dict[str, frozenset[str]] = {}
+    rows: dict[str, frozenset[str]] = {}
     blobs: dict[str, frozenset[str]] = {"": frozenset()}
     for number in range(8):
         host.rewrite()
@@ -72,8 +73,8 @@ def specimen(seed: int = 1) -> Specimen:
         truth[checkpoint_id] = shown(host.state)
         added = tuple(digest for digest, _ in made.blobs)
         blobs[checkpoint_id] = blobs[made.parent] - {*made.gone} | {*added}
-        before = needs.get(made.parent, frozenset())
-        needs[checkpoint_id] = before | {attachment_key(checkpoint_id)} | {*map(blob_key, added)}
+        rows[checkpoint_id] = rows.get(made.parent, frozenset()) | {attachment_key(checkpoint_id)}
+        needs[checkpoint_id] = rows[checkpoint_id] | {*map(blob_key, blobs[checkpoint_id])}
         infos.append(
             CheckpointInfo(
                 checkpoint_id, PERIODIC, 1_700_000_000.0 + number, number, made.size_bytes, made.digest, "told to",
