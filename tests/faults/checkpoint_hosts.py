@@ -10,7 +10,7 @@ import attrs
 
 State = Any
 WORDS = ("page", "click", "wait", "price", "login", "retry", "basket", "é", "日本", "")
-PROSE = " ".join(random.Random(2).choices(WORDS, k=40_000))
+PROSE = " ".join(random.Random(2).choices(WORDS, k=50_000))
 """Texts are parts of it: to make each anew would take longer than all the rest."""
 PICTURE_BYTES = 17_000
 """Of a picture: above what is kept apart by its content."""
@@ -134,7 +134,7 @@ class Host:
         self._changed("memory")
 
     def replace(self) -> None:
-        self.state = self.chance.choice((self._new, self._new, dict, list, lambda: 7, lambda: self._text(40_000)))()
+        self.state = self.chance.choice((self._new, self._new, dict, list, lambda: 7, lambda: self._text(20_000)))()
         self._changed()
 
     # Making

@@ -5,19 +5,25 @@ The bytes are changed behind the store's own checksums, so that only what a chec
 
 from __future__ import annotations
 
+import asyncio
 import random
+import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
+from eventstore.checksums import attachment_checksum
 from lrm_actors.actors.checkpoints import form
 from lrm_actors.domain.checkpointer import restore_order
 from lrm_actors.domain.journal import JournalState
 from lrm_actors.hosting import recovery
+from lrm_actors.mode import LongRunningMode
 from tests.faults.checkpoint_hosts import shown
 from tests.faults.checkpoint_specimens import Shelf, Specimen, specimen
+from tests.mode_kit import records, settings
 
 CHANGES, CHANGES_FOR_RELEASE = 400, 20_000
 
@@ -133,3 +139,57 @@ def test_planted_checks_that_are_left_out_are_caught(stored: Specimen, monkeypat
         neither = change_bytes(planted, 150)
     print(f"missed by the digest alone: {len(only_digest.missed)}, without it as well: {len(neither.missed)} of 150")
     assert neither.missed
+
+
+def spoil(log: Path, *, sealed: bool) -> list[str]:
+    """Change a byte of the newest checkpoint in the file; the ids of all, newest first.
+
+    Args:
+        log: the file, which nobody has open.
+        sealed: the store's checksum over it is made right again.
+    """
+    connection = sqlite3.connect(log)
+    rows = connection.execute("SELECT key, data FROM attachments ORDER BY key DESC").fetchall()
+    key, data = rows[0]
+    changed = data[:-1] + bytes((data[-1] ^ 1,))
+    connection.execute("UPDATE attachments SET data = ? WHERE key = ?", (changed, key))
+    if sealed:
+        checksum = attachment_checksum(key, changed)
+        connection.execute("UPDATE attachments SET checksum = ? WHERE key = ?", (checksum, key))
+    connection.commit()
+    connection.close()
+    return [one.removeprefix("checkpoint/") for one, _ in rows]
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["as it rots", "sealed"])
+def test_a_recovery_passes_a_damaged_checkpoint_over_and_says_so(
+    tmp_path: Path, sampled: dict[str, float], sealed: bool
+) -> None:
+    """In its result, and as an event."""
+
+    async def lives() -> None:
+        state = {"steps": [0]}
+        first = LongRunningMode(settings(tmp_path))
+        first.capture_with(lambda: state)
+        async with first:
+            for step in range(1, 4):
+                state["steps"].append(step)
+                await first.take_checkpoint()
+            state["steps"].append(4)  # the stop's own checkpoint is the newest
+        ids = spoil(tmp_path / "default" / "lrm.db", sealed=sealed)
+        given: list[Any] = []
+        second = LongRunningMode(settings(tmp_path))
+        second.restore_with(given.append)
+        async with second:
+            assert await second.recover_from_checkpoint()
+            found = second.last_recovery
+            assert found is not None
+            assert found.checkpoint_id == ids[1]
+            assert found.passed_over == (ids[0],)
+            assert [{"steps": [0, 1, 2, 3]}] == given
+            damaged = [one.event.checkpoint_id for one in records(second, "checkpointer.damage_found")]
+            assert [ids[0]] == damaged
+            [restored] = records(second, "checkpointer.restored")
+            assert restored.event.passed_over == (ids[0],)
+
+    asyncio.run(lives())
