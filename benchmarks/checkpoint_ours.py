@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from benchmarks.checkpoint_states import Path as Places
 from benchmarks.checkpoint_states import State
+from benchmarks.monitor_sampling import Waited
 from lrm_actors.mode import LongRunningMode
 from lrm_actors.settings import DAY_S, LongRunningSettings
 
@@ -92,7 +93,10 @@ def written_bytes() -> int:
 
 
 class Ticker:
-    """Wakes each millisecond on the loop beside what is measured, and notes by how much it came late."""
+    """Wakes each millisecond on the loop beside what is measured, and notes by how much it came late.
+
+    Without the time for which the loop's thread was ready to run and other processes had the CPUs.
+    """
 
     EVERY_S = 0.001
 
@@ -111,10 +115,13 @@ class Ticker:
         await asyncio.wait((self._task,))
 
     async def _tick(self) -> None:
+        waited_s = Waited()
         while True:
-            due = time.perf_counter() + self.EVERY_S
+            others_s = waited_s()
+            due_s = time.perf_counter() + self.EVERY_S
             await asyncio.sleep(self.EVERY_S)
-            self.late_ms.append(max(0.0, (time.perf_counter() - due) * 1000))
+            late_s = time.perf_counter() - due_s - (waited_s() - others_s)
+            self.late_ms.append(max(0.0, late_s * 1000))
 
 
 async def timed_ms(call: Callable[[], Any]) -> float:

@@ -126,7 +126,7 @@ async def _watched(folder: Path, rounds: int) -> list[float]:
 
 
 async def _worst_ms(seconds: float) -> float:
-    loop, waited_s = asyncio.get_running_loop(), _Waited()
+    loop, waited_s = asyncio.get_running_loop(), Waited()
     end_s, worst_s = loop.time() + seconds, 0.0
     while (began_s := loop.time()) < end_s:
         before_s = waited_s()
@@ -136,7 +136,7 @@ async def _worst_ms(seconds: float) -> float:
     return worst_s * 1e3
 
 
-class _Waited:
+class Waited:
     """How long this thread was ready to run and other processes had the CPUs: that is the machine's and not ours."""
 
     def __init__(self) -> None:
