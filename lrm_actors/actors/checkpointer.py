@@ -129,6 +129,7 @@ def _store(effect: CaptureState, captured: Captured, encoded: EncodedCheckpoint)
         position=captured.position,
         hints=effect.hints,
         parent=encoded.parent,
+        parent_digest=encoded.parent_digest,
         blobs=tuple(Blob(digest, data) for digest, data in encoded.blobs),
         gone=encoded.gone,
         stall_ms=round(captured.stall_ms, 3),

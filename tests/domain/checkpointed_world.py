@@ -92,6 +92,8 @@ class CheckpointedWorld:
         self.position = 0
         self.built_on: tuple[str, HostState] | None = None
         """What this process captured last."""
+        self.anchor: tuple[str, HostState] | None = None
+        """What every fourth builds on: the fourth before it."""
         self.asked: list[c.CaptureState] = []
         self.cut: list[Taken] = []
         self.encoded: list[c.StoreCheckpoint] = []
@@ -184,7 +186,8 @@ class CheckpointedWorld:
             case "hours" | "minutes":
                 self.seconds += choice * (1_000.0 if name == "hours" else 60.0)
             case "restart":
-                self.built_on, self.asked, self.cut, self.encoded = None, [], [], []
+                self.built_on, self.anchor = None, None
+                self.asked, self.cut, self.encoded = [], [], []
                 self.to_rebase, self.rebased = [], []
                 self._adopt(c.recover(self.state, at(self.seconds)))
 
@@ -230,10 +233,14 @@ class CheckpointedWorld:
     def _capture(self, effect: c.CaptureState) -> None:
         parent, before = ("", HostState()) if effect.whole or self.built_on is None else self.built_on
         self.captures += 1
-        if self.captures % 7 == 0:
+        if self.captures % 4 == 0 and self.anchor is not None and parent:
+            parent, before = self.anchor  # as the worker does, so that restoring reads few
+        if self.captures % 15 == 0:
             parent, before = "", HostState()  # the worker begins a new chain now and then
         self.cut.append(Taken(effect, self.host, self.position, parent, before))
         self.built_on = effect.checkpoint_id, self.host
+        if self.captures % 4 == 0 or not parent:
+            self.anchor = self.built_on
 
     @staticmethod
     def _encode(taken: Taken) -> c.StoreCheckpoint:

@@ -43,6 +43,8 @@ class EncodedCheckpoint:
     """Of the packed state."""
     parent: str = ""
     """The one that it is a delta on; "": it is a base."""
+    parent_digest: str = ""
+    """That one's digest: one of the same name may be captured anew."""
     blobs: tuple[tuple[str, bytes], ...] = attrs.field(default=(), repr=False)
     """Large bytes that its parent does not have, by their digest."""
     gone: tuple[str, ...] = ()
@@ -55,6 +57,7 @@ class _Made:
 
     checkpoint_id: str
     flat: list[Leaf]
+    digest: str = ""
 
 
 class Encoder:
@@ -127,8 +130,11 @@ class Encoder:
             prefix=[leaf.data for leaf in dropped if not leaf.is_blob],
         )
         digest = form.digest_of_state(checkpoint_id, hints, state_version, [leaf.digest for leaf in made.flat])
+        made.digest = digest
         self._adopt(made, cut.root, len(data), is_base=on is None, is_anchor=is_anchor)
-        return EncodedCheckpoint(data, digest, size, parent, *_blobs(made.flat, old, fresh, dropped))
+        parent_digest = "" if on is None else on.digest
+        blobs, gone = _blobs(made.flat, old, fresh, dropped)
+        return EncodedCheckpoint(data, digest, size, parent, parent_digest, blobs, gone)
 
     def _wants_base(self, *, is_anchor: bool) -> bool:
         if self._last is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from lrm_actors.actors.checkpoints.leaves import DIGEST_BYTES, Leaf, digest_of
 from lrm_actors.actors.checkpoints.plain import parts, unpack
 from lrm_actors.domain.checkpointing.chains import attachment_key, blob_key
 from lrm_actors.domain.checkpointing.commands import RebasedRow
-from lrm_actors.domain.retention import id_ms
+from lrm_actors.domain.retention import CheckpointInfo, id_ms
 from lrm_actors.errors import CheckpointDamaged
 
 
@@ -188,19 +189,19 @@ def _blobs_of(reader: EventReader) -> form.Blobs:
 
 def rebase(
     reader: EventReader,
-    chain: Sequence[Described],
+    chain: Sequence[CheckpointInfo],
     keep: Sequence[str],
     *,
     let_others_in: Callable[[], object] = lambda: None,
 ) -> tuple[RebasedRow, ...]:
-    """New bytes for some checkpoints of a chain, so that the others are no longer needed.
+    """New bytes for some checkpoints that build on one base, so that the others are no longer needed.
 
     The first becomes a base, each other one a delta on the one before it. Their states, and the digests of these, stay
     what they are.
 
     Args:
         reader: the log.
-        chain: from its base, each the parent of the next, at least up to the last to keep.
+        chain: a base and what builds on it, each after the one that it is made on; several may be made on the same.
         keep: ids, in the order of the chain.
         let_others_in: called between two checkpoints.
 
@@ -217,19 +218,18 @@ def rebase(
             seen[digest] = fetch(digest)
         return seen[digest]
 
-    document: list[Part] = []
-    leaves: dict[int, tuple[Part, Leaf]] = {}
+    documents = _Documents(chain)
+    leaves: dict[bytes, Leaf] = {}
     before: list[Leaf] = []
-    parent = at_row = ""
+    parent = ""
     stored = reader.attachments([attachment_key(info.checkpoint_id) for info in chain])
     for info in chain:
         try:
-            row = _read(next(stored).data, info.checkpoint_id, at_row)
+            row = _read(next(stored).data, info.checkpoint_id, info.parent)
             if isinstance(row, OldCheckpoint):
                 msg = "it is not made of leaves"
                 raise Unreadable(msg)
-            document = form.parts_of(row, document)
-            at_row = info.checkpoint_id
+            document = documents.add(info, row)
             if info.checkpoint_id not in wanted:
                 continue
             form.with_blobs(document, blobs)
@@ -238,11 +238,10 @@ def rebase(
                 msg = "it is not the state that the log names"
                 raise Unreadable(msg)
         except (Unreadable, AttachmentNotFound, CorruptAttachment) as error:
-            ahead = next((one for one in keep if one not in {row.checkpoint_id for row in made}), info.checkpoint_id)
-            raise CheckpointDamaged(ahead, str(error)) from error
-        # A part that both have is the same object; each is kept with its leaf, or another could take its id.
-        leaves = {id(part): leaves.get(id(part)) or (part, _leaf(part)) for part in document}
-        flat = [leaves[id(part)][1] for part in document]
+            raise CheckpointDamaged(_first_on(chain, info.checkpoint_id, wanted), str(error)) from error
+        # Alike leaves are one, wherever they come from: what was made on another checkpoint may hold the same.
+        leaves = {part.digest: leaves.get(part.digest) or _leaf(part) for part in document}
+        flat = [leaves[digest] for digest in digests]
         made.append(_rebased(info.checkpoint_id, row, parent, flat, before))
         for leaf in before:
             leaf.at = -1
@@ -251,6 +250,42 @@ def rebase(
         parent, before = info.checkpoint_id, flat
         let_others_in()
     return tuple(made)
+
+
+class _Documents:
+    """The documents of some rows, each as long as one is still to be made on it.
+
+    Args:
+        rows: each after the one that it is made on.
+    """
+
+    def __init__(self, rows: Iterable[CheckpointInfo]) -> None:
+        self._to_come = Counter(info.parent for info in rows)
+        self._there: dict[str, list[Part]] = {"": []}
+
+    def add(self, info: CheckpointInfo, row: Row) -> list[Part]:
+        """The next one's document."""
+        if info.parent not in self._there:
+            msg = f"{info.parent}, which it is made on, is not there"
+            raise Unreadable(msg)
+        document = form.parts_of(row, self._there[info.parent])
+        self._to_come[info.parent] -= 1
+        if info.parent and not self._to_come[info.parent]:
+            del self._there[info.parent]
+        if self._to_come[info.checkpoint_id]:
+            self._there[info.checkpoint_id] = document
+        return document
+
+
+def _first_on(rows: Sequence[CheckpointInfo], checkpoint_id: str, wanted: set[str]) -> str:
+    """The first wanted one that is made on a row, directly or through others, or is that row itself."""
+    on_it = {checkpoint_id}
+    for info in rows:
+        if info.parent in on_it:
+            on_it.add(info.checkpoint_id)
+        if info.checkpoint_id in on_it and info.checkpoint_id in wanted:
+            return info.checkpoint_id
+    return checkpoint_id
 
 
 def _leaf(part: Part) -> Leaf:

@@ -24,12 +24,14 @@ class CaptureState(Effect):
 
 @frozen
 class RebaseCheckpoints(Effect):
-    """Store the kept ones of a chain so that they need nothing else; comes back as ``StoreRebased``.
+    """Store what is kept of a base and all that builds on it so that it needs nothing else.
+
+    Comes back as ``StoreRebased``: the first one kept is whole then, and each other builds on the one before it.
 
     Or as ``MarkDamaged`` for one that cannot be restored, or as ``RebaseFailed``.
     """
 
     chain: tuple[CheckpointInfo, ...]
-    """All its rows, each after the one that it builds on."""
+    """All rows, each after the one that it builds on; several may build on the same."""
     keep: tuple[str, ...]
     """Ids of those that are kept, in the same order."""
