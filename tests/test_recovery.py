@@ -15,7 +15,7 @@ import pytest
 
 from eventstore.memory import MemoryStore
 from eventstore.protocol import EventReader
-from eventstore.records import Attachment, Batch, NewEvent, StreamWrite
+from eventstore.records import Attachment, Batch, NewEvent, Retention, StreamWrite
 from lrm_actors.actors.checkpointer import Captured, cut, decode_checkpoint, encode_checkpoint
 from lrm_actors.actors.checkpoints.encoding import Encoder
 from lrm_actors.actors.checkpoints.leaves import Node
@@ -98,6 +98,25 @@ def test_when_none_is_left_the_steps_run_from_the_beginning() -> None:
 
     assert (recovery.checkpoint_id, recovery.state, recovery.position) == (None, None, 0)
     assert [step.step for step in recovery.steps] == [1, 2]
+
+
+def test_a_checkpoint_older_than_the_log_is_used_and_it_is_said_that_steps_are_missing() -> None:
+    """Retention has removed steps since: going on would do again what they did, and nobody shall be surprised by it."""
+    log = Log()
+    log.step(1)
+    old = log.checkpoint([1])
+    log.step(2)
+    log.step(3)
+    newest = log.checkpoint([1, 2, 3])
+    log.step(4)
+    assert not log.choose(old).recovery.steps_removed
+    assert log.store.retain(Retention(max_events=1, keep_after=4, expendable=("journal",))).removed
+
+    choice = log.choose(old)
+    assert (choice.recovery.state, choice.recovery.steps_removed) == ([1], True)
+    assert [f"steps since {old} are no longer in the log: what they did would be done again"] == list(choice.unsound)
+    assert (log.choose().recovery.checkpoint_id, log.choose().recovery.steps_removed) == (newest, False)
+    assert log.choose().unsound == ()
 
 
 def test_one_asked_for_by_id_is_that_one_or_an_error() -> None:

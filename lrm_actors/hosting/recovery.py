@@ -52,6 +52,9 @@ class Recovery:
     """Begun by an earlier process and never committed: it may have happened or not."""
     reasons: Mapping[str, str]
     """Checkpoints that would have been better and could not be used, and why: in the order they were tried."""
+    steps_removed: bool = False
+    """The log does not go back as far as the checkpoint: ``steps`` may lack the oldest of those since, which retention
+    has removed. What they did is done, and going on from ``state`` would do it again."""
 
     @property
     def passed_over(self) -> tuple[str, ...]:
@@ -144,10 +147,11 @@ def choose(
         info = checkpoints.info(checkpoint_id)
         restored = checkpoints.restore(checkpoint_id)
         records = after(info.position)
-        half = _half_contained(records)
+        half, removed = _half_contained(records), after.removed_since(info.position)
         said = () if half is None else (_half_said(checkpoint_id, half),)
         why = "it was asked for"
-        return Choice(Recovery(restored, info, why, _committed(records), steps.in_doubt, {}), (), said)
+        found = Recovery(restored, info, why, _committed(records), steps.in_doubt, {}, removed)
+        return Choice(found, (), (*said, *_removed_said(found)))
     passed_over: dict[str, str] = {}
     damaged: list[Damage] = []
     unsound: list[str] = []
@@ -167,10 +171,9 @@ def choose(
             passed_over[candidate] = f"not now: {error}"
             unsound.append(f"{candidate} is passed over now: {error}")
         else:
-            recovery = Recovery(
-                restored, info, _why(info, kept, passed_over), _committed(records), steps.in_doubt, passed_over
-            )
-            return Choice(recovery, tuple(damaged), tuple(unsound))
+            why, removed = _why(info, kept, passed_over), after.removed_since(info.position)
+            recovery = Recovery(restored, info, why, _committed(records), steps.in_doubt, passed_over, removed)
+            return Choice(recovery, tuple(damaged), (*unsound, *_removed_said(recovery)))
     why = "none of the checkpoints can be used" if kept.kept else "there is no checkpoint"
     recovery = Recovery(None, None, why, _committed(after(0)), steps.in_doubt, passed_over)
     return Choice(recovery, tuple(damaged), tuple(unsound))
@@ -195,6 +198,11 @@ class _Steps:
         self._records: list[Record] = []
         self._after: int | None = None
 
+    def removed_since(self, position: int) -> bool:
+        """Whether the log begins only after a position that is asked for, and not with the record behind it."""
+        first = next((record.position for record in self._reader.read(limit=1)), None)
+        return (self._reader.head if first is None else first - 1) > position
+
     def __call__(self, position: int) -> list[Record]:
         if self._after is None or position < self._after:
             older = self._reader.read(after=position, up_to=self._after, streams=(JOURNAL,))
@@ -203,6 +211,12 @@ class _Steps:
         if position == self._after:
             return self._records
         return [record for record in self._records if record.position > position]
+
+
+def _removed_said(found: Recovery) -> tuple[str, ...]:
+    if not found.steps_removed:
+        return ()
+    return (f"steps since {found.checkpoint_id} are no longer in the log: what they did would be done again",)
 
 
 def _half_said(what: str, step: int) -> str:

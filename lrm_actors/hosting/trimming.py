@@ -149,9 +149,10 @@ class Trimmer:
             _log.warning("the log is larger than it should be, and nothing can go: held by %s", result.held_by)
 
     def _needed_after(self) -> int | None:
-        """Going on from the oldest checkpoint that is kept needs the steps since; without one, all of them."""
-        kept = self._system.state(checkpointer.NAME).kept
-        return needed_by(kept, steps=bool(self._system.state(journal.NAME).committed))
+        """Going on from one of the newest checkpoints needs the steps since; without one, all of them."""
+        state = self._system.state(checkpointer.NAME)
+        steps = bool(self._system.state(journal.NAME).committed)
+        return needed_by(state.kept, state.config.max_checkpoints, steps=steps)
 
     def _remove(self, retention: Retention) -> tuple[int, int, Retained]:
         removed = freed = 0

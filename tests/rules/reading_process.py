@@ -61,8 +61,18 @@ class Watch:
             self.touched += [f"loaded {name}" for name in sorted(set(sys.modules) - before)]
 
     def _on_event(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self._armed and event.startswith(FORBIDDEN_EVENTS):
+        if self._armed and event.startswith(FORBIDDEN_EVENTS) and not _is_our_check(arguments):
             self.touched.append(f"{event} {arguments[:1]!s:.80}")
+
+
+def _is_our_check(arguments: tuple[Any, ...]) -> bool:
+    """The check of a kind of event that is stored for the first time: written out from the fields of our class.
+
+    Which kinds that are depends on what happens meanwhile: on a busy machine a child may fail that else does not.
+    """
+    return str(arguments[:1]).startswith(
+        ("('lambda value, data: ", "(b'lambda value, data: ", '(b"lambda value, data: ')
+    )
 
 
 # --- everything that reads a log ----------------------------------------------------------------------------------
