@@ -14,6 +14,9 @@ from lrm_actors.actors.checkpoints.leaves import Leaf
 
 T = TypeVar("T")
 
+MAX_LEAVES = 1 << 24
+"""Of a document: more would be an attack on the memory of whoever restores it."""
+
 
 def runs_of(flat: Sequence[Leaf]) -> tuple[list[int], list[Leaf]]:
     """The runs that make a document of the one before it, whose leaves know their place, and the new leaves.
@@ -55,8 +58,14 @@ def dropped(runs: Sequence[int], old: Sequence[T]) -> list[T]:
     return gone
 
 
-def apply(runs: Sequence[int], old: Sequence[T], fresh: Sequence[T]) -> list[T]:
+def apply(runs: Sequence[int], old: Sequence[T], fresh: Sequence[T], at_most: int = MAX_LEAVES) -> list[T]:
     """The document that runs make of another.
+
+    Args:
+        runs: see ``runs_of``.
+        old: the leaves of the other.
+        fresh: the new leaves.
+        at_most: leaves that it may have.
 
     Raises:
         ValueError: they do not fit it.
@@ -70,8 +79,8 @@ def apply(runs: Sequence[int], old: Sequence[T], fresh: Sequence[T]) -> list[T]:
         made += old[first : first + count]
         made += fresh[used : used + new]
         used += new
-        if len(made) > MAX_LEAVES:
-            msg = f"it has more than {MAX_LEAVES} leaves"
+        if len(made) > min(at_most, MAX_LEAVES):
+            msg = f"it has more than {min(at_most, MAX_LEAVES)} leaves"
             raise ValueError(msg)
     if used != len(fresh):
         msg = "it has leaves that stand nowhere"
@@ -93,7 +102,3 @@ def _runs(runs: Sequence[int]) -> Iterator[tuple[int, int, int]]:
             raise ValueError(msg)
         yield first, count, new
         end = first + count
-
-
-MAX_LEAVES = 1 << 24
-"""Of a document: more would be an attack on the memory of whoever restores it."""

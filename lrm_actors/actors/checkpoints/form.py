@@ -147,8 +147,12 @@ def _prefix(dropped: Sequence[bytes]) -> Any:
     return zstd.ZstdDict(known, is_raw=True).as_prefix if len(known) >= LEAST_PREFIX_BYTES else None
 
 
-def read(data: bytes) -> Row | OldCheckpoint:
+def read(data: bytes, at_most: int = MAX_STATE_BYTES) -> Row | OldCheckpoint:
     """A row, its checksum verified.
+
+    Args:
+        data: the bytes.
+        at_most: bytes that the state has, as the log says: what claims to be more is refused before it is made.
 
     Raises:
         Unreadable: a byte of it is not what was stored.
@@ -163,12 +167,15 @@ def read(data: bytes) -> Row | OldCheckpoint:
         raise Unreadable(msg)
     size = int.from_bytes(body[:_SIZE_BYTES], "big")
     if is_old:
-        return _read_old(size, body[_SIZE_BYTES:])
+        return _read_old(size, body[_SIZE_BYTES:], at_most)
     try:
         head = _header_decoder.decode(body[_SIZE_BYTES : _SIZE_BYTES + size])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         msg = f"its header cannot be decoded: {error}"
         raise Unreadable(msg) from error
+    if len(head.lengths) > at_most or head.size > at_most:
+        msg = f"it claims to be larger than the {at_most} bytes of its state"
+        raise Unreadable(msg)
     if head.size < 0 or sum(max(length, 0) for length in head.lengths) != head.size:
         msg = "its leaves have another size than it claims"
         raise Unreadable(msg)
@@ -181,8 +188,13 @@ def read(data: bytes) -> Row | OldCheckpoint:
     )  # fmt: skip
 
 
-def parts_of(row: Row, before: Sequence[Part]) -> list[Part]:
+def parts_of(row: Row, before: Sequence[Part], at_most: int = MAX_STATE_BYTES) -> list[Part]:
     """All leaves of a checkpoint, given those of its parent.
+
+    Args:
+        row: of the checkpoint.
+        before: the leaves of its parent.
+        at_most: bytes that the state has; a leaf has one at least.
 
     Raises:
         Unreadable: they do not fit together.
@@ -198,20 +210,25 @@ def parts_of(row: Row, before: Sequence[Part]) -> list[Part]:
             else:
                 fresh.append(Part(literals[at : at + length]))
                 at += length
-        return delta.apply(row.runs, before, fresh)
+        return delta.apply(row.runs, before, fresh, at_most)
     except ValueError as error:
         raise Unreadable(str(error)) from error
 
 
-def with_blobs(document: Iterable[Part], blobs: Blobs) -> None:
-    """Fetch the blobs of a document.
+def with_blobs(document: Iterable[Part], blobs: Blobs, at_most: int = MAX_STATE_BYTES) -> None:
+    """Fetch the blobs of a document, as long as it is not larger than its state.
 
     Raises:
-        Unreadable: one is not what was stored.
+        Unreadable: one is not what was stored, or all is larger than ``at_most`` bytes.
     """
+    size = 0
     for part in document:
         if part.is_blob and not part.data:
             part.data = blobs(part.digest)
+        size += len(part.data)
+        if size > at_most:
+            msg = f"it is larger than the {at_most} bytes of its state"
+            raise Unreadable(msg)
 
 
 def _decompressed(packed: memoryview, size: int, dropped: Sequence[bytes]) -> bytes:
@@ -264,9 +281,12 @@ def _old_check(body: memoryview) -> bytes:
     return hashlib.blake2b(body, digest_size=_CHECK_BYTES).digest()
 
 
-def _read_old(size: int, packed: memoryview) -> OldCheckpoint:
+def _read_old(size: int, packed: memoryview, at_most: int) -> OldCheckpoint:
     from lrm_actors.actors.checkpoints.plain import unpack
 
+    if size > at_most:
+        msg = f"it claims to have {size} bytes, and not {at_most}"
+        raise Unreadable(msg)
     document = _decompressed(packed, size, [])
     try:
         envelope = unpack(document)

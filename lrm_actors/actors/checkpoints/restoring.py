@@ -26,6 +26,8 @@ class Described(Protocol):
     def checkpoint_id(self) -> str: ...  # noqa: D102 - as its name says
     @property
     def digest(self) -> str: ...  # noqa: D102
+    @property
+    def size_bytes(self) -> int: ...  # noqa: D102 - of the state: nothing larger is made of it
 
 
 @frozen
@@ -80,8 +82,7 @@ def restore(reader: EventReader, chain: Sequence[Described]) -> Restored:
     """
     wanted = chain[-1]
     try:
-        rows = _rows(reader, [info.checkpoint_id for info in chain])
-        return _restored(rows, wanted, _blobs_of(reader))
+        return _restored(_rows(reader, chain), chain, _blobs_of(reader))
     except (Unreadable, AttachmentNotFound, CorruptAttachment) as error:
         raise CheckpointDamaged(wanted.checkpoint_id, str(error)) from error
 
@@ -94,7 +95,7 @@ def restore_bytes(data: bytes, digest: str, checkpoint_id: str) -> Restored:
     """
     wanted = _Named(checkpoint_id, digest)
     try:
-        return _restored([_read(data, checkpoint_id, "")], wanted, _no_blobs)
+        return _restored([_read(data, wanted, "")], (wanted,), _no_blobs)
     except Unreadable as error:
         raise CheckpointDamaged(checkpoint_id, str(error)) from error
 
@@ -103,6 +104,7 @@ def restore_bytes(data: bytes, digest: str, checkpoint_id: str) -> Restored:
 class _Named:
     checkpoint_id: str
     digest: str
+    size_bytes: int = form.MAX_STATE_BYTES
 
 
 def _no_blobs(digest: bytes) -> bytes:
@@ -110,17 +112,16 @@ def _no_blobs(digest: bytes) -> bytes:
     raise Unreadable(msg)
 
 
-def _rows(reader: EventReader, ids: Sequence[str]) -> list[Row | OldCheckpoint]:
+def _rows(reader: EventReader, chain: Sequence[Described]) -> list[Row | OldCheckpoint]:
+    ids = [info.checkpoint_id for info in chain]
     stored = reader.attachments([attachment_key(checkpoint_id) for checkpoint_id in ids])
-    return [
-        _read(one.data, checkpoint_id, parent)
-        for one, checkpoint_id, parent in zip(stored, ids, ("", *ids[:-1]), strict=True)
-    ]
+    return [_read(one.data, info, parent) for one, info, parent in zip(stored, chain, ("", *ids[:-1]), strict=True)]
 
 
-def _read(data: bytes, checkpoint_id: str, parent: str) -> Row | OldCheckpoint:
+def _read(data: bytes, info: Described, parent: str) -> Row | OldCheckpoint:
+    checkpoint_id = info.checkpoint_id
     try:
-        row = form.read(data)
+        row = form.read(data, info.size_bytes)
     except Unreadable as error:
         msg = f"{checkpoint_id}: {error}" if parent else str(error)
         raise Unreadable(msg) from error
@@ -135,18 +136,18 @@ def _read(data: bytes, checkpoint_id: str, parent: str) -> Row | OldCheckpoint:
     return row
 
 
-def _restored(rows: Sequence[Row | OldCheckpoint], wanted: Described, blobs: form.Blobs) -> Restored:
-    row = rows[-1]
+def _restored(rows: Sequence[Row | OldCheckpoint], chain: Sequence[Described], blobs: form.Blobs) -> Restored:
+    row, wanted = rows[-1], chain[-1]
     timestamp = id_ms(wanted.checkpoint_id) / 1000
     if isinstance(row, OldCheckpoint):
         return _from_old(row, wanted)
     document: list[Part] = []
-    for one in rows:
+    for one, info in zip(rows, chain, strict=True):
         if isinstance(one, OldCheckpoint):
             msg = "it is made on a checkpoint that nothing can be made on"
             raise Unreadable(msg)
-        document = form.parts_of(one, document)
-    form.with_blobs(document, blobs)
+        document = form.parts_of(one, document, info.size_bytes)
+    form.with_blobs(document, blobs, wanted.size_bytes)
     digests = [part.digest for part in document]
     if form.digest_of_state(wanted.checkpoint_id, row.hints, row.state_version, digests) != wanted.digest:
         msg = "it is not the state that the log names"
@@ -169,8 +170,11 @@ def _from_old(row: OldCheckpoint, wanted: Described) -> Restored:
         if envelope["in_parts"]
         else envelope["agent_state"]
     )
-    hints = envelope.get("recovery_hints", [])
-    return Restored(str(envelope.get("checkpoint_id", "")), float(envelope.get("timestamp", 0.0)), state, tuple(hints))
+    hints, timestamp = envelope.get("recovery_hints", []), envelope.get("timestamp", 0.0)
+    if type(hints) is not list or type(timestamp) not in (int, float):
+        msg = "its hints or its timestamp are none"
+        raise Unreadable(msg)
+    return Restored(str(envelope.get("checkpoint_id", "")), float(timestamp), state, tuple(map(str, hints)))
 
 
 def _blobs_of(reader: EventReader) -> form.Blobs:
@@ -225,14 +229,14 @@ def rebase(
     stored = reader.attachments([attachment_key(info.checkpoint_id) for info in chain])
     for info in chain:
         try:
-            row = _read(next(stored).data, info.checkpoint_id, info.parent)
+            row = _read(next(stored).data, info, info.parent)
             if isinstance(row, OldCheckpoint):
                 msg = "it is not made of leaves"
                 raise Unreadable(msg)
             document = documents.add(info, row)
             if info.checkpoint_id not in wanted:
                 continue
-            form.with_blobs(document, blobs)
+            form.with_blobs(document, blobs, info.size_bytes)
             digests = [part.digest for part in document]
             if form.digest_of_state(info.checkpoint_id, row.hints, row.state_version, digests) != info.digest:
                 msg = "it is not the state that the log names"
@@ -268,7 +272,7 @@ class _Documents:
         if info.parent not in self._there:
             msg = f"{info.parent}, which it is made on, is not there"
             raise Unreadable(msg)
-        document = form.parts_of(row, self._there[info.parent])
+        document = form.parts_of(row, self._there[info.parent], info.size_bytes)
         self._to_come[info.parent] -= 1
         if info.parent and not self._to_come[info.parent]:
             del self._there[info.parent]

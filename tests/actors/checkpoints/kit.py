@@ -24,6 +24,7 @@ class Info:
     checkpoint_id: str
     digest: str
     parent: str = ""
+    size_bytes: int = 100_000_000
 
 
 class Shelf:
