@@ -147,7 +147,8 @@ class Capturing:
             # Where nothing keeps the host from changing its state meanwhile, it is cut in one go.
             waits = self._has_steps or (effect.kind == MANUAL and previous is not None)
             keeps_still = waits and not held.inside_step
-            made = Slicing(options, self._change, previous, keeps_still=keeps_still).cut(function, self._bridge)
+            slicing = Slicing(options, self._change, previous, keeps_still=keeps_still, careful=effect.careful)
+            made = slicing.cut(function, self._bridge)
         return attrs.evolve(made, position=position)
 
     def restore(self, state: Any) -> None:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+
 from lrm_actors.actors.checkpointer import Captured
 from lrm_actors.actors.checkpoints.cutting import COMPARE, MARKS, Cut, Cutter, marks_of
 from lrm_actors.actors.checkpoints.leaves import Node
@@ -79,10 +81,19 @@ class Slicing:
         change: what it said of its changes.
         previous: what was cut before.
         keeps_still: whether the host keeps from changing what is not shared until the cut is over.
+        careful: compare everything, whatever the options say: they were wrong before.
     """
 
-    def __init__(self, options: CaptureOptions, change: Change, previous: Node | None, *, keeps_still: bool) -> None:
-        self._options = options
+    def __init__(
+        self,
+        options: CaptureOptions,
+        change: Change,
+        previous: Node | None,
+        *,
+        keeps_still: bool,
+        careful: bool = False,
+    ) -> None:
+        self._options = attrs.evolve(options, changes=COMPARE) if careful else options
         self._change = change
         self._previous = previous
         self._keeps_still = keeps_still

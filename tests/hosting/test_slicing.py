@@ -188,6 +188,20 @@ def test_a_forgotten_mark_is_found_told_and_not_trusted_again(caplog: pytest.Log
     assert "missed state['a'][3]" in caplog.text
 
 
+def test_a_way_that_an_earlier_process_could_not_trust_is_not_gone() -> None:
+    """The log remembers, and asks for a careful capture: marks are nothing then."""
+    state: dict[str, Any] = {"a": [{"n": n, "t": "x" * 300} for n in range(100)], "b": 1}
+    capturing = marked(state)
+    taker = Taker(lambda effect, previous: capturing.capture(effect, MemoryStore(), previous), capturing._settled)
+    taker.take(CaptureState("c0", MANUAL, "test", careful=True))
+    state["a"][3]["n"] = "not marked"
+    first, second = (taker.take(CaptureState(one, MANUAL, "test", careful=True)) for one in ("c1", "c2"))
+    assert isinstance(first, StoreCheckpoint)
+    assert isinstance(second, StoreCheckpoint)
+    assert (first.way, second.way) == ("compare", "compare")
+    assert len(first.data) > len(second.data)
+
+
 def test_marks_are_bounded() -> None:
     """A host that marks and marks, with no checkpoint in sight, marks everything in the end."""
     change = Change()
