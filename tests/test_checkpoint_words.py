@@ -99,16 +99,18 @@ def test_pinned_ones_stay_and_pruning_is_tried_first(tmp_path: Path) -> None:
     assert [True, False] == [record.event.pinned for record in records(mode, "checkpointer.pinned")]
 
 
-@pytest.mark.parametrize(
-    "rules", [{"max_checkpoints": 0}, {"max_age_s": -1.0}, {"keep_daily_days": 1.5}, {"max_emergency": True}]
-)
-def test_a_rule_that_cannot_be_is_refused(tmp_path: Path, rules: dict[str, Any]) -> None:
-    """By its name."""
-    with (
-        LongRunningMode(settings(tmp_path)) as blocking,
-        pytest.raises(SettingsError, match=next(iter(rules))),
-    ):
-        blocking.checkpointer.prune(**rules)
+def test_a_rule_that_cannot_be_is_refused() -> None:
+    """By its name, before anything is asked."""
+    wrong: list[dict[str, Any]] = [
+        {"max_checkpoints": 0},
+        {"max_age_s": -1.0},
+        {"keep_daily_days": 1.5},
+        {"max_emergency": True},
+        {"reason": ""},
+    ]
+    for rules in wrong:
+        with pytest.raises(SettingsError, match=next(iter(rules))):
+            LongRunningMode(LongRunningSettings()).blocking.checkpointer.prune(**rules)
 
 
 @pytest.mark.usefixtures("sampled")

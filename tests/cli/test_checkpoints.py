@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from eventstore.opening import open_reader, open_store
@@ -32,19 +34,12 @@ def state(step: int) -> dict[str, Any]:
     }
 
 
+@attrs.frozen
 class Kept:
     """A log of three steps with a checkpoint after each, and one step that was begun."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with open_store(path) as store:
-            log = ChainLog(store)
-            for step in (1, 2, 3):
-                log.step(step, f"order {step}")
-                log.take(state(step))
-            log.step(4, "order 4")
-            log.say("journal", journal.StepBegun(5, "order 5", 1))
-        self.ids = log.ids
+    path: Path
+    ids: list[str]
 
     def change(self, checkpoint_id: str) -> None:
         """Have other bytes in its place, with a checksum that is right."""
@@ -54,10 +49,26 @@ class Kept:
             store.append(Batch(attachments=(Attachment(attachment_key(checkpoint_id), bytes(data)),)))
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """A log with checkpoints, to be copied."""
+    path = tmp_path_factory.mktemp("made") / "lrm.db"
+    with open_store(path) as store:
+        log = ChainLog(store)
+        for step in (1, 2, 3):
+            log.step(step, f"order {step}")
+            log.take(state(step))
+        log.step(4, "order 4")
+        log.say("journal", journal.StepBegun(5, "order 5", 1))
+    return Kept(path, log.ids)
+
+
 @pytest.fixture
-def kept(tmp_path: Path) -> Kept:
-    """A log with checkpoints, which no process owns."""
-    return Kept(tmp_path / "logs" / "shop" / "lrm.db")
+def kept(made: Kept, tmp_path: Path) -> Kept:
+    """The same, for one test, owned by no process."""
+    path = tmp_path / "logs" / "shop" / "lrm.db"
+    shutil.copytree(made.path.parent, path.parent)
+    return attrs.evolve(made, path=path)
 
 
 def parts(document: dict[str, Any]) -> dict[str, Any]:
