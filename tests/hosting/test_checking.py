@@ -10,7 +10,7 @@ import pytest
 
 from eventstore.protocol import EventReader
 from eventstore.records import Attachment, Batch
-from lrm_actors.domain.checkpointer import attachment_key
+from lrm_actors.domain.checkpointing.chains import blob_key
 from lrm_actors.errors import CheckpointDamaged
 from lrm_actors.hosting import checking
 from lrm_actors.hosting.checking import check_checkpoints
@@ -55,6 +55,15 @@ def test_damage_is_told_of_all_that_build_on_it_and_of_no_other() -> None:
     } == whys(log)
 
 
+def test_a_picture_that_is_gone_is_told_of_those_that_hold_it() -> None:
+    """And not of one that only builds on them."""
+    log = log_of([7])
+    (digest,) = log.kept[0].added
+    log.store.append(Batch(discard=(blob_key(digest),)))
+    gone = f"the blob {digest} is not there"
+    assert {**dict.fromkeys(log.ids[:3], gone), **dict.fromkeys(log.ids[3:], "")} == whys(log)
+
+
 @hypothesis.given(st.data())
 @hypothesis.settings(max_examples=15, deadline=None)
 def test_it_says_what_a_restore_says(data: st.DataObject) -> None:
@@ -83,14 +92,12 @@ def test_it_says_what_a_restore_says(data: st.DataObject) -> None:
     assert refused == said
 
 
-def test_a_check_that_looks_at_a_row_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And not at what it builds on: by the tests above."""
-
-    def alone(checkpoints: CheckpointReader, checkpoint_id: str) -> checking.Checked:
-        key = attachment_key(checkpoint_id)
-        checkpoints._rows.fetch((key,))
-        return checking.Checked(checkpoint_id, checkpoints._rows.trouble(key) or "")
-
-    monkeypatch.setattr(checking, "_checked", alone)
+def test_a_check_that_leaves_something_out_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that looks at no picture, and one that reads a row for each that builds on it: by the tests above."""
+    monkeypatch.setattr(checking._Walk, "_blob", lambda self, digest: "")
     with pytest.raises(AssertionError):
-        test_damage_is_told_of_all_that_build_on_it_and_of_no_other()
+        test_a_picture_that_is_gone_is_told_of_those_that_hold_it()
+    monkeypatch.undo()
+    monkeypatch.setattr(checking._Walk, "_compared", lambda self, row, read, document: "")
+    with pytest.raises(AssertionError):
+        test_it_says_what_a_restore_says()

@@ -95,7 +95,7 @@ def restore_bytes(data: bytes, digest: str, checkpoint_id: str) -> Restored:
     """
     wanted = _Named(checkpoint_id, digest)
     try:
-        return _restored([_read(data, wanted, "")], (wanted,), _no_blobs)
+        return _restored([read_row(data, wanted, "")], (wanted,), _no_blobs)
     except Unreadable as error:
         raise CheckpointDamaged(checkpoint_id, str(error)) from error
 
@@ -115,10 +115,15 @@ def _no_blobs(digest: bytes) -> bytes:
 def _rows(reader: EventReader, chain: Sequence[Described]) -> list[Row | OldCheckpoint]:
     ids = [info.checkpoint_id for info in chain]
     stored = reader.attachments([attachment_key(checkpoint_id) for checkpoint_id in ids])
-    return [_read(one.data, info, parent) for one, info, parent in zip(stored, chain, ("", *ids[:-1]), strict=True)]
+    return [read_row(one.data, info, parent) for one, info, parent in zip(stored, chain, ("", *ids[:-1]), strict=True)]
 
 
-def _read(data: bytes, info: Described, parent: str) -> Row | OldCheckpoint:
+def read_row(data: bytes, info: Described, parent: str) -> Row | OldCheckpoint:
+    """A row that is the one that the log names.
+
+    Raises:
+        Unreadable: it is not, or a byte of it is not what was stored.
+    """
     checkpoint_id = info.checkpoint_id
     try:
         row = form.read(data, info.size_bytes)
@@ -229,7 +234,7 @@ def rebase(
     stored = reader.attachments([attachment_key(info.checkpoint_id) for info in chain])
     for info in chain:
         try:
-            row = _read(next(stored).data, info, info.parent)
+            row = read_row(next(stored).data, info, info.parent)
             if isinstance(row, OldCheckpoint):
                 msg = "it is not made of leaves"
                 raise Unreadable(msg)
