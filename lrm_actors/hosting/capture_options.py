@@ -12,12 +12,10 @@ from typing import Any
 import attrs
 
 from eventstore.frozen import frozen
+from lrm_actors.actors.checkpoints.marking import COMPARE, WAYS
 from lrm_actors.errors import SettingsError
 from lrm_actors.hosting.host import check_function, check_name
 
-COMPARE, IDENTITY, MARKS = "compare", "identity", "marks"
-WAYS = (COMPARE, IDENTITY, MARKS)
-"""Ways to find what changed since the checkpoint before: the safest first."""
 MAX_VERSION = 1_000_000
 """Of a host's state."""
 MAX_SHARED = 1_000

@@ -16,8 +16,9 @@ from typing import Any
 import attrs
 
 from lrm_actors.actors.checkpointer import Captured
-from lrm_actors.actors.checkpoints.cutting import COMPARE, MARKS, Cut, Cutter, marks_of
+from lrm_actors.actors.checkpoints.cutting import Cut, Cutter
 from lrm_actors.actors.checkpoints.leaves import Node
+from lrm_actors.actors.checkpoints.marking import COMPARE, MARKS, marks_of
 from lrm_actors.actors.checkpoints.plain import OBJECT, fields_of, kind_of, look_through, pack, unpack
 from lrm_actors.hosting.capture_options import CaptureOptions
 from lrm_actors.hosting.host import HostBridge

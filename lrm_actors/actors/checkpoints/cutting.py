@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from eventstore.frozen import frozen
 from lrm_actors.actors.checkpoints.leaves import BLOB, BLOCKS, EACH, Branch, Leaf, Node
+from lrm_actors.actors.checkpoints.marking import COMPARE, IDENTITY, MARKS, Marks
 from lrm_actors.actors.checkpoints.plain import (
     DICT,
     LIST,
@@ -33,12 +34,10 @@ from lrm_actors.actors.checkpoints.plain import (
     pack,
     pack_quickly,
     shown,
+    unpack,
 )
 from lrm_actors.errors import NotCapturable
 
-COMPARE, IDENTITY, MARKS = "compare", "identity", "marks"
-WAYS = (COMPARE, IDENTITY, MARKS)
-"""How the change is found."""
 SLICE_S = 0.001
 """Seconds of the loop's time after which a cut lets others in."""
 SPLIT_BYTES = 8 * 1024
@@ -49,10 +48,12 @@ BLOB_BYTES = 16 * 1024
 """Bytes of at least so many are a blob."""
 KNOWN_BYTES = 512
 """Text and bytes of at least so many are known again by their object, without looking at them."""
-WIDE = 64
-"""Values of a block. A container of more is never packed in one call, or a slice would have no bound."""
+WIDE, WIDEST = 64, 1024
+"""Values of a block, at least and at most."""
+BLOCK_TARGET = 4 * 1024
+"""Bytes that a block has, as far as that many values allow."""
 FEW = 1024
-"""Values of a wide container that have a leaf each, however small they are."""
+"""Values of a container that have a leaf each, however small they are."""
 WORTH_A_LEAF = 512
 """Bytes that the values of a wider one have on average, if each is to have a leaf."""
 SAMPLED = 8
@@ -63,9 +64,6 @@ PATIENCE = 64
 """Values in a row that were looked for in vain, before a list is taken to be a new one."""
 MAX_MISSED = 20
 """Missed changes that are told."""
-
-Marks = Mapping[Any, Any]
-"""What the host marked, by key: the marks below it, or None: all of it."""
 
 _NOTHING: Final = object()
 _NOTHING_MARKED: Final[Marks] = {}
@@ -176,23 +174,25 @@ class Cutter:
             self._sizes.append((value, len(value)))
         previous = old if type(old) is Branch and (type(old.nodes) is dict) == (is_map and old.layout == EACH) else None
         if len(value) <= FEW:
-            layout = EACH
+            width = 0
         elif previous is not None:
-            layout = previous.layout
+            width = previous.width
         else:
-            layout = EACH if self._worth_leaves(value, is_map=is_map, loose=loose) else BLOCKS
+            width = self._width_for(value, is_map=is_map, loose=loose)
+        layout = BLOCKS if width else EACH
         if previous is not None and previous.layout != layout:
             previous = None
         head = key + (map_head(len(value)) if is_map else array_head(len(value)))
         head_leaf = previous.head if previous is not None and previous.head.data == head else Leaf(head)
         nodes: Any
         if layout == BLOCKS:
-            nodes = yield from self._blocks(value, previous, is_map=is_map, loose=loose)
+            nodes = yield from self._blocks(value, previous, width, is_map=is_map, loose=loose)
         elif is_map:
             nodes = yield from self._pairs(value, previous, marks, loose=loose)
         else:
             nodes = yield from self._values(value, previous, marks, loose=loose)
-        return Branch(head_leaf, layout, nodes, whole if self._identity and is_frozen_object(whole) else None)
+        of = whole if self._identity and is_frozen_object(whole) else None
+        return Branch(head_leaf, layout, nodes, of, width=width)
 
     def _pairs(
         self, value: Mapping[Any, Any], old: Branch | None, marks: Marks | None, *, loose: bool
@@ -275,12 +275,12 @@ class Cutter:
         return nodes
 
     def _blocks(
-        self, value: Any, old: Branch | None, *, is_map: bool, loose: bool
+        self, value: Any, old: Branch | None, width: int, *, is_map: bool, loose: bool
     ) -> Generator[None, None, list[Node]]:
         previous: list[Node] = [] if old is None else old.nodes
         nodes: list[Node] = []
         rest: Iterable[Any] = iter(tuple(value.items() if is_map else value))
-        while chunk := list(islice(rest, WIDE)):
+        while chunk := list(islice(rest, width)):
             before = previous[len(nodes)] if len(nodes) < len(previous) else None
             block: Any = dict(chunk) if is_map else chunk
             try:
@@ -305,20 +305,24 @@ class Cutter:
         if old is None and not look_through(block, self._path, loose=loose, budget=BLOCK_BYTES):
             return None
         size = len(map_head(len(block)))
-        data = pack(block, self._path, loose=loose)[size:]
+        data = pack(block, self._path, loose=loose)
         if type(old) is Leaf:
-            if old.data == data:
+            if old.data == data[size:]:
                 return old
-            if not look_through(block, self._path, loose=loose, budget=BLOCK_BYTES):
+            # Where many small values move up by one, each block is another one: what comes back equal is plain enough.
+            if unpack(data) != block and not look_through(block, self._path, loose=loose, budget=BLOCK_BYTES):
                 return None
-        return Leaf(data)
+        return Leaf(data[size:])
 
-    def _worth_leaves(self, value: Any, *, is_map: bool, loose: bool) -> bool:
-        """Whether the values of a wide container are large on average."""
+    def _width_for(self, value: Any, *, is_map: bool, loose: bool) -> int:
+        """How many values of a wide container make a block; 0: each of them is large enough for a leaf of its own."""
         values = list(value.values()) if is_map else value
         sample = [values[index] for index in range(0, len(values), max(1, len(values) // SAMPLED))]
-        large = sum(not look_through(one, self._path, loose=loose, budget=WORTH_A_LEAF) for one in sample)
-        return large * 2 >= len(sample)
+        small = [one for one in sample if look_through(one, self._path, loose=loose, budget=WORTH_A_LEAF)]
+        if len(small) * 2 <= len(sample):
+            return 0
+        on_average = max(1, len(pack(small, self._path, loose=loose)) // len(small))
+        return min(WIDEST, max(WIDE, BLOCK_TARGET // on_average))
 
     def _is_same(self, value: Any, old: Node, marks: Marks | None, key: Any) -> bool:
         """Told quickly: that a value did not change. What it cannot tell, ``_light`` does."""
@@ -408,20 +412,3 @@ def _run(walk: _Cutting) -> Node:
         except StopIteration as done:
             root: Node = done.value
             return root
-
-
-def marks_of(paths: Iterable[tuple[Any, ...]]) -> Marks | None:
-    """The marks that these paths are, each of keys and indexes; the empty path marks everything."""
-    marks: dict[Any, Any] = {}
-    for path in paths:
-        if not path:
-            return None
-        level = marks
-        for key in path[:-1]:
-            below = level.setdefault(key, {})
-            if below is None:
-                break
-            level = below
-        else:
-            level[path[-1]] = None
-    return marks

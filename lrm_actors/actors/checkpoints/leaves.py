@@ -43,9 +43,9 @@ class Leaf:
 class Branch:
     """A container that is too large for one leaf."""
 
-    __slots__ = ("head", "layout", "nodes", "of")
+    __slots__ = ("head", "layout", "nodes", "of", "width")
 
-    def __init__(self, head: Leaf, layout: int, nodes: Any, of: Any = None) -> None:
+    def __init__(self, head: Leaf, layout: int, nodes: Any, of: Any = None, *, width: int = 0) -> None:
         self.head = head
         """Its key, if it has one, and how many values it holds."""
         self.layout = layout
@@ -53,6 +53,8 @@ class Branch:
         """A list, or a dict by key."""
         self.of = of
         """As of a leaf."""
+        self.width = width
+        """Values of a block."""
 
 
 Node = Leaf | Branch

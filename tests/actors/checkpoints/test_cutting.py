@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrm_actors.actors.checkpoints import cutting
-from lrm_actors.actors.checkpoints.cutting import IDENTITY, MARKS, Cut, Cutter, marks_of
+from lrm_actors.actors.checkpoints.cutting import Cut, Cutter
 from lrm_actors.actors.checkpoints.leaves import Branch, Leaf, flatten
+from lrm_actors.actors.checkpoints.marking import IDENTITY, MARKS, marks_of
 from lrm_actors.actors.checkpoints.plain import unpack
 from lrm_actors.errors import NotCapturable
 from tests.actors.checkpoints.kit import document
@@ -36,7 +37,9 @@ plain = st.recursive(
 )
 
 
-TINY = {"SPLIT_BYTES": 60, "BLOCK_BYTES": 200, "BLOB_BYTES": 40, "WIDE": 4, "FEW": 8, "WORTH_A_LEAF": 30}
+TINY = {
+    "SPLIT_BYTES": 60, "BLOCK_BYTES": 200, "BLOB_BYTES": 40, "WIDE": 4, "WIDEST": 4, "FEW": 8, "WORTH_A_LEAF": 30,
+}  # fmt: skip
 
 
 def agent(steps: int, text: int = 400) -> dict[str, Any]:
@@ -185,6 +188,20 @@ def test_a_host_that_does_not_keep_still_is_noticed(change: Callable[[Any], obje
     changes = [change]
     made = cut_in_slices(Cutter(), state, lambda: changes.pop()(state) if changes else None)
     assert made.changed_meanwhile
+
+
+def test_many_small_values_are_few_leaves() -> None:
+    """A million numbers are a thousand leaves, and moving all of them up by one still gives the state."""
+    state: dict[str, Any] = {"n": list(range(100_000)), "d": {f"k{n}": n for n in range(5_000)}}
+    first = Cutter().at_once(state)
+    assert len(flatten(first.root)) < 120
+    state["n"].pop(0)
+    state["n"].append(float("nan"))
+    made = Cutter(first.root).at_once(state)
+    assert document(made.root) == msgspec.msgpack.encode(state)
+    state["n"][7] = (1, 2)
+    with pytest.raises(NotCapturable, match=r"state\['n'\]\[7\]"):
+        Cutter(first.root).at_once(state)
 
 
 # Objects
