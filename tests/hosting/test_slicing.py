@@ -11,6 +11,7 @@ import pytest
 
 from eventstore.memory import MemoryStore
 from lrm_actors.actors.checkpointer import Captured, Taker, decode_checkpoint
+from lrm_actors.actors.checkpoints import cutting
 from lrm_actors.actors.checkpoints.encoding import Encoder
 from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.domain.checkpointer import MANUAL, PERIODIC, CaptureState, StoreCheckpoint
@@ -21,7 +22,15 @@ from lrm_actors.hosting.capturing import Capturing
 from lrm_actors.hosting.host import HostBridge
 from lrm_actors.hosting.slicing import MAX_MARKS, Change
 
+pytestmark = pytest.mark.usefixtures("short_slices")
+
 Between = Callable[[], object]
+
+
+@pytest.fixture
+def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast the machine is, a large state takes several slices."""
+    monkeypatch.setattr(cutting, "SLICE_S", 0.0001)
 
 
 def large() -> dict[str, Any]:

@@ -164,8 +164,9 @@ def test_a_window_that_slides_costs_what_came_in() -> None:
     assert len(_new(first, Cutter(first.root).at_once(state))) == 3
 
 
-def test_a_large_state_is_cut_in_slices() -> None:
+def test_a_large_state_is_cut_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others run in between, often enough that no slice holds more than a small part of it."""
+    monkeypatch.setattr(cutting, "SLICE_S", 0.0001)
     state = agent(2_000, 2_000)
     turns: list[int] = []
     made = cut_in_slices(Cutter(), state, lambda: turns.append(1))
@@ -182,12 +183,16 @@ def test_a_large_state_is_cut_in_slices() -> None:
         lambda state: state.update(more=1),
     ],
 )
-def test_a_host_that_does_not_keep_still_is_noticed(change: Callable[[Any], object]) -> None:
+def test_a_host_that_does_not_keep_still_is_noticed(
+    change: Callable[[Any], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A container that grew or shrank since it was cut says that the cut is torn."""
-    state = agent(2_000, 2_000)
-    changes = [change]
-    made = cut_in_slices(Cutter(), state, lambda: changes.pop()(state) if changes else None)
+    monkeypatch.setattr(cutting, "SLICE_S", 0.0)  # others are let in after each value
+    state = agent(300)
+    turns = iter(range(1_000_000))
+    made = cut_in_slices(Cutter(), state, lambda: change(state) if next(turns) == 50 else None)
     assert made.changed_meanwhile
+    assert not cut_in_slices(Cutter(), state).changed_meanwhile
 
 
 def test_many_small_values_are_few_leaves() -> None:
