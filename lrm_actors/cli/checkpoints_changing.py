@@ -15,6 +15,7 @@ from lrm_actors.cli.output import count, day_time, document, paint, say, say_lin
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from eventstore.protocol import EventStore
     from lrm_actors.domain.checkpointer import CheckpointInfo
 
 EXITS = "Exit codes: 1 it is refused, 3 no such checkpoint, 5 another process has locked the log, 13 no answer."
@@ -68,13 +69,14 @@ def prune(*, yes: bool, reason: str, request: Request, **rules: Any) -> None:
     rules = {name: value for name, value in rules.items() if value is not None}
     path = request.path()
     if yes:
-        removed = _change(request, path, "prune_checkpoints", {**rules, "reason": reason})["removed"]
+        done = _change(request, path, "prune_checkpoints", {**rules, "reason": reason})
+        removed, freed = done["removed"], done.get("freed_bytes")
         if request.json:
-            document("checkpoints.prune", {"removed": removed, "dry_run": False})
+            document("checkpoints.prune", {"removed": removed, "freed_bytes": freed, "dry_run": False})
         else:
             for one in removed:
                 say_line(one)
-            say(f"{count(len(removed), 'checkpoint')} removed")
+            say(f"{count(len(removed), 'checkpoint')} removed{f', {size(freed)} given back' if freed else ''}")
         return
     would_go = _would_go(request, path, rules)
     if request.json:
@@ -142,4 +144,18 @@ def _alone(request: Request, path: Path, command: str, arguments: Mapping[str, A
     wanted = pin_of(arguments) if pins else prune_of(arguments)
     with open_store(path, unknown="placeholder", key=request.owners_key(path)) as store:
         reply = decide_alone(store, checkpointer.spec(), wanted)
-    return {name: arguments[name] for name in ("checkpoint_id", "pinned")} if pins else {"removed": reply}
+        if pins:
+            return {name: arguments[name] for name in ("checkpoint_id", "pinned")}
+        return {"removed": reply, "freed_bytes": _given_back(store)}
+
+
+def _given_back(store: EventStore) -> int:
+    """Give free space back to the file system, as a living agent does by and by; no event is removed."""
+    from eventstore.records import Retention
+
+    freed = 0
+    while True:
+        done = store.retain(Retention(max_events=store.head + 1))
+        freed += done.freed_bytes
+        if done.held_by != "time":
+            return freed

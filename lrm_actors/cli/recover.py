@@ -105,6 +105,7 @@ def _data(recovery: Recovery) -> dict[str, Any]:
         "recovery_hints": list(recovery.recovery_hints),
         "record": None if recovery.info is None else record_of(recovery.info),
         "passed_over": [{"checkpoint_id": one, "why": why} for one, why in recovery.reasons.items()],
+        "steps_removed": recovery.steps_removed,
         "steps": [attrs.asdict(step) for step in recovery.steps],
         "in_doubt": None if doubt is None else {"step": doubt.step, "name": doubt.name, "attempt": doubt.attempt},
     }
@@ -129,6 +130,8 @@ def _say(recovery: Recovery) -> None:
     rows += [("passed over", f"{one}: {why}") for one, why in recovery.reasons.items()]
     steps = recovery.steps
     rows.append(("steps after", count(len(steps), "step") if steps else "none"))
+    if recovery.steps_removed:
+        rows.append(("", paint("older ones since the checkpoint are no longer in the log", "warn")))
     rows += [("", step_line(step.position, None, step.step, step.name)) for step in steps[-STEPS_SHOWN:]]
     doubt = recovery.in_doubt
     told = "nothing" if doubt is None else f"step {doubt.step}  {doubt.name}  attempt {doubt.attempt}"
