@@ -141,11 +141,18 @@ def _ended(event: Any, checkpoint_id: str) -> bool:
 
 
 def last_checkpoint(engine: Engine, timeout_s: float) -> None:
-    """A checkpoint at the end of an orderly run, if the host gives its state now. Best effort."""
-    if not engine.capturing.can_capture or engine.boundary.statistics().open_steps:
+    """A checkpoint at the end of an orderly run, if the host gives its state now. Best effort.
+
+    While a step is open, as where a signal ends the host in the middle of one, it is an emergency one: that waits for
+    no step, and the step is in doubt afterwards.
+    """
+    if not engine.capturing.can_capture:
         return
+    kind, reason = checkpointer.MANUAL, "orderly stop"
+    if engine.boundary.statistics().open_steps:
+        kind, reason = checkpointer.EMERGENCY, "stopped while a step was open"
     try:
-        take_checkpoint(engine, "orderly stop", timeout_s=timeout_s)
+        take_checkpoint(engine, reason, kind=kind, timeout_s=timeout_s)
     except (LrmError, EventStoreError, TimeoutError) as error:
         _log.warning("no last checkpoint: %s", error, extra=engine.context.extra())
 
