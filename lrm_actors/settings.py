@@ -148,6 +148,7 @@ FIELDS = (
     Setting("failing_components", "int", 2, "Distinct components failed within the window that mean failing.", 1, 1000),
     _seconds("failing_window_s", 60.0, "Seconds within which they must fail."),
     Setting("checkpoint_every_steps", "int", 0, "Steps between two checkpoints besides; 0 for none.", 0, 100_000),
+    Setting("checkpoint_on_sigterm", "bool", default=True, meaning="Save the state on SIGTERM, if nobody handles it."),
     Setting("checkpoint_max_age_days", "float", 0.0, "Days after which checkpoints go; 0 for none.", 0.0, 36_500.0),
     Setting("checkpoint_keep_hourly_h", "int", 0, "Hours for which one checkpoint of each stays besides.", 0, 8_784),
     Setting("checkpoint_keep_daily_days", "int", 0, "Days for which one checkpoint of each stays besides.", 0, 3_660),
@@ -198,6 +199,7 @@ class LongRunningSettings:
     failing_components: int
     failing_window_s: float
     checkpoint_every_steps: int
+    checkpoint_on_sigterm: bool
     checkpoint_max_age_days: float
     checkpoint_keep_hourly_h: int
     checkpoint_keep_daily_days: int
@@ -228,6 +230,7 @@ class LongRunningSettings:
             failing_components: int = 2,
             failing_window_s: float = 60.0,
             checkpoint_every_steps: int = 0,
+            checkpoint_on_sigterm: bool = True,
             checkpoint_max_age_days: float = 0.0,
             checkpoint_keep_hourly_h: int = 0,
             checkpoint_keep_daily_days: int = 0,

@@ -16,6 +16,7 @@ from lrm_actors.errors import NotRunning, SettingsError
 from lrm_actors.hosting import relocation
 from lrm_actors.hosting import trimming as hosting
 from lrm_actors.hosting.signalling import SIGNAL_DUMP
+from lrm_actors.hosting.terminating import TERMINATION
 from lrm_actors.mode import LongRunningMode
 from lrm_actors.settings import FIELDS
 from lrm_actors.words import Words
@@ -267,6 +268,20 @@ def test_dump_on_sigusr1_is_whether_the_signal_is_taken(tmp_path: Path) -> None:
         assert signal.getsignal(signal.SIGUSR1) is before
         mode.settings.dump_on_sigusr1 = True
     assert signal.getsignal(signal.SIGUSR1) is before
+
+
+@shows("checkpoint_on_sigterm")
+def test_checkpoint_on_sigterm_is_whether_the_signal_is_taken(tmp_path: Path) -> None:
+    """Off: what the signal does is as it was. On, assigned: it saves the state. After the mode it is as it was."""
+    before = signal.getsignal(signal.SIGTERM)
+    with LongRunningMode(settings(tmp_path, checkpoint_on_sigterm=False)) as mode:
+        assert signal.getsignal(signal.SIGTERM) is before
+        mode.settings.checkpoint_on_sigterm = True
+        assert signal.getsignal(signal.SIGTERM) == TERMINATION._handle
+        mode.settings.checkpoint_on_sigterm = False
+        assert signal.getsignal(signal.SIGTERM) is before
+        mode.settings.checkpoint_on_sigterm = True
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @shows("failing_components", "failing_window_s")

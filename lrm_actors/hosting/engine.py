@@ -44,6 +44,7 @@ from lrm_actors.hosting.running import SPECS, Handlers, Running
 from lrm_actors.hosting.shedding import Shedding
 from lrm_actors.hosting.signalling import SIGNAL_DUMP
 from lrm_actors.hosting.stepping import Stepping
+from lrm_actors.hosting.terminating import TERMINATION
 from lrm_actors.hosting.trimming import DAY_S, MB, Limits, Trimmer
 from lrm_actors.hosting.unlogged import UnloggedSystem
 from lrm_actors.runtime.clock import SystemClock
@@ -134,6 +135,7 @@ class Engine:
                 "checkpoint_dir": lambda old, _: start_thread(lambda: self._move(old), name="lrm-move"),
                 "enable_long_running_mode": lambda *_: start_thread(self._switch, name="lrm-switch"),
                 "dump_on_sigusr1": lambda *_: self.show_on_signal(),
+                "checkpoint_on_sigterm": lambda *_: self.show_on_signal(),
                 "memory_budget_mb": lambda _, new: setattr(self._sampler, "memory_budget_mb", new),
             },
         )
@@ -164,15 +166,20 @@ class Engine:
         return self.settings.dump_on_sigusr1 and self.settings.enable_long_running_mode
 
     def show_on_signal(self) -> None:
-        """Have ``SIGUSR1`` print this agent's actors, or not, as the settings say. From the main thread, or in vain."""
+        """Serve ``SIGUSR1`` and ``SIGTERM`` for this agent, or not, as is set. On the main thread, or in vain."""
         if self._wants_signal:
             SIGNAL_DUMP.add(self)
         else:
             SIGNAL_DUMP.remove(self)
+        if self.settings.checkpoint_on_sigterm and self.settings.enable_long_running_mode:
+            TERMINATION.add(self)
+        else:
+            TERMINATION.remove(self)
 
     def show_no_more(self) -> None:
-        """Give the signal back, if this agent was the last to be shown. From the main thread, or later."""
+        """Give the signals back, if this agent was the last to be served. From the main thread, or later."""
         SIGNAL_DUMP.remove(self)
+        TERMINATION.remove(self)
 
     def tree(self) -> str:
         """The actors as text, for whoever looks on. Asks none of them."""

@@ -17,7 +17,7 @@ from lrm_actors.domain.checkpointing import folding, keeping, rebasing, tending
 from lrm_actors.domain.checkpointing.chains import attachment_key, needed
 from tests.domain.checkpointed_world import MOVES, Broken, CheckpointedWorld, Move
 
-EXAMPLES, RELEASE_EXAMPLES = 40, 2_500
+EXAMPLES, RELEASE_EXAMPLES = 30, 2_500
 moves = st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 30)), min_size=50, max_size=150)
 
 
@@ -64,6 +64,20 @@ def test_drawn_histories_reach_what_they_are_for() -> None:
         world.play(drawn(seed))
         total.update(world.counts)
     assert all(total[name] for name in ("stored", "pruned", "rebased", "whole again", "blobs")), total
+
+
+RETURNING = [
+    *(("picture", 7), *(("checkpoint", choice) for choice in (30, 21, 17, 26, 2)), ("unpicture", 14)),
+    *(("checkpoint", 17), ("prune", 12), ("checkpoint", 8), ("checkpoint", 10)),
+]
+"""A picture that comes, goes, and comes again in a checkpoint that builds on one which held it."""
+
+
+def test_a_large_part_that_comes_back_is_stored_again() -> None:
+    """It went with the last state that held it; but what the next checkpoint builds on, which is not kept, had it."""
+    world = CheckpointedWorld()
+    world.play(RETURNING)
+    assert world.counts["whole again"]
 
 
 # --- planted ----------------------------------------------------------------------------------------------------------

@@ -43,9 +43,11 @@ def store(state: CheckpointerState, command: StoreCheckpoint, ctx: Context) -> D
         state_version=command.state_version,
     )
     taken = CheckpointTaken(info, command.hints)
+    first = evolve(state, taken)
+    if any(digest not in state.blobs and digest not in blobs for digest in first.tip_holds):
+        return _capture_whole(state, command, ctx)  # its parent's state holds it, and nothing that is kept did since
     noted = _noted(state, command)
     # One that came so late that it is itself beyond retention stays until the next: that one may build on it.
-    first = evolve(state, taken)
     fewer = pruned(first, ctx.now.wall_s, REPLACED)
     brought = {attachment_key(checkpoint_id): command.data}
     brought |= {blob_key(digest): data for digest, data in blobs.items()}
@@ -70,7 +72,7 @@ def _can_build_on(state: CheckpointerState, command: StoreCheckpoint) -> bool:
 
 
 def _capture_whole(state: CheckpointerState, command: StoreCheckpoint, ctx: Context) -> Decision:
-    """What it builds on is not there any more, or damaged: only a whole state will do, and soon."""
+    """What it builds on is not all there any more, or damaged: only a whole state will do, and soon."""
     for one in state.under_way:
         if one.checkpoint_id == command.checkpoint_id and elapsed_s(one.requested_at, ctx.now) < OVERDUE_S:
             again = CaptureState(
@@ -82,5 +84,5 @@ def _capture_whole(state: CheckpointerState, command: StoreCheckpoint, ctx: Cont
                 careful=bool(state.distrusted),
             )
             return then(effects=(again,))
-    message = f"{command.parent}, which it builds on, is not there any more"
+    message = f"{command.parent}, which it builds on, is not there any more, or not all of it"
     return failed(state, command.checkpoint_id, NO_PARENT, message)
