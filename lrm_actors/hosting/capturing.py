@@ -48,6 +48,7 @@ class Capturing:
         self.upcasters: Mapping[int, Upcaster] = checked_upcasters(None)
         """From each version of the host's state to the next."""
         self._place: Path | None = None
+        self._opening = False
         self._behind = False
         self._has_steps = False
         self._change = Change()
@@ -55,7 +56,7 @@ class Capturing:
     @property
     def can_capture(self) -> bool:
         """Whether the host said how, and its state is not behind the log."""
-        return self._capture is not None and not self._behind
+        return self._capture is not None and not self._opening and not self._behind
 
     @property
     def can_restore(self) -> bool:
@@ -67,6 +68,13 @@ class Capturing:
         """Of the host's state, as it says; None where it captures none."""
         return None if self._capture is None else self.options.version
 
+    def opening(self, place: Path) -> None:
+        """The actors of a log are about to start, and it is not known yet what is in it.
+
+        They deal first with what an earlier process left them: a step, say, after which a checkpoint is due.
+        """
+        self._opening = place != self._place
+
     def begin(self, place: Path, *, has_history: bool) -> None:
         """A run begins on a log; with a history, a new process's state does not contain it yet.
 
@@ -75,6 +83,7 @@ class Capturing:
         if place != self._place:
             self._behind = has_history
             self._place = place
+        self._opening = False
 
     def moved(self, place: Path) -> None:
         """The same log is in another place."""
@@ -117,7 +126,7 @@ class Capturing:
         if self._capture is None:
             msg = "the host did not say how its state is captured"
             raise NoCapture(msg)
-        if self._behind:
+        if not self.can_capture:
             msg = "the host has not taken up where it was"
             raise NoCapture(msg, hint="call recover_from_checkpoint() after the start, or begin a step")
         return self._capture
@@ -139,10 +148,11 @@ class Capturing:
         The head is right whatever it is exactly: while the boundary is held no step can begin or end, so every step
         committed up to it is contained in the state, and none that is committed later.
         """
-        function, options = self.check(), self.options
+        self.check()  # before it waits
         emergency = effect.kind == EMERGENCY
         wait_s = EMERGENCY_WAIT_S if emergency else BOUNDARY_WAIT_S
         with self._boundary.hold(wait_s=wait_s, even_inside=emergency) as held:
+            function, options = self.check(), self.options  # a recovery may have held the boundary before
             position = reader.head
             # Where nothing keeps the host from changing its state meanwhile, it is cut in one go.
             waits = self._has_steps or (effect.kind == MANUAL and previous is not None)

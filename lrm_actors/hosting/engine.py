@@ -247,6 +247,7 @@ class Engine:
         path = self.settings.log_path.absolute()
         if (newer := relocation.moved_to(path)) is not None:
             _log.warning("%s was moved to %s; this is what it was then", path, newer, extra=self.context.extra())
+        self.capturing.opening(path)
         running = self._open(path)
         try:
             running.system.ask_blocking(
