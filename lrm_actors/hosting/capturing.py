@@ -157,7 +157,9 @@ class Capturing:
             # Where nothing keeps the host from changing its state meanwhile, it is cut in one go.
             waits = self._has_steps or (effect.kind == MANUAL and previous is not None)
             keeps_still = waits and not held.inside_step
-            slicing = Slicing(options, self._change, previous, keeps_still=keeps_still, careful=effect.careful)
+            # An emergency may be cut apart from the others, to which it leaves the marks.
+            change = Change() if emergency and previous is None else self._change
+            slicing = Slicing(options, change, previous, keeps_still=keeps_still, careful=effect.careful)
             made = slicing.cut(function, self._bridge)
         return attrs.evolve(made, position=position)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,8 +24,8 @@ from lrm_actors.actors.checkpoints.plain import OBJECT, fields_of, kind_of, look
 from lrm_actors.hosting.capture_options import CaptureOptions
 from lrm_actors.hosting.host import HostBridge
 
-SHORT_MS = 2.5
-"""A cut that will not take longer is made in one go, whatever the host says."""
+SHORT_S = 0.002
+"""A cut that takes no longer is made in one go, whatever the host says."""
 MAX_MARKS = 10_000
 """Marks that are kept; with more of them everything is looked at."""
 
@@ -35,19 +36,21 @@ class Change:
     """What the host said of its changes, and whether that can still be believed."""
 
     def __init__(self) -> None:
-        self._marked: list[tuple[Any, ...]] = []
-        self._seen = 0
+        self._lock = threading.Lock()
+        # Whatever was cut before may be of another function of the host's.
+        self._marked: list[tuple[Any, ...]] = [()]
+        self._in_a_cut: list[tuple[Any, ...]] = []
+        """Marks that a cut has heeded which has not been taken over yet."""
         self._fast = 0
-        self.took_ms = 0.0
-        """What the last cut took; 0: there was none."""
         self.is_trusted = True
         """Whether the faster way was never found to have missed anything."""
 
     def mark(self, path: tuple[Any, ...]) -> None:
         """A value changed."""
-        if len(self._marked) >= MAX_MARKS:
-            self._marked[:] = [()]
-        self._marked.append(path)
+        with self._lock:
+            if len(self._marked) >= MAX_MARKS:
+                self._marked[:] = [()]
+            self._marked.append(path)
 
     def way(self, options: CaptureOptions) -> str:
         """How to find the change now."""
@@ -55,8 +58,12 @@ class Change:
 
     def marks(self) -> Any:
         """What is marked by now."""
-        self._seen = len(self._marked)
-        return marks_of(self._marked[: self._seen])
+        with self._lock:
+            self._in_a_cut += self._marked
+            self._marked.clear()
+            if len(self._in_a_cut) > MAX_MARKS:
+                self._in_a_cut[:] = [()]
+            return marks_of(self._in_a_cut)
 
     def to_be_checked(self, options: CaptureOptions) -> bool:
         """Whether it is time to see if the faster way misses anything."""
@@ -65,8 +72,8 @@ class Change:
 
     def settled(self) -> None:
         """What was cut has been taken over; what was marked before that is done with."""
-        del self._marked[: self._seen]
-        self._seen = 0
+        with self._lock:
+            self._in_a_cut.clear()
 
     def missed(self, paths: tuple[str, ...], way: str) -> None:
         """The faster way was wrong. It is not used any more."""
@@ -120,9 +127,9 @@ class Slicing:
     async def _on_loop(self, state: Any) -> Captured:
         state = self._prepared(state)
         cutter = self._cutter()
-        if not self._keeps_still or 0 < self._change.took_ms <= SHORT_MS:
+        if not self._keeps_still:
             return self._done(cutter.at_once(state))
-        walk = cutter.in_slices(state)
+        walk = cutter.in_slices(state, first_s=SHORT_S)
         while True:
             try:
                 next(walk)
@@ -177,7 +184,6 @@ class Slicing:
         way = self._change.way(self._options)
         if cut.missed:
             self._change.missed(cut.missed, way)
-        self._change.took_ms = cut.took_ms
         stall_ms = max(self._longest_ms, cut.longest_ms)
         return Captured(cut, 0, stall_ms, way, self._options.version)
 

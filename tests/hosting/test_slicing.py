@@ -14,13 +14,16 @@ from lrm_actors.actors.checkpointer import Captured, Taker, decode_checkpoint
 from lrm_actors.actors.checkpoints import cutting
 from lrm_actors.actors.checkpoints.encoding import Encoder
 from lrm_actors.actors.checkpoints.leaves import Node
-from lrm_actors.domain.checkpointer import MANUAL, PERIODIC, CaptureState, StoreCheckpoint
+from lrm_actors.actors.checkpoints.plain import unpack
+from lrm_actors.domain.checkpointer import EMERGENCY, MANUAL, PERIODIC, CaptureState, StoreCheckpoint
 from lrm_actors.errors import NotCapturable
+from lrm_actors.hosting import slicing
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.capture_options import CaptureOptions
 from lrm_actors.hosting.capturing import Capturing
 from lrm_actors.hosting.host import HostBridge
 from lrm_actors.hosting.slicing import MAX_MARKS, Change
+from tests.actors.checkpoints.kit import document
 
 pytestmark = pytest.mark.usefixtures("short_slices")
 
@@ -31,6 +34,7 @@ Between = Callable[[], object]
 def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """However fast the machine is, a large state takes several slices."""
     monkeypatch.setattr(cutting, "SLICE_S", 0.0001)
+    monkeypatch.setattr(slicing, "SHORT_S", 0.0001)
 
 
 def large() -> dict[str, Any]:
@@ -214,6 +218,8 @@ def test_a_way_that_an_earlier_process_could_not_trust_is_not_gone() -> None:
 def test_marks_are_bounded() -> None:
     """A host that marks and marks, with no checkpoint in sight, marks everything in the end."""
     change = Change()
+    change.marks()
+    change.settled()
     for n in range(MAX_MARKS):
         change.mark((n,))
     assert len(change.marks()) == MAX_MARKS
@@ -221,3 +227,73 @@ def test_marks_are_bounded() -> None:
     assert change.marks() is None
     change.settled()
     assert change.marks() == {}
+
+
+def test_what_is_marked_while_a_cut_is_taken_over_is_there_for_the_next() -> None:
+    """Also where there were so many marks before that they have become one for everything."""
+    change = Change()
+    for n in range(MAX_MARKS - 1):
+        change.mark((n,))
+    change.marks()
+    for n in range(MAX_MARKS + 1):
+        change.mark(("meanwhile", n))
+    change.settled()
+    assert change.marks() is None
+
+
+def test_an_emergency_beside_another_capture_leaves_the_marks_to_that_one() -> None:
+    """It is cut apart from the others, which have not heeded what was marked since they were cut."""
+    state: dict[str, Any] = {"a": [{"n": n, "t": "x" * 300} for n in range(100)], "b": 1}
+    capturing = marked(state)
+    taker = Taker(lambda effect, previous: capturing.capture(effect, MemoryStore(), previous), lambda: None)
+    taker.take(CaptureState("c0", MANUAL, "test"))
+    capturing._settled()
+    taker.take(CaptureState("c1", MANUAL, "test"))
+    state["b"] = 2
+    capturing.changed(("b",))
+    capturing.capture(CaptureState("e", EMERGENCY, "beside"), MemoryStore())
+    capturing._settled()  # of c1, which comes only now
+    third = taker.take(CaptureState("c2", MANUAL, "test"))
+    assert isinstance(third, StoreCheckpoint)
+    assert third.way == "marks"
+    assert restored(taker, third)["b"] == 2
+
+
+def test_another_function_of_the_host_gives_another_state() -> None:
+    """What was marked of the state before says nothing of it."""
+    states = [{"a": ["x" * 300] * 100, "b": one} for one in (1, 2)]
+    capturing = marked(states[0])
+    taker = Taker(lambda effect, previous: capturing.capture(effect, MemoryStore(), previous), capturing._settled)
+    taker.take(CaptureState("c0", MANUAL, "test"))
+    taker.take(CaptureState("c1", MANUAL, "test"))
+    capturing.capture_with(lambda: states[1], CaptureOptions(changes="marks"))
+    second = taker.take(CaptureState("c2", MANUAL, "test"))
+    assert isinstance(second, StoreCheckpoint)
+    assert restored(taker, second) == states[1]
+
+
+def test_a_state_that_was_small_is_cut_in_slices_once_it_has_grown() -> None:
+    """What the last cut took says nothing of how long this one takes."""
+
+    async def grown() -> Captured:
+        state: dict[str, Any] = {}
+        bridge = HostBridge()
+        bridge.bind(asyncio.get_running_loop())
+        capturing = Capturing(StepBoundary(), bridge)
+        capturing.capture_with(lambda: state)
+        capturing.goes_on()
+        effect = CaptureState("c", PERIODIC, "test")
+        small = await asyncio.to_thread(capturing.capture, effect, MemoryStore())
+        assert small.cut.slices == 1
+        state.update(large())
+        return await asyncio.to_thread(capturing.capture, effect, MemoryStore(), small.cut.root)
+
+    assert asyncio.run(grown()).cut.slices > 1
+
+
+def restored(taker: Taker, made: StoreCheckpoint) -> Any:
+    """The state that a checkpoint was cut from, as its taker remembers it."""
+    root = taker._encoder.root
+    assert root is not None
+    assert taker._encoder.tip == made.checkpoint_id
+    return unpack(document(root))

@@ -14,7 +14,8 @@ from itertools import islice
 from typing import Any, Final
 
 from eventstore.frozen import frozen
-from lrm_actors.actors.checkpoints.leaves import BLOB, BLOCKS, EACH, Branch, Leaf, Node
+from lrm_actors.actors.checkpoints.leaves import BLOB, BLOCKS, EACH, PAIRS, Branch, Leaf, Node
+from lrm_actors.actors.checkpoints.likeness import begins_with, comparable, place_of, stands_as_it_stood
 from lrm_actors.actors.checkpoints.marking import COMPARE, IDENTITY, MARKS, Marks
 from lrm_actors.actors.checkpoints.plain import (
     DICT,
@@ -58,8 +59,6 @@ WORTH_A_LEAF = 512
 """Bytes that the values of a wider one have on average, if each is to have a leaf."""
 SAMPLED = 8
 """Values that are looked at to tell."""
-BEFORE, BEHIND = 8, 32
-"""How far a value of a list is looked for that does not stand where it stood."""
 PATIENCE = 64
 """Values in a row that were looked for in vain, before a list is taken to be a new one."""
 MAX_MISSED = 20
@@ -109,8 +108,6 @@ class Cutter:
         self._path: list[Any] = []
         self._sizes: list[tuple[Any, int]] = []
         self._until_s = 0.0
-        self._slices = 0
-        self._longest_s = 0.0
 
     def at_once(self, state: Any) -> Cut:
         """Cut in one slice.
@@ -125,8 +122,12 @@ class Cutter:
         took_ms = (time.perf_counter() - began_s) * 1000
         return self._done(root, took_ms, took_ms, 1)
 
-    def in_slices(self, state: Any) -> Generator[None, None, Cut]:
+    def in_slices(self, state: Any, *, first_s: float = 0.0) -> Generator[None, None, Cut]:
         """Cut, and let go of the thread again and again: each ``next`` is a slice of about ``SLICE_S``.
+
+        Args:
+            state: see ``at_once``.
+            first_s: the first slice may be so long, so that a cut that takes no longer is made in one go.
 
         Raises:
             NotCapturable: something in it is not plain data; the message names the path.
@@ -136,11 +137,15 @@ class Cutter:
         longest_s, all_s, slices = 0.0, 0.0, 0
         while True:
             began_s = time.perf_counter()
-            self._until_s = began_s + SLICE_S
+            self._until_s = began_s + (SLICE_S if slices else max(first_s, SLICE_S))
             try:
                 next(walk)
             except StopIteration as done:
                 root = done.value
+            except RuntimeError as error:  # a dict does not let itself be walked on after it has changed
+                if isinstance(error, RecursionError) or not slices:
+                    raise
+                return Cut(Leaf(b""), slices, longest_s * 1000, all_s * 1000, changed_meanwhile=True)
             took_s = time.perf_counter() - began_s
             longest_s, all_s, slices = max(longest_s, took_s), all_s + took_s, slices + 1
             if root is not None:
@@ -172,25 +177,27 @@ class Cutter:
         is_map = kind in {DICT, OBJECT}
         if kind in {DICT, LIST}:
             self._sizes.append((value, len(value)))
-        previous = old if type(old) is Branch and (type(old.nodes) is dict) == (is_map and old.layout == EACH) else None
+        previous = comparable(old, is_map=is_map)
         if len(value) <= FEW:
             width = 0
         elif previous is not None:
             width = previous.width
         else:
             width = self._width_for(value, is_map=is_map, loose=loose)
-        layout = BLOCKS if width else EACH
+        layout = EACH if not width else PAIRS if is_map else BLOCKS
         if previous is not None and previous.layout != layout:
             previous = None
         head = key + (map_head(len(value)) if is_map else array_head(len(value)))
         head_leaf = previous.head if previous is not None and previous.head.data == head else Leaf(head)
         nodes: Any
-        if layout == BLOCKS:
+        if width:
             nodes = yield from self._blocks(value, previous, width, is_map=is_map, loose=loose)
         elif is_map:
             nodes = yield from self._pairs(value, previous, marks, loose=loose)
         else:
             nodes = yield from self._values(value, previous, marks, loose=loose)
+        if marks is _NOTHING_MARKED and not stands_as_it_stood(previous, head_leaf, nodes):
+            self._changed(skip=True)
         of = whole if self._identity and is_frozen_object(whole) else None
         return Branch(head_leaf, layout, nodes, of, width=width)
 
@@ -201,8 +208,11 @@ class Cutter:
         nodes: dict[Any, Node] = {}
         path, clock = self._path, time.perf_counter
         path.append(None)
-        for key, one in tuple(value.items()):
+        for key, one in value.items():
             before = previous.get(key)
+            if before is not None and type(key) is not str:
+                check_key(key, path[:-1])
+                before = before if begins_with(before, pack(key, path)) else None
             if before is not None and self._is_same(one, before, marks, key):
                 nodes[key] = before
             else:
@@ -223,13 +233,15 @@ class Cutter:
         self, value: Any, old: Branch | None, marks: Marks | None, *, loose: bool
     ) -> Generator[None, None, list[Node]]:
         previous: list[Node] = [] if old is None else old.nodes
+        if marks is not None and not all(type(index) is int and index >= 0 for index in marks):
+            marks = None  # which value an index from the end meant, nobody knows any more: any of them
         if marks is not None and not self._check:
             return (yield from self._marked_values(value, previous, marks, loose=loose))
         nodes: list[Node] = []
         path, clock = self._path, time.perf_counter
         path.append(None)
         shift, in_vain, known = 0, 0, len(previous)
-        for index, one in enumerate(tuple(value)):
+        for index, one in enumerate(value):
             at = index + shift
             before = previous[at] if 0 <= at < known else None
             if before is not None and self._is_same(one, before, marks, index):
@@ -244,7 +256,7 @@ class Cutter:
                 elif node is before:
                     in_vain = 0
                 elif known and in_vain < PATIENCE and marks is None:
-                    found = _find(previous, node, at)
+                    found = place_of(node, previous, at)
                     if found is None:
                         in_vain += 1
                     else:
@@ -279,7 +291,7 @@ class Cutter:
     ) -> Generator[None, None, list[Node]]:
         previous: list[Node] = [] if old is None else old.nodes
         nodes: list[Node] = []
-        rest: Iterable[Any] = iter(tuple(value.items() if is_map else value))
+        rest: Iterable[Any] = iter(value.items() if is_map else value)
         while chunk := list(islice(rest, width)):
             before = previous[len(nodes)] if len(nodes) < len(previous) else None
             block: Any = dict(chunk) if is_map else chunk
@@ -316,8 +328,11 @@ class Cutter:
 
     def _width_for(self, value: Any, *, is_map: bool, loose: bool) -> int:
         """How many values of a wide container make a block; 0: each of them is large enough for a leaf of its own."""
-        values = list(value.values()) if is_map else value
-        sample = [values[index] for index in range(0, len(values), max(1, len(values) // SAMPLED))]
+        every = len(value) // SAMPLED
+        if is_map:  # of which none can be had but by going through those before it
+            sample = list(islice(value.values(), 0, WIDE * SAMPLED, WIDE))
+        else:
+            sample = [value[index] for index in range(0, every * SAMPLED, every)]
         small = [one for one in sample if look_through(one, self._path, loose=loose, budget=WORTH_A_LEAF)]
         if len(small) * 2 <= len(sample):
             return 0
@@ -369,6 +384,7 @@ class Cutter:
         whole, path = ({key: value}, self._path[:-1]) if has_key else (value, self._path)
         data = pack(whole, path, loose=loose)[has_key:]
         if type(old) is Leaf and old.data == data:
+            old.of = self._known_by(value)  # which may be another object, or was not worth knowing until now
             return old
         if old is not None:
             self._changed(skip=skip)
@@ -393,16 +409,6 @@ class Cutter:
     def _changed(self, *, skip: bool) -> None:
         if skip and len(self._missed) < MAX_MISSED:
             self._missed.append(shown(self._path))
-
-
-def _find(previous: list[Node], node: Leaf, at: int) -> int | None:
-    """Where a value stood before that does not stand where it stood."""
-    data = getattr(node, "data", None)
-    for place in range(max(at - BEFORE, 0), min(at + BEHIND, len(previous))):
-        one = previous[place]
-        if type(one) is Leaf and one.data == data:
-            return place
-    return None
 
 
 def _run(walk: _Cutting) -> Node:

@@ -12,8 +12,9 @@ from typing import Any
 DIGEST_BYTES = 16
 """Of one leaf, and of a blob."""
 
-EACH, BLOCKS, BLOB = range(3)
-"""How a container is cut: a leaf for each value, a leaf for so many of them, or as large bytes behind their head."""
+EACH, BLOCKS, PAIRS, BLOB = range(4)
+"""How a container is cut: a leaf for each value, for so many of a list's values or of a dict's pairs, or as large bytes
+behind their head."""
 
 
 class Leaf:

@@ -78,7 +78,7 @@ def fields_of(value: Any, path: Path) -> dict[str, Any]:
     """The fields of an object, by name.
 
     Raises:
-        NotCapturable: one of them has a private name, which would be lost.
+        NotCapturable: one of them has a private name, which would be lost, or has no value.
     """
     cls = type(value)
     if attrs.has(cls):
@@ -86,10 +86,14 @@ def fields_of(value: Any, path: Path) -> dict[str, Any]:
         for name in names:
             if name.startswith("_"):
                 raise NotCapturable(f"{cls.__qualname__} at {shown(path)} has the private field {name}")
+    elif dataclasses.is_dataclass(cls):
+        names = [field.name for field in dataclasses.fields(cls)]
+    else:
+        return dict(value.model_dump())
+    try:
         return {name: getattr(value, name) for name in names}
-    if dataclasses.is_dataclass(cls):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(cls)}
-    return dict(value.model_dump())
+    except AttributeError as error:
+        raise NotCapturable(f"{cls.__qualname__} at {shown(path)} lacks a field: {error}") from error
 
 
 # Looking through
@@ -123,6 +127,8 @@ def look_through(
     looses: list[bool] = []
     base = len(path)
     try:
+        if _holds_more(value, budget):
+            return False
         pending: Iterator[tuple[Any, Any]] | None = _inside(value, path, loose=loose)
         budget -= _weight(value)
         if pending is not None:
@@ -143,6 +149,8 @@ def look_through(
                 continue
             path[-1], one = item
             budget -= _weight(one)
+            if _holds_more(one, budget):
+                return False
             inside = _inside(one, path, loose=looses[-1])
             if inside is not None:
                 _descend(open_levels, path, inside, base)
@@ -157,6 +165,12 @@ def _descend(open_levels: list[Iterator[tuple[Any, Any]]], path: Path, inside: I
         raise NotCapturable(f"nested more than {MAX_DEPTH} levels deep, or within itself, at {shown(path)}")
     open_levels.append(inside)
     path.append(None)
+
+
+def _holds_more(value: Any, budget: int) -> bool:
+    """Whether the values of a container alone use a budget up: then none of them is touched."""
+    cls = type(value)
+    return (cls is list or cls is dict or cls is tuple) and len(value) * _WEIGHT > budget
 
 
 def _weight(value: Any) -> int:

@@ -278,6 +278,67 @@ def test_the_place_of_a_bad_value_in_a_wide_list_is_told() -> None:
         Cutter().at_once({"a": [*range(1999), {1}]})
 
 
+def test_an_object_without_one_of_its_fields_is_refused() -> None:
+    """With its place, as anything else that would not come back."""
+
+    @dataclasses.dataclass
+    class Half:
+        there: int
+        not_there: int = dataclasses.field(init=False)
+
+    with pytest.raises(NotCapturable, match=r"Half at state\['half'\] lacks a field"):
+        Cutter().at_once({"half": Half(1)})
+
+
+LARGE_NOW_AND_THEN = ["y" * 70_000 if n % 64 == 0 else n for n in range(2000)]
+SORTS: tuple[Any, ...] = (
+    LARGE_NOW_AND_THEN,
+    dict(enumerate(LARGE_NOW_AND_THEN)),
+    {str(n): one for n, one in enumerate(LARGE_NOW_AND_THEN)},
+    list(range(3000)),
+    {n: n for n in range(3000)},
+    b"z" * 20_000,
+    ["x" * 600] * 1500,
+    {"small": 1},
+    None,
+)
+
+
+@pytest.mark.parametrize("before", range(len(SORTS)))
+@pytest.mark.parametrize("after", range(len(SORTS)))
+def test_a_part_may_become_one_of_any_other_sort(before: int, after: int) -> None:
+    """What it was cut into is nothing to it then: a list's values stand without keys."""
+    first = Cutter().at_once({"part": SORTS[before]})
+    made = Cutter(first.root).at_once({"part": SORTS[after]})
+    assert document(made.root) == msgspec.msgpack.encode({"part": SORTS[after]})
+
+
+@pytest.mark.parametrize("before", [1, 1.0, True, 0, 0.0, -0.0, False])
+@pytest.mark.parametrize("after", [1, 1.0, True, 0, 0.0, -0.0, False])
+def test_equal_keys_and_values_are_not_the_same(before: Any, after: Any) -> None:
+    """What comes back is the very key and the very value, also where what stands there is the same object."""
+    text = "x" * 600
+    first = Cutter().at_once({before: text, "pad": "x" * 9000, "value": before})
+    state = {after: text, "pad": "x" * 9000, "value": after}
+    made = Cutter(first.root).at_once(state)
+    assert repr(unpack(document(made.root))) == repr(state)
+
+
+def test_a_dict_with_other_keys_in_the_middle_of_a_cut_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it has as many as before."""
+    monkeypatch.setattr(cutting, "SLICE_S", 0.0)
+    state = {str(n): "x" * 400 for n in range(100)}
+    walk = Cutter().in_slices(state)
+    next(walk)
+    for n in range(100):
+        del state[str(n)]
+        state[str(n + 1000)] = "y"
+    with pytest.raises(StopIteration) as done:
+        for _ in range(200):
+            next(walk)
+    assert done.value.value.changed_meanwhile
+
+
 # The faster ways
 
 
@@ -341,6 +402,56 @@ def test_marks_above_and_below_one_another() -> None:
     assert marks_of([("a", 1), ("a",), ("a", 2, 3), ("b", 4)]) == {"a": None, "b": {4: None}}
     assert marks_of([("a",), ()]) is None
     assert marks_of([]) == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda inner: inner.update(new=1),
+        lambda inner: inner.pop("k3"),
+        lambda inner: inner.update(k3=inner.pop("k3")),
+        lambda inner: inner["long"].append("one more"),
+        lambda inner: inner["wide"].__setitem__(7, "other"),
+        lambda inner: inner["mixed"].__setitem__(7, "other"),
+    ],
+    ids=["one more", "one less", "another order", "a longer list", "within a block", "within a block with large ones"],
+)
+@pytest.mark.parametrize("way", [IDENTITY, MARKS])
+def test_a_check_finds_whatever_the_way_misses(way: str, change: Callable[[Any], Any]) -> None:
+    """Not only a value that became another one."""
+    inner: dict[str, Any] = {f"k{n}": "v" * 400 for n in range(40)}
+    inner["long"], inner["wide"] = ["v" * 400] * 40, list(range(3000))
+    inner["mixed"] = [("v" * 70_000 if n == 3 else n) for n in range(3000)]
+    state = {"held": Step(1, inner)}  # type: ignore[arg-type]
+    first = Cutter(way=way).at_once(state)
+    sound = Cutter(first.root, way=way, marks={}, check=True).at_once(state)
+    assert sound.missed == ()
+    change(inner)
+    checked = Cutter(sound.root, way=way, marks={}, check=True).at_once(state)
+    assert len(checked.missed) == 1
+    assert checked.missed[0].startswith("state['held']['tags']")
+    assert document(checked.root) == msgspec.msgpack.encode(state)
+
+
+def test_a_mark_from_the_end_of_a_list_marks_all_of_it() -> None:
+    """The list may have grown since: which value was the last one then, nobody can tell."""
+    state = {"history": ["a" * 9000, "b" * 9000, "c" * 9000]}
+    first = Cutter(way=MARKS).at_once(state)
+    state["history"][-1] = "d" * 9000
+    state["history"].append("e" * 9000)
+    made = Cutter(first.root, way=MARKS, marks=marks_of([("history", -1)])).at_once(state)
+    assert document(made.root) == msgspec.msgpack.encode(state)
+
+
+def test_a_frozen_object_is_known_from_the_first_time_that_it_is_looked_at() -> None:
+    """Also where it was cut before in another way: it is not looked at again then, however often it is the same."""
+    inner = ["a"]
+    state = {"steps": [Step(n, ("x" * 300,)) for n in range(99)] + [Step(99, inner)]}  # type: ignore[arg-type]
+    first = Cutter().at_once(state)
+    second = Cutter(first.root, way=IDENTITY).at_once(state)
+    inner.append("not seen by this way")
+    third = Cutter(second.root, way=IDENTITY).at_once(state)
+    assert document(third.root) == document(first.root)
 
 
 # Blobs
