@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -69,9 +70,11 @@ def test_a_capture_that_waited_for_a_recovery_sees_what_it_left() -> None:
     class Recovering(StepBoundary):
         """A recovery by hand holds the boundary just before the capture that waits for it."""
 
-        def hold(self, *, wait_s: float, even_inside: bool = False) -> AbstractContextManager[Held]:
+        @contextmanager
+        def hold(self, *, wait_s: float, even_inside: bool = False) -> Iterator[Held]:
             capturing.behind(steps=True)
-            return super().hold(wait_s=wait_s, even_inside=even_inside)
+            with super().hold(wait_s=wait_s, even_inside=even_inside) as held:
+                yield held
 
     capturing = Capturing(Recovering(), HostBridge())
     capturing.capture_with(dict)
