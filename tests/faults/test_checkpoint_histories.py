@@ -276,5 +276,5 @@ class Apart:
 def test_planted_bugs_are_found_by_a_history(planted: Planted, vfs: FaultVFS) -> None:
     """What retention takes too much or too little, and a checkpoint that is not one transaction."""
     with pytest.raises((AssertionError, CheckpointDamaged)):
-        history(vfs, 1, STORY, Counts(), planted=planted, cuts=30)
+        history(vfs, 1, STORY, Counts(), planted=planted, cuts=15)
     vfs.reset()

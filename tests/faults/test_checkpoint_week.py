@@ -32,13 +32,13 @@ from tests.faults.checkpoint_lives import SPEC, Simulated, handlers, wanted_keys
 from tests.faults.cutting import memory_directory
 
 DAY_S, STEP_S = 86_400.0, 6.0
-CHECKPOINTS, CHECKPOINTS_FOR_RELEASE = 300, 100_800
+CHECKPOINTS, CHECKPOINTS_FOR_RELEASE = 200, 100_800
 LOOK_EVERY_S = 60.0
 """Between two looks at the log, as of a running mode."""
 PICTURE_BYTES = 2_000
 REMEMBERED = 40
 """Steps in the agent's state."""
-PLANTED = 200
+PLANTED = 150
 """Checkpoints with a bug planted."""
 RSS_EVERY = 500
 FLAT_BYTES = 4 * 1024 * 1024
