@@ -276,7 +276,11 @@ class Words:
         """Say that a value of the state changed, for ``capture_with(..., changes="marks")``. Returns at once.
 
         Args:
-            path: keys and indexes from the top of the state: ``changed("history", 12)``; none: anything may have.
+            path: keys and indexes from the top of the state: ``changed("history", 12)``; none: anything may have. An
+                index from the end of a list marks all of the list.
+
+        Raises:
+            SettingsError: one of them can be no key.
         """
         self._engine.capturing.changed(path)
 

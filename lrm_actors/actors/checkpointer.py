@@ -39,8 +39,10 @@ from lrm_actors.domain.checkpointer import (
 )
 from lrm_actors.errors import CheckpointDamaged
 
+CAPTURE_WAIT_S = 120.0
+"""How long a capture waits for one before it, whose host may hang. Then it has failed."""
 EMERGENCY_WAIT_S = 1.0
-"""How long an emergency waits for a capture before it, whose host may hang. Then it is made apart from the others."""
+"""How long an emergency does. Then it is made apart from the others."""
 
 
 @frozen
@@ -98,8 +100,12 @@ class Taker:
             return CaptureFailed(effect.checkpoint_id, type(error).__qualname__, text_of(error))
 
     def _take(self, effect: CaptureState) -> Command:
-        wait_s = EMERGENCY_WAIT_S if effect.kind == EMERGENCY else -1
+        is_emergency = effect.kind == EMERGENCY
+        wait_s = EMERGENCY_WAIT_S if is_emergency else CAPTURE_WAIT_S
         if not self._one.acquire(timeout=wait_s):
+            if not is_emergency:
+                msg = f"the capture before it has not ended for {wait_s:g} s"
+                raise TimeoutError(msg)
             return _store(effect, *_encoded(effect, self._capture(effect, None), Encoder()))
         try:
             captured, encoded = _encoded(effect, self._capture(effect, self._encoder.root), self._encoder)

@@ -16,7 +16,7 @@ from lrm_actors.actors.checkpointer import Captured, checkpoint_handlers
 from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.domain.behavior import Command, Effect
 from lrm_actors.domain.checkpointer import EMERGENCY, MANUAL, CaptureState
-from lrm_actors.errors import NotCapturable
+from lrm_actors.errors import NotCapturable, SettingsError
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.capture_options import CaptureOptions, Upcaster, checked_upcasters
 from lrm_actors.hosting.host import HostBridge
@@ -114,7 +114,14 @@ class Capturing:
 
         Args:
             path: keys and indexes, from the top; empty: anything may have changed.
+
+        Raises:
+            SettingsError: one of them can be no key.
         """
+        try:
+            hash(path)
+        except TypeError:
+            raise SettingsError("path", path, "keys and indexes") from None
         self._change.mark(path)
 
     def check(self) -> Callable[[], Any]:

@@ -20,7 +20,7 @@ from lrm_actors.actors.checkpointer import Captured
 from lrm_actors.actors.checkpoints.cutting import Cut, Cutter
 from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.actors.checkpoints.marking import COMPARE, MARKS, marks_of
-from lrm_actors.actors.checkpoints.plain import OBJECT, fields_of, kind_of, look_through, pack, unpack
+from lrm_actors.actors.checkpoints.plain import OBJECT, Path, fields_of, kind_of, look_through, pack, unpack
 from lrm_actors.hosting.capture_options import CaptureOptions
 from lrm_actors.hosting.host import HostBridge
 
@@ -140,6 +140,8 @@ class Slicing:
     def _here(self, state: Any) -> Captured:
         """On this thread, with other threads let in between two slices."""
         state = self._prepared(state)
+        if not self._keeps_still:
+            state = _copy(state, [])  # no other thread can come between
         walk = self._cutter().in_slices(state)
         while True:
             try:
@@ -167,7 +169,7 @@ class Slicing:
             if kind_of(state) == OBJECT:
                 state = fields_of(state, [])
             if type(state) is dict:
-                copies = {key: _copy(state[key], key) for key in self._options.shared if key in state}
+                copies = {key: _copy(state[key], [key]) for key in self._options.shared if key in state}
                 state = {key: copies.get(key, one) for key, one in state.items()}
         self._longest_ms = (time.perf_counter() - began_s) * 1000
         return state
@@ -188,6 +190,7 @@ class Slicing:
         return Captured(cut, 0, stall_ms, way, self._options.version)
 
 
-def _copy(value: Any, key: str) -> Any:
-    look_through(value, [key])
-    return unpack(pack(value, [key]))
+def _copy(value: Any, path: Path) -> Any:
+    """A part of the state as it is at one moment: it is packed in a call that no other thread can interrupt."""
+    look_through(value, path)
+    return unpack(pack(value, path))

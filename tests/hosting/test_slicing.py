@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from eventstore.memory import MemoryStore
+from lrm_actors.actors import checkpointer
 from lrm_actors.actors.checkpointer import Captured, Taker, decode_checkpoint
 from lrm_actors.actors.checkpoints import cutting
 from lrm_actors.actors.checkpoints.encoding import Encoder
 from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.actors.checkpoints.plain import unpack
-from lrm_actors.domain.checkpointer import EMERGENCY, MANUAL, PERIODIC, CaptureState, StoreCheckpoint
-from lrm_actors.errors import NotCapturable
+from lrm_actors.domain.checkpointer import EMERGENCY, MANUAL, PERIODIC, CaptureFailed, CaptureState, StoreCheckpoint
+from lrm_actors.errors import NotCapturable, SettingsError
 from lrm_actors.hosting import slicing
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.capture_options import CaptureOptions
@@ -137,6 +140,38 @@ def test_a_host_that_does_not_keep_still_is_cut_again(caplog: pytest.LogCaptureF
     assert "outside of a step" in caplog.text
 
 
+def test_a_host_without_a_loop_and_without_steps_is_of_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own thread goes on while it is captured, wherever another thread is let in."""
+    state = large()
+    state["again"] = 2_000
+
+    def sleep(_: float) -> None:
+        state["count"] += 1
+        state["again"] += 1
+
+    monkeypatch.setattr(slicing, "time", SimpleNamespace(sleep=sleep, perf_counter=time.perf_counter))
+    capturing = Capturing(StepBoundary(), HostBridge())
+    capturing.capture_with(lambda: state)
+    captured = capturing.capture(CaptureState("c", PERIODIC, "test"), MemoryStore())
+    found = state_of(captured)
+    assert captured.cut.slices > 1
+    assert found["count"] == found["again"] < state["count"]
+
+
+def test_a_capture_does_not_wait_for_ever_for_one_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its host may hang. An emergency waits less, and is made all the same."""
+    monkeypatch.setattr(checkpointer, "CAPTURE_WAIT_S", 0.0)
+    monkeypatch.setattr(checkpointer, "EMERGENCY_WAIT_S", 0.0)
+    taker = Taker(lambda effect, previous: checkpointer.cut({"n": 1}, 0, previous))
+    with taker._one:
+        failed = taker.take(CaptureState("c1", PERIODIC, "test"))
+        emergency = taker.take(CaptureState("c2", EMERGENCY, "test"))
+    assert isinstance(failed, CaptureFailed)
+    assert failed.error == "TimeoutError"
+    assert isinstance(emergency, StoreCheckpoint)
+    assert isinstance(taker.take(CaptureState("c3", PERIODIC, "test")), StoreCheckpoint)
+
+
 def test_what_is_redacted_is_not_kept() -> None:
     """The host's function gives what is kept, and its own state is left as it was."""
     state = {"agent": {"token": "secret"}, "n": 1}
@@ -213,6 +248,14 @@ def test_a_way_that_an_earlier_process_could_not_trust_is_not_gone() -> None:
     assert isinstance(second, StoreCheckpoint)
     assert (first.way, second.way) == ("compare", "compare")
     assert len(first.data) > len(second.data)
+
+
+def test_a_mark_that_can_be_no_key_is_refused_at_once() -> None:
+    """Or every capture after it would fail."""
+    capturing = marked({"a": 1})
+    with pytest.raises(SettingsError, match="path"):
+        capturing.changed(("a", [1]))
+    assert isinstance(taking(capturing)("c0"), StoreCheckpoint)
 
 
 def test_marks_are_bounded() -> None:
