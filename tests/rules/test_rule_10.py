@@ -28,6 +28,7 @@ from lrm_actors.actors.breaker import CircuitBreaker
 from lrm_actors.actors.supervisor import ComponentRegistry
 from lrm_actors.domain import breaker, checkpointer, supervisor
 from lrm_actors.domain.behavior import Context, StartTimer
+from lrm_actors.domain.checkpointing import requesting
 from lrm_actors.domain.children import RestartPolicy
 from lrm_actors.domain.deadlines import Deadline, deadline, elapsed_s
 from lrm_actors.runtime.clock import ManualClock, SystemClock
@@ -81,7 +82,7 @@ def test_rule_10_holds_whatever_the_wall_clock_does(
 
 
 def _intervals_by_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpointer, "elapsed_s", lambda since, now: max(0.0, now.wall_s - since.wall_s))
+    monkeypatch.setattr(requesting, "elapsed_s", lambda since, now: max(0.0, now.wall_s - since.wall_s))
 
 
 def _heartbeats_by_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
