@@ -246,10 +246,10 @@ def test_a_dry_run_says_what_pruning_removes(run: Run[CheckpointerState]) -> Non
 
 
 def test_a_nearly_full_disk_costs_the_older_half(run: Run[CheckpointerState]) -> None:
-    """And a full one all but three."""
+    """And a full one all but three, and then fewer are kept, which would fill it again."""
     for _ in range(12):
         stored(run)
     run.tell(CleanUp(gently=True))
-    assert 6 == len(run.state.kept)
+    assert (6, None) == (len(run.state.kept), run.state.fits)
     run.tell(CleanUp())
-    assert 3 == len(run.state.kept)
+    assert (3, 3) == (len(run.state.kept), run.state.fits)

@@ -11,6 +11,7 @@ from typing import Any
 from lrm_actors.demo.scenarios.account import Account
 from lrm_actors.demo.scenarios.small_disk import BALLAST, MIB, small_disk
 from lrm_actors.demo.scenarios.stage import Stage
+from lrm_actors.domain.checkpointer import CLEANED_UP
 
 NAME = "disk-full"
 STATE_BYTES = 256 * 1024
@@ -46,7 +47,7 @@ async def run(directory: Path, say: Callable[[str], None]) -> Account:
                 )
             noticed = await stage.noticed("analyzer.failure_recorded", lambda event: event.category == "disk_full")
             await stage.chosen("clean_up_checkpoints", noticed.event.component)
-            pruned = await stage.did("worked", "checkpointer.pruned")
+            pruned = await stage.did("worked", "checkpointer.pruned", lambda event: event.reason == CLEANED_UP)
             read_to = pruned.position
             for _ in range(AGAIN):
                 read_to = (await stage.seen("checkpointer.taken", after=read_to)).position

@@ -21,6 +21,7 @@ MAX_PINNED = 100
 FEW = 4
 """Rows whose states are looked at one by one."""
 REPLACED = "newer ones took their place"
+NEARLY_FULL = "the disk is nearly full"
 WOULD_FILL = "more would fill the disk again"
 
 
@@ -73,11 +74,11 @@ def pin(state: CheckpointerState, command: PinCheckpoint, ctx: Context) -> Decis
     return settled(state, events, reply=command.checkpoint_id)
 
 
-def cleaned_up(state: CheckpointerState, keep: int) -> tuple[CheckpointsPruned, ...]:
+def cleaned_up(state: CheckpointerState, keep: int, reason: str = CLEANED_UP) -> tuple[CheckpointsPruned, ...]:
     """The event that keeps only what would be tried first when restoring, one at least, and what is pinned."""
     stay = set(best_first(state.kept)[: max(keep, 1)])
     gone = tuple(info.checkpoint_id for info in state.kept if info.checkpoint_id not in stay and not info.pinned)
-    return (CheckpointsPruned(gone, CLEANED_UP),) if gone else ()
+    return (CheckpointsPruned(gone, reason),) if gone else ()
 
 
 def settled(

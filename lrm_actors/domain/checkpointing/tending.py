@@ -14,8 +14,8 @@ from lrm_actors.domain.checkpointing.commands import (
     TidyUp,
 )
 from lrm_actors.domain.checkpointing.events import CheckpointsPruned, TroubleNoted
-from lrm_actors.domain.checkpointing.folding import CheckpointerState, evolve
-from lrm_actors.domain.checkpointing.keeping import cleaned_up, folded, pruned, settled, would_prune
+from lrm_actors.domain.checkpointing.folding import CLEANED_UP, CheckpointerState, evolve
+from lrm_actors.domain.checkpointing.keeping import NEARLY_FULL, cleaned_up, folded, pruned, settled, would_prune
 from lrm_actors.domain.checkpointing.rebasing import most_wasteful, rebased
 from lrm_actors.domain.checkpointing.requesting import interval_s, request
 from lrm_actors.domain.deadlines import elapsed_s
@@ -30,9 +30,8 @@ MISSED_INTERVALS, MISSED_AT_LEAST_S = 2.5, 60.0
 
 def clean_up(state: CheckpointerState, command: CleanUp, ctx: Context) -> Decision:
     """Keep only the best few. Then there may be room for an emergency one for which there was none."""
-    events: tuple[object, ...] = cleaned_up(
-        state, max(command.keep, len(state.kept) // 2) if command.gently else command.keep
-    )
+    half, reason = len(state.kept) // 2, NEARLY_FULL if command.gently else CLEANED_UP
+    events: tuple[object, ...] = cleaned_up(state, max(command.keep, half) if command.gently else command.keep, reason)
     if not events:
         return then(reply=[])
     again = NOTHING
