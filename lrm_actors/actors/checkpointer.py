@@ -20,9 +20,9 @@ from typing import Any
 from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from lrm_actors.actors.analyzer import text_of
-from lrm_actors.actors.checkpoints.cutting import Cut, Cutter
+from lrm_actors.actors.checkpoints.cutting import Cutter
 from lrm_actors.actors.checkpoints.encoding import EncodedCheckpoint, Encoder
-from lrm_actors.actors.checkpoints.leaves import Node
+from lrm_actors.actors.checkpoints.leaves import Cut, Node
 from lrm_actors.actors.checkpoints.marking import COMPARE
 from lrm_actors.actors.checkpoints.restoring import rebase, restore_bytes
 from lrm_actors.domain.behavior import Command, Effect

@@ -17,8 +17,8 @@ from typing import Any
 import attrs
 
 from lrm_actors.actors.checkpointer import Captured
-from lrm_actors.actors.checkpoints.cutting import Cut, Cutter
-from lrm_actors.actors.checkpoints.leaves import Node
+from lrm_actors.actors.checkpoints.cutting import Cutter
+from lrm_actors.actors.checkpoints.leaves import Cut, Node
 from lrm_actors.actors.checkpoints.marking import COMPARE, MARKS, marks_of
 from lrm_actors.actors.checkpoints.plain import OBJECT, Path, fields_of, kind_of, look_through, pack, unpack
 from lrm_actors.hosting.capture_options import CaptureOptions

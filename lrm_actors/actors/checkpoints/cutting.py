@@ -13,8 +13,7 @@ from collections.abc import Generator, Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
 
-from eventstore.frozen import frozen
-from lrm_actors.actors.checkpoints.leaves import BLOB, BLOCKS, EACH, PAIRS, Branch, Leaf, Node
+from lrm_actors.actors.checkpoints.leaves import BLOB, BLOCKS, EACH, PAIRS, Branch, Cut, Leaf, Node, flatten
 from lrm_actors.actors.checkpoints.likeness import begins_with, comparable, place_of, stands_as_it_stood
 from lrm_actors.actors.checkpoints.marking import COMPARE, IDENTITY, MARKS, Marks
 from lrm_actors.actors.checkpoints.plain import (
@@ -37,6 +36,7 @@ from lrm_actors.actors.checkpoints.plain import (
     shown,
     unpack,
 )
+from lrm_actors.actors.checkpoints.texts import cut_text, is_long_text
 from lrm_actors.errors import NotCapturable
 
 SLICE_S = 0.001
@@ -68,23 +68,6 @@ _NOTHING: Final = object()
 _NOTHING_MARKED: Final[Marks] = {}
 _HEAVY: Final = object()
 _Cutting = Generator[None, None, Node]
-
-
-@frozen
-class Cut:
-    """A state as it was at one instant."""
-
-    root: Node
-    slices: int
-    """It was cut in."""
-    longest_ms: float
-    """Of them."""
-    took_ms: float
-    """All of them."""
-    missed: tuple[str, ...] = ()
-    """Where a fast way would have missed a change, when it was checked."""
-    changed_meanwhile: bool = False
-    """A container had another size at the end than when it was cut: the host did not keep still, and this is torn."""
 
 
 class Cutter:
@@ -166,9 +149,14 @@ class Cutter:
         return node
 
     def _container(self, value: Any, key: bytes, old: Node | None, marks: Marks | None, *, loose: bool) -> _Cutting:
-        """Cut a container into the values that it holds."""
+        """Cut a container into the values that it holds, or a long text into pieces."""
         if len(self._path) >= MAX_DEPTH:
             raise NotCapturable(f"nested more than {MAX_DEPTH} levels deep, or within itself, at {shown(self._path)}")
+        if type(value) is str:
+            text = yield from cut_text(value, key, old, lambda: self._until_s, lambda: shown(self._path))
+            if old is not None and flatten(text) != flatten(old):
+                self._changed(skip=marks is _NOTHING_MARKED)
+            return text
         kind = kind_of(value)
         loose = loose or kind == OBJECT
         whole = value
@@ -375,6 +363,8 @@ class Cutter:
         is_container = kind in {DICT, LIST, OBJECT} or (kind == TUPLE and loose)
         if type(value) is bytes and len(value) >= BLOB_BYTES:
             return self._blob(value, key, old, skip=skip)
+        if is_long_text(value):
+            return _HEAVY
         if is_container and (type(old) is Branch or (kind != OBJECT and len(value) > 4 * WIDE)):
             return _HEAVY
         has_key = key is not _NOTHING

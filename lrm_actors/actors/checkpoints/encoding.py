@@ -16,8 +16,7 @@ import attrs
 
 from eventstore.frozen import frozen
 from lrm_actors.actors.checkpoints import delta, form
-from lrm_actors.actors.checkpoints.cutting import Cut
-from lrm_actors.actors.checkpoints.leaves import Leaf, Node, flatten
+from lrm_actors.actors.checkpoints.leaves import Cut, Leaf, Node, flatten
 from lrm_actors.errors import NotCapturable
 
 STRIDE = 64

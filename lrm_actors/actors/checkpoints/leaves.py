@@ -9,12 +9,14 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
+from eventstore.frozen import frozen
+
 DIGEST_BYTES = 16
 """Of one leaf, and of a blob."""
 
-EACH, BLOCKS, PAIRS, BLOB = range(4)
+EACH, BLOCKS, PAIRS, BLOB, TEXT = range(5)
 """How a container is cut: a leaf for each value, for so many of a list's values or of a dict's pairs, or as large bytes
-behind their head."""
+or the pieces of a long text behind their head."""
 
 
 class Leaf:
@@ -59,6 +61,23 @@ class Branch:
 
 
 Node = Leaf | Branch
+
+
+@frozen
+class Cut:
+    """A state as it was at one instant."""
+
+    root: Node
+    slices: int
+    """It was cut in."""
+    longest_ms: float
+    """Of them."""
+    took_ms: float
+    """All of them."""
+    missed: tuple[str, ...] = ()
+    """Where a fast way would have missed a change, when it was checked."""
+    changed_meanwhile: bool = False
+    """A container had another size at the end than when it was cut: the host did not keep still, and this is torn."""
 
 
 def digest_of(data: bytes) -> bytes:

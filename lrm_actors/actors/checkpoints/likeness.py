@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrm_actors.actors.checkpoints.leaves import BLOB, PAIRS, Branch, Leaf, Node, flatten
+from lrm_actors.actors.checkpoints.leaves import BLOB, PAIRS, TEXT, Branch, Leaf, Node, flatten
 
 BEFORE, BEHIND = 8, 32
 """How far a value of a list is looked for that does not stand where it stood."""
@@ -12,7 +12,7 @@ BEFORE, BEHIND = 8, 32
 
 def comparable(old: Node | None, *, is_map: bool) -> Branch | None:
     """What a container was cut into, if it was one of the same sort: a map is nothing to an array."""
-    if type(old) is not Branch or old.layout == BLOB:
+    if type(old) is not Branch or old.layout in {BLOB, TEXT}:
         return None
     return old if (type(old.nodes) is dict or old.layout == PAIRS) == is_map else None
 

@@ -168,8 +168,10 @@ def _descend(open_levels: list[Iterator[tuple[Any, Any]]], path: Path, inside: I
 
 
 def _holds_more(value: Any, budget: int) -> bool:
-    """Whether the values of a container alone use a budget up: then none of them is touched."""
+    """Whether a text, or the values of a container alone, use a budget up: then nothing of it is touched."""
     cls = type(value)
+    if cls is str:
+        return len(value) > budget
     return (cls is list or cls is dict or cls is tuple) and len(value) * _WEIGHT > budget
 
 
@@ -310,6 +312,17 @@ def _head(count: int, few: int, many: int) -> bytes:
     return (
         bytes((many,)) + count.to_bytes(2, "big") if count < 1 << 16 else bytes((many + 1,)) + count.to_bytes(4, "big")
     )
+
+
+def text_head(size: int) -> bytes:
+    """How a MessagePack text of so many bytes begins."""
+    if size < 32:
+        return bytes((0xA0 | size,))
+    if size < 1 << 8:
+        return bytes((0xD9, size))
+    if size < 1 << 16:
+        return b"\xda" + size.to_bytes(2, "big")
+    return b"\xdb" + size.to_bytes(4, "big")
 
 
 def bytes_head(size: int) -> bytes:

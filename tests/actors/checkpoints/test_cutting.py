@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrm_actors.actors.checkpoints import cutting
-from lrm_actors.actors.checkpoints.cutting import Cut, Cutter
-from lrm_actors.actors.checkpoints.leaves import Branch, Leaf, flatten
+from lrm_actors.actors.checkpoints.cutting import Cutter
+from lrm_actors.actors.checkpoints.leaves import Branch, Cut, Leaf, flatten
 from lrm_actors.actors.checkpoints.marking import IDENTITY, MARKS, marks_of
 from lrm_actors.actors.checkpoints.plain import unpack
 from lrm_actors.errors import NotCapturable
@@ -301,6 +301,7 @@ SORTS: tuple[Any, ...] = (
     ["x" * 600] * 1500,
     {"small": 1},
     None,
+    "é" * 200_000,
 )
 
 
@@ -452,6 +453,44 @@ def test_a_frozen_object_is_known_from_the_first_time_that_it_is_looked_at() -> 
     inner.append("not seen by this way")
     third = Cutter(second.root, way=IDENTITY).at_once(state)
     assert document(third.root) == document(first.root)
+
+
+# Long texts
+
+
+def test_a_long_text_is_cut_in_slices_and_what_is_added_is_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pieces stay where they stood; an equal text is not new, and the same one is not looked at."""
+    monkeypatch.setattr(cutting, "SLICE_S", 0.0)
+    text = "é" * 300_000 + "€" * 300_000
+    state: dict[str, Any] = {"page": text, "in": [text[1:], {"a": text}]}
+    first = cut_in_slices(Cutter(), state)
+    assert first.slices > 20
+    assert document(first.root) == msgspec.msgpack.encode(state)
+    state["page"] = text[:1] + text[1:]
+    assert state["page"] is not text
+    assert _new(first, Cutter(first.root).at_once(state)) == []
+    state["page"] += "more"
+    longer = Cutter(first.root).at_once(state)
+    assert len(_new(first, longer)) == 2
+    assert document(longer.root) == msgspec.msgpack.encode(state)
+    for other in ("short", None, ["x" * 9000], {"page": text}):
+        state["page"] = other
+        made = Cutter(longer.root).at_once(state)
+        assert document(made.root) == msgspec.msgpack.encode(state)
+        again = Cutter(made.root).at_once({**state, "page": text})
+        assert document(again.root) == msgspec.msgpack.encode({**state, "page": text})
+
+
+def test_a_long_text_that_was_not_marked_is_found_when_it_is_checked() -> None:
+    """As any other value; and where it cannot be stored, its place is told."""
+    state = {"page": "é" * 200_000, "other": 1}
+    first = Cutter(way=MARKS).at_once(state)
+    assert Cutter(first.root, way=MARKS, marks={}, check=True).at_once(state).missed == ()
+    state["page"] = "e" * 200_000
+    assert Cutter(first.root, way=MARKS, marks={}, check=True).at_once(state).missed == ("state['page']",)
+    state["page"] = "e" * 200_000 + "\ud800"
+    with pytest.raises(NotCapturable, match=r"surrogates at state\['page'\]"):
+        Cutter(first.root).at_once(state)
 
 
 # Blobs
