@@ -348,13 +348,13 @@ class DeferralFull(Rejected):
 
 
 class CheckpointNotFound(LrmError, LookupError):
-    """No checkpoint has this id."""
+    """No checkpoint has this id, or more than one ends with what was given of it."""
 
     code = "LRM-3002"
     hint = "list_checkpoints() names those there are"
 
-    def __init__(self, checkpoint_id: str) -> None:
-        super().__init__(f"no checkpoint {checkpoint_id!r}")
+    def __init__(self, checkpoint_id: str, why: str = "") -> None:
+        super().__init__(f"no one checkpoint {checkpoint_id!r}: {why}" if why else f"no checkpoint {checkpoint_id!r}")
         self.checkpoint_id = checkpoint_id
 
 
@@ -373,7 +373,7 @@ class NotCapturable(LrmError, TypeError):
     """The host's state holds something that cannot be stored."""
 
     code = "LRM-3004"
-    hint = "give plain data: dict, list, str, numbers, bool, None"
+    hint = "give plain data: dict, list, str, numbers, bytes, bool, None, or objects of attrs, dataclasses or pydantic"
 
 
 class StateNotUpcast(LrmError, ValueError):

@@ -73,6 +73,7 @@ CHECKPOINTS = {
     "last_stall_ms": None,
     "stored_bytes": 0,
     "pinned": 0,
+    "damaged": 0,
     "failures": 0,
 }
 """``last_taken_at`` is in seconds since the Unix epoch."""

@@ -86,7 +86,7 @@ def find(kept: Sequence[CheckpointInfo], given: str) -> CheckpointInfo:
     ends_so = [info for info in kept if len(given) >= SHORTEST_PART and info.checkpoint_id.endswith(given)]
     found = exact or ends_so
     if len(found) != 1:
-        raise CheckpointNotFound(given)
+        raise CheckpointNotFound(given, f"{len(found)} end so" if found else "")
     return found[0]
 
 
@@ -134,10 +134,11 @@ def say_state(document: dict[str, Any]) -> None:
 
 
 def sizes(info: CheckpointInfo) -> str:
-    """How large the state is, and what of it had to be stored."""
+    """How large the state is, what of it had to be stored, and which large binary parts came in by themselves."""
+    blobs = f" + {count(len(info.added), 'blob')}" if info.added else ""
     if not info.stored_bytes:
         return size(info.size_bytes)
-    return f"{size(info.size_bytes)} in {size(info.stored_bytes)}"
+    return f"{size(info.size_bytes)} in {size(info.stored_bytes)}{blobs}"
 
 
 def flags(info: CheckpointInfo) -> str:

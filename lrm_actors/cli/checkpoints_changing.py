@@ -89,7 +89,8 @@ def prune(*, yes: bool, reason: str, request: Request, **rules: Any) -> None:
     )
     stored = sum(info.stored_bytes for info in would_go)
     say(
-        f"{count(len(would_go), 'checkpoint')} of {size(stored)} would go; --yes removes them"
+        f"{count(len(would_go), 'checkpoint')} of {size(stored)}, and blobs that no other holds, would go; "
+        "--yes removes them"
         if would_go
         else "no checkpoint would go"
     )
@@ -98,13 +99,15 @@ def prune(*, yes: bool, reason: str, request: Request, **rules: Any) -> None:
 def _pin(request: Request, given: str, reason: str, *, pinned: bool) -> None:
     path = request.path()
     with request.reader(path) as reader:
-        checkpoint_id = find(checkpoints_in(reader).kept, given).checkpoint_id
+        info = find(checkpoints_in(reader).kept, given)
+    checkpoint_id = info.checkpoint_id
     wanted = {"checkpoint_id": checkpoint_id, "pinned": pinned, "reason": reason}
     told = _change(request, path, "pin_checkpoint", wanted)
     if request.json:
         document("checkpoints.pin" if pinned else "checkpoints.unpin", dict(told))
     else:
-        say_line(f"{checkpoint_id} is {'pinned' if pinned else 'left to the rules of retention'}")
+        was = " (it was before)" if info.pinned == pinned else ""
+        say_line(f"{checkpoint_id} is {'pinned' if pinned else 'left to the rules of retention'}{was}")
 
 
 def _would_go(request: Request, path: Path, rules: Mapping[str, Any]) -> list[CheckpointInfo]:

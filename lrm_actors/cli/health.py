@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ LINES = (
     ("disk", "disk_percent", " full"),
 )
 """Resources that have a line of their own: the signal, its metric, and what is said after the value."""
+FULL_BYTES = 1_000_000
+"""Less than this is free: the log cannot grow, so it cannot say so either."""
 STYLE_OF = {"healthy": "good", "warning": "warn", "critical": "bad", "failing": "bad"}
 
 
@@ -88,6 +91,7 @@ def _rows(found: LogHealth) -> Iterator[tuple[str, str]]:
     yield "mode", _mode(report)
     for name, metric, warning in LINES:
         yield name, _line(found, name, metric, warning)
+    yield "disk now", _disk_now(report["log"]["path"])
     yield "besides", "; ".join(_others(report["signals"]))
     yield "forecast", "; ".join(_forecast(one) for one in report["forecast"])
     yield "trends", "; ".join(_trend(one) for one in report["trends"])
@@ -220,11 +224,26 @@ def _failures(failures: dict[str, Any]) -> str:
     return f"{failures['total']}: {kinds}; the last one {last}"
 
 
+def _disk_now(path: str) -> str:
+    """That the log cannot grow at this moment, which is the one thing that it cannot tell; else nothing."""
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return ""
+    free = disk.f_bavail * disk.f_frsize
+    if free >= FULL_BYTES:
+        return ""
+    return paint(f"{size(free)} are free, so the log may not say what happens now; try: lrm doctor", "bad")
+
+
 def _checkpoints(checkpoints: dict[str, Any]) -> str:
     if not checkpoints["count"]:
         return "none"
+    damaged = f"{checkpoints['damaged']} of them damaged, " if checkpoints["damaged"] else ""
+    if checkpoints["latest"] is None:
+        return f"{checkpoints['count']} kept, and all of them are damaged"
     stored = f" in {size(checkpoints['last_stored_bytes'])}" if checkpoints["last_stored_bytes"] else ""
-    newest = f"the newest {checkpoints['latest']} {duration(checkpoints['last_age_s'])} ago"
+    newest = f"{damaged}the newest {checkpoints['latest']} {duration(checkpoints['last_age_s'])} ago"
     failed = f", {checkpoints['failures']} failed since" if checkpoints["failures"] else ""
     return f"{checkpoints['count']} kept, {newest}, {size(checkpoints['last_size_bytes'])}{stored}{failed}"
 

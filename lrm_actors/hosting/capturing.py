@@ -49,7 +49,7 @@ class Capturing:
         """From each version of the host's state to the next."""
         self._place: Path | None = None
         self._opening = False
-        self._behind = False
+        self._behind = self._restored = False
         self._has_steps = False
         self._change = Change()
 
@@ -81,7 +81,7 @@ class Capturing:
         A capture before the host has taken up where it was would put an empty state on record as the newest one.
         """
         if place != self._place:
-            self._behind = has_history
+            self._behind, self._restored = has_history, False
             self._place = place
         self._opening = False
 
@@ -91,11 +91,11 @@ class Capturing:
 
     def behind(self, *, steps: bool) -> None:
         """The host has been restored; with steps committed since, its state lacks them until it has taken them up."""
-        self._behind = steps
+        self._behind = self._restored = steps
 
     def goes_on(self) -> None:
         """The host begins a step: its state is the agent's from here on, restored or not."""
-        self._behind = False
+        self._behind = self._restored = False
         self._has_steps = True
 
     def capture_with(self, function: Callable[[], Any], options: CaptureOptions | None = None) -> None:
@@ -133,6 +133,9 @@ class Capturing:
         if self._capture is None:
             msg = "the host did not say how its state is captured"
             raise NoCapture(msg)
+        if self._restored:
+            msg = "the host was restored, and steps were committed since that its state may lack"
+            raise NoCapture(msg, hint="take up the results in last_recovery.steps, and begin a step")
         if not self.can_capture:
             msg = "the host has not taken up where it was"
             raise NoCapture(msg, hint="call recover_from_checkpoint() after the start, or begin a step")

@@ -148,11 +148,13 @@ def checkpoints(state: CheckpointerState, now: Instant) -> dict[str, Any]:
         "count": len(state.kept),
         "stored_bytes": sum(row.stored_bytes for row in rows),
         "pinned": sum(row.pinned for row in state.kept),
+        "damaged": sum(row.damaged for row in state.kept),
         "failures": state.failures,
     }
-    if not state.kept:
+    sound = [row for row in state.kept if not row.damaged]
+    if not sound:
         return told
-    newest = state.kept[-1]
+    newest = sound[-1]
     return {
         **told,
         "latest": newest.checkpoint_id,

@@ -13,10 +13,11 @@ import attrs
 import pytest
 
 from eventstore.opening import open_reader, open_store
-from eventstore.records import Attachment, Batch
+from eventstore.records import Attachment, Batch, NewEvent, StreamWrite
 from lrm_actors.cli import exits
-from lrm_actors.domain import journal
-from lrm_actors.domain.checkpointer import attachment_key
+from lrm_actors.cli.checkpoint_output import sizes
+from lrm_actors.domain import checkpointer, journal
+from lrm_actors.domain.checkpointer import CheckpointInfo, attachment_key
 from lrm_actors.inspect.json_form import from_json_form
 from lrm_actors.mode import LongRunningMode
 from tests.cli.conftest import Lrm
@@ -151,6 +152,27 @@ def test_a_damaged_one_is_told_and_no_traceback(lrm: Lrm, kept: Kept) -> None:
         assert f"checkpoint '{kept.ids[2]}' is damaged" in done.err
 
 
+def test_damage_that_is_known_is_told_by_the_health(lrm: Lrm, kept: Kept) -> None:
+    """The newest that it speaks of is one that can be used."""
+    with open_store(kept.path, unknown="placeholder") as store:
+        found = NewEvent(checkpointer.DamageFound(kept.ids[2], "its checksum is wrong"))
+        store.append(Batch(writes=(StreamWrite("checkpointer", (found,)),)))
+    told = lrm("health", "--json", kept.path).document["checkpoints"]
+    assert (3, 1, kept.ids[1]) == (told["count"], told["damaged"], told["latest"])
+    assert f"3 kept, 1 of them damaged, the newest {kept.ids[1]}" in lrm("health", kept.path).out
+
+
+def test_the_end_of_several_ids_is_told_to_be_that(lrm: Lrm, kept: Kept) -> None:
+    """It is not said that there is none."""
+    assert "3 end so" in lrm("checkpoints", "show", "abcd0123", kept.path).err
+
+
+def test_what_was_stored_beside_the_state_is_counted() -> None:
+    """Large binary parts are not in the bytes of the change, and may be most of what was written."""
+    info = CheckpointInfo("c", "manual", 0.0, 1, 2_000_000, "", "why", stored_bytes=388, added=("a", "b"))
+    assert "2.0 MB in 388 B + 2 blobs" == sizes(info)
+
+
 # --- pinning and pruning ------------------------------------------------------------------------------------------
 
 
@@ -169,6 +191,7 @@ def test_one_is_pinned_where_nobody_owns_the_log(lrm: Lrm, kept: Kept) -> None:
     assert pruned["freed_bytes"] >= 0
     assert exits.OK == lrm("verify", kept.path).code
     assert "left to the rules" in lrm("checkpoints", "unpin", kept.ids[0], kept.path).out
+    assert lrm("checkpoints", "unpin", kept.ids[0], kept.path).out.endswith("retention (it was before)\n")
     assert state(3)["agent_state"] == from_json_form(
         lrm("checkpoints", "show", "latest", kept.path, "--json").document["agent_state"]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,17 @@ def test_a_level_says_when_its_reason_is_gone_or_has_not_lasted(lrm: Lrm, tmp_pa
     assert "85.0 %, healthy so far: it has not lasted (warning from 80 %)" in told.out
     assert "descriptors at 96: critical (warning from 80)" in told.out
     assert "zombies" not in told.out
+
+
+def test_a_disk_that_is_full_now_is_told_though_the_log_cannot_say_so(
+    lrm: Lrm, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its newest sample is from before; where there is room nothing is said."""
+    assert "disk now" not in lrm("health", log).out
+    full = os.statvfs_result((4096, 4096, 100, 50, 0, 10, 10, 10, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    assert "disk now" in (told := lrm("health", log).out)
+    assert "0 B are free, so the log may not say what happens now; try: lrm doctor" in told
 
 
 def test_a_forecast_is_made_of_what_the_trends_say() -> None:

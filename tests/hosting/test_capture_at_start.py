@@ -79,5 +79,5 @@ def test_a_capture_that_waited_for_a_recovery_sees_what_it_left() -> None:
     capturing = Capturing(Recovering(), HostBridge())
     capturing.capture_with(dict)
     capturing.check()
-    with pytest.raises(NoCapture):
+    with pytest.raises(NoCapture, match="steps were committed since"):
         capturing.capture(CaptureState("checkpoint_1", "manual", "test"), MemoryStore())
