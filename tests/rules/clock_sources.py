@@ -29,6 +29,7 @@ ALLOWED = {
     "lrm_actors/actors/retry.py time.sleep": "a default that whoever has a clock replaces: between two tries",
     "lrm_actors/actors/checkpointer.py time.sleep": "of no length: lets other threads in",
     "lrm_actors/actors/checkpoints/cutting.py time.perf_counter": "how long a slice of the host's loop is held",
+    "lrm_actors/actors/checkpoints/texts.py time.perf_counter": "the same",
     "lrm_actors/actors/checkpoints/encoding.py time.sleep": "of no length: lets other threads in",
     "lrm_actors/hosting/slicing.py time.perf_counter": "how long a slice of the host's loop is held",
     "lrm_actors/hosting/slicing.py time.sleep": "of no length: lets other threads in",

@@ -134,10 +134,19 @@ def _told(world: World) -> list[Line]:
         if record.stream == "tally":  # it tells of positions in the log, which say nothing of time
             continue
         for fact in record.events:
+            if _is_emergency(fact):  # two at one moment are one if the first is still under way: threads decide that
+                continue
             fields = msgspec.json.encode(_without_labels(msgspec.to_builtins(fact)), order="sorted").decode()
             fields = CHECKPOINT_ID.sub(lambda found: ids.setdefault(found[0], f"checkpoint {len(ids)}"), fields)
             lines.append((record.recorded_at.monotonic_s, record.stream, record.type, fields))
     return lines
+
+
+def _is_emergency(fact: Any) -> bool:
+    about = getattr(fact, "checkpoint", fact)
+    return isinstance(fact, checkpointer.CheckpointRequested | checkpointer.CheckpointTaken) and (
+        about.kind == checkpointer.EMERGENCY
+    )
 
 
 def _without_labels(value: Any) -> Any:
