@@ -35,6 +35,7 @@ class Log:
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.kept: tuple[CheckpointInfo, ...] = ()
+        self.committed = 0
 
     def say(self, *events: object) -> None:
         writes = (StreamWrite("journal", tuple(NewEvent(event) for event in events)),)
@@ -42,6 +43,7 @@ class Log:
 
     def step(self, number: int) -> None:
         self.say(journal.StepBegun(number, "s", 1), journal.StepCommitted(number, "s", number))
+        self.committed = number
 
     def checkpoint(self, state: Any, *, damaged: bool = False, kind: str = "periodic") -> str:
         checkpoint_id = f"checkpoint_{len(self.kept):013d}_abcd"
@@ -53,7 +55,8 @@ class Log:
         return checkpoint_id
 
     def choose(self, checkpoint_id: str | None = None) -> Any:
-        return choose(self.store, CheckpointerState(kept=self.kept), journal.JournalState(), checkpoint_id)
+        steps = journal.JournalState(committed=self.committed)
+        return choose(self.store, CheckpointerState(kept=self.kept), steps, checkpoint_id)
 
 
 def test_the_newest_is_taken_and_the_steps_after_it_are_told() -> None:
@@ -117,6 +120,36 @@ def test_a_checkpoint_older_than_the_log_is_used_and_it_is_said_that_steps_are_m
     assert [f"steps since {old} are no longer in the log: what they did would be done again"] == list(choice.unsound)
     assert (log.choose().recovery.checkpoint_id, log.choose().recovery.steps_removed) == (newest, False)
     assert log.choose().unsound == ()
+
+
+def test_without_a_checkpoint_it_is_said_that_the_first_steps_are_missing() -> None:
+    """Going on from the beginning would do them again."""
+    log = Log()
+    log.step(1)
+    log.checkpoint([1], damaged=True)
+    log.step(2)
+    assert not log.choose().recovery.steps_removed
+    assert log.store.retain(Retention(max_events=1, keep_after=3, expendable=("journal",))).removed
+
+    choice = log.choose()
+    assert (choice.recovery.checkpoint_id, choice.recovery.steps_removed) == (None, True)
+    assert choice.unsound == ("the first steps are no longer in the log: what they did would be done again",)
+
+
+def test_a_step_whose_begin_is_no_longer_in_the_log_is_in_no_checkpoint_between_two_steps() -> None:
+    """Only an emergency waits for no step: of one, nobody can say any more whether it holds a part of that step."""
+    for kind, used in (("periodic", True), ("emergency", False)):
+        log = Log()
+        log.step(1)
+        old = log.checkpoint([1], kind=kind)
+        log.step(2)
+        log.checkpoint([1, 2], damaged=True)
+        committed = [record.position for record in log.store.read(streams=("journal",))][-1]
+        assert log.store.retain(Retention(max_events=1, keep_after=committed - 1, expendable=("journal",))).removed
+
+        recovery = log.choose().recovery
+        assert recovery.checkpoint_id == (old if used else None)
+        assert recovery.steps_removed
 
 
 def test_one_asked_for_by_id_is_that_one_or_an_error() -> None:

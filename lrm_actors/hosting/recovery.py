@@ -53,8 +53,9 @@ class Recovery:
     reasons: Mapping[str, str]
     """Checkpoints that would have been better and could not be used, and why: in the order they were tried."""
     steps_removed: bool = False
-    """The log does not go back as far as the checkpoint: ``steps`` may lack the oldest of those since, which retention
-    has removed. What they did is done, and going on from ``state`` would do it again."""
+    """The log does not go back as far as the checkpoint, or the beginning where there is none: ``steps`` may lack the
+    oldest of those since, which retention has removed. What they did is done, and going on from ``state`` would do it
+    again."""
 
     @property
     def passed_over(self) -> tuple[str, ...]:
@@ -157,8 +158,10 @@ def choose(
     unsound: list[str] = []
     for candidate in restore_order(kept):
         info = checkpoints.info(candidate)
-        records = after(info.position)
-        if (half := _half_contained(records)) is not None:
+        records, removed = after(info.position), after.removed_since(info.position)
+        # Where the begin of a step is not there any more, its end says nothing. Only an emergency waits for no step.
+        half = _half_contained(records) if not removed or info.kind == EMERGENCY else None
+        if half is not None:
             passed_over[candidate] = _half_said("it", half)
             unsound.append(_half_said(candidate, half))
             continue
@@ -171,12 +174,13 @@ def choose(
             passed_over[candidate] = f"not now: {error}"
             unsound.append(f"{candidate} is passed over now: {error}")
         else:
-            why, removed = _why(info, kept, passed_over), after.removed_since(info.position)
+            why = _why(info, kept, passed_over)
             recovery = Recovery(restored, info, why, _committed(records), steps.in_doubt, passed_over, removed)
             return Choice(recovery, tuple(damaged), (*unsound, *_removed_said(recovery)))
     why = "none of the checkpoints can be used" if kept.kept else "there is no checkpoint"
-    recovery = Recovery(None, None, why, _committed(after(0)), steps.in_doubt, passed_over)
-    return Choice(recovery, tuple(damaged), tuple(unsound))
+    removed = bool(steps.committed) and after.removed_since(0)
+    recovery = Recovery(None, None, why, _committed(after(0)), steps.in_doubt, passed_over, removed)
+    return Choice(recovery, tuple(damaged), (*unsound, *_removed_said(recovery)))
 
 
 def _why(info: CheckpointInfo, kept: CheckpointerState, passed_over: Mapping[str, str]) -> str:
@@ -216,7 +220,8 @@ class _Steps:
 def _removed_said(found: Recovery) -> tuple[str, ...]:
     if not found.steps_removed:
         return ()
-    return (f"steps since {found.checkpoint_id} are no longer in the log: what they did would be done again",)
+    which = "the first steps" if found.checkpoint_id is None else f"steps since {found.checkpoint_id}"
+    return (f"{which} are no longer in the log: what they did would be done again",)
 
 
 def _half_said(what: str, step: int) -> str:
