@@ -142,9 +142,12 @@ class Cutter:
     # --- the walk -------------------------------------------------------------------------------------------------
 
     def _walk(self, state: Any) -> _Cutting:
-        node = self._light(state, _NOTHING, self._previous, skip=False, loose=False)
+        old = self._previous
+        if type(old) is Leaf and not look_through(state, self._path, budget=SPLIT_BYTES):
+            old = None  # a first checkpoint has little to tell: what has come since is not packed in one call
+        node = self._light(state, _NOTHING, old, skip=False, loose=False)
         if node is _HEAVY:
-            node = yield from self._container(state, b"", self._previous, self._marks, loose=False)
+            node = yield from self._container(state, b"", old, self._marks, loose=False)
         assert isinstance(node, Node)
         return node
 

@@ -17,7 +17,7 @@ from lrm_actors.actors.checkpoints import cutting
 from lrm_actors.actors.checkpoints.cutting import Cutter
 from lrm_actors.actors.checkpoints.leaves import Branch, Cut, Leaf, flatten
 from lrm_actors.actors.checkpoints.marking import IDENTITY, MARKS, marks_of
-from lrm_actors.actors.checkpoints.plain import unpack
+from lrm_actors.actors.checkpoints.plain import pack, unpack
 from lrm_actors.errors import NotCapturable
 from tests.actors.checkpoints.kit import document
 
@@ -453,6 +453,24 @@ def test_a_frozen_object_is_known_from_the_first_time_that_it_is_looked_at() -> 
     inner.append("not seen by this way")
     third = Cutter(second.root, way=IDENTITY).at_once(state)
     assert document(third.root) == document(first.root)
+
+
+def test_a_state_that_was_one_leaf_and_has_grown_is_not_packed_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first checkpoint is often taken before there is anything."""
+    sizes: list[int] = []
+
+    def noted(*args: Any, **more: Any) -> bytes:
+        data = pack(*args, **more)
+        sizes.append(len(data))
+        return data
+
+    monkeypatch.setattr(cutting, "pack", noted)
+    first = Cutter().at_once({"agent": {"history": []}})
+    assert isinstance(first.root, Leaf)
+    state = {"agent": {"history": [{"n": n, "dom": f"{n} " * 300} for n in range(500)]}}
+    made = Cutter(first.root).at_once(state)
+    assert document(made.root) == msgspec.msgpack.encode(state)
+    assert max(sizes) < cutting.BLOCK_BYTES
 
 
 # Long texts
