@@ -204,8 +204,7 @@ class _Steps:
 
     def removed_since(self, position: int) -> bool:
         """Whether the log begins only after a position that is asked for, and not with the record behind it."""
-        first = next((record.position for record in self._reader.read(limit=1)), None)
-        return (self._reader.head if first is None else first - 1) > position
+        return self._reader.first > position + 1
 
     def __call__(self, position: int) -> list[Record]:
         if self._after is None or position < self._after:

@@ -21,6 +21,7 @@ class Shelf:
     """A reader of a log in which there is nothing but attachments, whose store says that they are sound."""
 
     head = 0
+    first = 1
 
     def __init__(self, kept: Mapping[str, bytes]) -> None:
         self.kept = dict(kept)

@@ -466,7 +466,8 @@ def main() -> None:
     if directory.exists():
         if not arguments.replace:
             sys.exit(f"{directory} is there already. Never change that of a release; of a later version, --replace it")
-        shutil.rmtree(directory)
+        for name in ("lrm.db", "expected.json"):
+            (directory / name).unlink(missing_ok=True)
     make(directory)
 
 
