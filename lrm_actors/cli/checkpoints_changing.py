@@ -53,7 +53,13 @@ def unpin(*, checkpoint_id: str, reason: str, request: Request) -> None:
 @click.option(
     "--keep-emergency", "max_emergency", type=click.IntRange(1, 10**9), metavar="N", help="And so many emergency ones."
 )
-@click.option("--older-than", "max_age_s", callback=to_seconds, metavar="AGE", help="What is older goes: 12h, 30d.")
+@click.option(
+    "--older-than",
+    "max_age_s",
+    callback=to_seconds,
+    metavar="AGE",
+    help="What is older goes, but for the newest 3: 12h, 30d.",
+)
 @click.option("--hourly", "keep_hourly_h", type=click.IntRange(0, 10**6), metavar="H", help="One an hour stays.")
 @click.option("--daily", "keep_daily_days", type=click.IntRange(0, 10**6), metavar="D", help="One a day stays.")
 @click.option("--yes", is_flag=True, help="Remove them. Without it, nothing is.")

@@ -376,7 +376,7 @@ def _cause(state: MonitorState, before: MonitorState | None, judged: causes.Judg
         said = (causes.in_signals(judged, state.status, status), state.checkpoints if status == WARNING else "")
         return ", ".join(filter(None, said))
     if before is not None and before.checkpoints and not state.checkpoints and judged.before == judged.levels:
-        return "checkpoints are stored again"
+        return "checkpoints are in order again"
     return causes.in_signals(judged, state.status, status)
 
 

@@ -340,7 +340,7 @@ def _(event: Any) -> str:
 
 @_tells("checkpointer.trouble_noted")
 def _(event: Any) -> str:
-    return f"checkpoints are in trouble: {event.reason}" if event.reason else "checkpoints are stored again"
+    return f"checkpoints are in trouble: {event.reason}" if event.reason else "checkpoints are in order again"
 
 
 @_tells("checkpointer.pinned")

@@ -145,7 +145,7 @@ def test_the_health_is_a_warning_while_checkpoints_are_in_trouble() -> None:
     run.seconds += 600.0
     _, changed = run.tell(monitor.NoteCheckpoints(""))
     assert isinstance(changed, monitor.HealthChanged)
-    assert ("healthy", "checkpoints are stored again") == (changed.status, changed.cause)
+    assert ("healthy", "checkpoints are in order again") == (changed.status, changed.cause)
 
 
 # A way of finding changes that was wrong
