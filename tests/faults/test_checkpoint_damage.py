@@ -137,8 +137,9 @@ def test_planted_checks_that_are_left_out_are_caught(stored: Specimen, monkeypat
         without.setattr(form, "digest_of_state", lambda checkpoint_id, *_: digests.get(checkpoint_id, ""))
         neither = change_bytes(planted, 150)
     print(f"missed by the digest alone: {len(only_digest.missed)}, without it as well: {len(neither.missed)} of 150")
-    assert [] == only_digest.missed
-    assert neither.missed
+    # The digest alone lets a byte pass that changes nothing of what comes back, and never one that does.
+    assert not [one for one in only_digest.missed if "torn" in one]
+    assert [one for one in neither.missed if "torn" in one]
 
 
 def spoil(log: Path, *, sealed: bool) -> list[str]:

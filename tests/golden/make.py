@@ -449,7 +449,7 @@ def make(directory: Path) -> None:
         lacking = list(missing({one["type"] for one in expected["events"]}))
         if lacking:
             sys.exit(f"the story lacks {', '.join(lacking)}: add them to {Path(__file__).name}")
-        directory.mkdir(parents=True)
+        directory.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, directory / "lrm.db")
     text = json.dumps(expected, ensure_ascii=False, indent=1)
     (directory / "expected.json").write_text(f"{text}\n", encoding="utf-8")

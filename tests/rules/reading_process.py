@@ -12,6 +12,7 @@ import importlib
 import io
 import pickle
 import sys
+import types
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,10 @@ def _is_our_check(arguments: tuple[Any, ...]) -> bool:
 
     Which kinds that are depends on what happens meanwhile: on a busy machine a child may fail that else does not.
     """
-    return str(arguments[:1]).startswith(
-        ("('lambda value, data: ", "(b'lambda value, data: ", '(b"lambda value, data: ')
-    )
+    what = arguments[0] if arguments else None
+    if isinstance(what, types.CodeType):
+        return any(isinstance(one, types.CodeType) and one.co_varnames == ("value", "data") for one in what.co_consts)
+    return str(what).startswith(("lambda value, data: ", "b'lambda value, data: ", 'b"lambda value, data: '))
 
 
 # --- everything that reads a log ----------------------------------------------------------------------------------
