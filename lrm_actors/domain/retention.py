@@ -64,11 +64,6 @@ class CheckpointInfo(Struct, frozen=True, omit_defaults=True):
     state_version: int = 1
     """Schema version of the host's state."""
 
-    @property
-    def is_ordinary(self) -> bool:
-        """Whether ``max_checkpoints``, the age and thinning are for it."""
-        return self.kind != EMERGENCY and not self.pinned and not self.damaged
-
 
 @frozen
 class Tally:

@@ -31,7 +31,7 @@ from lrm_actors.actors.checkpointer import (
 from lrm_actors.actors.checkpoints import form
 from lrm_actors.actors.checkpoints.encoding import EncodedCheckpoint, Encoder
 from lrm_actors.actors.checkpoints.leaves import Node
-from lrm_actors.actors.checkpoints.plain import MAX_DEPTH, YIELD_EVERY, look_through
+from lrm_actors.actors.checkpoints.plain import MAX_DEPTH
 from lrm_actors.domain import checkpointer
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.checkpointer import (
@@ -198,13 +198,6 @@ def test_a_state_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(form, "MAX_STATE_BYTES", 1000)
     with pytest.raises(NotCapturable, match="at most 1000"):
         encode_checkpoint("x" * 1000)
-
-
-def test_others_are_let_in_while_a_state_is_looked_through() -> None:
-    """The walk over many values is interrupted again and again, so that no other thread waits for the whole of it."""
-    turns: list[int] = []
-    look_through(list(range(10 * YIELD_EVERY)), [], let_others_in=lambda: turns.append(1))
-    assert 10 == len(turns)
 
 
 # One instant

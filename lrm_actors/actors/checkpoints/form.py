@@ -14,7 +14,7 @@ import msgspec
 
 from eventstore.frozen import frozen
 from lrm_actors.actors.checkpoints import delta
-from lrm_actors.actors.checkpoints.leaves import DIGEST_BYTES, digest_of
+from lrm_actors.actors.checkpoints.leaves import digest_of
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -255,11 +255,6 @@ def digest_of_state(checkpoint_id: str, hints: Iterable[str], state_version: int
     """What the log's event says that a checkpoint is: over its state, and what stands beside it."""
     about = msgspec.msgpack.encode([checkpoint_id, list(hints), state_version])
     return hashlib.sha256(len(about).to_bytes(8, "big") + about + b"".join(digests)).hexdigest()
-
-
-def is_digest(text: str) -> bool:
-    """Whether a text can be the digest of a blob."""
-    return len(text) == 2 * DIGEST_BYTES and all(letter in "0123456789abcdef" for letter in text)
 
 
 def _check(body: bytes | memoryview) -> bytes:

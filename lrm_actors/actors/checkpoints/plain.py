@@ -7,7 +7,7 @@ dict of its fields, since data never name code: it comes back as that dict, and 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final, NoReturn
 
@@ -20,8 +20,6 @@ MAX_DEPTH = 100
 """Levels of nesting a state may have."""
 MAX_PATH = 300
 """Characters of a path that a message shows."""
-YIELD_EVERY = 2_000
-"""Values looked at before other threads are let in: the host's loop must not wait for the whole walk."""
 NEVER = 1 << 62
 """A budget that no state uses up."""
 
@@ -105,7 +103,6 @@ def look_through(
     *,
     loose: bool = False,
     budget: int = NEVER,
-    let_others_in: Callable[[], object] = lambda: None,
 ) -> bool:
     """See that a value is plain and comes back as it is.
 
@@ -116,7 +113,6 @@ def look_through(
         path: where it stands. Left as it was.
         loose: it is a part of an object, where a tuple may be.
         budget: bytes, roughly, after which it is no longer looked at.
-        let_others_in: called now and then.
 
     Returns: whether all of it was seen.
 
@@ -134,11 +130,7 @@ def look_through(
         if pending is not None:
             _descend(open_levels, path, pending, base)
             looses.append(loose or kind_of(value) == OBJECT)
-        seen = 0
         while open_levels:
-            seen += 1
-            if seen % YIELD_EVERY == 0:
-                let_others_in()
             if budget < 0:
                 return False
             item = next(open_levels[-1], None)
