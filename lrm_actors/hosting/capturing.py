@@ -101,7 +101,7 @@ class Capturing:
     def capture_with(self, function: Callable[[], Any], options: CaptureOptions | None = None) -> None:
         """Use this function, plain or async, to take the host's state."""
         self.options = options if options is not None else CaptureOptions()
-        self._change = Change()
+        self._change.begin_anew()
         self._capture = function
 
     def restore_with(self, function: Callable[[Any], Any], upcasters: Mapping[int, Upcaster] | None = None) -> None:
@@ -142,17 +142,17 @@ class Capturing:
         return self._capture
 
     def handlers(self, reader: EventReader) -> Mapping[type[Effect], Callable[[Any], Command | None]]:
-        """How checkpoints of this log are taken."""
+        """How checkpoints of this log are taken, from now on and no more of the log before it."""
+        change = self._change = Change(is_trusted=self._change.is_trusted)
 
         def capture(effect: CaptureState, previous: Node | None) -> Captured:
-            return self.capture(effect, reader, previous)
+            return self.capture(effect, reader, previous, change)
 
-        return checkpoint_handlers(reader, capture, self._settled)
+        return checkpoint_handlers(reader, capture, change.settled)
 
-    def _settled(self) -> None:
-        self._change.settled()
-
-    def capture(self, effect: CaptureState, reader: EventReader, previous: Node | None = None) -> Captured:
+    def capture(
+        self, effect: CaptureState, reader: EventReader, previous: Node | None = None, change: Change | None = None
+    ) -> Captured:
         """The state between two steps, and the head of the log there.
 
         The head is right whatever it is exactly: while the boundary is held no step can begin or end, so every step
@@ -168,7 +168,7 @@ class Capturing:
             waits = self._has_steps or (effect.kind == MANUAL and previous is not None)
             keeps_still = waits and not held.inside_step
             # An emergency may be cut apart from the others, to which it leaves the marks.
-            change = Change() if emergency and previous is None else self._change
+            change = Change() if change is None or (emergency and previous is None) else change
             slicing = Slicing(options, change, previous, keeps_still=keeps_still, careful=effect.careful)
             made = slicing.cut(function, self._bridge)
         return attrs.evolve(made, position=position)

@@ -35,15 +35,21 @@ _log = logging.getLogger("lrm_actors.mode")
 class Change:
     """What the host said of its changes, and whether that can still be believed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_trusted: bool = True) -> None:
         self._lock = threading.Lock()
-        # Whatever was cut before may be of another function of the host's.
         self._marked: list[tuple[Any, ...]] = [()]
         self._in_a_cut: list[tuple[Any, ...]] = []
         """Marks that a cut has heeded which has not been taken over yet."""
         self._fast = 0
-        self.is_trusted = True
+        self.is_trusted = is_trusted
         """Whether the faster way was never found to have missed anything."""
+
+    def begin_anew(self) -> None:
+        """What was said so far was of another state."""
+        with self._lock:
+            self._marked[:] = [()]
+            self._in_a_cut.clear()
+        self.is_trusted = True
 
     def mark(self, path: tuple[Any, ...]) -> None:
         """A value changed."""

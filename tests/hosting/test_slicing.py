@@ -193,9 +193,15 @@ def test_a_shared_part_that_is_not_plain_is_refused_by_its_place() -> None:
 
 def taking(capturing: Capturing) -> Callable[[str], StoreCheckpoint | Any]:
     """Takes one checkpoint after the other, on this thread."""
-    reader = MemoryStore()
-    taker = Taker(lambda effect, previous: capturing.capture(effect, reader, previous), capturing._settled)
+    taker = taker_of(capturing)
     return lambda checkpoint_id: taker.take(CaptureState(checkpoint_id, MANUAL, "test"))
+
+
+def taker_of(capturing: Capturing) -> Taker:
+    """What takes the checkpoints of a new log."""
+    taker = getattr(capturing.handlers(MemoryStore())[CaptureState], "__self__", None)
+    assert isinstance(taker, Taker)
+    return taker
 
 
 def marked(state: Any, verify_every: int = 1000) -> Capturing:
@@ -240,7 +246,7 @@ def test_a_way_that_an_earlier_process_could_not_trust_is_not_gone() -> None:
     """The log remembers, and asks for a careful capture: marks are nothing then."""
     state: dict[str, Any] = {"a": [{"n": n, "t": "x" * 300} for n in range(100)], "b": 1}
     capturing = marked(state)
-    taker = Taker(lambda effect, previous: capturing.capture(effect, MemoryStore(), previous), capturing._settled)
+    taker = taker_of(capturing)
     taker.take(CaptureState("c0", MANUAL, "test", careful=True))
     state["a"][3]["n"] = "not marked"
     first, second = (taker.take(CaptureState(one, MANUAL, "test", careful=True)) for one in ("c1", "c2"))
@@ -284,21 +290,42 @@ def test_what_is_marked_while_a_cut_is_taken_over_is_there_for_the_next() -> Non
     assert change.marks() is None
 
 
-def test_an_emergency_beside_another_capture_leaves_the_marks_to_that_one() -> None:
+def test_an_emergency_beside_another_capture_leaves_the_marks_to_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is cut apart from the others, which have not heeded what was marked since they were cut."""
+    monkeypatch.setattr(checkpointer, "EMERGENCY_WAIT_S", 0.0)
     state: dict[str, Any] = {"a": [{"n": n, "t": "x" * 300} for n in range(100)], "b": 1}
     capturing = marked(state)
-    taker = Taker(lambda effect, previous: capturing.capture(effect, MemoryStore(), previous), lambda: None)
+    taker = taker_of(capturing)
     taker.take(CaptureState("c0", MANUAL, "test"))
-    capturing._settled()
+    settled = taker._taken
+
+    def late() -> None:
+        state["b"] = 2
+        capturing.changed(("b",))
+        assert isinstance(taker.take(CaptureState("e", EMERGENCY, "beside")), StoreCheckpoint)
+        settled()
+
+    taker._taken = late
     taker.take(CaptureState("c1", MANUAL, "test"))
-    state["b"] = 2
-    capturing.changed(("b",))
-    capturing.capture(CaptureState("e", EMERGENCY, "beside"), MemoryStore())
-    capturing._settled()  # of c1, which comes only now
+    taker._taken = settled
     third = taker.take(CaptureState("c2", MANUAL, "test"))
     assert isinstance(third, StoreCheckpoint)
     assert third.way == "marks"
+    assert restored(taker, third)["b"] == 2
+
+
+def test_a_capture_that_hung_while_the_mode_began_anew_takes_no_marks_from_it() -> None:
+    """It is of another log."""
+    state: dict[str, Any] = {"a": ["x" * 300] * 100, "b": 1}
+    capturing = marked(state)
+    hung, taker = taker_of(capturing), taker_of(capturing)
+    for one in ("c0", "c1"):
+        taker.take(CaptureState(one, MANUAL, "test"))
+    state["b"] = 2
+    capturing.changed(("b",))
+    hung.take(CaptureState("late", MANUAL, "test"))
+    third = taker.take(CaptureState("c2", MANUAL, "test"))
+    assert isinstance(third, StoreCheckpoint)
     assert restored(taker, third)["b"] == 2
 
 
@@ -306,7 +333,7 @@ def test_another_function_of_the_host_gives_another_state() -> None:
     """What was marked of the state before says nothing of it."""
     states = [{"a": ["x" * 300] * 100, "b": one} for one in (1, 2)]
     capturing = marked(states[0])
-    taker = Taker(lambda effect, previous: capturing.capture(effect, MemoryStore(), previous), capturing._settled)
+    taker = taker_of(capturing)
     taker.take(CaptureState("c0", MANUAL, "test"))
     taker.take(CaptureState("c1", MANUAL, "test"))
     capturing.capture_with(lambda: states[1], CaptureOptions(changes="marks"))
