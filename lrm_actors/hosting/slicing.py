@@ -11,7 +11,7 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
@@ -62,14 +62,14 @@ class Change:
         """How to find the change now."""
         return options.changes if self.is_trusted else COMPARE
 
-    def marks(self) -> Any:
-        """What is marked by now."""
+    def marks(self, shared: Iterable[str] = ()) -> Any:
+        """What is marked by now, and what is shared: that changes at any time, and is compared unasked."""
         with self._lock:
             self._in_a_cut += self._marked
             self._marked.clear()
             if len(self._in_a_cut) > MAX_MARKS:
                 self._in_a_cut[:] = [()]
-            return marks_of(self._in_a_cut)
+            return marks_of([*self._in_a_cut, *((key,) for key in shared)])
 
     def to_be_checked(self, options: CaptureOptions) -> bool:
         """Whether it is time to see if the faster way misses anything."""
@@ -185,7 +185,7 @@ class Slicing:
         if way == COMPARE or self._previous is None:
             self._change.marks()  # everything is looked at, so they are done with
             return Cutter(self._previous)
-        marks = self._change.marks() if way == MARKS else None
+        marks = self._change.marks(self._options.shared) if way == MARKS else None
         return Cutter(self._previous, way=way, marks=marks, check=self._change.to_be_checked(self._options))
 
     def _done(self, cut: Cut) -> Captured:

@@ -204,10 +204,10 @@ def taker_of(capturing: Capturing) -> Taker:
     return taker
 
 
-def marked(state: Any, verify_every: int = 1000) -> Capturing:
+def marked(state: Any, verify_every: int = 1000, shared: tuple[str, ...] = ()) -> Capturing:
     """A host that marks its changes."""
     capturing = Capturing(StepBoundary(), HostBridge())
-    capturing.capture_with(lambda: state, CaptureOptions(changes="marks", verify_every=verify_every))
+    capturing.capture_with(lambda: state, CaptureOptions(1, shared, None, "marks", verify_every))
     capturing.goes_on()
     return capturing
 
@@ -240,6 +240,19 @@ def test_a_forgotten_mark_is_found_told_and_not_trusted_again(caplog: pytest.Log
     assert [one.missed for one in found] == [(), (), ("state['a'][3]",), (), ()]
     assert [one.way for one in found] == ["marks", "marks", "marks", "compare", "compare"]
     assert "missed state['a'][3]" in caplog.text
+
+
+def test_what_is_shared_needs_no_marks() -> None:
+    """Other tasks change it, and whoever does could not mark it at the moment of the copy."""
+    state: dict[str, Any] = {"jobs": [{"n": n, "t": "x" * 300} for n in range(100)], "b": 1}
+    capturing = marked(state, verify_every=3, shared=("jobs", "not there"))
+    take = taking(capturing)
+    found = [take("c0")]
+    for number in range(1, 5):
+        state["jobs"][number]["n"] = "by another task"
+        found.append(take(f"c{number}"))
+    assert [()] * 5 == [one.missed for one in found]
+    assert "marks" == found[-1].way
 
 
 def test_a_way_that_an_earlier_process_could_not_trust_is_not_gone() -> None:
