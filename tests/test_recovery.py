@@ -16,7 +16,7 @@ import pytest
 from eventstore.memory import MemoryStore
 from eventstore.protocol import EventReader
 from eventstore.records import Attachment, Batch, NewEvent, Retention, StreamWrite
-from lrm_actors.actors.checkpointer import Captured, cut, decode_checkpoint, encode_checkpoint
+from lrm_actors.actors.checkpointer import Captured, cut
 from lrm_actors.actors.checkpoints.encoding import Encoder
 from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.domain import journal
@@ -26,6 +26,7 @@ from lrm_actors.hosting.capturing import Capturing
 from lrm_actors.hosting.host import HostBridge
 from lrm_actors.hosting.recovery import Damage, choose
 from lrm_actors.mode import LongRunningMode
+from tests.actors.checkpoints.alone import decode_checkpoint, encode_checkpoint
 from tests.mode_kit import records, settings, soon
 
 

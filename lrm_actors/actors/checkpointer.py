@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from eventstore.frozen import frozen
@@ -24,7 +24,7 @@ from lrm_actors.actors.checkpoints.cutting import Cutter
 from lrm_actors.actors.checkpoints.encoding import EncodedCheckpoint, Encoder
 from lrm_actors.actors.checkpoints.leaves import Cut, Node
 from lrm_actors.actors.checkpoints.marking import COMPARE
-from lrm_actors.actors.checkpoints.restoring import rebase, restore_bytes
+from lrm_actors.actors.checkpoints.restoring import rebase
 from lrm_actors.domain.behavior import Command, Effect
 from lrm_actors.domain.checkpointer import (
     EMERGENCY,
@@ -42,7 +42,8 @@ from lrm_actors.errors import CheckpointDamaged
 CAPTURE_WAIT_S = 120.0
 """How long a capture waits for one before it, whose host may hang. Then it has failed."""
 EMERGENCY_WAIT_S = 1.0
-"""How long an emergency does. Then it is made apart from the others."""
+"""How long an emergency waits: for a capture before it, and then it is made apart from the others; and for the open
+step to end, and then it is captured inside the step."""
 
 
 @frozen
@@ -172,34 +173,3 @@ def checkpoint_handlers(
 ) -> Mapping[type[Effect], Callable[[Any], Command | None]]:
     """How the checkpoints of one log are taken and stored anew. See ``Taker`` and ``Rebaser``."""
     return {CaptureState: Taker(capture, taken).take, RebaseCheckpoints: Rebaser(reader).rebase}
-
-
-# One checkpoint by itself
-
-
-def encode_checkpoint(state: Any, *, checkpoint_id: str = "", hints: Sequence[str] = ()) -> EncodedCheckpoint:
-    """The bytes to keep of a whole state.
-
-    Raises:
-        NotCapturable: it holds something that would not come back as it is.
-    """
-    return Encoder().encode(cut(state, 0).cut, checkpoint_id=checkpoint_id, hints=hints)
-
-
-def decode_checkpoint(data: bytes, digest: str, checkpoint_id: str) -> Any:
-    """The state exactly as the host gave it, of a checkpoint that is a base and has no blobs.
-
-    Raises:
-        CheckpointDamaged: a byte of it is not what was stored.
-    """
-    return restore_bytes(data, digest, checkpoint_id).state
-
-
-def read_envelope(data: bytes, digest: str, checkpoint_id: str) -> dict[str, Any]:
-    """The same as a whole document: id, timestamp, state, hints.
-
-    Raises:
-        CheckpointDamaged: a byte of it is not what was stored.
-    """
-    restored = restore_bytes(data, digest, checkpoint_id)
-    return {**restored.document, "in_parts": restored.in_parts}

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from eventstore.protocol import EventReader
-from lrm_actors.actors.checkpointer import Captured, checkpoint_handlers
+from lrm_actors.actors.checkpointer import EMERGENCY_WAIT_S, Captured, checkpoint_handlers
 from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.domain.behavior import Command, Effect
 from lrm_actors.domain.checkpointer import EMERGENCY, MANUAL, CaptureState
@@ -24,8 +24,6 @@ from lrm_actors.hosting.slicing import Change, Slicing
 
 BOUNDARY_WAIT_S = 30.0
 """How long a capture waits for the open step to end."""
-EMERGENCY_WAIT_S = 1.0
-"""How long an emergency does, before it captures inside the step."""
 
 
 class NoCapture(NotCapturable):

@@ -20,14 +20,7 @@ from hypothesis import strategies as st
 
 from eventstore.memory import MemoryStore
 from eventstore.records import Attachment, Batch
-from lrm_actors.actors.checkpointer import (
-    Captured,
-    checkpoint_handlers,
-    cut,
-    decode_checkpoint,
-    encode_checkpoint,
-    read_envelope,
-)
+from lrm_actors.actors.checkpointer import Captured, checkpoint_handlers, cut
 from lrm_actors.actors.checkpoints import form
 from lrm_actors.actors.checkpoints.encoding import EncodedCheckpoint, Encoder
 from lrm_actors.actors.checkpoints.leaves import Node
@@ -45,6 +38,7 @@ from lrm_actors.domain.checkpointer import (
     attachment_key,
 )
 from lrm_actors.errors import CheckpointDamaged, NotCapturable
+from tests.actors.checkpoints.alone import decode_checkpoint, encode_checkpoint, read_envelope
 from tests.domain.kit import Run
 
 if sys.version_info >= (3, 14):

@@ -24,7 +24,6 @@ from eventstore.codec import encode_state
 from eventstore.events import declared_types
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Batch, Cursor, Instant, NewEvent, Receipt, Snapshot, StreamWrite
-from lrm_actors.actors.checkpointer import decode_checkpoint, encode_checkpoint
 from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor, trimming
 from lrm_actors.domain.analyzer import FailureFacts
 from lrm_actors.domain.behavior import Decision, RecoveryContext, Spec
@@ -42,6 +41,7 @@ from lrm_actors.domain.trends import Trend
 from lrm_actors.domain.trends.telling import TrendCleared, TrendConfirmed, TrendSuspected
 from lrm_actors.domain.watching import ActorTakenOver, HandlerSlow, WatchdogExhausted
 from lrm_actors.inspect.folds import declare_ours
+from tests.actors.checkpoints.alone import decode_checkpoint, encode_checkpoint
 
 GOLDEN = Path(__file__).parent
 SERVICE = "breaker/llm"

@@ -13,7 +13,7 @@ import pytest
 
 from eventstore.memory import MemoryStore
 from lrm_actors.actors import checkpointer
-from lrm_actors.actors.checkpointer import Captured, Taker, decode_checkpoint
+from lrm_actors.actors.checkpointer import Captured, Taker
 from lrm_actors.actors.checkpoints import cutting
 from lrm_actors.actors.checkpoints.encoding import Encoder
 from lrm_actors.actors.checkpoints.leaves import Node
@@ -26,6 +26,7 @@ from lrm_actors.hosting.capture_options import CaptureOptions
 from lrm_actors.hosting.capturing import Capturing
 from lrm_actors.hosting.host import HostBridge
 from lrm_actors.hosting.slicing import MAX_MARKS, Change
+from tests.actors.checkpoints.alone import decode_checkpoint
 from tests.actors.checkpoints.kit import document
 
 pytestmark = pytest.mark.usefixtures("short_slices")

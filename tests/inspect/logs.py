@@ -9,7 +9,6 @@ from eventstore.codec import encode_state
 from eventstore.opening import open_store
 from eventstore.records import Attachment, Batch, Instant, NewEvent, Snapshot, StreamWrite
 from eventstore.store import SqliteStore
-from lrm_actors.actors.checkpointer import encode_checkpoint
 from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.analyzer import FailureFacts
 from lrm_actors.domain.checkpointer import CheckpointInfo, attachment_key
@@ -17,6 +16,7 @@ from lrm_actors.domain.deadlines import Deadline
 from lrm_actors.domain.metrics import Metrics
 from lrm_actors.inspect.folds import Folds
 from lrm_actors.inspect.replay import state_at
+from tests.actors.checkpoints.alone import encode_checkpoint
 
 BOOT = "test-boot"
 WALL_S = 1_700_000_000.0

@@ -10,13 +10,13 @@ from eventstore.codec import encode_state
 from eventstore.errors import CorruptAttachment
 from eventstore.protocol import EventReader
 from eventstore.records import Attachment, Batch, Retention, Snapshot
-from lrm_actors.actors.checkpointer import encode_checkpoint
 from lrm_actors.domain import checkpointer, journal, supervisor
 from lrm_actors.domain.checkpointer import CheckpointInfo, attachment_key
 from lrm_actors.domain.journal import JournalState
 from lrm_actors.hosting.checking import checked
 from lrm_actors.inspect import Folds, open_log, verify_log
 from lrm_actors.inspect.verify import LogVerification
+from tests.actors.checkpoints.alone import encode_checkpoint
 from tests.inspect.conftest import Lived
 from tests.inspect.logs import CHECKPOINT, LogWriter
 from tests.inspect.test_replay import TALLIES, Added, Tally

@@ -23,11 +23,11 @@ import pytest
 from eventstore import codec, events
 from eventstore.errors import EventStoreError
 from eventstore.opening import open_reader, open_store
-from lrm_actors.actors.checkpointer import decode_checkpoint
 from lrm_actors.domain import breaker, checkpointer
 from lrm_actors.domain.deadlines import Deadline
 from lrm_actors.inspect.verify import verify_log
 from lrm_actors.mode import LongRunningMode
+from tests.actors.checkpoints.alone import decode_checkpoint
 from tests.golden import make
 from tests.mode_kit import settings
 from tests.rules.support import ROOT

@@ -18,9 +18,9 @@ from eventstore.codec import encode_state
 from eventstore.events import event
 from eventstore.opening import open_store
 from eventstore.records import Attachment, Batch, Cursor, NewEvent, Receipt, Snapshot, StreamWrite
-from lrm_actors.actors.checkpointer import encode_checkpoint
 from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.deadlines import Deadline
+from tests.actors.checkpoints.alone import encode_checkpoint
 from tests.rules.reading_process import PLANTS
 from tests.rules.support import PROCESS_PATIENCE_S, ROOT, calls, sources
 

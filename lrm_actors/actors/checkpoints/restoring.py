@@ -87,31 +87,6 @@ def restore(reader: EventReader, chain: Sequence[Described]) -> Restored:
         raise CheckpointDamaged(wanted.checkpoint_id, str(error)) from error
 
 
-def restore_bytes(data: bytes, digest: str, checkpoint_id: str) -> Restored:
-    """The state of a base, given its bytes.
-
-    Raises:
-        CheckpointDamaged: a byte of it is not what was stored.
-    """
-    wanted = _Named(checkpoint_id, digest)
-    try:
-        return _restored([read_row(data, wanted, "")], (wanted,), _no_blobs)
-    except Unreadable as error:
-        raise CheckpointDamaged(checkpoint_id, str(error)) from error
-
-
-@frozen
-class _Named:
-    checkpoint_id: str
-    digest: str
-    size_bytes: int = form.MAX_STATE_BYTES
-
-
-def _no_blobs(digest: bytes) -> bytes:
-    msg = f"the blob {digest.hex()} is not there"
-    raise Unreadable(msg)
-
-
 def _rows(reader: EventReader, chain: Sequence[Described]) -> list[Row | OldCheckpoint]:
     ids = [info.checkpoint_id for info in chain]
     stored = reader.attachments([attachment_key(checkpoint_id) for checkpoint_id in ids])
