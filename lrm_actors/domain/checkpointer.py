@@ -212,6 +212,8 @@ __all__ = [
     "would_prune",
 ]
 
+SNAPSHOT_EVERY = 2_000
+"""Events between two snapshots: with a thousand checkpoints kept one is large, and events behind it are read fast."""
 AFTER_START_S = 10.0
 """Seconds, or one interval if that is less, that a new process has before its first periodic checkpoint."""
 
@@ -305,7 +307,7 @@ def recover(state: CheckpointerState, ctx: Context) -> Decision:
 
 def spec() -> Spec[CheckpointerState]:
     """The checkpointer. Its configuration comes with ``Configure`` after the start, so that it stands in the log."""
-    return Spec(NAME, CheckpointerState(), decide, evolve, recover, state_version=3)
+    return Spec(NAME, CheckpointerState(), decide, evolve, recover, state_version=3, snapshot_every=SNAPSHOT_EVERY)
 
 
 # Helpers

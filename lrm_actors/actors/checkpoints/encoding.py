@@ -23,8 +23,9 @@ STRIDE = 64
 """Checkpoints from one anchor to the next. Each costs a restore some 20 µs."""
 MAX_ANCHORS = 64
 """Of one base."""
-OUTGROWN = 1.0
-"""A new base is made when the anchors, or the others since the last one, are so many times as large as their base."""
+OUTGROWN, ANCHORS_OUTGROWN = 1.0, 1.5
+"""A new base is made when what was stored since the last anchor is so many times as large as the base, or when the
+anchors together are."""
 SMALL_BASE_BYTES = 16 * 1024
 """A base counts for at least so much, or small states would be written whole all the time."""
 HASHED_AT_A_TIME = 64
@@ -138,8 +139,8 @@ class Encoder:
     def _wants_base(self, *, is_anchor: bool) -> bool:
         if self._last is None:
             return True
-        at_most = OUTGROWN * max(self._base_bytes, SMALL_BASE_BYTES)
-        if self._since_bytes > at_most or self._anchor_bytes > at_most:
+        base = max(self._base_bytes, SMALL_BASE_BYTES)
+        if self._since_bytes > OUTGROWN * base or self._anchor_bytes > ANCHORS_OUTGROWN * base:
             return True
         return is_anchor and self._anchors >= MAX_ANCHORS
 
