@@ -341,7 +341,7 @@ def test_nothing_is_captured_before_the_host_has_taken_up_where_it_was(tmp_path:
         again = LongRunningMode(settings(tmp_path))
         agent = Agent(again)
         async with again:
-            with pytest.raises(NotCapturable, match="its state may lack"):
+            with pytest.raises(NotCapturable, match="has not taken up"):
                 await again.take_checkpoint()
             assert await again.recover_from_checkpoint() is True
             await again.take_checkpoint()
