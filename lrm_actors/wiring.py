@@ -29,6 +29,8 @@ NOT_TAKEN = frozenset(("NoCapture", checkpointer.INTERRUPTED))
 
 RISKY = frozenset((analyzer.RESTART_COMPONENT, analyzer.RESTART_PROCESS))
 """Recoveries before which the state is saved. Not restoring one: what was saved last is what would be restored."""
+BEFORE = "before "
+"""How the reason of what is saved then begins."""
 
 
 # --- to the analyzer: what failed, and how the recovery went ------------------------------------------------------
@@ -97,7 +99,7 @@ def _save_or_clean_up(event: analyzer.RecoveryChosen, _: Record) -> Command | No
     risky = event.strategy in RISKY and not _is_ours(event.component)
     if (event.emergency_checkpoint or risky) and event.component != CHECKPOINTER:
         error = f"{event.component}: {event.category}" if event.component else event.category
-        reason = f"before {event.strategy}{_of(event.component)}" if risky else event.reason
+        reason = f"{BEFORE}{event.strategy}{_of(event.component)}" if risky else event.reason
         hints = (event.reason,) if risky else ()
         return checkpointer.TakeCheckpoint(checkpointer.EMERGENCY, reason, error=error, hints=hints)
     return None

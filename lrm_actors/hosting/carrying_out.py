@@ -12,11 +12,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from eventstore.errors import EventStoreError
-from lrm_actors.domain import analyzer, breaker
+from lrm_actors.domain import analyzer, breaker, checkpointer
 from lrm_actors.errors import AskError, NotRunning
 from lrm_actors.hosting import recovering
 from lrm_actors.hosting.exhaustion import replace
 from lrm_actors.hosting.offload import beside
+from lrm_actors.wiring import BEFORE
 
 if TYPE_CHECKING:
     from eventstore.protocol import EventStore
@@ -83,11 +84,21 @@ def _restore(engine: Engine, event: Any) -> str:
     if not engine.capturing.can_restore:
         msg = "the host gave no function to restore its state with"
         raise CannotBeDone(msg)
-    if not recovering.recover(engine):
+    # What was saved while recoveries failed holds what they could not mend, but it is better than nothing.
+    earlier = _saved_before_the_trouble(engine)
+    if (earlier is None or not recovering.recover(engine, earlier)) and not recovering.recover(engine):
         msg = "there is no checkpoint that could be restored"
         raise CannotBeDone(msg)
     found = engine.last_recovery
     return "" if found is None else str(found.checkpoint_id)
+
+
+def _saved_before_the_trouble(engine: Engine) -> str | None:
+    """The best checkpoint that was not taken because a recovery was about to be tried."""
+    state = engine.state(checkpointer.NAME)
+    reasons = {info.checkpoint_id: info.reason for info in state.kept}
+    order = checkpointer.restore_order(state)
+    return next((one for one in order if not reasons[one].startswith(BEFORE)), None)
 
 
 def _replace_process(engine: Engine, event: Any) -> str:
