@@ -41,6 +41,8 @@ class Change:
         self._in_a_cut: list[tuple[Any, ...]] = []
         """Marks that a cut has heeded which has not been taken over yet."""
         self._fast = 0
+        self.took_ms = 0.0
+        """What the last cut took; 0: there was none."""
         self.is_trusted = is_trusted
         """Whether the faster way was never found to have missed anything."""
 
@@ -135,7 +137,9 @@ class Slicing:
         cutter = self._cutter()
         if not self._keeps_still:
             return self._done(cutter.at_once(state))
-        walk = cutter.in_slices(state, first_s=SHORT_S)
+        # What took longer the last time will not be done in one go: then its first slice is as short as the others.
+        is_short = self._change.took_ms <= SHORT_S * 1000
+        walk = cutter.in_slices(state, first_s=SHORT_S if is_short else 0.0)
         while True:
             try:
                 next(walk)
@@ -189,6 +193,7 @@ class Slicing:
         return Cutter(self._previous, way=way, marks=marks, check=self._change.to_be_checked(self._options))
 
     def _done(self, cut: Cut) -> Captured:
+        self._change.took_ms = cut.took_ms
         way = self._change.way(self._options)
         if cut.missed:
             self._change.missed(cut.missed, way)

@@ -19,9 +19,9 @@ from lrm_actors.actors.checkpoints import delta, form
 from lrm_actors.actors.checkpoints.leaves import Cut, Leaf, Node, flatten
 from lrm_actors.errors import NotCapturable
 
-STRIDE = 64
-"""Checkpoints from one anchor to the next. Each costs a restore some 20 µs."""
-MAX_ANCHORS = 64
+STRIDE = 32
+"""Checkpoints from one anchor to the next. Each costs a restore a fraction of a millisecond."""
+MAX_ANCHORS = 32
 """Of one base."""
 OUTGROWN, ANCHORS_OUTGROWN = 1.0, 1.5
 """A new base is made when what was stored since the last anchor is so many times as large as the base, or when the
@@ -118,6 +118,7 @@ class Encoder:
             _place(made.flat, old)
         runs, fresh = delta.runs_of(made.flat)
         dropped = delta.dropped(runs, old) if old else []
+        time.sleep(0)
         _hash(fresh)
         parent = "" if on is None else on.checkpoint_id
         data = form.write(

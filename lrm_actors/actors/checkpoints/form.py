@@ -23,8 +23,9 @@ else:
 
 MAX_STATE_BYTES = 512 * 1024 * 1024
 """Size of a packed state; SQLite keeps no attachment of more than 1 GB."""
-LEVEL = 2
-"""Of compression: what is slower makes text hardly smaller."""
+LEVEL, QUICK_LEVEL = 2, 1
+"""Of compression: what is slower makes text hardly smaller. The quick one is for large changes: somebody waits."""
+LARGE_CHANGE_BYTES = 32 * 1024
 MAX_PREFIX_BYTES = 4 * 1024 * 1024
 """Of what a delta drops, so much at most helps to compress what it adds."""
 LEAST_PREFIX_BYTES = 64
@@ -138,7 +139,9 @@ def write(
 
 def _compressed(literals: bytes, prefix: Sequence[bytes]) -> bytes:
     known = _prefix(prefix)
-    return zstd.compress(literals, level=LEVEL) if known is None else zstd.compress(literals, LEVEL, None, known)
+    if known is None:
+        return zstd.compress(literals, level=LEVEL)
+    return zstd.compress(literals, QUICK_LEVEL if len(literals) > LARGE_CHANGE_BYTES else LEVEL, None, known)
 
 
 def _prefix(dropped: Sequence[bytes]) -> Any:

@@ -140,9 +140,9 @@ def look_through(
                 path.pop()
                 continue
             path[-1], one = item
-            budget -= _weight(one)
             if _holds_more(one, budget):
                 return False
+            budget -= _weight(one)
             inside = _inside(one, path, loose=looses[-1])
             if inside is not None:
                 _descend(open_levels, path, inside, base)

@@ -93,11 +93,11 @@ def test_a_new_base_is_made_when_deltas_outgrow_it(monkeypatch: pytest.MonkeyPat
     chance = random.Random(1)
     shelf, state = Shelf(), {"texts": [chance.randbytes(2000).hex() for _ in range(50)]}
     bases = []
-    for _ in range(60):
+    for _ in range(200):
         state["texts"][chance.randrange(50)] = chance.randbytes(2000).hex()
         bases.append(not shelf.take(state).parent)
-    assert bases[:40] == [True] + [False] * 39
-    assert any(bases[40:])
+    assert bases[:32] == [True] + [False] * 31
+    assert any(bases[32:])
     monkeypatch.setattr(encoding, "STRIDE", 2)
     monkeypatch.setattr(encoding, "MAX_ANCHORS", 3)
     shelf = Shelf()
