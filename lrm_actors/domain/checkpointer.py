@@ -234,8 +234,6 @@ def decide(state: CheckpointerState, command: Command, ctx: Context) -> Decision
                 else NOTHING
             )
         case CheckpointDue():
-            if PROFILES[state.mode].checkpoint_factor is None:
-                return NOTHING
             return request(state, TakeCheckpoint(PERIODIC, "interval"), ctx)
         case TakeCheckpoint(kind):
             if kind not in KINDS:

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from lrm_actors.domain import backoff
@@ -231,7 +231,7 @@ def test_planted_bugs_are_caught(plant: Plant, strategy: str, told: str, monkeyp
 def test_a_drawn_sequence_finds_a_wrong_order() -> None:
     """Not only a story made for it: chance meets it too."""
 
-    @settings(max_examples=300, print_blob=False)
+    @settings(max_examples=300, print_blob=False, phases=[Phase.generate])
     @given(steps)
     def any_sequence(sequence: list[Step]) -> None:
         world = SupervisedWorld(_reordered(declared("one_for_all"), s.HoldStarted))

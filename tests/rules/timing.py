@@ -134,7 +134,7 @@ def _told(world: World) -> list[Line]:
         if record.stream == "tally":  # it tells of positions in the log, which say nothing of time
             continue
         for fact in record.events:
-            if _is_emergency(fact):  # two at one moment are one if the first is still under way: threads decide that
+            if _may_be_served(fact):
                 continue
             fields = msgspec.json.encode(_without_labels(msgspec.to_builtins(fact)), order="sorted").decode()
             fields = CHECKPOINT_ID.sub(lambda found: ids.setdefault(found[0], f"checkpoint {len(ids)}"), fields)
@@ -142,10 +142,14 @@ def _told(world: World) -> list[Line]:
     return lines
 
 
-def _is_emergency(fact: Any) -> bool:
+def _may_be_served(fact: Any) -> bool:
+    """Whether it is a checkpoint that one under way at that moment serves as well: whether one is, threads decide.
+
+    Those are emergencies, and what is saved after a recovery.
+    """
     about = getattr(fact, "checkpoint", fact)
     return isinstance(fact, checkpointer.CheckpointRequested | checkpointer.CheckpointTaken) and (
-        about.kind == checkpointer.EMERGENCY
+        about.kind == checkpointer.EMERGENCY or about.reason.startswith("after ")
     )
 
 

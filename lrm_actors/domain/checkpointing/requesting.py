@@ -36,7 +36,9 @@ def tick(state: CheckpointerState, ctx: Context) -> Decision:
 
 
 def request(state: CheckpointerState, command: TakeCheckpoint, ctx: Context) -> Decision:
-    """Have the state captured, unless a capture under way will do."""
+    """Have the state captured, unless a capture under way will do, or the mode has emergency ones only."""
+    if command.kind == PERIODIC and PROFILES[state.mode].checkpoint_factor is None:
+        return NOTHING
     late = overdue(state, ctx)
     under_way = [one for one in state.under_way if one not in late]
     same = _will_do(under_way, command.kind)
@@ -74,7 +76,7 @@ def overdue(state: CheckpointerState, ctx: Context) -> list[Capture]:
 def note_step(state: CheckpointerState, step: int, ctx: Context) -> Decision:
     """A step is committed; after every so many of them the state is captured, unless a capture under way will do."""
     every = state.config.every_steps
-    if not every or step % every or PROFILES[state.mode].checkpoint_factor is None:
+    if not every or step % every:
         return NOTHING
     return request(state, TakeCheckpoint(PERIODIC, f"step {step}"), ctx)
 
