@@ -16,7 +16,7 @@ from eventstore.protocol import EventReader
 from lrm_actors.actors.checkpoints import form
 from lrm_actors.actors.checkpoints.form import OldCheckpoint, Part, Row, Unreadable
 from lrm_actors.actors.checkpoints.leaves import digest_of
-from lrm_actors.actors.checkpoints.restoring import read_row, restore
+from lrm_actors.actors.checkpoints.restoring import NOT_THE_STATE, is_named, read_row, restore
 from lrm_actors.domain.checkpointer import CheckpointerState, CheckpointInfo, attachment_key
 from lrm_actors.domain.checkpointing.chains import blob_key
 from lrm_actors.domain.retention import id_ms
@@ -24,7 +24,6 @@ from lrm_actors.errors import CheckpointDamaged
 from lrm_actors.hosting.reading import ReadOnce
 
 NOT_THERE = "its bytes are not there"
-NOT_THE_STATE = "it is not the state that the log names"
 
 
 @frozen
@@ -120,8 +119,7 @@ class _Walk:
             except CheckpointDamaged as error:
                 return error.reason
             return ""
-        digests = [part.digest for part in document]
-        if form.digest_of_state(row.checkpoint_id, read.hints, read.state_version, digests) != row.digest:
+        if not is_named(row, read, document):
             return NOT_THE_STATE
         troubles = (self._blob(part.digest) for part in document if part.is_blob)
         return next((trouble for trouble in troubles if trouble), "")

@@ -98,12 +98,13 @@ class Cutter:
         Raises:
             NotCapturable: something in it is not plain data; the message names the path.
         """
-        began_s = time.perf_counter()
-        walk = self._walk(state)
-        self._until_s = float("inf")
-        root = _run(walk)
-        took_ms = (time.perf_counter() - began_s) * 1000
-        return self._done(root, took_ms, took_ms, 1)
+        cutting = self.in_slices(state, first_s=float("inf"))
+        while True:
+            try:
+                next(cutting)
+            except StopIteration as done:
+                cut: Cut = done.value
+                return cut
 
     def in_slices(self, state: Any, *, first_s: float = 0.0) -> Generator[None, None, Cut]:
         """Cut, and let go of the thread again and again: each ``next`` is a slice of about ``SLICE_S``.
@@ -402,12 +403,3 @@ class Cutter:
     def _changed(self, *, skip: bool) -> None:
         if skip and len(self._missed) < MAX_MISSED:
             self._missed.append(shown(self._path))
-
-
-def _run(walk: _Cutting) -> Node:
-    while True:
-        try:
-            next(walk)
-        except StopIteration as done:
-            root: Node = done.value
-            return root

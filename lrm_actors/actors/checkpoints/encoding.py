@@ -51,13 +51,13 @@ class EncodedCheckpoint:
     """Digests of those that only its parent has."""
 
 
-@attrs.define
+@frozen
 class _Made:
     """A checkpoint that another can be made on."""
 
     checkpoint_id: str
     flat: list[Leaf]
-    digest: str = ""
+    digest: str
 
 
 class Encoder:
@@ -106,8 +106,8 @@ class Encoder:
     def _encoded(
         self, cut: Cut, checkpoint_id: str, hints: tuple[str, ...], state_version: int, *, whole: bool
     ) -> EncodedCheckpoint:
-        made = _Made(checkpoint_id, flatten(cut.root))
-        size = sum([len(leaf.data) for leaf in made.flat])
+        flat = flatten(cut.root)
+        size = sum([len(leaf.data) for leaf in flat])
         if size > form.MAX_STATE_BYTES:
             raise NotCapturable(f"the state has {size} bytes, at most {form.MAX_STATE_BYTES} can be stored")
         time.sleep(0)
@@ -115,26 +115,15 @@ class Encoder:
         on = None if whole or self._wants_base(is_anchor=is_anchor) else self._anchor if is_anchor else self._last
         old = [] if on is None else on.flat
         if on is None or on is not self._last:
-            _place(made.flat, old)
-        runs, fresh = delta.runs_of(made.flat)
-        dropped = delta.dropped(runs, old) if old else []
-        time.sleep(0)
-        _hash(fresh)
-        parent = "" if on is None else on.checkpoint_id
-        data = form.write(
-            checkpoint_id=checkpoint_id,
-            parent=parent,
-            hints=hints,
-            state_version=state_version,
-            runs=runs,
-            fresh=[(leaf.data, leaf.digest if leaf.is_blob else None) for leaf in fresh],
-            prefix=[leaf.data for leaf in dropped if not leaf.is_blob],
+            _place(flat, old)
+        parent, parent_digest = ("", "") if on is None else (on.checkpoint_id, on.digest)
+        data, fresh, dropped = row_of(
+            flat, old, checkpoint_id=checkpoint_id, parent=parent, hints=hints, state_version=state_version
         )
-        digest = form.digest_of_state(checkpoint_id, hints, state_version, [leaf.digest for leaf in made.flat])
-        made.digest = digest
+        digest = form.digest_of_state(checkpoint_id, hints, state_version, [leaf.digest for leaf in flat])
+        made = _Made(checkpoint_id, flat, digest)
         self._adopt(made, cut.root, len(data), is_base=on is None, is_anchor=is_anchor)
-        parent_digest = "" if on is None else on.digest
-        blobs, gone = _blobs(made.flat, old, fresh, dropped)
+        blobs, gone = _blobs(flat, old, fresh, dropped)
         return EncodedCheckpoint(data, digest, size, parent, parent_digest, blobs, gone)
 
     def _wants_base(self, *, is_anchor: bool) -> bool:
@@ -158,6 +147,41 @@ class Encoder:
             self._since = self._since_bytes = 0
         self._since += 1
         self._since_bytes += 0 if is_base or is_anchor else stored
+
+
+def row_of(
+    flat: Sequence[Leaf],
+    old: Sequence[Leaf],
+    *,
+    checkpoint_id: str,
+    parent: str,
+    hints: Iterable[str],
+    state_version: int,
+) -> tuple[bytes, list[Leaf], list[Leaf]]:
+    """The bytes of a checkpoint, the leaves that are new in it, and those of its parent that it drops.
+
+    Args:
+        flat: its leaves, which know their places in the parent. From here on they know their places in it.
+        old: the parent's leaves; none for a base.
+        checkpoint_id: its own.
+        parent: id of the one that it is made on; "": it is a base.
+        hints: of its moment.
+        state_version: of the host's state.
+    """
+    runs, fresh = delta.runs_of(flat)
+    dropped = delta.dropped(runs, old) if parent else []
+    time.sleep(0)
+    _hash(fresh)
+    data = form.write(
+        checkpoint_id=checkpoint_id,
+        parent=parent,
+        hints=hints,
+        state_version=state_version,
+        runs=runs,
+        fresh=[(leaf.data, leaf.digest if leaf.is_blob else None) for leaf in fresh],
+        prefix=[leaf.data for leaf in dropped if not leaf.is_blob],
+    )
+    return data, fresh, dropped
 
 
 def _place(flat: Sequence[Leaf], old: Sequence[Leaf]) -> None:

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from eventstore.errors import AttachmentNotFound, CorruptAttachment
 from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
-from lrm_actors.actors.checkpoints import delta, form
+from lrm_actors.actors.checkpoints import form
+from lrm_actors.actors.checkpoints.encoding import row_of
 from lrm_actors.actors.checkpoints.form import OldCheckpoint, Part, Row, Unreadable
 from lrm_actors.actors.checkpoints.leaves import DIGEST_BYTES, Leaf, digest_of
 from lrm_actors.actors.checkpoints.plain import parts, unpack
@@ -17,6 +18,8 @@ from lrm_actors.domain.checkpointing.chains import attachment_key, blob_key
 from lrm_actors.domain.checkpointing.commands import RebasedRow
 from lrm_actors.domain.retention import CheckpointInfo, id_ms
 from lrm_actors.errors import CheckpointDamaged
+
+NOT_THE_STATE = "it is not the state that the log names"
 
 
 class Described(Protocol):
@@ -116,6 +119,12 @@ def read_row(data: bytes, info: Described, parent: str) -> Row | OldCheckpoint:
     return row
 
 
+def is_named(info: Described, row: Row, document: Iterable[Part]) -> bool:
+    """Whether a row with all leaves of its document is the checkpoint that the log names."""
+    digests = [part.digest for part in document]
+    return form.digest_of_state(info.checkpoint_id, row.hints, row.state_version, digests) == info.digest
+
+
 def _restored(rows: Sequence[Row | OldCheckpoint], chain: Sequence[Described], blobs: form.Blobs) -> Restored:
     row, wanted = rows[-1], chain[-1]
     timestamp = id_ms(wanted.checkpoint_id) / 1000
@@ -128,10 +137,8 @@ def _restored(rows: Sequence[Row | OldCheckpoint], chain: Sequence[Described], b
             raise Unreadable(msg)
         document = form.parts_of(one, document, info.size_bytes)
     form.with_blobs(document, blobs, wanted.size_bytes)
-    digests = [part.digest for part in document]
-    if form.digest_of_state(wanted.checkpoint_id, row.hints, row.state_version, digests) != wanted.digest:
-        msg = "it is not the state that the log names"
-        raise Unreadable(msg)
+    if not is_named(wanted, row, document):
+        raise Unreadable(NOT_THE_STATE)
     try:
         state = unpack(b"".join([part.data for part in document]))
     except ValueError as error:
@@ -142,8 +149,7 @@ def _restored(rows: Sequence[Row | OldCheckpoint], chain: Sequence[Described], b
 
 def _from_old(row: OldCheckpoint, wanted: Described) -> Restored:
     if row.digest != wanted.digest:
-        msg = "it is not the state that the log names"
-        raise Unreadable(msg)
+        raise Unreadable(NOT_THE_STATE)
     envelope = row.envelope
     state = (
         {"agent_state": envelope["agent_state"], "browser_state": envelope["browser_state"]}
@@ -217,20 +223,14 @@ def rebase(
             if info.checkpoint_id not in wanted:
                 continue
             form.with_blobs(document, blobs, info.size_bytes)
-            digests = [part.digest for part in document]
-            if form.digest_of_state(info.checkpoint_id, row.hints, row.state_version, digests) != info.digest:
-                msg = "it is not the state that the log names"
-                raise Unreadable(msg)
+            if not is_named(info, row, document):
+                raise Unreadable(NOT_THE_STATE)
         except (Unreadable, AttachmentNotFound, CorruptAttachment) as error:
             raise CheckpointDamaged(_first_on(chain, info.checkpoint_id, wanted), str(error)) from error
         # Alike leaves are one, wherever they come from: what was made on another checkpoint may hold the same.
         leaves = {part.digest: leaves.get(part.digest) or _leaf(part) for part in document}
-        flat = [leaves[digest] for digest in digests]
+        flat = [leaves[part.digest] for part in document]
         made.append(_rebased(info.checkpoint_id, row, parent, flat, before))
-        for leaf in before:
-            leaf.at = -1
-        for at, leaf in enumerate(flat):
-            leaf.at = at
         parent, before = info.checkpoint_id, flat
         let_others_in()
     return tuple(made)
@@ -279,15 +279,13 @@ def _leaf(part: Part) -> Leaf:
 
 
 def _rebased(checkpoint_id: str, row: Row, parent: str, flat: Sequence[Leaf], before: Sequence[Leaf]) -> RebasedRow:
-    runs, fresh = delta.runs_of(flat)
-    data = form.write(
+    data, _, _ = row_of(
+        flat,
+        before if parent else (),
         checkpoint_id=checkpoint_id,
         parent=parent,
         hints=row.hints,
         state_version=row.state_version,
-        runs=runs,
-        fresh=[(leaf.data, leaf.digest if leaf.is_blob else None) for leaf in fresh],
-        prefix=[leaf.data for leaf in delta.dropped(runs, before) if not leaf.is_blob] if parent else [],
     )
     now, then = _names(flat), _names(before)
     return RebasedRow(checkpoint_id, parent, data, tuple(sorted(now - then)), tuple(sorted(then - now)))
