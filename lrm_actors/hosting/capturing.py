@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
-
 from eventstore.protocol import EventReader
 from lrm_actors.actors.checkpointer import EMERGENCY_WAIT_S, Captured, checkpoint_handlers
 from lrm_actors.actors.checkpoints.leaves import Node
@@ -167,9 +165,8 @@ class Capturing:
             keeps_still = waits and not held.inside_step
             # An emergency may be cut apart from the others, to which it leaves the marks.
             change = Change() if change is None or (emergency and previous is None) else change
-            slicing = Slicing(options, change, previous, keeps_still=keeps_still, careful=effect.careful)
-            made = slicing.cut(function, self._bridge)
-        return attrs.evolve(made, position=position)
+            slicing = Slicing(options, change, previous, position, keeps_still=keeps_still, careful=effect.careful)
+            return slicing.cut(function, self._bridge)
 
     def restore(self, state: Any) -> None:
         """Give a state to the host; nothing happens if it did not say how. Raises what the host raises."""

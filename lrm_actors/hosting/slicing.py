@@ -96,6 +96,7 @@ class Slicing:
         options: the host's.
         change: what it said of its changes.
         previous: what was cut before.
+        position: head of the log while the boundary is held.
         keeps_still: whether the host keeps from changing what is not shared until the cut is over.
         careful: compare everything, whatever the options say: they were wrong before.
     """
@@ -105,6 +106,7 @@ class Slicing:
         options: CaptureOptions,
         change: Change,
         previous: Node | None,
+        position: int,
         *,
         keeps_still: bool,
         careful: bool = False,
@@ -112,11 +114,12 @@ class Slicing:
         self._options = attrs.evolve(options, changes=COMPARE) if careful else options
         self._change = change
         self._previous = previous
+        self._position = position
         self._keeps_still = keeps_still
         self._longest_ms = 0.0
 
     def cut(self, function: Callable[[], Any], bridge: HostBridge) -> Captured:
-        """Have the host give its state, and cut it; blocks until that is done. The position is still to be filled in.
+        """Have the host give its state, and cut it; blocks until that is done.
 
         Raises:
             NotCapturable: something in it is not plain data.
@@ -198,7 +201,7 @@ class Slicing:
         if cut.missed:
             self._change.missed(cut.missed, way)
         stall_ms = max(self._longest_ms, cut.longest_ms)
-        return Captured(cut, 0, stall_ms, way, self._options.version)
+        return Captured(cut, self._position, stall_ms, way, self._options.version)
 
 
 def _copy(value: Any, path: Path) -> Any:
