@@ -63,13 +63,9 @@ def steps_in(reader: EventReader, *, alive: bool) -> JournalState:
 
 
 def _state(reader: EventReader, name: str) -> Any:
-    from lrm_actors.inspect.errors import FoldFailed
-    from lrm_actors.inspect.replay import state_at
+    from lrm_actors.inspect.replay import folded_at_head
 
-    replayed = state_at(reader, name)
-    if replayed.version and not replayed.folded:
-        raise FoldFailed(name, replayed.last_position, replayed.note)
-    return replayed.state
+    return folded_at_head(reader, name).state
 
 
 def find(kept: Sequence[CheckpointInfo], given: str) -> CheckpointInfo:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lrm_actors.domain import checkpointer
 from lrm_actors.errors import CheckpointNotFound, SettingsError
 from lrm_actors.hosting.host import check_name
-from lrm_actors.hosting.published import until_published
+from lrm_actors.hosting.published import published_state
 from lrm_actors.hosting.reading import CheckpointReader, steadily
 from lrm_actors.inspect.differences import Change, differences
 
@@ -128,10 +128,4 @@ def _documents(engine: Engine, *checkpoint_ids: str) -> tuple[dict[str, Any], ..
     for one in checkpoint_ids:
         describe(engine, one)  # where nothing runs there is none, rather than no log
     store = engine.store()
-
-    def state_of() -> CheckpointerState:
-        until_published(engine.running, store, checkpointer.NAME)
-        state: CheckpointerState = engine.state(checkpointer.NAME)
-        return state
-
-    return documents(store, state_of, checkpoint_ids)
+    return documents(store, lambda: published_state(engine, store, checkpointer.NAME), checkpoint_ids)

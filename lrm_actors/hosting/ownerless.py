@@ -11,8 +11,7 @@ from eventstore.opening import system_instant
 from eventstore.protocol import EventStore
 from eventstore.records import Batch, NewEvent, StreamWrite
 from lrm_actors.domain.behavior import Command, Context, Spec
-from lrm_actors.inspect.errors import FoldFailed
-from lrm_actors.inspect.replay import state_at
+from lrm_actors.inspect.replay import folded_at_head
 from lrm_actors.runtime.ids import Ids
 
 S = TypeVar("S")
@@ -32,9 +31,7 @@ def decide_alone(store: EventStore, spec: Spec[S], command: Command) -> Any:
         AppendFailed, OutcomeUnknown: it cannot be stored.
     """
     epoch = store.acquire(spec.name).epoch
-    replayed = state_at(store, spec.name)
-    if replayed.version and not replayed.folded:
-        raise FoldFailed(spec.name, replayed.last_position, replayed.note)
+    replayed = folded_at_head(store, spec.name)
     ids = Ids()
     command_id = ids.next()
     ctx = Context(system_instant(), command_id, command_id, new_id=ids.next)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from lrm_actors.domain import checkpointer, journal
-from lrm_actors.domain.checkpointer import CheckpointerState
 from lrm_actors.errors import AskError, CheckpointDamaged, CheckpointNotFound, NotRunning, StateNotUpcast
 from lrm_actors.hosting import recovery
-from lrm_actors.hosting.published import until_published
+from lrm_actors.hosting.published import published_state
 from lrm_actors.hosting.reading import steadily
 from lrm_actors.hosting.recovery import Recovery
 from lrm_actors.hosting.stepping import current_step
@@ -65,15 +64,9 @@ def recover(engine: Engine, checkpoint_id: str | None = None) -> bool:
 
 def _found(engine: Engine, running: Running, checkpoint_id: str | None) -> Recovery | None:
     store, steps = running.store, engine.state(journal.NAME)
-
-    def kept() -> CheckpointerState:
-        until_published(running, store, checkpointer.NAME)
-        state: CheckpointerState = engine.state(checkpointer.NAME)
-        return state
-
     try:
         choice = steadily(
-            kept,
+            lambda: published_state(engine, store, checkpointer.NAME),
             lambda state: recovery.choose(store, state, steps, checkpoint_id),
             found=lambda choice: bool(choice.damaged),
         )

@@ -59,6 +59,18 @@ def states_at(
             yield replayed
 
 
+def folded_at_head(reader: EventReader, stream: str) -> Replayed:
+    """One actor as it is now. Of one that never began, ``folded`` is false; whoever has begun is folded.
+
+    Raises:
+        FoldFailed: the log does not tell its state.
+    """
+    replayed = state_at(reader, stream)
+    if replayed.version and not replayed.folded:
+        raise FoldFailed(stream, replayed.last_position, replayed.note)
+    return replayed
+
+
 def state_at(
     reader: EventReader,
     stream: str,
