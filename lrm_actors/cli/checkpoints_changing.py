@@ -161,10 +161,7 @@ def _alone(request: Request, path: Path, command: str, arguments: Mapping[str, A
 def _given_back(store: EventStore) -> int:
     """Give free space back to the file system, as a living agent does by and by; no event is removed."""
     from eventstore.records import Retention
+    from lrm_actors.hosting.trimming import retain_in_steps
 
-    freed = 0
-    while True:
-        done = store.retain(Retention(max_events=store.head + 1))
-        freed += done.freed_bytes
-        if done.held_by != "time":
-            return freed
+    _, freed, _ = retain_in_steps(lambda: store.retain(Retention(max_events=store.head + 1)))
+    return freed

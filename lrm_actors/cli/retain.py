@@ -46,6 +46,7 @@ def command(
     """
     from eventstore.opening import open_store
     from eventstore.records import Retention
+    from lrm_actors.hosting.trimming import retain_in_steps
     from lrm_actors.inspect.folds import BREAKER, OURS, declare_ours
     from lrm_actors.inspect.needed import needed_after
 
@@ -57,17 +58,12 @@ def command(
     declare_ours()
     path = request.path()
     key = request.owners_key(path)  # a log must be there: opening it for writing would make one
-    removed = freed = 0
     with open_store(path, unknown="placeholder", key=key) as store:
         needed = needed_after(store)
         at_least = 0 if needed is None else store.head - needed
         keep = max(max_events or 0, at_least) if max_events is not None or at_least else None
         retention = Retention(max_age_s, keep, consumers or None, expendable)
-        while True:
-            result = store.retain(retention, archive=archive)
-            removed, freed = removed + result.removed, freed + result.freed_bytes
-            if result.held_by != "time":
-                break
+        removed, freed, result = retain_in_steps(lambda: store.retain(retention, archive=archive))
         head = store.head
     if result.held_by == "policy" and needed is not None and result.first == needed + 1:
         result = attrs.evolve(result, held_by="checkpoint")

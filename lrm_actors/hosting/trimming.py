@@ -155,9 +155,23 @@ class Trimmer:
         return needed_by(state.kept, state.config.max_checkpoints, steps=steps)
 
     def _remove(self, retention: Retention) -> tuple[int, int, Retained]:
-        removed = freed = 0
-        while True:
-            result = self._store.retain(retention)
-            removed, freed = removed + result.removed, freed + result.freed_bytes
-            if result.held_by != "time" or self._ended.is_set():
-                return removed, freed, result
+        return retain_in_steps(lambda: self._store.retain(retention), ended=self._ended.is_set)
+
+
+def retain_in_steps(
+    step: Callable[[], Retained], *, ended: Callable[[], bool] = lambda: False
+) -> tuple[int, int, Retained]:
+    """Apply retention until all that may go is gone: a store stops now and then, for others to come in.
+
+    Args:
+        step: applies it once.
+        ended: whether to stop after the step under way.
+
+    Returns: events removed, bytes given back, and what the last step said.
+    """
+    removed = freed = 0
+    while True:
+        result = step()
+        removed, freed = removed + result.removed, freed + result.freed_bytes
+        if result.held_by != "time" or ended():
+            return removed, freed, result
