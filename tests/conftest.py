@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -30,6 +31,8 @@ hypothesis.settings.register_profile("hosts", hypothesis.settings.get_profile("d
 
 HOSTS = Path(__file__).parent / "hosts"
 """What needs the SDKs and the browser of hosts: run with ``--profile hosts``, and nothing else is then."""
+BROWSER_AGENTS = HOSTS / "browser_use"
+"""Of that, what has fuller counts under ``--profile release``, where browser-use is installed."""
 
 COUNTS_SHOWN = 600
 """Characters of what one test printed that the summary shows."""
@@ -50,9 +53,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave the tests of hosts to their own profile, and all others out of it."""
     if config.getoption("--profile") == "hosts":
-        related = HOSTS.is_relative_to(collection_path) or collection_path.is_relative_to(HOSTS)
-        return None if related else True
+        return None if _related(collection_path, HOSTS) else True
+    if config.getoption("--profile") == "release" and importlib.util.find_spec("browser_use"):
+        return None if _related(collection_path, BROWSER_AGENTS) or not _related(collection_path, HOSTS) else True
     return True if collection_path == HOSTS else None
+
+
+def _related(one: Path, other: Path) -> bool:
+    """Whether one of them lies in the other."""
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,0 +1,112 @@
+"""Compares what a disturbed run left with what an undisturbed one leaves: history, memory, files, the server's books.
+
+What differs between any two runs is left out first: ports, tab ids, the page's numbers of its elements, times, titles.
+What the adapter tells the model about actions in doubt is left out of the memory, and counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from eventstore import open_reader
+
+DOUBT = "in doubt"
+"""Stands in every memory item by which the model is told that an action may have happened twice."""
+STEP_OF = {
+    "POST /login": 2, "PUT /notes/fruit": 4,
+    "PUT /orders/apple": 7, "PUT /orders/pear": 8, "PUT /orders/plum": 10, "PUT /orders/quince": 11,
+}  # fmt: skip
+"""In which step each request with an effect belongs."""
+
+_SITE, _TAB = re.compile(r"http://127\.0\.0\.1:\d+"), re.compile(r"#[0-9A-F]{4}\b")
+
+
+def plain(value: Any) -> Any:
+    """Without what differs between any two runs."""
+    match value:
+        case dict():
+            dropped = {"index", "tab_id", "target_id", "metadata", "interacted_element", "screenshot_path", "title"}
+            return {key: plain(one) for key, one in value.items() if key not in dropped}
+        case list():
+            return [plain(one) for one in value]
+        case str():
+            return _TAB.sub("#tab", _SITE.sub("http://site", value))
+        case _:
+            return value
+
+
+def history_of(result: Mapping[str, Any]) -> list[Any]:
+    """What each step decided, did and saw; tabs in any order."""
+    items = []
+    for item in result["history"]:
+        one = plain(item)
+        one["state"]["tabs"] = sorted(tab["url"] for tab in one["state"]["tabs"])
+        for done in one["result"] or []:
+            done.pop("attachments", None)  # paths below the agent's own directory
+        items.append(one)
+    return items
+
+
+def memory_of(result: Mapping[str, Any]) -> list[str]:
+    """What the agent remembers, but for what it was told of actions in doubt."""
+    return [plain(text) for text in result["memory"] if DOUBT not in text]
+
+
+def differences(result: Mapping[str, Any], undisturbed: Mapping[str, Any]) -> list[str]:
+    """In what a run's end differs from an undisturbed one's."""
+    found = []
+    for name, of in (("history", history_of), ("memory", memory_of)):
+        mine, theirs = of(result), of(undisturbed)
+        if len(mine) != len(theirs):
+            found.append(f"{name}: {len(mine)} items and not {len(theirs)}")
+        found += [
+            f"{name} {number}: {one} and not {other}"
+            for number, (one, other) in enumerate(zip(mine, theirs, strict=False))
+            if one != other
+        ]
+    for name in ("files", "is_done", "final", "n_steps"):
+        if result[name] != undisturbed[name]:
+            found.append(f"{name}: {result[name]} and not {undisturbed[name]}")
+    return found
+
+
+def effect_differences(books: Mapping[str, Any], undisturbed: Mapping[str, Any]) -> list[str]:
+    """In what the server's books differ, however often it was asked."""
+    return [
+        f"{name}: {books[name]} and not {undisturbed[name]}"
+        for name in ("orders", "notes", "signed_in", "refused")
+        if books[name] != undisturbed[name]
+    ]
+
+
+def repeated(books: Mapping[str, Any], undisturbed: Mapping[str, Any]) -> dict[str, int]:
+    """Requests with an effect that came more often than in an undisturbed run, and how much more often."""
+    return {
+        request: count - undisturbed["counts"].get(request, 0)
+        for request, count in books["counts"].items()
+        if not request.startswith("GET") and count > undisturbed["counts"].get(request, 0)
+    }
+
+
+def unreported(repeats: Mapping[str, int], doubts: Iterable[int]) -> list[str]:
+    """Repeats of which nobody was told.
+
+    Args:
+        repeats: see ``repeated``.
+        doubts: the steps in which an action was in doubt, once for each time it was.
+    """
+    told = list(doubts)
+    wrong = []
+    for request, times in repeats.items():
+        if told.count(STEP_OF[request]) < times:
+            wrong.append(f"{request} came {times} times more, in doubt {told.count(STEP_OF[request])} times")
+    return wrong
+
+
+def events_of(log: Path, *types: str) -> list[Any]:
+    """The events of these types in a log, in order, as records."""
+    with open_reader(log) as reader:
+        return list(reader.read(types=types))

@@ -1,0 +1,72 @@
+"""Runs the scripted agent in a process of its own, which its parent kills.
+
+It says what came of it in ``result.json`` below its directory, and through a pipe where it stops to be killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tests.hosts.browser_use import hosting, phases
+from tests.hosts.browser_use.scripted import STEPS, ScriptedModel
+
+RESULT = "result.json"
+
+
+async def run(options: argparse.Namespace, told: phases.Phases) -> dict[str, Any]:
+    """One life of the agent."""
+    model = ScriptedModel(options.site, told.tell)
+    if options.host == "stock":
+        agent = hosting.stock_agent(options.directory, model)
+        history = await agent.run(max_steps=4 * STEPS)
+    else:
+        agent = hosting.lasting_agent(options.directory, model)
+        history = await agent.run()
+    return {
+        "history": hosting.history_of(history),
+        "memory": hosting.memory_of(agent),
+        "files": hosting.files_of(agent),
+        "is_done": history.is_done(),
+        "final": history.final_result(),
+        "n_steps": agent.state.n_steps,
+        "asked": model.calls,
+    }
+
+
+def main() -> None:
+    """Live until done or killed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--host", choices=("stock", "lasting"), required=True)
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--site", required=True)
+    parser.add_argument("--descriptor", type=int, required=True)
+    parser.add_argument("--hold", default="", help="where to stop for good, as after-model@6")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(relativeCreated)6d %(name)s %(message)s")
+    began = time.monotonic()
+    hosting.offline(options.directory)
+    told = phases.Phases(options.descriptor, options.hold)
+    phases.watch_upstream(told)
+    if options.host == "lasting":
+        phases.watch_commits(told)
+    try:
+        result = asyncio.run(run(options, told))
+    except BaseException as error:
+        traceback.print_exc()
+        result = {"error": f"{type(error).__name__}: {error}"}
+    result["seconds"] = round(time.monotonic() - began, 2)
+    (options.directory / RESULT).write_text(json.dumps(result))
+    os.write(options.descriptor, b"end\n")
+
+
+if __name__ == "__main__":
+    main()
