@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -95,13 +96,20 @@ def _sort(info: CheckpointInfo) -> int:
 
 
 def best_first(kept: Sequence[CheckpointInfo]) -> tuple[str, ...]:
-    """Ids of the sound ones in the order to try them: newest position first, at the same one emergencies first."""
-    sound = (info for info in kept if not info.damaged)
-    return tuple(info.checkpoint_id for info in sorted(sound, key=_goodness, reverse=True))
+    """Ids of the sound ones in the order to try them: newest position first, at the same one emergencies first.
+
+    Args:
+        kept: oldest first. There may be thousands, and an agent waits to go on: so the sort is a stable one of what is
+            nearly in order already.
+    """
+    sound = [info for info in kept if not info.damaged]
+    order = [info for info in sound if info.kind != EMERGENCY]
+    order += [info for info in sound if info.kind == EMERGENCY]
+    order.sort(key=_position)
+    return tuple([info.checkpoint_id for info in reversed(order)])
 
 
-def _goodness(info: CheckpointInfo) -> tuple[int, bool, int]:
-    return info.position, info.kind == EMERGENCY, id_ms(info.checkpoint_id)
+_position = attrgetter("position")
 
 
 def beyond_retention(

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 CHECKPOINT_TIMEOUT_S = 90.0
 """How long a checkpoint asked for by hand may take: the step, the host's function, and the packing."""
+NEWEST_LOOKED_AT = 4
+"""As many as captures are under way at a time."""
 ENDS = ("checkpointer.taken", "checkpointer.failed")
 
 _log = logging.getLogger("lrm_actors.mode")
@@ -114,13 +116,20 @@ def take_checkpoint(
             for record in store.read(after=position, types=ENDS):
                 position = record.position
                 if _ended(record.event, checkpoint_id):
-                    _wait_until_listed(engine, until_s)
+                    if not _is_listed(engine, checkpoint_id):
+                        _wait_until_listed(engine, until_s)
                     return checkpoint_id
             if not changed.wait(max(0.0, until_s - engine.clock.monotonic())):
                 msg = f"{checkpoint_id} was not taken within {timeout_s:g} s"
                 raise TimeoutError(msg)
     finally:
         unsubscribe()
+
+
+def _is_listed(engine: Engine, checkpoint_id: str) -> bool:
+    """Whether the actor's published state has a new checkpoint: it is among the newest, or nearly so."""
+    newest = engine.state(checkpointer.NAME).kept[-NEWEST_LOOKED_AT:]
+    return any(one.checkpoint_id == checkpoint_id for one in newest)
 
 
 def _wait_until_listed(engine: Engine, until_s: float) -> None:

@@ -29,6 +29,8 @@ LARGE_CHANGE_BYTES = 32 * 1024
 MAX_PREFIX_BYTES = 4 * 1024 * 1024
 """Of what a delta drops, so much at most helps to compress what it adds."""
 LEAST_PREFIX_BYTES = 64
+PIECE_BYTES = 64 * 1024
+"""In which a row is decompressed: no more than what an allocator keeps at hand."""
 SHORT = 8
 """Characters of an id that a row holds, to say what belongs together. That it does is for the digest to prove."""
 MAGIC: Final = b"LRMC\x02"
@@ -69,7 +71,7 @@ class Part:
 
     __slots__ = ("_digest", "data", "is_blob")
 
-    def __init__(self, data: bytes, blob: bytes = b"") -> None:
+    def __init__(self, data: bytes | memoryview, blob: bytes = b"") -> None:
         self.data = data
         self.is_blob = bool(blob)
         """Whether it is kept by itself, under its digest."""
@@ -144,7 +146,7 @@ def _compressed(literals: bytes, prefix: Sequence[bytes]) -> bytes:
     return zstd.compress(literals, QUICK_LEVEL if len(literals) > LARGE_CHANGE_BYTES else LEVEL, None, known)
 
 
-def _prefix(dropped: Sequence[bytes]) -> Any:
+def _prefix(dropped: Sequence[bytes | memoryview]) -> Any:
     """What helps to compress: bytes that are likely to be much like the new ones."""
     known = b"".join(dropped)[:MAX_PREFIX_BYTES]
     return zstd.ZstdDict(known, is_raw=True).as_prefix if len(known) >= LEAST_PREFIX_BYTES else None
@@ -204,18 +206,34 @@ def parts_of(row: Row, before: Sequence[Part], at_most: int = MAX_STATE_BYTES) -
     """
     try:
         dropped = delta.dropped(row.runs, before) if row.parent else []
-        literals = _decompressed(row.packed, row.size, [part.data for part in dropped if not part.is_blob])
-        fresh: list[Part] = []
-        at, named = 0, iter(row.blobs)
-        for length in row.lengths:
-            if length == _BLOB:
-                fresh.append(Part(b"", next(named)))
-            else:
-                fresh.append(Part(literals[at : at + length]))
-                at += length
+        literals = _Literals(_decompressed(row.packed, row.size, [part.data for part in dropped if not part.is_blob]))
+        named = iter(row.blobs)
+        fresh = [Part(b"", next(named)) if length == _BLOB else Part(literals.next(length)) for length in row.lengths]
         return delta.apply(row.runs, before, fresh, at_most)
     except ValueError as error:
         raise Unreadable(str(error)) from error
+
+
+class _Literals:
+    """The leaves that a row brings, one after the other, out of the pieces that it was decompressed in."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = (memoryview(one) for one in pieces)
+        self._piece = memoryview(b"")
+
+    def next(self, length: int) -> bytes | memoryview:
+        """The next so many bytes; where they are in one piece, they are not copied."""
+        piece = self._piece
+        if length <= len(piece):
+            self._piece = piece[length:]
+            return piece[:length]
+        parts: list[memoryview] = []
+        while length > len(piece):
+            parts.append(piece)
+            length -= len(piece)
+            piece = next(self._pieces)
+        self._piece = piece[length:]
+        return b"".join([*parts, piece[:length]])
 
 
 def with_blobs(document: Iterable[Part], blobs: Blobs, at_most: int = MAX_STATE_BYTES) -> None:
@@ -234,8 +252,8 @@ def with_blobs(document: Iterable[Part], blobs: Blobs, at_most: int = MAX_STATE_
             raise Unreadable(msg)
 
 
-def _decompressed(packed: memoryview, size: int, dropped: Sequence[bytes]) -> bytes:
-    """The bytes, never more of them than the header announces."""
+def _decompressed(packed: memoryview, size: int, dropped: Sequence[bytes | memoryview]) -> list[bytes]:
+    """The bytes in pieces, never more of them than the header announces."""
     if size > 2 * MAX_STATE_BYTES:
         msg = f"it claims to have {size} bytes"
         raise Unreadable(msg)
@@ -244,14 +262,31 @@ def _decompressed(packed: memoryview, size: int, dropped: Sequence[bytes]) -> by
         if zstd.get_frame_info(packed).decompressed_size != size or zstd.get_frame_size(packed) != len(packed):
             msg = "it has another size than it claims"
             raise Unreadable(msg)
-        literals = zstd.decompress(packed, _prefix(dropped))
+        literals = _in_pieces(packed, _prefix(dropped))
     except zstd.ZstdError as error:
         msg = f"it cannot be decompressed: {error}"
         raise Unreadable(msg) from error
-    if len(literals) != size:
+    if sum(map(len, literals)) != size:
         msg = "it has another size than it claims"
         raise Unreadable(msg)
     return literals
+
+
+def _in_pieces(packed: memoryview, known: Any) -> list[bytes]:
+    """One frame's bytes, in pieces.
+
+    In one go their memory is mapped anew several times over as it grows, which takes longer than decompressing.
+    """
+    decompressor = zstd.ZstdDecompressor(known)
+    pieces: list[bytes] = []
+    while not decompressor.eof:
+        piece = decompressor.decompress(packed, PIECE_BYTES)
+        packed = packed[:0]  # the decompressor keeps what it was given
+        if not piece and decompressor.needs_input:
+            msg = "it ends too early"
+            raise zstd.ZstdError(msg)
+        pieces.append(piece)
+    return pieces
 
 
 def digest_of_state(checkpoint_id: str, hints: Iterable[str], state_version: int, digests: Iterable[bytes]) -> str:
@@ -285,7 +320,7 @@ def _read_old(size: int, packed: memoryview, at_most: int) -> OldCheckpoint:
     if size > at_most:
         msg = f"it claims to have {size} bytes, and not {at_most}"
         raise Unreadable(msg)
-    document = _decompressed(packed, size, [])
+    document = b"".join(_decompressed(packed, size, []))
     try:
         envelope = unpack(document)
     except ValueError as error:

@@ -80,7 +80,7 @@ class Cut:
     """A container had another size at the end than when it was cut: the host did not keep still, and this is torn."""
 
 
-def digest_of(data: bytes) -> bytes:
+def digest_of(data: bytes | memoryview) -> bytes:
     """Of a leaf's bytes. SHA-256 cut short: processors have instructions for it, and it lets other threads run."""
     return hashlib.sha256(data).digest()[:DIGEST_BYTES]
 

@@ -273,7 +273,7 @@ def _first_on(rows: Sequence[CheckpointInfo], checkpoint_id: str, wanted: set[st
 
 
 def _leaf(part: Part) -> Leaf:
-    leaf = Leaf(part.data, is_blob=part.is_blob)
+    leaf = Leaf(bytes(part.data), is_blob=part.is_blob)
     leaf.digest = part.digest
     return leaf
 
