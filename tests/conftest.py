@@ -32,7 +32,7 @@ hypothesis.settings.register_profile("hosts", hypothesis.settings.get_profile("d
 HOSTS = Path(__file__).parent / "hosts"
 """What needs the SDKs and the browser of hosts: run with ``--profile hosts``, and nothing else is then."""
 BROWSER_AGENTS = HOSTS / "browser_use"
-"""Of that, what has fuller counts under ``--profile release``, where browser-use is installed."""
+"""Of that, what needs browser-use and a Chromium; where they are, ``--profile release`` runs it with fuller counts."""
 
 COUNTS_SHOWN = 600
 """Characters of what one test printed that the summary shows."""
@@ -50,11 +50,23 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile(config.getoption("--profile"))
 
 
+def missing_for_browser_agents() -> str:
+    """What of it is not here; empty where everything is."""
+    from tests.hosts.browser_cases import chromium
+
+    if importlib.util.find_spec("browser_use") is None:
+        return "browser-use is not installed"
+    return "" if chromium() else "there is no Chromium"
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave the tests of hosts to their own profile, and all others out of it."""
-    if config.getoption("--profile") == "hosts":
+    profile = config.getoption("--profile")
+    if collection_path == BROWSER_AGENTS and missing_for_browser_agents():
+        return True
+    if profile == "hosts":
         return None if _related(collection_path, HOSTS) else True
-    if config.getoption("--profile") == "release" and importlib.util.find_spec("browser_use"):
+    if profile == "release" and not missing_for_browser_agents():
         return None if _related(collection_path, BROWSER_AGENTS) or not _related(collection_path, HOSTS) else True
     return True if collection_path == HOSTS else None
 
@@ -66,6 +78,9 @@ def _related(one: Path, other: Path) -> bool:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what the proofs counted: what a test that passed has printed, whichever process it ran in."""
+    profile = terminalreporter.config.getoption("--profile")
+    if profile != "default" and (missing := missing_for_browser_agents()):
+        terminalreporter.write_line(f"LEFT OUT: all that is in tests/hosts/browser_use, since {missing}", yellow=True)
     told = [(report.nodeid, report.capstdout.strip()) for report in terminalreporter.getreports("passed")]
     for nodeid, text in sorted((nodeid, text) for nodeid, text in told if text and "test session starts" not in text):
         terminalreporter.write_line(f"{nodeid}: {text[:COUNTS_SHOWN]}")
