@@ -62,7 +62,7 @@ def missing_for_browser_agents() -> str:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave the tests of hosts to their own profile, and all others out of it."""
     profile = config.getoption("--profile")
-    if collection_path == BROWSER_AGENTS and missing_for_browser_agents():
+    if collection_path.is_relative_to(BROWSER_AGENTS) and missing_for_browser_agents():
         return True
     if profile == "hosts":
         return None if _related(collection_path, HOSTS) else True

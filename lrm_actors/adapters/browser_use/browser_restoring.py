@@ -65,8 +65,8 @@ async def restore_browser(
         load_timeout_s: how long one page may take to load. It is left as it is then.
 
     Returns: ``tabs``: each ``id`` and ``url``, in the order of the state; ``focus``: id of the one that has it, or
-        None; ``failed``: what could not be put back, in words. ``{**state, "tabs": report["tabs"]}`` is the next ``before``
-        of ``read_browser``.
+        None; ``failed``: what could not be put back, in words. What ``read_browser`` is to take as ``before`` next is
+        ``{**state, "tabs": report["tabs"]}``.
 
     Raises:
         BadBrowserState: it is not what ``read_browser`` gave; nothing was changed.

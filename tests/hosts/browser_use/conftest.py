@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,16 @@ from typing import Any
 import attrs
 import pytest
 
+from tests.conftest import missing_for_browser_agents
 from tests.hosts.browser_use.lives import Lives
 from tests.hosts.browser_use.site import Site
 
-collect_ignore_glob = [] if importlib.util.find_spec("browser_use") else ["test_*.py"]
+
+@pytest.fixture(scope="session", autouse=True)
+def _all_that_is_needed() -> None:
+    """Skip what was named by itself where browser-use or a Chromium is missing."""
+    if missing := missing_for_browser_agents():
+        pytest.skip(f"LEFT OUT: {missing}")
 
 
 @attrs.frozen
