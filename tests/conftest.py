@@ -46,8 +46,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Load the hypothesis profile of the same name."""
+    """Load the hypothesis profile of the same name, and have the tests of the listed features watched."""
     hypothesis.settings.load_profile(config.getoption("--profile"))
+    if not hasattr(config, "workerinput"):
+        from tests.docs import outcomes
+
+        outcomes.watch(config, cannot=missing_of_hosts)
+
+
+def missing_of_hosts() -> str:
+    """What of the hosts this machine has not, so that nobody can expect their tests to pass here."""
+    from tests.hosts.browser_cases import chromium
+
+    if importlib.util.find_spec("browser_use") is None:
+        return "browser-use is not installed, so nothing is proven with it"
+    return "" if chromium() else "there is no Chromium here, so nothing is proven with it"
 
 
 def missing_for_browser_agents() -> str:
