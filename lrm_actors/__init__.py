@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from lrm_actors.domain.breaker_config import BreakerConfig
     from lrm_actors.domain.rules import Rule
+    from lrm_actors.effects import NOT_HAPPENED, UNKNOWN, Ask, Happened, Probe, Skip
     from lrm_actors.errors import CircuitOpen, LrmError, Rejected
     from lrm_actors.integration import Host, LongRunningIntegration
     from lrm_actors.mode import LongRunningMode
@@ -54,6 +55,7 @@ _HOME = {
         *("must_reply", "stash", "then", "unhandled"),
     ),
     "domain.rules": ("Rule",),
+    "effects": ("NOT_HAPPENED", "UNKNOWN", "Ask", "Happened", "Probe", "Skip"),
     "errors": ("CircuitOpen", "LrmError", "Rejected"),
     "integration": ("Host", "LongRunningIntegration"),
     "mode": ("LongRunningMode",),
@@ -62,8 +64,11 @@ _HOME = {
 }
 
 __all__ = [
+    "NOT_HAPPENED",
+    "UNKNOWN",
     "ActorSystem",
     "AdaptiveThrottle",
+    "Ask",
     "BreakerConfig",
     "Bulkhead",
     "CancelTimer",
@@ -73,16 +78,19 @@ __all__ = [
     "Context",
     "Decision",
     "Effect",
+    "Happened",
     "Host",
     "LongRunningIntegration",
     "LongRunningMode",
     "LongRunningSettings",
     "LrmError",
+    "Probe",
     "RecoveryContext",
     "Rejected",
     "Retry",
     "RetryBudget",
     "Rule",
+    "Skip",
     "Spec",
     "StartTimer",
     "Wire",

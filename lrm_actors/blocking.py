@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from lrm_actors.checkpoints import BlockingCheckpoints
 from lrm_actors.domain.checkpointer import MANUAL
+from lrm_actors.effects import Policy
 from lrm_actors.hosting import operations, recovering
 from lrm_actors.hosting.answer import ChosenStrategy
+from lrm_actors.hosting.effects import RETRY
 from lrm_actors.hosting.engine import STOP_DEADLINE_S, Engine
 from lrm_actors.hosting.stepping import BlockingStepScope
 from lrm_actors.words import Words
@@ -55,6 +57,12 @@ class BlockingMode(Words):
         """See ``LongRunningMode.get_health_report``."""
         return operations.health_report(self._engine)
 
-    def step(self, name: str) -> BlockingStepScope:
+    def step(self, name: str, *, at: int | None = None, of: int | None = None) -> BlockingStepScope:
         """See ``LongRunningMode.step``."""
-        return BlockingStepScope(self._engine, self._engine.stepping, name)
+        return BlockingStepScope(self._engine, self._engine.stepping, name, at=at, of=of)
+
+    def effect(
+        self, name: str, function: Callable[..., Any], *, policy: Policy | Callable[..., Any] = RETRY, given: Any = None
+    ) -> Any:
+        """See ``LongRunningMode.effect``. The function is called on this thread."""
+        return self._engine.effects.carry_out_blocking(name, function, policy, given)

@@ -14,8 +14,10 @@ from typing import Any, Self, TypeVar
 from lrm_actors.blocking import BlockingMode
 from lrm_actors.checkpoints import Checkpoints
 from lrm_actors.domain.checkpointer import MANUAL
+from lrm_actors.effects import Policy
 from lrm_actors.hosting import operations, recovering
 from lrm_actors.hosting.answer import ChosenStrategy
+from lrm_actors.hosting.effects import RETRY
 from lrm_actors.hosting.engine import STOP_DEADLINE_S, Engine
 from lrm_actors.hosting.host import Host
 from lrm_actors.hosting.offload import off_loop
@@ -170,10 +172,50 @@ class LongRunningMode(Words):
         """How the agent is, as JSON data with every key always present. Reading it changes nothing."""
         return await self._beside(lambda: operations.health_report(self._engine))
 
-    def step(self, name: str) -> AsyncStepScope:
+    def step(self, name: str, *, at: int | None = None, of: int | None = None) -> AsyncStepScope:
         """One step of the agent: ``async with mode.step("fetch") as step: ...; step.result = {...}``.
 
         Its begin is in the log before the body runs, its result before the block is left. An exception abandons it.
         Change the host's state inside the body: a checkpoint is taken between two steps.
+
+        Args:
+            name: what it does.
+            at: which of ``of`` it is, for the health report; its number by default.
+            of: how many steps there will be, if that is known.
+
+        Raises:
+            SettingsError: ``at`` or ``of`` is no such number.
         """
-        return AsyncStepScope(self._engine, self._engine.stepping, name)
+        return AsyncStepScope(self._engine, self._engine.stepping, name, at=at, of=of)
+
+    async def effect(
+        self, name: str, function: Callable[..., Any], *, policy: Policy | Callable[..., Any] = RETRY, given: Any = None
+    ) -> Any:
+        """Do something outside, once: ``receipt = await mode.effect("send mail", send)``, inside a step.
+
+        That it is about to happen is in the log before ``function`` is called, and its result before this returns. When
+        the step is repeated, after a crash or an exception, an effect that was finished gives its recorded result, and
+        the function is not called. One that has no end on record is *in doubt*, and goes by its policy.
+
+        Args:
+            name: what it is, within the step. Used again in a step, one after the other, each is told apart by its
+                order; what runs at the same time needs names of its own.
+            function: plain, then it runs on a thread, or async. One that has an argument which must be given is handed
+                the idempotency key: the same text at each attempt, in each process.
+            policy: what is done in doubt: ``Retry()``, ``Skip(result)``, ``Ask()`` or ``Probe(look)``, of
+                ``lrm_actors.effects``; a function alone is a probe.
+            given: a JSON value; a digest of it is recorded, and another one when the step is repeated is refused.
+
+        Returns: a JSON value: what the function gave, now or when it was first done.
+
+        Raises:
+            StepOrder: outside of a step.
+            AmbiguousEffect: another effect of this name is under way in the step.
+            EffectInDoubt: it is in doubt, and its policy leaves it to a human.
+            JournalMismatch: something else is ``given`` than is on record.
+            ResultNotKept: it happened, and gave what is no JSON value.
+            TooManyEffects: the step has 100,000.
+            StorageUnavailable, OutcomeUnknown, AskTimeout: the log cannot be written. Before the function was called,
+                or, as a note on the error says, after.
+        """
+        return await self._engine.effects.carry_out(name, function, policy, given)

@@ -1,181 +1,118 @@
-"""The agent's own steps: begun, then committed with their result, so that a resumed agent goes on where it was."""
+"""The agent's own steps: begun, then committed with their result, so that a resumed agent goes on where it was.
+
+What a step does outside stands in it as effects; see ``journaling.effects``.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
-from eventstore.events import event
-from eventstore.frozen import frozen
 from lrm_actors.domain.behavior import NOTHING, Command, Context, Decision, Spec, then
-from lrm_actors.errors import StepOrder
+from lrm_actors.domain.journaling import effects
+from lrm_actors.domain.journaling.book import FAILED, FINISHED, INTENDED, UNFINISHED
+from lrm_actors.domain.journaling.commands import (
+    AbandonStep,
+    BeginStep,
+    CommitStep,
+    DoubtEffect,
+    FailEffect,
+    FinishEffect,
+    ForgetEffects,
+    IntendEffect,
+    OpenJournal,
+    SettleEffect,
+)
+from lrm_actors.domain.journaling.effects import NAME
+from lrm_actors.domain.journaling.events import (
+    EffectDone,
+    EffectFailed,
+    EffectIntended,
+    EffectSettled,
+    EffectsForgotten,
+    EffectUnfinished,
+    JournalOpened,
+    StepAbandoned,
+    StepBegun,
+    StepCommitted,
+    StepInDoubt,
+    StepRepeated,
+)
+from lrm_actors.domain.journaling.state import JournalState, LastStep, OpenStep, evolve, snapshot_due
+from lrm_actors.errors import JournalMismatch, StepOrder
 
-NAME = "journal"
+__all__ = [
+    "NAME",
+    "AbandonStep",
+    "BeginStep",
+    "CommitStep",
+    "DoubtEffect",
+    "EffectDone",
+    "EffectFailed",
+    "EffectIntended",
+    "EffectSettled",
+    "EffectUnfinished",
+    "EffectsForgotten",
+    "FailEffect",
+    "FinishEffect",
+    "ForgetEffects",
+    "IntendEffect",
+    "JournalOpened",
+    "JournalState",
+    "LastStep",
+    "OpenJournal",
+    "OpenStep",
+    "SettleEffect",
+    "StepAbandoned",
+    "StepBegun",
+    "StepCommitted",
+    "StepInDoubt",
+    "StepRepeated",
+    "decide",
+    "evolve",
+    "spec",
+]
 
-
-@frozen
-class OpenStep:
-    """A step begun and not committed."""
-
-    step: int
-    name: str
-    attempt: int
-    """1 for the first time."""
-    begun_in_start: int
-    """Which start of the process began it."""
-
-
-@frozen
-class JournalState:
-    committed: int = 0
-    """Number of the last committed step; steps run from 1 without gaps."""
-    open: OpenStep | None = None
-    start: int = 0
-    """How often a process has opened this journal."""
-    in_doubt: OpenStep | None = None
-    """Begun by an earlier process and never committed: it may have happened or not."""
-    failed: OpenStep | None = None
-    """The last step, abandoned and not begun again: the next one keeps its number."""
-    repeated: int = 0
-    """How often a step in doubt was begun again."""
-    abandoned: int = 0
-
-
-# Commands
-
-
-@frozen
-class OpenJournal(Command):
-    """A process takes the journal up. The reply is a dict: committed, in_doubt (step, name, attempt) or None."""
-
-
-@frozen
-class BeginStep(Command):
-    """The reply is a dict: step, attempt, repeated (bool: it was in doubt).
-
-    Beginning while a step is open is refused with ``StepOrder``. ``attempt`` counts on after an abandoned step as after
-    one in doubt: either may have had effects outside.
-    """
-
-    name: str
-
-
-@frozen
-class CommitStep(Command):
-    """The open step is done; or the step in doubt is, as the host found out.
-
-    Any other number is refused with ``StepOrder``. The reply is a dict: step.
-    """
-
-    step: int
-    result: Any
-    """A JSON value."""
-
-
-@frozen
-class AbandonStep(Command):
-    """The step failed and will be begun again, or never; or the step in doubt is known not to have happened.
-
-    Any other number is refused with ``StepOrder``. The reply is a dict: step.
-    """
-
-    step: int
-    error: str
-
-
-# Events
-
-
-@event("journal.opened", 1)
-class JournalOpened:
-    start: int
-
-
-@event("journal.step_in_doubt", 1)
-class StepInDoubt:
-    step: int
-    name: str
-    attempt: int
-
-
-@event("journal.step_begun", 1)
-class StepBegun:
-    step: int
-    name: str
-    attempt: int
-
-
-@event("journal.step_repeated", 1)
-class StepRepeated:
-    """A step in doubt is begun again: what it does outside may happen twice."""
-
-    step: int
-    name: str
-    attempt: int
-
-
-@event("journal.step_committed", 1)
-class StepCommitted:
-    step: int
-    name: str
-    result: Any
-
-
-@event("journal.step_abandoned", 1)
-class StepAbandoned:
-    step: int
-    name: str
-    error: str
+NAMED = 5
+"""Effects that an error names, at most."""
 
 
 def decide(state: JournalState, command: Command, ctx: Context) -> Decision:
     """Decide on one command.
 
     Raises:
-        StepOrder: a step would begin, be committed or be abandoned out of order.
+        StepOrder: a step would begin, be committed or be abandoned out of order, or have an effect while not open.
+        JournalMismatch: a step would begin that is not the one whose effects are on record.
+        CommandRefused, NoSuchEffect, TooManyEffects: see ``journaling.effects``.
     """
     match command:
+        case IntendEffect():
+            return effects.intend(state, command)
+        case FinishEffect() | FailEffect() | DoubtEffect():
+            return effects.end(state, command)
         case OpenJournal():
-            return _open(state)
-        case BeginStep(name):
-            return _begin(state, name)
-        case CommitStep(number, result):
-            step = _unfinished(state, number, "commit")
-            return then(StepCommitted(step.step, step.name, result), reply={"step": number})
+            return _open(state, ctx)
+        case BeginStep():
+            return _begin(state, command)
+        case CommitStep():
+            return _commit(state, command)
         case AbandonStep(number, error):
             step = _unfinished(state, number, "abandon")
-            return then(StepAbandoned(step.step, step.name, error), reply={"step": number})
+            doubtful = effects.doubtful(state, number, effects.STEP_ENDED)
+            return then(*doubtful, StepAbandoned(step.step, step.name, error), reply={"step": number})
+        case SettleEffect():
+            return effects.settle(state, command)
+        case ForgetEffects():
+            return effects.forget(state, command)
     return NOTHING
-
-
-def evolve(state: JournalState, event: object) -> JournalState:
-    """Fold one event."""
-    match event:
-        case JournalOpened(start):
-            return attrs.evolve(state, start=start)
-        case StepInDoubt():
-            return attrs.evolve(state, in_doubt=state.open, open=None)
-        case StepRepeated():
-            return attrs.evolve(state, repeated=state.repeated + 1)
-        case StepBegun(step, name, attempt):
-            begun = OpenStep(step, name, attempt, state.start)
-            return attrs.evolve(state, open=begun, in_doubt=None, failed=None)
-        case StepCommitted(step):
-            return attrs.evolve(state, committed=step, open=None, in_doubt=None, failed=None)
-        case StepAbandoned():
-            abandoned = state.open or state.in_doubt
-            return attrs.evolve(state, open=None, in_doubt=None, failed=abandoned, abandoned=state.abandoned + 1)
-    return state
 
 
 def spec() -> Spec[JournalState]:
     """The journal."""
-    return Spec(NAME, JournalState(), decide, evolve)
+    return Spec(NAME, JournalState(), decide, evolve, snapshot_every=0, snapshot_when=snapshot_due)
 
 
-def _open(state: JournalState) -> Decision:
-    opened = JournalOpened(state.start + 1)
+def _open(state: JournalState, ctx: Context) -> Decision:
+    opened = JournalOpened(state.start + 1, "" if state.journal_id else ctx.new_id())
     doubtful = state.open or state.in_doubt
     reply = {
         "committed": state.committed,
@@ -183,20 +120,55 @@ def _open(state: JournalState) -> Decision:
     }
     if state.open is None:
         return then(opened, reply=reply)
-    return then(opened, StepInDoubt(state.open.step, state.open.name, state.open.attempt), reply=reply)
+    step = state.open
+    in_doubt = effects.doubtful(state, step.step, effects.ENDED_BEFORE)
+    return then(opened, StepInDoubt(step.step, step.name, step.attempt), *in_doubt, reply=reply)
 
 
-def _begin(state: JournalState, name: str) -> Decision:
+def _begin(state: JournalState, command: BeginStep) -> Decision:
+    name = command.name
     if state.open is not None:
         raise StepOrder(f"step {state.open.step} ({state.open.name}) is still open, {name!r} cannot begin", actor=NAME)
     earlier = state.in_doubt or state.failed
+    events = list[object]()
+    if earlier is not None and earlier.name != name and len(state.effects):
+        events.append(_let_go(state, earlier, name))
     attempt = 1 if earlier is None else earlier.attempt + 1
     step = state.committed + 1
-    begun = StepBegun(step, name, attempt)
     reply = {"step": step, "attempt": attempt, "repeated": state.in_doubt is not None}
-    if state.in_doubt is None:
-        return then(begun, reply=reply)
-    return then(StepRepeated(step, name, attempt), begun, reply=reply)
+    if state.in_doubt is not None:
+        events.append(StepRepeated(step, name, attempt))
+    return then(*events, StepBegun(step, name, attempt, command.at, command.of), reply=reply)
+
+
+def _let_go(state: JournalState, earlier: OpenStep, name: str) -> EffectsForgotten:
+    """Go on from an abandoned step with another: what is on record of the effects of the one is not for the other.
+
+    Raises:
+        JournalMismatch: the step is in doubt and its effects were to be taken up, or one of them is in doubt.
+    """
+    doubtful = state.effects.of(*UNFINISHED)
+    if state.in_doubt is not None or doubtful:
+        named = [effects.effect_id(earlier.step, entry) for entry in doubtful or state.effects.of(*FINISHED, FAILED)]
+        what = "in doubt" if doubtful else "on record"
+        about = f"step {earlier.step} was begun as {earlier.name!r}, and begins as {name!r} now"
+        raise JournalMismatch(f"{about}; {what} of it: {listed(named)}", earlier.step, tuple(named))
+    return effects.forgotten(earlier, state.effects, f"the step is begun as {name!r} now")
+
+
+def _commit(state: JournalState, command: CommitStep) -> Decision:
+    number = command.step
+    step = _unfinished(state, number, "commit")
+    running = state.effects.of(INTENDED)
+    if running:
+        named = listed([effects.effect_id(number, entry) for entry in running])
+        about = f"cannot commit step {number} ({step.name}): {named} has no end yet"
+        raise StepOrder(about, actor=NAME, hint="await every effect before the step ends")
+    events: list[object] = list(effects.left(state, number))
+    if command.forget and len(state.effects):
+        events.append(effects.forgotten(step, state.effects, "forgotten by the step itself"))
+    events.append(StepCommitted(step.step, step.name, command.result, command.progress))
+    return then(*events, reply={"step": number})
 
 
 def _unfinished(state: JournalState, number: int, verb: str) -> OpenStep:
@@ -207,6 +179,12 @@ def _unfinished(state: JournalState, number: int, verb: str) -> OpenStep:
     if step.step != number:
         raise StepOrder(f"cannot {verb} step {number}: step {step.step} ({step.name}) is the open one", actor=NAME)
     return step
+
+
+def listed(names: list[str]) -> str:
+    """Some of these names, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _words(step: OpenStep) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from lrm_actors.hosting.capture_options import CaptureOptions
 from lrm_actors.hosting.capturing import Capturing
 from lrm_actors.hosting.carrying_out import carry_out
 from lrm_actors.hosting.dumping import dump_of
+from lrm_actors.hosting.effects import Effects
 from lrm_actors.hosting.exhaustion import give_up, terminate
 from lrm_actors.hosting.gate import keep_told
 from lrm_actors.hosting.guards import Guards
@@ -92,7 +93,13 @@ class Engine:
         self.boundary = StepBoundary()
         self.registry = ComponentRegistry(self.clock, run_async=self.bridge.run_async)
         self.capturing = Capturing(self.boundary, self.bridge)
-        self.stepping = Stepping(self.boundary, on_begin=self.capturing.goes_on, check=self._check_storable)
+        self.stepping = Stepping(
+            self.boundary,
+            on_begin=self.capturing.goes_on,
+            check=self._check_storable,
+            run_async=self.bridge.run_async,
+        )
+        self.effects = Effects(self, self.stepping)
         self.guards = Guards(
             self.clock,
             config=lambda: configuration.breaker_config(self.settings),
@@ -408,6 +415,18 @@ class Engine:
             if self._moved.is_set() or not await off_loop(lambda: self._moved.wait(MOVE_WAIT_S)):
                 raise
             return await self._system().ask(to, command, timeout_s=timeout_s)
+
+    def note(self, to: str, command: Command) -> None:
+        """Send a command and do not wait; decide on it at once while the mode is switched off.
+
+        Raises:
+            NotRunning, ActorStopped, MailboxFull: it was not accepted.
+        """
+        system = self._system()
+        if system is self.unlogged:
+            self.unlogged.note(to, command)
+        else:
+            system.tell(to, command)
 
     def _system(self) -> Any:
         """What answers: the running actors, or the same decisions without a log while the mode is switched off."""

@@ -20,10 +20,12 @@ import attrs
 from eventstore.errors import EventRefused
 from lrm_actors.actors.analyzer import text_of
 from lrm_actors.domain.behavior import Command
-from lrm_actors.domain.journal import AbandonStep, BeginStep, CommitStep
-from lrm_actors.errors import CommandRefused, WrongWith
+from lrm_actors.domain.journal import AbandonStep, BeginStep, CommitStep, JournalState
+from lrm_actors.domain.journaling.book import FINISHED, IN_DOUBT
+from lrm_actors.errors import CommandRefused, SettingsError, WrongWith
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.offload import unbroken
+from lrm_actors.hosting.step_effects import StepEffects
 
 T = TypeVar("T")
 
@@ -36,6 +38,10 @@ IN_A_LOOP = (
     "write 'async with mode.step(...)'; without an event loop, 'with mode as blocking:' has 'blocking.step(...)'"
 )
 WITHOUT_A_LOOP = "write 'with blocking.step(...)'; in an event loop, 'async with mode:' has 'async with mode.step(...)'"
+
+MAX_STEPS = 10**9
+MAX_PROGRESS = 500
+"""Characters of what a step says of its progress that are kept."""
 
 _current: ContextVar[Step | None] = ContextVar("lrm_current_step", default=None)
 
@@ -53,6 +59,31 @@ class Step:
     """An earlier process had begun it: what it does outside may happen twice."""
     result: Any = None
     """A JSON value, stored when the step ends without an exception."""
+    progress: str = attrs.field(default="", eq=False)
+    """How far it is, in your words: shown by the health report of this process, and stored when the step ends."""
+    at: int | None = attrs.field(default=None, eq=False)
+    """Which of ``of`` it is, as it was given; None: its number."""
+    of: int | None = attrs.field(default=None, eq=False)
+    """How many steps there will be, as it was given."""
+    effects: StepEffects = attrs.field(init=False, eq=False, repr=False)
+    """What it knows of its effects."""
+    _stepping: Stepping | None = attrs.field(default=None, eq=False, repr=False, alias="stepping")
+    _around: Step | None = attrs.field(default=None, init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.effects = StepEffects(self.number)
+
+    def forget_effects(self) -> None:
+        """Have what is on record of this step's effects count no more: each is carried out anew. Returns at once.
+
+        For code that was changed, so that the effects on record are not those it would ask for. Call it first thing in
+        the step. It is put on record with the first effect, or with the end of the step.
+
+        Raises:
+            StepOrder: an effect is under way.
+        """
+        on_record = [] if self._stepping is None else self._stepping.on_record(self.number)
+        self.effects.forget_all(on_record)
 
 
 class Asking(Protocol):
@@ -67,10 +98,16 @@ class Asking(Protocol):
     async def ask(self, to: str, command: Command, *, timeout_s: float = 5.0) -> Any:
         """Send a command and await its reply."""
 
+    def note(self, to: str, command: Command) -> None:
+        """Send a command and do not wait."""
 
-def current_step() -> Step | None:
-    """The step that the calling task or thread is inside of, if any."""
-    return _current.get()
+
+def current_step(of: Stepping | None = None) -> Step | None:
+    """The step that the calling task or thread is inside of, if any; of one mode, or the innermost of any."""
+    step = _current.get()
+    while of is not None and step is not None and step._stepping is not of:  # noqa: SLF001 - a step's own module
+        step = step._around  # noqa: SLF001
+    return step
 
 
 class Stepping:
@@ -81,6 +118,7 @@ class Stepping:
         on_begin: called when a step is about to begin.
         check: raises ``EventRefused`` when a value cannot be stored in an event's field. An actor that was handed one
             would have to be restarted, and given up in the end, for what is the host's mistake.
+        run_async: runs a coroutine to its end.
         timeout_s: how long the journal may take to store the begin or the end of a step.
     """
 
@@ -90,16 +128,29 @@ class Stepping:
         *,
         on_begin: Callable[[], object] = lambda: None,
         check: Callable[[str, str, Any], object] = lambda event, field, value: None,
+        run_async: Callable[[Any], Any] = asyncio.run,
         timeout_s: float = 30.0,
     ) -> None:
         self.boundary = boundary
+        self.run_async = run_async
+        """Runs a coroutine to its end, for a host without an event loop."""
         self.timeout_s = timeout_s
         self._on_begin = on_begin
         self._check = check
         self._lock = threading.Lock()
         self._inside = 0
+        self._asking: Asking | None = None
 
-    def begin(self, asking: Asking, name: str) -> Waits[Step]:
+    def on_record(self, step: int, *statuses: str) -> list[str]:
+        """Keys of the effects on record of a step that is not over, of these statuses or of any."""
+        if self._asking is None:
+            return []
+        state: JournalState = self._asking.state(JOURNAL)
+        if state.unfinished is None or state.unfinished.step != step:
+            return []
+        return [entry.key for entry in state.effects if not statuses or entry.status in statuses]
+
+    def begin(self, asking: Asking, name: str, at: int | None = None, of: int | None = None) -> Waits[Step]:
         """Begin a step; whoever waited for ``boundary.enter()`` calls this next.
 
         A step that this process began and could not end, because the log failed just then, is abandoned first: its
@@ -113,13 +164,18 @@ class Stepping:
             if left is not None and not self._inside:
                 with suppress(CommandRefused):  # it ended after all, and that was not known yet
                     yield AbandonStep(left.step, "its end could not be stored")
-            reply = yield BeginStep(name)
+            self._asking = asking
+            reply = yield BeginStep(name, at, of)
         except BaseException:
             self.boundary.leave()
             raise
         with self._lock:
             self._inside += 1
-        return Step(int(reply["step"]), name, int(reply["attempt"]), bool(reply["repeated"]))
+        number, attempt = int(reply["step"]), int(reply["attempt"])
+        step = Step(number, name, attempt, bool(reply["repeated"]), at=at, of=of, stepping=self)
+        if attempt > 1:
+            step.effects.before.update(self.on_record(number, *FINISHED, IN_DOUBT))
+        return step
 
     def end(self, step: Step, error: BaseException | None) -> Waits[None]:
         """Commit a step with its result, or abandon it because of an error. Afterwards nobody is inside it."""
@@ -128,10 +184,11 @@ class Stepping:
             if error is None:
                 try:
                     self._check("journal.step_committed", "result", step.result)
-                except EventRefused as refused:
+                    step.effects.check_end()
+                    yield CommitStep(step.number, step.result, step.effects.forget, step.progress[:MAX_PROGRESS])
+                except (EventRefused, CommandRefused) as refused:
                     yield AbandonStep(step.number, _said(refused))
                     raise
-                yield CommitStep(step.number, step.result)
             else:
                 yield AbandonStep(step.number, _said(error))
         finally:
@@ -144,16 +201,33 @@ def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {text_of(error)}"
 
 
+def check_progress(at: int | None, of: int | None) -> None:
+    """See that a step can be shown as one of several.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    for field, value in (("at", at), ("of", of)):
+        if value is not None and (type(value) is not int or not 1 <= value <= MAX_STEPS):
+            raise SettingsError(field, value, f"a whole number from 1 to {MAX_STEPS:,}, or None")
+    if at is not None and (of is None or at > of):
+        raise SettingsError("at", at, "at most of, which says how many steps there will be")
+
+
 class _Scope:
-    def __init__(self, asking: Asking, stepping: Stepping, name: str) -> None:
+    def __init__(
+        self, asking: Asking, stepping: Stepping, name: str, *, at: int | None = None, of: int | None = None
+    ) -> None:
         self._asking = asking
         self._stepping = stepping
         self._name = name
+        self._at, self._of = at, of
+        check_progress(at, of)
         self._step: Step | None = None
         self._outer: Step | None = None
 
     def _inside(self, step: Step) -> Step:
-        self._outer = _current.get()
+        self._outer = step._around = _current.get()  # noqa: SLF001 - a step's own module
         self._step = step
         _current.set(step)
         return step
@@ -185,7 +259,7 @@ class AsyncStepScope(_Scope):
             # It may have been let in at the same moment.
             passed.add_done_callback(lambda done: None if done.cancelled() else boundary.leave())
             raise
-        begun = asyncio.ensure_future(self._run(self._stepping.begin(self._asking, self._name)))
+        begun = asyncio.ensure_future(self._run(self._stepping.begin(self._asking, self._name, self._at, self._of)))
         try:
             return self._inside(await unbroken(begun))
         except asyncio.CancelledError as error:
@@ -248,7 +322,7 @@ class BlockingStepScope(_Scope):
             if not passed.cancel():
                 passed.add_done_callback(lambda done: boundary.leave())
             raise
-        return self._inside(self._run(self._stepping.begin(self._asking, self._name)))
+        return self._inside(self._run(self._stepping.begin(self._asking, self._name, self._at, self._of)))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

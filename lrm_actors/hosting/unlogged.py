@@ -52,3 +52,7 @@ class UnloggedSystem:
     async def ask(self, to: str, command: Command, *, timeout_s: float = 5.0) -> Any:
         """The same; there is nothing to wait for."""
         return self.ask_blocking(to, command)
+
+    def note(self, to: str, command: Command) -> None:
+        """The same, without an answer."""
+        self.ask_blocking(to, command)

@@ -440,6 +440,37 @@ _plain("journal.step_committed", "step {step} is done: {name}")
 _plain("journal.step_abandoned", "step {step} failed: {name}: {error}")
 _plain("journal.step_in_doubt", "step {step} was begun by an earlier process and may have happened: {name}")
 _plain("journal.step_repeated", "step {step} begins again, and may happen twice: {name}, attempt {attempt}")
+_plain("journal.effect_intended", "effect {step}/{name}#{occurrence} is about to be carried out, attempt {attempt}")
+_plain("journal.effect_failed", "effect {step}/{name}#{occurrence} failed: {error}")
+_plain("journal.effect_in_doubt", "effect {step}/{name}#{occurrence} may have happened or not: {why}; policy: {policy}")
+
+
+@_tells("journal.effect_done")
+def _(event: Any) -> str:
+    done = f"effect {event.step}/{short(event.name)}#{event.occurrence} is done"
+    return f"{done}, but its result is not kept: {short(event.lost)}" if event.lost else done
+
+
+_OUTCOMES = {
+    "done": "it happened",
+    "not_happened": "it did not happen",
+    "skipped": "it is taken for done",
+    "repeated": "it is done again",
+    "left": "its step ended without anybody knowing",
+}
+
+
+@_tells("journal.effect_settled")
+def _(event: Any) -> str:
+    outcome = _OUTCOMES.get(event.outcome, event.outcome)
+    return f"effect {event.step}/{short(event.name)}#{event.occurrence} is in doubt no more: {outcome} ({event.how})"
+
+
+@_tells("journal.effects_forgotten")
+def _(event: Any) -> str:
+    doubt = f" and {event.in_doubt} in doubt" if event.in_doubt else ""
+    return _with(f"step {event.step} ({short(event.name)}) forgot {event.finished} finished effects{doubt}", event.why)
+
 
 # --- the log itself -----------------------------------------------------------------------------------------------
 

@@ -66,6 +66,10 @@ LEVELS = {
     "journal.step_in_doubt": logging.WARNING,
     "journal.step_repeated": logging.WARNING,
     "journal.step_abandoned": logging.WARNING,
+    "journal.effect_failed": logging.WARNING,
+    "journal.effect_in_doubt": logging.WARNING,
+    "journal.effect_settled": logging.WARNING,
+    "journal.effects_forgotten": logging.WARNING,
     # What was lost
     "supervisor.process_exit_observed": logging.ERROR,
     "supervisor.child_given_up": logging.ERROR,

@@ -1,0 +1,327 @@
+"""Effects of a step: what it does outside, on record before and after, and given from the record when it is repeated.
+
+Talks to the journal actor. As with the steps, what happens is written once, as a generator that yields what it waits
+for: a command for the journal, or a function of the host to be called. The two drivers only differ in how they wait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from types import FunctionType, MethodType
+from typing import Any, Final
+
+from msgspec import Struct
+
+from eventstore.codec import encode_value
+from eventstore.errors import EventRefused
+from lrm_actors.actors.analyzer import text_of
+from lrm_actors.domain.behavior import Command
+from lrm_actors.domain.journal import DoubtEffect, FailEffect, FinishEffect, IntendEffect, JournalState, SettleEffect
+from lrm_actors.domain.journaling.book import DONE, FAILED, FINISHED, NOT_HAPPENED, SKIPPED, Recorded, key_of
+from lrm_actors.domain.journaling.effects import idempotency_key
+from lrm_actors.effects import UNKNOWN, Found, Happened, Policy, Probe, Retry, Skip, policy_of
+from lrm_actors.errors import (
+    AskError,
+    EffectInDoubt,
+    JournalMismatch,
+    LrmError,
+    ResultNotKept,
+    SettingsError,
+    StepOrder,
+)
+from lrm_actors.hosting.host import check_function, check_name
+from lrm_actors.hosting.offload import off_loop
+from lrm_actors.hosting.stepping import JOURNAL, Asking, Step, Stepping, current_step
+
+RETRY: Final = Retry()
+NOT_CALLED = "its function was not called after all"
+NO_ANSWER = frozenset(
+    ("ReadError", "RemoteProtocolError", "ServerDisconnectedError", "IncompleteRead", "ChunkedEncodingError")
+)
+"""Classes of HTTP clients for a connection that broke before there was an answer."""
+
+
+class Call(Struct, frozen=True):
+    """A function of the host that is to be called, plain or async."""
+
+    function: Callable[..., Any]
+    arguments: tuple[str, ...]
+
+
+class Effects:
+    """Carries out the effects of one mode's steps.
+
+    Args:
+        asking: reaches the journal.
+        stepping: of the same mode; knows whose steps are its own.
+    """
+
+    def __init__(self, asking: Asking, stepping: Stepping) -> None:
+        self._asking = asking
+        self._stepping = stepping
+        self._unlogged_id = uuid.uuid4().hex
+        """In place of the journal's own while nothing is kept: each process then has its own keys."""
+
+    def story(
+        self, name: str, function: Callable[..., Any], policy: Any = RETRY, given: Any = None
+    ) -> Generator[Command | Call, Any, Any]:
+        """One effect, from the question whether it is on record to its result."""
+        check_name("name", name)
+        check_function("function", function)
+        chosen = RETRY if policy is RETRY else policy_of(policy)
+        digest = "" if given is None else digest_of(given)
+        step = current_step(self._stepping)
+        if step is None:
+            about = f"effect {name!r} is outside of any step"
+            raise StepOrder(about, actor=JOURNAL, hint="put it inside 'async with mode.step(...)'")
+        effect = _One(self, step, name, chosen, digest)
+        try:
+            return (yield from effect.story(function))
+        finally:
+            step.effects.leave(name)
+
+    async def carry_out(self, name: str, function: Callable[..., Any], policy: Any, given: Any) -> Any:
+        """The story of an effect, for a host with an event loop."""
+        story = self.story(name, function, policy, given)
+        outcome: Any = None
+        failure: BaseException | None = None
+        while True:
+            try:
+                wanted = story.send(outcome) if failure is None else story.throw(failure)
+            except StopIteration as end:
+                return end.value
+            outcome = failure = None
+            try:
+                if isinstance(wanted, Call):
+                    outcome = await _called(wanted)
+                else:
+                    outcome = await self._asking.ask(JOURNAL, wanted, timeout_s=self._stepping.timeout_s)
+            except BaseException as error:  # noqa: BLE001 - the story decides what to do about it
+                failure = error
+
+    def carry_out_blocking(self, name: str, function: Callable[..., Any], policy: Any, given: Any) -> Any:
+        """The same, waited for on this thread."""
+        story = self.story(name, function, policy, given)
+        outcome: Any = None
+        failure: BaseException | None = None
+        while True:
+            try:
+                wanted = story.send(outcome) if failure is None else story.throw(failure)
+            except StopIteration as end:
+                return end.value
+            outcome = failure = None
+            try:
+                if isinstance(wanted, Call):
+                    outcome = wanted.function(*wanted.arguments)
+                    if inspect.isawaitable(outcome):
+                        outcome = self._stepping.run_async(outcome)
+                else:
+                    outcome = self._asking.ask_blocking(JOURNAL, wanted, timeout_s=self._stepping.timeout_s)
+            except BaseException as error:  # noqa: BLE001 - the story decides what to do about it
+                failure = error
+
+    def state(self) -> JournalState:
+        """The journal's, with everything in it that was answered."""
+        state: JournalState = self._asking.state(JOURNAL)
+        return state
+
+    def key(self, step: Step, name: str, occurrence: int) -> str:
+        """The idempotency key of an effect."""
+        return idempotency_key(self.state().journal_id or self._unlogged_id, step.number, step.name, name, occurrence)
+
+    def note(self, command: Command) -> None:
+        """Put something on record without waiting for it: whoever would wait is being cancelled, or has failed."""
+        with suppress(LrmError):  # then it has no end on record, and is in doubt: which is the truth
+            self._asking.note(JOURNAL, command)
+
+
+class _One:
+    """One effect of a step on its way."""
+
+    def __init__(self, effects: Effects, step: Step, name: str, policy: Policy, digest: str) -> None:
+        self.effects = effects
+        self.step = step
+        self.name = name
+        self.occurrence = step.effects.enter(name)
+        self.policy = policy
+        self.digest = digest
+        self.attempt = 1
+        self.settled = "retried"
+
+    @property
+    def id(self) -> str:
+        return f"{self.step.number}/{key_of(self.name, self.occurrence)}"
+
+    def story(self, function: Callable[..., Any]) -> Generator[Command | Call, Any, Any]:
+        key = key_of(self.name, self.occurrence)
+        recorded = None if self.step.effects.is_forgotten(key) else self.effects.state().effects.get(key)
+        if recorded is not None:
+            self.step.effects.asked.add(key)
+            self._check_given(recorded)
+            if recorded.status in FINISHED:
+                return self._kept(recorded)
+            self.attempt = recorded.attempt + 1
+            if recorded.status not in {FAILED, NOT_HAPPENED} or isinstance(self.policy, Probe):
+                known = yield from self._find_out(recorded)
+                if known is not None:
+                    return known.result
+        yield from self._intend()
+        return (yield from self._do(function))
+
+    def _check_given(self, recorded: Recorded) -> None:
+        if self.digest and recorded.given and self.digest != recorded.given:
+            about = f"effect {self.id} is on record with something else given for it than now"
+            raise JournalMismatch(about, self.step.number, (self.id,))
+
+    def _kept(self, recorded: Recorded) -> Any:
+        if recorded.error:
+            raise ResultNotKept(self.id, recorded.error)
+        return recorded.result
+
+    def _find_out(self, recorded: Recorded) -> Generator[Command | Call, Any, Happened | None]:
+        """Go by the policy: what it came to, or None for one that is to be done (again)."""
+        policy = self.policy
+        if isinstance(policy, Probe):
+            found = yield self._call(policy.look)
+            if isinstance(found, Happened):
+                yield from self._doubt(recorded)
+                yield from self._settle(DONE, "probed", found.result)
+                return found
+            if found is Found.NOT_HAPPENED:
+                self.settled = "probed"
+                return None
+            if found is not UNKNOWN:
+                raise SettingsError("probe", found, "Happened(result), NOT_HAPPENED or UNKNOWN")
+            if recorded.status == NOT_HAPPENED:  # somebody said so
+                return None
+            policy = policy.otherwise
+            if not isinstance(policy, Retry):
+                yield from self._doubt(recorded)
+        if isinstance(policy, Retry):
+            return None
+        if isinstance(policy, Skip):
+            yield from self._settle(SKIPPED, "skipped", policy.result)
+            return Happened(policy.result)
+        raise EffectInDoubt(
+            self.id, recorded.attempt, recorded.error, self.effects.key(self.step, self.name, self.occurrence)
+        )
+
+    def _doubt(self, recorded: Recorded) -> Generator[Command | Call, Any, None]:
+        """One that failed may have happened all the same, as its probe says."""
+        if recorded.status in {FAILED, NOT_HAPPENED}:
+            yield DoubtEffect(self.step.number, self.name, self.occurrence, recorded.attempt, recorded.error)
+
+    def _settle(self, outcome: str, how: str, result: Any) -> Generator[Command | Call, Any, None]:
+        encode_value(result, what="journal.effect_settled", field="result")
+        yield SettleEffect(self.id, outcome, result, how)
+
+    def _intend(self) -> Generator[Command | Call, Any, None]:
+        """Have it on record that the function is about to be called."""
+        progress = self.step.effects
+        forget = progress.take_forget()
+        policy = self.policy.name
+        try:
+            yield IntendEffect(self.step.number, self.name, self.occurrence, policy, self.digest, self.settled, forget)
+        except BaseException:
+            progress.forget = progress.forget or forget
+            self.effects.note(FailEffect(self.step.number, self.name, self.occurrence, self.attempt, NOT_CALLED))
+            raise
+        progress.remember(key_of(self.name, self.occurrence))
+
+    def _do(self, function: Callable[..., Any]) -> Generator[Command | Call, Any, Any]:
+        """Call the function, and have on record what came of it."""
+        where = (self.step.number, self.name, self.occurrence, self.attempt)
+        try:
+            result = yield self._call(function)
+        except Exception as error:
+            said = f"{type(error).__name__}: {text_of(error)}"
+            with suppress(AskError):  # without an end on record it is in doubt
+                yield DoubtEffect(*where, said) if is_no_answer(error) else FailEffect(*where, said)
+            raise
+        except BaseException as error:
+            self.effects.note(DoubtEffect(*where, f"{type(error).__name__} while its function ran"))
+            raise
+        yield from self._finish(result)
+        return result
+
+    def _finish(self, result: Any) -> Generator[Command | Call, Any, None]:
+        lost, refused = "", None
+        try:
+            encode_value(result, what="journal.effect_done", field="result")
+        except EventRefused as error:
+            refused, lost, result = error, error.reason, None
+        end = FinishEffect(self.step.number, self.name, self.occurrence, self.attempt, result, lost)
+        try:
+            yield end
+        except BaseException as error:
+            self.effects.note(end)  # told twice, it counts once
+            error.add_note(f"effect {self.id} has happened, and that may not be on record")
+            raise
+        if refused is not None:
+            raise ResultNotKept(self.id, lost) from refused
+
+    def _call(self, function: Callable[..., Any]) -> Call:
+        if not wants_key(function):
+            return Call(function, ())
+        return Call(function, (self.effects.key(self.step, self.name, self.occurrence),))
+
+
+def digest_of(given: Any) -> str:
+    """A short text that differs where JSON values differ.
+
+    Raises:
+        EventRefused: it is no JSON value.
+    """
+    return hashlib.blake2b(_canonical(given), digest_size=12).hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    import msgspec
+
+    encode_value(value, what="journal.effect_intended", field="given")
+    return msgspec.json.encode(value, order="sorted")
+
+
+def wants_key(function: Callable[..., Any]) -> bool:
+    """Whether a function has one argument that must be given: it is handed the idempotency key.
+
+    Raises:
+        SettingsError: it has several.
+    """
+    plain = function.__func__ if isinstance(function, MethodType) else function
+    if isinstance(plain, FunctionType):
+        defaults = plain.__defaults__
+        wanted = plain.__code__.co_argcount - (len(defaults) if defaults else 0) - (plain is not function)
+    else:
+        wanted = _wanted_by_signature(function)
+    if wanted > 1:
+        raise SettingsError("function", function, "a function that needs no argument, or one: the idempotency key")
+    return wanted == 1
+
+
+def _wanted_by_signature(function: Callable[..., Any]) -> int:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of a built-in function without one
+        return 0
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(one.kind in positional and one.default is inspect.Parameter.empty for one in parameters)
+
+
+def is_no_answer(error: BaseException) -> bool:
+    """Whether an error leaves it open what came of a call: it was not waited for, or the connection broke."""
+    if isinstance(error, ConnectionError) and not isinstance(error, ConnectionRefusedError):
+        return True
+    return any("timeout" in cls.__name__.lower() or cls.__name__ in NO_ANSWER for cls in type(error).__mro__)
+
+
+async def _called(call: Call) -> Any:
+    function, arguments = call.function, call.arguments
+    if inspect.iscoroutinefunction(function):
+        return await function(*arguments)
+    result = await off_loop(lambda: function(*arguments))
+    return await result if inspect.isawaitable(result) else result
