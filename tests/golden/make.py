@@ -312,8 +312,30 @@ def _journal(log: Writer) -> None:
     log.do("journal", journal.BeginStep("buy"))
     log.do("journal", journal.AbandonStep(2, "TimeoutError: the page was gone"))
     log.do("journal", journal.BeginStep("buy"))
-    log.do("journal", journal.CommitStep(2, None))
+    _effects(log)
+    log.do("journal", journal.CommitStep(2, None, progress="all is bought"))
     log.do("journal", journal.BeginStep("pay"))
+
+
+def _effects(log: Writer) -> None:
+    log.do("journal", journal.IntendEffect(2, "look up", 1, given="c0ffee"))
+    log.do("journal", journal.FinishEffect(2, "look up", 1, 1, {"price": 12.5, "of": ["ü ☃", None]}))
+    log.do("journal", journal.IntendEffect(2, "open", 1, "skip"))
+    log.do("journal", journal.FinishEffect(2, "open", 1, 1, None, "it is no JSON value"))
+    log.do("journal", journal.IntendEffect(2, "order", 1, "ask"))
+    log.do("journal", journal.OpenJournal())
+    log.do("journal", journal.BeginStep("buy", 2, 12))
+    log.do("journal", journal.SettleEffect("2/order#1", "not_happened"))
+    log.do("journal", journal.IntendEffect(2, "order", 1, "ask"))
+    log.do("journal", journal.FailEffect(2, "order", 1, 2, "ValueError: none left"))
+    log.do("journal", journal.AbandonStep(2, "ValueError: none left"))
+    log.do("journal", journal.ForgetEffects(2))
+    log.do("journal", journal.BeginStep("buy", 2, 12))
+    log.do("journal", journal.IntendEffect(2, "mail", 1, "probe"))
+    log.do("journal", journal.OpenJournal())
+    log.do("journal", journal.BeginStep("buy", 2, 12))
+    log.do("journal", journal.IntendEffect(2, "mail", 1, "probe"))
+    log.do("journal", journal.FinishEffect(2, "mail", 1, 2, None))
 
 
 def _breaker(log: Writer) -> None:

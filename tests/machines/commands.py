@@ -22,6 +22,7 @@ mode = st.sampled_from(MODES)
 few = st.integers(0, 4)
 seconds = st.floats(0.0, 500.0, allow_nan=False)
 percent = st.none() | st.floats(0.0, 130.0, allow_nan=False) | st.just(float("nan"))
+names = st.sampled_from(("send", "fetch"))
 text = st.sampled_from(("", "timeout", "boom: 17", "ü ☃"))
 checkpoint_id = st.sampled_from(tuple(f"checkpoint_{n:013d}_abcd" for n in range(1, 6)))
 
@@ -147,6 +148,12 @@ COMMANDS: dict[str, st.SearchStrategy[Command]] = {
         st.builds(journal.BeginStep, text),
         st.builds(journal.CommitStep, few, st.sampled_from((None, 1, "done", {"a": [1, 2.5, None]}))),
         st.builds(journal.AbandonStep, few, text),
+        st.builds(journal.IntendEffect, few, names, few, st.sampled_from(("retry", "ask")), forget=st.booleans()),
+        st.builds(journal.FinishEffect, few, names, few, few, st.sampled_from((None, {"a": [1]})), text),
+        st.builds(journal.FailEffect, few, names, few, few, text),
+        st.builds(journal.DoubtEffect, few, names, few, few, text),
+        st.builds(journal.SettleEffect, names, st.sampled_from(("done", "skipped", "not_happened", "odd"))),
+        st.builds(journal.ForgetEffects, few),
     ),
     SERVICE: st.one_of(
         st.builds(breaker.ReportTrip, few, st.lists(text, max_size=3).map(tuple), deadlines),

@@ -109,7 +109,22 @@ def _steps(world: World) -> None:
     world.ask("journal", journal.BeginStep("look"))
     world.ask("journal", journal.AbandonStep(1, "the page was gone"))
     world.ask("journal", journal.BeginStep("look"))
-    world.ask("journal", journal.CommitStep(1, {"found": ["a", 1, 2.5, None, True]}))
+    world.ask("journal", journal.IntendEffect(1, "send", 1))
+    world.ask("journal", journal.OpenJournal())
+    world.ask("journal", journal.BeginStep("look", 1, 3))
+    world.ask("journal", journal.SettleEffect("send", "done", {"sent": [1, None]}))
+    world.ask("journal", journal.IntendEffect(1, "wait", 1, "ask"))
+    world.ask("journal", journal.DoubtEffect(1, "wait", 1, 1, "nobody waited for it"))
+    world.ask("journal", journal.IntendEffect(1, "fetch", 1, "skip", "c0ffee"))
+    world.ask("journal", journal.FinishEffect(1, "fetch", 1, 1, {"page": "ü"}))
+    world.ask("journal", journal.IntendEffect(1, "fetch", 2, "skip"))
+    world.ask("journal", journal.FailEffect(1, "fetch", 2, 1, "no such page"))
+    world.ask("journal", journal.CommitStep(1, {"found": ["a", 1, 2.5, None, True]}, progress="a third"))
+    world.ask("journal", journal.BeginStep("look again"))
+    world.ask("journal", journal.IntendEffect(2, "fetch", 1))
+    world.ask("journal", journal.FinishEffect(2, "fetch", 1, 1, None))
+    world.ask("journal", journal.AbandonStep(2, "it was no use"))
+    world.ask("journal", journal.BeginStep("look elsewhere"))
 
 
 def _circuit(world: World) -> None:

@@ -96,7 +96,11 @@ def specs(snapshot_every: int = 3) -> list[Spec[Any]]:
     """Every actor there is, with snapshots after so many events, 0 for none."""
     ours: list[Spec[Any]] = [module.spec() for module in (supervisor, monitor, analyzer, checkpointer, modes, journal)]
     others = (breaker.spec("llm"), browser(), tally())
-    return [attrs.evolve(spec, snapshot_every=snapshot_every) for spec in (*ours, *others)]
+    when = [spec.snapshot_when if snapshot_every else None for spec in (*ours, *others)]
+    return [
+        attrs.evolve(spec, snapshot_every=snapshot_every, snapshot_when=also)
+        for spec, also in zip((*ours, *others), when, strict=True)
+    ]
 
 
 def browser() -> Spec[Any]:
