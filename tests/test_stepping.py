@@ -31,13 +31,13 @@ class JournalDouble(UnloggedSystem):
         self.ask_blocking("journal", journal.OpenJournal())
         self.asked.clear()
 
-    def ask_blocking(self, to: str, command: Command, *, timeout_s: float = 5.0) -> Any:
+    def ask_blocking(self, to: str, command: Command, *, timeout_s: float = 5.0, keep_reply: bool = True) -> Any:
         self.asked.append(command)
         if self.failing is not None and isinstance(command, self.failing):
             raise StorageUnavailable("no space left")
         return super().ask_blocking(to, command)
 
-    async def ask(self, to: str, command: Command, *, timeout_s: float = 5.0) -> Any:
+    async def ask(self, to: str, command: Command, *, timeout_s: float = 5.0, keep_reply: bool = True) -> Any:
         reply = self.ask_blocking(to, command)
         if self.gate is not None:
             await self.gate(command)

@@ -389,13 +389,16 @@ class Engine:
         self.running.system.tell(to, command)
 
     def ask_blocking(self, to: str, command: Command, *, timeout_s: float = 5.0) -> Any:
-        """Send a command and wait for its reply; a move of the log under way is waited for."""
+        """Send a command and wait for its reply; a move of the log under way is waited for.
+
+        Whoever asks here does not know the command's id, and cannot ask again by it: the reply need not be kept.
+        """
         try:
-            return self._system().ask_blocking(to, command, timeout_s=timeout_s)
+            return self._system().ask_blocking(to, command, timeout_s=timeout_s, keep_reply=False)
         except (NotRunning, ActorStopped):
             if self._moved.is_set() or not self._moved.wait(MOVE_WAIT_S):
                 raise
-            return self._system().ask_blocking(to, command, timeout_s=timeout_s)
+            return self._system().ask_blocking(to, command, timeout_s=timeout_s, keep_reply=False)
 
     def store(self) -> EventStore:
         """The log that is owned.
@@ -410,11 +413,11 @@ class Engine:
     async def ask(self, to: str, command: Command, *, timeout_s: float = 5.0) -> Any:
         """Send a command and await its reply; a move of the log under way is awaited."""
         try:
-            return await self._system().ask(to, command, timeout_s=timeout_s)
+            return await self._system().ask(to, command, timeout_s=timeout_s, keep_reply=False)
         except (NotRunning, ActorStopped):
             if self._moved.is_set() or not await off_loop(lambda: self._moved.wait(MOVE_WAIT_S)):
                 raise
-            return await self._system().ask(to, command, timeout_s=timeout_s)
+            return await self._system().ask(to, command, timeout_s=timeout_s, keep_reply=False)
 
     def note(self, to: str, command: Command) -> None:
         """Send a command and do not wait; decide on it at once while the mode is switched off.

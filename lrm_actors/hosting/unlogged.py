@@ -35,7 +35,7 @@ class UnloggedSystem:
             raise NoSuchActor(msg, actor=name)
         return self._states[name]
 
-    def ask_blocking(self, to: str, command: Command, *, timeout_s: float = 5.0) -> Any:
+    def ask_blocking(self, to: str, command: Command, *, timeout_s: float = 5.0, keep_reply: bool = True) -> Any:
         """Decide on a command, fold its events and return its reply. Effects are left out.
 
         Raises:
@@ -49,7 +49,7 @@ class UnloggedSystem:
             self._states[to] = state
         return decision.reply
 
-    async def ask(self, to: str, command: Command, *, timeout_s: float = 5.0) -> Any:
+    async def ask(self, to: str, command: Command, *, timeout_s: float = 5.0, keep_reply: bool = True) -> Any:
         """The same; there is nothing to wait for."""
         return self.ask_blocking(to, command)
 

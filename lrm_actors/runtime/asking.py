@@ -69,10 +69,18 @@ class Asking(Roster):
             check_name("correlation_id", correlation_id)
         self._mailbox(to).put(Envelope(command, None, command_id, cause, correlation_id, given_id=given_id))
 
-    def ask_blocking(self, to: str, command: Command, *, timeout_s: float = 5.0, command_id: str | None = None) -> Any:
+    def ask_blocking(
+        self,
+        to: str,
+        command: Command,
+        *,
+        timeout_s: float = 5.0,
+        command_id: str | None = None,
+        keep_reply: bool = True,
+    ) -> Any:
         """Send a command and wait, on this thread, for its reply. See ``ask``."""
         reply = self._machine.reply(to, command_id or self._ids.next())
-        mailbox, envelope = self._to_ask(to, command, reply, timeout_s, retry=command_id is not None)
+        mailbox, envelope = self._to_ask(to, command, reply, timeout_s, command_id is not None, keep_reply=keep_reply)
         self.pending_asks[reply] = (type(command).__name__, self.clock.monotonic())
         try:
             if isinstance(mailbox, BlockingMailbox):
@@ -86,7 +94,15 @@ class Asking(Roster):
         finally:
             self.pending_asks.pop(reply, None)
 
-    async def ask(self, to: str, command: Command, *, timeout_s: float = 5.0, command_id: str | None = None) -> Any:
+    async def ask(
+        self,
+        to: str,
+        command: Command,
+        *,
+        timeout_s: float = 5.0,
+        command_id: str | None = None,
+        keep_reply: bool = True,
+    ) -> Any:
         """Send a command and await its reply. The event loop is never blocked.
 
         When the awaiting task is cancelled, a command that the actor has not begun is not carried out, as with a
@@ -98,6 +114,8 @@ class Asking(Roster):
             command: what it shall do.
             timeout_s: more than 0 and finite.
             command_id: give the one of an earlier error to ask again safely: what was carried out is not done twice.
+            keep_reply: store the reply with what the command led to, which is what makes asking again safe. Without, a
+                command costs about half: for whoever will never ask again by its id.
 
         Raises:
             AskTimeout: no reply in time; it may still be carried out.
@@ -111,7 +129,7 @@ class Asking(Roster):
         """
         loop = asyncio.get_running_loop()
         reply = AsyncReply(loop, to, command_id or self._ids.next())
-        mailbox, envelope = self._to_ask(to, command, reply, timeout_s, retry=command_id is not None)
+        mailbox, envelope = self._to_ask(to, command, reply, timeout_s, command_id is not None, keep_reply=keep_reply)
         self.pending_asks[reply] = (type(command).__name__, self.clock.monotonic())
         until_s = loop.time() + timeout_s
         timer: Waiting | asyncio.TimerHandle | None = None
@@ -139,7 +157,7 @@ class Asking(Roster):
         return AskTimeout(f"{error}: {why}", actor=error.actor, command_id=error.command_id) if why else error
 
     def _to_ask(
-        self, to: str, command: Command, reply: Reply, timeout_s: float, *, retry: bool
+        self, to: str, command: Command, reply: Reply, timeout_s: float, retry: bool, *, keep_reply: bool = True
     ) -> tuple[Mailbox, Envelope]:
         check_command(command)
         if not (0 < timeout_s < math.inf):
@@ -152,4 +170,4 @@ class Asking(Roster):
         if shell is not None and shell.phase == NO_STORAGE:
             msg = f"{to}: the log cannot be written at the moment"
             raise StorageUnavailable(msg, actor=to, command_id=reply.command_id)
-        return mailbox, Envelope(command, reply, reply.command_id, given_id=retry)
+        return mailbox, Envelope(command, reply, reply.command_id, given_id=retry, keep_reply=keep_reply)

@@ -41,6 +41,8 @@ class Envelope(Struct, eq=False):
     """Position of the wired event it was made from."""
     given_id: bool = False
     """The sender chose the id, so this may be a retry."""
+    keep_reply: bool = True
+    """Its reply is stored with what it led to, for a retry to be given."""
     attempts: int = 0
     """Failures of it so far."""
 

@@ -167,7 +167,7 @@ class Turn:
             due = due or (when is not None and when(state, fact))
         command_id, cause, depth = context.command_id, envelope.cause, envelope.depth
         receipt = None
-        if envelope.given_id or envelope.reply_to is not None:
+        if envelope.given_id or (envelope.reply_to is not None and envelope.keep_reply):
             receipt = Receipt(command_id, decision.reply)
         # Nothing above has touched the turn, and nothing below can fail.
         self.state = state

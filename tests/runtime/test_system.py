@@ -202,6 +202,18 @@ def test_a_command_id_sent_twice_is_carried_out_once() -> None:
         assert 10 == system.state("counter").total
 
 
+def test_a_reply_that_need_not_be_kept_is_not_stored() -> None:
+    """Unless the asker gives the command's id, which says that it may ask again."""
+    store = MemoryStore()
+    with running(counter(), store=store) as system:
+        system.ask_blocking("counter", Add(1), keep_reply=False)
+        asyncio.run(system.ask("counter", Add(1), keep_reply=False))
+        forgotten = [record.command_id for record in store.read(streams=("counter",))]
+        assert [None, None] == [store.receipt(command_id) for command_id in forgotten if command_id]
+        assert 3 == system.ask_blocking("counter", Add(1), command_id="mine", keep_reply=False)
+        assert 3 == system.ask_blocking("counter", Add(1), command_id="mine", keep_reply=False)
+
+
 def test_state_comes_back_from_snapshot_and_events() -> None:
     """A second system over the same log has the same state, however many snapshots there are."""
     store = MemoryStore()
