@@ -30,6 +30,7 @@ COMMANDS = {
     "dead-letters": "List the messages that nobody handled, or send one again.",
     "trace": "Show what a running agent's actors are given and do.",
     "checkpoints": "List checkpoints, look into them, compare, keep or remove them.",
+    "effects": "List what the agent did outside, and settle what is in doubt.",
     "recover": "Say what a recovery would give now, and why.",
     "verify": "Check that a log is as it was written.",
     "doctor": "Look for what is wrong with a log, or soon will be.",

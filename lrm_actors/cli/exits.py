@@ -33,6 +33,7 @@ _OF_ERRORS: tuple[tuple[int, tuple[type[Exception], ...]], ...] = (
     (USAGE, (ours.SettingsError, ours.UnknownSetting, store.CryptographyMissing)),
     (NO_KEY, (store.WrongKey, store.KeyRequired, store.BadKey)),
     (NOT_FOUND, (store.LogNotFound, store.PositionNotFound, store.AttachmentNotFound, ours.CheckpointNotFound)),
+    (NOT_FOUND, (ours.NoSuchEffect,)),
     (BROKEN, (store.NotALog, store.CorruptEvent, store.CorruptAttachment, store.CorruptLog, ours.CheckpointDamaged)),
     (BROKEN, (store.ExportDamaged, store.TailMissing)),
     (LOCKED, (store.LogLocked,)),
@@ -67,6 +68,6 @@ def code_of(error: Exception) -> int:
     for code, classes in _OF_ERRORS:
         if isinstance(error, classes):
             return code
-    if getattr(error, "owner_code", "") == ours.NoSuchActor.code:
+    if getattr(error, "owner_code", "") in {ours.NoSuchActor.code, ours.NoSuchEffect.code}:
         return NOT_FOUND
     return _OF_CODES.get(getattr(error, "code", ""), FAILURE)

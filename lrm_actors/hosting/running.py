@@ -19,6 +19,7 @@ from lrm_actors.domain import analyzer, checkpointer, journal, modes, monitor, s
 from lrm_actors.domain.behavior import Command, Effect, Spec
 from lrm_actors.hosting.checkpoint_commands import pin_checkpoint, prune_checkpoints
 from lrm_actors.hosting.dumping import dump_command
+from lrm_actors.hosting.effect_commands import forget_effects, settle_effect
 from lrm_actors.hosting.offload import start_thread
 from lrm_actors.hosting.owner.commands import Commands
 from lrm_actors.hosting.owner.serving import OwnerSocket
@@ -122,6 +123,8 @@ class Running:
                     "trace": RemoteTrace(lambda: self.system).command,
                     "pin_checkpoint": lambda arguments: pin_checkpoint(self.system, arguments),
                     "prune_checkpoints": lambda arguments: prune_checkpoints(self.system, arguments),
+                    "settle_effect": lambda arguments: settle_effect(self.system, arguments),
+                    "forget_effects": lambda arguments: forget_effects(self.system, arguments),
                     "pin_mode": lambda arguments: pin_command(self.system, arguments),
                     "resend": lambda arguments: self.system.resend(str(arguments.get("letter", ""))),
                 }
