@@ -28,6 +28,8 @@ NO_BENCHMARKS = (
     "checkpoint_peers",
     "checkpoint_states",
     "durable_actors",
+    "effect_peers",
+    "effects_resumed",
     "failing_actors",
     "footprint_host",
     "harness",

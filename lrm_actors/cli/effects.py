@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lrm_actors.domain.journal import JournalState
     from lrm_actors.inspect.effects import ListedEffect
 
-EXITS = "Exit codes: 1 it is refused, 2 no JSON, 3 no such effect in doubt, 5 another process has locked the log, 13 no answer."
+EXITS = "Exit codes: 1 it is refused, 2 no JSON, 3 no such effect in doubt, 5 the log is locked, 13 no answer."
 BY_HAND = "by hand"
 LIMIT = 1_000
 SHOWN = 60

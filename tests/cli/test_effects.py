@@ -126,13 +126,20 @@ def test_an_effect_of_a_dead_agent_is_settled_in_its_log(
     assert (exits.OK, "lrm.effects.settle/1") == (told.code, told.document["schema"])
     assert ("2/pay#1", 2, status) == tuple(told.document[name] for name in ("effect", "step", "status"))
     assert {"2/pay#1": status, "2/order#1": "done"} == listed(lrm, dead)
-    called = []
+    called: list[str] = []
+
+    def do(what: str) -> str:
+        called.append(what)
+        return "paid"
+
     with LongRunningMode(settings(dead.parents[1])) as mode:
         with mode.step("buy") as step:
             assert (2, 2) == (step.number, step.attempt)
-            assert 17 == mode.effect("order", lambda: called.append("order"))
-            paid = mode.effect("pay", lambda: called.append("pay") or "paid", policy=Ask())
-        assert ["2/pay#1"] == [f"{one.event.step}/{one.event.name}#1" for one in records(mode, "journal.effect_settled")]
+            assert 17 == mode.effect("order", lambda: do("order"))
+            paid = mode.effect("pay", lambda: do("pay"), policy=Ask())
+        assert ["2/pay#1"] == [
+            f"{one.event.step}/{one.event.name}#1" for one in records(mode, "journal.effect_settled")
+        ]
     assert (["pay"], "paid") == (called, paid) if status == "not_happened" else ([], result) == (called, paid)
 
 

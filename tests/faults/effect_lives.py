@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from lrm_actors.effects import NOT_HAPPENED, Happened, Probe, Retry
 
 from lrm_actors import LongRunningMode
+from lrm_actors.effects import NOT_HAPPENED, Happened, Probe, Retry
 from tests.faults import effect_plants
 from tests.faults.effect_server import KINDS
 from tests.mode_kit import settings
