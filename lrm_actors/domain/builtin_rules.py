@@ -88,9 +88,12 @@ _HOPELESS = (
                                     "executable doesn't exist", "unable to open database file",
                                     "attempt to write a readonly database", "unknown url type")),
     Rule(category=kinds.AUTH, os_errors=("EACCES", "EPERM", "EADDRINUSE", "ENOEXEC")),
+    Rule(category=kinds.AUTH, raised=("BrowserNotFound", "BrowserInUse")),
 )  # fmt: skip
 
 _BROWSER_RULES = (
+    Rule(category=kinds.BROWSER_FREEZE, names="BrowserSilent"),
+    Rule(category=kinds.BROWSER_CRASH, names=("BrowserNotStarted", "BrowserUnreachable")),
     Rule(category=kinds.BROWSER_CRASH, names=("TargetClosedError", "BrowserDisconnectedError",
                                               "NoSuchWindowException", "InvalidSessionIdException")),
     Rule(category=kinds.BROWSER_CRASH, says=(

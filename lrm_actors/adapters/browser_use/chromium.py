@@ -139,16 +139,12 @@ class OwnedChromium:
             OSError: the directory cannot be written.
         """
         async with self._turn:
-            if self._claim is None:
-                await asyncio.to_thread(self._take_claim)
-            if self._marker is None:
-                self._marker = await asyncio.to_thread(markers.read, self._places.marker)
-            marker = self._marker
-            if marker is not None and await self._is_spoken_to(marker) and await self.responsive():
-                return Attachment(marker.cdp_url, marker.pid, "attached")
-            reaped = await self._kill()
-            self._process, self._marker = await self._launch()
-            return Attachment(self._marker.cdp_url, self._marker.pid, "launched", reaped)
+            try:
+                return await self._ensure()
+            except BaseException:
+                if self._marker is None:
+                    self._let_go()
+                raise
 
     async def end(self) -> tuple[int, ...]:
         """End it with all its processes, and let the directory go. It may write its profile before, if it answers.
@@ -160,12 +156,8 @@ class OwnedChromium:
             TimeoutError: the processes cannot be ended.
         """
         async with self._turn:
-            if self._claim is None:
-                await asyncio.to_thread(self._take_claim)
             try:
-                if self._marker is None:
-                    self._marker = await asyncio.to_thread(markers.read, self._places.marker)
-                marker = self._marker
+                marker = await self._claimed()
                 if marker is not None and await self._is_spoken_to(marker):
                     await self._ask_to_leave(marker)
                 return await self._kill()
@@ -193,14 +185,31 @@ class OwnedChromium:
             raise BrowserUnreachable("", "it was not started yet")
         return await Connection.open(self.cdp_url, timeout_s=timeout_s, call_timeout_s=call_timeout_s)
 
+    async def _ensure(self) -> Attachment:
+        marker = await self._claimed()
+        if marker is not None and await self._is_spoken_to(marker) and await self.responsive():
+            return Attachment(marker.cdp_url, marker.pid, "attached")
+        reaped = await self._kill()
+        self._process, self._marker = await self._launch()
+        return Attachment(self._marker.cdp_url, self._marker.pid, "launched", reaped)
+
+    async def _claimed(self) -> Marker | None:
+        """The launch that is known in the directory, which is this object's from here on."""
+        if self._claim is None:
+            await asyncio.to_thread(self._take_claim)
+        if self._marker is None:
+            marker = await asyncio.to_thread(markers.read, self._places.marker)
+            # A marker that tells of another profile came here with a copy of its directory, whose browser is not ours.
+            self._marker = marker if marker is not None and marker.profile == str(self.profile) else None
+        return self._marker
+
     async def _is_spoken_to(self, marker: Marker) -> bool:
         return bool(marker.cdp_url) and await asyncio.to_thread(self._is_ours, marker)
 
     def _is_ours(self, marker: Marker) -> bool:
         if self._process is not None and self._process.pid == marker.pid:
             return self._process.poll() is None
-        same = marker.profile == str(self.profile)
-        return same and processes.lives(marker.pid, marker.started, self.profile)
+        return processes.lives(marker.pid, marker.started, self.profile)
 
     async def _launch(self) -> tuple[subprocess.Popen[bytes], Marker]:
         stop = threading.Event()
