@@ -43,6 +43,11 @@ class LongRunningIntegration:
         """The mode; None before ``initialize`` and while it is switched off."""
         return self._mode if self._initialized and self._mode.settings.enable_long_running_mode else None
 
+    @property
+    def running(self) -> bool:
+        """Whether the log is owned and the actors are up."""
+        return self._mode.running
+
     async def initialize(self) -> bool:
         """Open the log, so that checkpoints can be listed and recovered. Whether the mode is switched on.
 

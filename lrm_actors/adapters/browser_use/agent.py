@@ -1,0 +1,330 @@
+"""The agent as its user sees it: settings in, history out, and everything between them kept alive.
+
+Talks to the long-running mode through its integration, and to one run at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, Self, overload
+
+from lrm_actors.adapters.browser_use import compat, slim
+from lrm_actors.adapters.browser_use.chromium import OwnedChromium
+from lrm_actors.adapters.browser_use.keeping import BrowserKeeper, BrowserLost, make_session
+from lrm_actors.adapters.browser_use.remote import RemoteBrowser
+from lrm_actors.adapters.browser_use.run import BrowserRun
+from lrm_actors.adapters.browser_use.run_errors import AgentGaveUp, NothingToResume
+from lrm_actors.adapters.browser_use.settings import AgentSettings
+from lrm_actors.adapters.browser_use.steps import CannotGoOn
+from lrm_actors.domain.checkpointer import EMERGENCY
+from lrm_actors.integration import Component, LongRunningIntegration
+
+STATE_VERSION = 1
+RUNNING, ENDED = "running", "ended"
+"""What a state says of its run: ended means that the caller of ``run()`` was given the history."""
+SILENCE_S = 15.0
+"""How long the browser may answer nothing before the supervisor restarts it."""
+Hook = Callable[[Any], Awaitable[object]]
+
+_log = logging.getLogger("lrm_actors.adapters.browser_use")
+
+
+class Supervisor:
+    """What looks after an agent."""
+
+    def __init__(self, integration: AgentIntegration) -> None:
+        self.long_running_integration = integration
+        """Its seven methods; always there, whether the mode is switched on or not."""
+
+
+class AgentIntegration(LongRunningIntegration):
+    """``LongRunningIntegration`` of a browser agent, whose recovery also works while the agent runs."""
+
+    def __init__(self, agent: Agent) -> None:
+        super().__init__(agent.settings.long_running, _Host(agent))
+        self._agent = agent
+
+    async def attempt_recovery(self, checkpoint_id: str | None = None) -> bool:
+        """Have the agent go on from a checkpoint: with the next ``run()``, or from the next step on if it runs.
+
+        Args:
+            checkpoint_id: None, or the newest one: the steps committed after it are done and stay so. An older one:
+                what came after it is done anew.
+        """
+        mode = self.long_running_mode
+        if mode is None:
+            return False
+        newest = (await mode.checkpointer.list_checkpoints())[:1]
+        restored = await super().attempt_recovery(checkpoint_id)
+        self._agent.select(mode.last_recovery, with_steps=checkpoint_id is None or [checkpoint_id] == newest)
+        return restored
+
+
+class _Host:
+    """What the mode asks of the agent."""
+
+    state_version = STATE_VERSION
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def capture(self) -> dict[str, Any]:
+        return self._agent.slim_state
+
+    def restore(self, state: Any) -> None:
+        self._agent.restored(state)
+
+    def components(self) -> Iterable[Component]:
+        return ()
+
+    def gate(self, mode: str) -> None:
+        _log.info("operation mode: %s", mode)
+
+
+class _Resume:
+    """``resume``: of the class, the agent of a log; of an agent, the end of its pause."""
+
+    @overload
+    def __get__(self, agent: None, kind: type[Agent]) -> Callable[..., Agent]: ...
+
+    @overload
+    def __get__(self, agent: Agent, kind: type[Agent]) -> Callable[[], None]: ...
+
+    def __get__(self, agent: Agent | None, kind: type[Agent]) -> Callable[..., Any]:
+        """One or the other."""
+        return kind.from_log if agent is None else agent.go_on
+
+
+class Agent:
+    """A browser-use agent that cannot be killed.
+
+    Cheap to make: neither a browser nor browser-use's own agent is there before ``run()``.
+
+    Args:
+        settings: of the agent; assign to them at any time.
+    """
+
+    def __init__(self, settings: AgentSettings | None = None, **more: Any) -> None:
+        self.settings = AgentSettings(**more) if settings is None else settings
+        self.slim_state: dict[str, Any] = slim.empty()
+        """The state as plain data, as it was committed last."""
+        self.supervisor = Supervisor(AgentIntegration(self))
+        self.agent: Any = None
+        """browser-use's own, once there is one."""
+        self._run: BrowserRun | None = None
+        self._keeper: BrowserKeeper | None = None
+        self._selected = False
+        self._paused = False
+        self._fresh = True
+
+    resume = _Resume()
+    """``Agent.resume(checkpoint_dir, llm)`` is ``from_log``; ``agent.resume()`` is ``go_on``."""
+
+    @classmethod
+    def from_log(cls, checkpoint_dir: str | Path | None = None, llm: Any = None, **settings: Any) -> Self:
+        """The agent of a log, to go on with what it was doing: ``await Agent.resume("./checkpoints", llm=llm).run()``.
+
+        Args:
+            checkpoint_dir: as it was; None: as the settings say.
+            llm: the model.
+            settings: any other, ``agent_id`` among them.
+
+        Raises:
+            NothingToResume: there is no log.
+        """
+        place = {} if checkpoint_dir is None else {"checkpoint_dir": str(checkpoint_dir)}
+        chosen = AgentSettings(llm=llm, **{"enable_long_running_mode": True, **place, **settings})
+        path = chosen.long_running.log_path
+        if not path.exists():
+            raise NothingToResume(f"there is no log at {path}")
+        return cls(chosen)
+
+    @property
+    def history(self) -> Any:
+        """browser-use's history of all steps so far; None before the first run."""
+        return None if self.agent is None else self.agent.history
+
+    @property
+    def state(self) -> Any:
+        """browser-use's state of the agent; None before the first run."""
+        return None if self.agent is None else self.agent.state
+
+    @property
+    def browser_session(self) -> Any:
+        """browser-use's session; None before the first run."""
+        return None if self.agent is None else self.agent.browser_session
+
+    async def run(
+        self, max_steps: int | None = None, on_step_start: Hook | None = None, on_step_end: Hook | None = None
+    ) -> Any:
+        """Do the task, or go on with it where the log says that it was. browser-use's history of all its steps.
+
+        Args:
+            max_steps: in place of the setting.
+            on_step_start: called before each step.
+            on_step_end: called after each step that counts.
+
+        Raises:
+            AgentGaveUp: it cannot go on.
+            NothingToResume: no task was given, and none is in the log.
+            OpenError: the log cannot be owned; its leaves say why and what to do.
+        """
+        if max_steps is not None:
+            self.settings.max_steps = max_steps
+        integration = self.supervisor.long_running_integration
+        begun_here = not integration.running
+        if not await integration.initialize():
+            return await self._run_plainly(on_step_start, on_step_end)
+        try:
+            return await self._run_kept(on_step_start, on_step_end)
+        finally:
+            if begun_here:
+                await integration.stop_monitoring()
+
+    def pause(self) -> None:
+        """Hold the agent before its next step, until ``go_on``. Returns at once."""
+        if self._run is not None:
+            self._run.going.clear()
+        self._paused = True
+
+    def go_on(self) -> None:
+        """Let a paused agent go on. Returns at once."""
+        self._paused = False
+        if self._run is not None:
+            self._run.going.set()
+
+    def stop(self) -> None:
+        """End the run at the next step. ``run()`` gives the history, and goes on from there when it is called again."""
+        if self._run is not None:
+            self._run.stop()
+        elif self.agent is not None:
+            self.agent.stop()
+
+    async def close(self) -> None:
+        """Stop, end the browser if it is the agent's own, and let go of the log."""
+        self.stop()
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            await keeper.close(end=not self.settings.keep_browser)
+        await self.supervisor.long_running_integration.stop_monitoring()
+
+    def restored(self, state: Any) -> None:
+        """A checkpoint's state was given back."""
+        self.slim_state = state
+        self._fresh = False
+        if self._run is not None:
+            self._run.begin_anew(state)
+
+    def select(self, recovery: Any, *, with_steps: bool) -> None:
+        """Go on from a recovery, which was chosen before the run."""
+        if recovery is not None and self._run is None:
+            self._take(recovery, with_steps=with_steps)
+            self._selected = True
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _take(self, recovery: Any, *, with_steps: bool) -> None:
+        state, fresh = (self.slim_state, False) if recovery.checkpoint_id is not None else (slim.empty(), True)
+        for step in recovery.steps if with_steps else ():
+            if isinstance(step.result, dict):
+                state = slim.apply(slim.empty() if step.result.get("fresh") else state, step.result)
+                fresh = False
+        self.slim_state, self._fresh = state, fresh
+
+    async def _recover(self, mode: Any) -> None:
+        if self._selected:
+            self._selected = False
+            return
+        await mode.recover_from_checkpoint()
+        if mode.last_recovery is not None:
+            self._take(mode.last_recovery, with_steps=True)
+        known = self.slim_state["agent_state"]
+        other = known and self.settings.task and known.get("task") != self.settings.task
+        if other and known.get("status") != ENDED:
+            _log.warning("the log holds an unfinished run of another task, which is left where it is")
+        if other or known.get("status") == ENDED:
+            browser = {key: self.slim_state["browser_state"].get(key) for key in ("pid",)}
+            self.slim_state, self._fresh = slim.empty() | {"browser_state": browser}, True
+
+    async def _run_kept(self, on_step_start: Hook | None, on_step_end: Hook | None) -> Any:
+        mode = self.supervisor.long_running_integration.long_running_mode
+        assert mode is not None
+        await self._recover(mode)
+        directory = self.settings.long_running.log_path.absolute().parent / "browser"
+        keeper = self._keeper = self._new_keeper(mode, directory)
+        done = False
+        try:
+            await keeper.open(self.slim_state["browser_state"])
+            run = self._run = BrowserRun(
+                self.settings, mode, keeper, self.slim_state, directory, fresh=self._fresh, changed=self._changed
+            )
+            if self._paused:
+                run.going.clear()
+            run.hooks.user_start, run.hooks.user_end = on_step_start, on_step_end
+            history = await run.go()
+            done = history.is_done()
+            return history
+        except CannotGoOn as error:
+            history = self.history
+            raise AgentGaveUp(
+                error.reason, error.detail, history=history, checkpoint_id=await self._emergency(mode, error)
+            ) from (error.__cause__ or error)
+        finally:
+            self._run, self._keeper = None, None
+            await keeper.close(end=not self.settings.keep_browser)
+            if done:
+                await self._ended(mode)
+
+    def _changed(self, state: dict[str, Any], agent: Any) -> None:
+        self.slim_state, self.agent = state, agent
+
+    async def _ended(self, mode: Any) -> None:
+        """Remember that the caller was given the history: the next run is a new one."""
+        self.slim_state = {
+            **self.slim_state, "agent_state": {**self.slim_state["agent_state"], "status": ENDED}
+        }  # fmt: skip
+        await mode.take_checkpoint("the run ended")
+
+    async def _emergency(self, mode: Any, error: Exception) -> str | None:
+        with contextlib.suppress(Exception):
+            taken: str = await mode.take_checkpoint(str(error), kind=EMERGENCY)
+            return taken or None
+        return None
+
+    def _new_keeper(self, mode: Any, directory: Path) -> BrowserKeeper:
+        settings = self.settings
+        given = settings.browser_session or settings.browser
+        profile = given.browser_profile if given is not None else settings.browser_profile
+        address = settings.cdp_url or getattr(profile, "cdp_url", None)
+        browser = RemoteBrowser(address) if address else _own_browser(settings, profile, directory)
+
+        async def on_lost(error: BrowserLost) -> None:
+            await mode.handle_failure(error, {"component": "browser"})
+
+        return BrowserKeeper(
+            browser,
+            make_session(profile, given, directory),
+            attempts=lambda: int(settings.browser_attempts),
+            on_lost=on_lost,
+            on_answer=lambda: None,
+        )
+
+    async def _run_plainly(self, on_step_start: Hook | None, on_step_end: Hook | None) -> Any:
+        """Switched off: browser-use's agent, as it comes."""
+        given = self.settings.agent_arguments()
+        if self.settings.cdp_url and not (given.get("browser_session") or given.get("browser")):
+            given["browser_session"] = compat.load().BrowserSession(cdp_url=self.settings.cdp_url)
+        self.agent = compat.load().Agent(task=self.settings.task or "", llm=self.settings.llm, **given)
+        return await self.agent.run(self.settings.max_steps, on_step_start, on_step_end)
+
+
+def _own_browser(settings: AgentSettings, profile: Any, directory: Path) -> OwnedChromium:
+    path = settings.browser_path or getattr(profile, "executable_path", None)
+    headless = settings.headless
+    if profile is not None and profile.headless is not None:
+        headless = bool(profile.headless)
+    arguments = [*settings.browser_args, *(getattr(profile, "args", None) or ())]
+    return OwnedChromium(directory, executable=path, headless=headless, args=tuple(arguments))

@@ -1,0 +1,229 @@
+"""One run of a browser agent: from what the log says to browser-use's own agent, and to what became of it.
+
+Talks to the mode, to the browser's keeper and to browser-use. A run may build several of browser-use's agents one after
+the other: where a checkpoint is restored in the middle of it, or a setting assigned that browser-use takes only once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lrm_actors.adapters.browser_use import compat
+from lrm_actors.adapters.browser_use.actions import guard_tools
+from lrm_actors.adapters.browser_use.guarding import Calls, GuardedModel
+from lrm_actors.adapters.browser_use.keeping import BrowserKeeper
+from lrm_actors.adapters.browser_use.outage import OutageGate
+from lrm_actors.adapters.browser_use.redacting import Redactor
+from lrm_actors.adapters.browser_use.run_errors import ENDED, FAILURES, MAX_STEPS
+from lrm_actors.adapters.browser_use.settings import AgentSettings
+from lrm_actors.adapters.browser_use.steps import CannotGoOn, Hooks
+from lrm_actors.adapters.browser_use.transcribing import agent_state, fill
+
+PACES_S = {"degraded": 1.0, "minimal": 5.0}
+"""Seconds between two steps in an operation mode that saves resources."""
+FIRST_ACTIONS = "first actions"
+"""The step in which browser-use opens the page that the task names."""
+MODELS = ("page_extraction_llm", "fallback_llm", "judge_llm")
+
+_log = logging.getLogger("lrm_actors.adapters.browser_use")
+
+
+class BrowserRun:
+    """A run under way.
+
+    Args:
+        settings: of the agent.
+        mode: of the agent, running.
+        keeper: of the browser, open.
+        state: slim, to go on from.
+        directory: for files and pictures.
+        fresh: nothing is gone on with, whatever the log holds.
+        changed: told of each state that was committed, and of browser-use's agent.
+    """
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        mode: Any,
+        keeper: BrowserKeeper,
+        state: dict[str, Any],
+        directory: Path,
+        *,
+        fresh: bool,
+        changed: Callable[[dict[str, Any], Any], object],
+    ) -> None:
+        self._changed = changed
+        self.settings = settings
+        self.mode = mode
+        self.keeper = keeper
+        self._state = state
+        self.directory = directory
+        self.task = task_of(settings, state)
+        self.ended = asyncio.Event()
+        self.stopping = False
+        self.going = asyncio.Event()
+        """Clear while the agent is paused."""
+        self.going.set()
+        self.anew: dict[str, Any] | None = None
+        """The state to begin anew from, once the step under way has ended."""
+        self.agent: Any = None
+        self.redactor = Redactor(settings.sensitive_data)
+        self.calls = Calls()
+        breaker = mode.get_circuit_breaker("llm")
+        self.gate = OutageGate(lambda: breaker.retry_after_s, lambda: float(settings.llm_outage_limit_s))
+        self.hooks = Hooks(
+            mode, self, keeper, self.gate, self.calls,
+            redactor=self.redactor, on_doubt=lambda: settings.on_doubt, fresh=fresh,
+        )  # fmt: skip
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Slim, as it was committed last."""
+        return self._state
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self._state = state
+        self._changed(state, self.agent)
+
+    async def go(self) -> Any:
+        """Run to the end of the task, or to where it cannot go on. The history.
+
+        Raises:
+            CannotGoOn: with the reason.
+        """
+        while True:
+            self.agent = self._built()
+            self._changed(self._state, self.agent)
+            try:
+                history = await self.agent.run(
+                    max_steps=self.settings.max_steps,
+                    on_step_start=self.hooks.on_step_start,
+                    on_step_end=self.hooks.on_step_end,
+                )
+            finally:
+                await asyncio.shield(self.hooks.abandon(asyncio.CancelledError("the run ended in the middle of it")))
+            if self.stopping or history.is_done():
+                return history
+            if not self.ended.is_set():
+                raise CannotGoOn(*self._why(history))
+            self._begin_anew()
+
+    def stop(self) -> None:
+        """End the run at the next step, or in the middle of a wait."""
+        self.stopping = True
+        self.ended.set()
+        if self.agent is not None:
+            self.agent.stop()
+
+    def begin_anew(self, state: dict[str, Any] | None = None) -> None:
+        """Build browser-use's agent anew at the next step: from another state, or from its own."""
+        if state is not None:
+            self.anew = state
+        self.ended.set()
+
+    async def pace(self) -> None:
+        """Wait while the agent is paused, and as long as the operation mode asks for."""
+        if not self.going.is_set() and not self.ended.is_set():
+            waits = [asyncio.ensure_future(one.wait()) for one in (self.going, self.ended)]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for one in waits:
+                    one.cancel()
+        wait_s = PACES_S.get(self.mode.operation_mode, 0.0)
+        if wait_s:
+            await self.gate.clock.wait(wait_s, self.ended)
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _begin_anew(self) -> None:
+        self.ended.clear()
+        if self.anew is not None:
+            self.state, self.anew = self.anew, None
+            self.keeper.rewind = True  # what is in the browser belongs to another time
+
+    def _why(self, history: Any) -> tuple[str, str]:
+        state, settings = self.agent.state, self.agent.settings
+        errors = [error for error in history.errors() if error]
+        last = self.redactor.hide(errors[-1]) if errors else ""
+        if state.consecutive_failures >= settings.max_failures:
+            return FAILURES, last
+        if state.n_steps > self.settings.max_steps:
+            return MAX_STEPS, f"max_steps is {self.settings.max_steps}"
+        return ENDED, last
+
+    def _built(self) -> Any:
+        """browser-use's agent, with what it is to go on from."""
+        resumed = bool(self.state["agent_state"])
+        known = self.state["agent_state"]
+        given = self.settings.agent_arguments()
+        files = self.directory / "files"
+        arguments: dict[str, Any] = {
+            "enable_signal_handler": False,
+            **given,
+            "task": self.task,
+            "llm": self._guarded(self.settings.llm, "llm"),
+            "browser_session": self.keeper.session,
+            "tools": guard_tools(self._tools(given), self._turn),
+            "register_new_step_callback": self._on_decided(given.get("register_new_step_callback")),
+        }
+        for name in ("browser", "browser_profile", "controller"):
+            arguments.pop(name, None)
+        for name in MODELS:
+            if given.get(name) is not None:
+                arguments[name] = self._guarded(given[name], name)
+        if resumed:
+            place = None if given.get("file_system_path") else files
+            arguments["injected_agent_state"] = agent_state(known, place, self.redactor)
+            arguments |= {"directly_open_url": False, "initial_actions": None, "task_id": known["identity"]["task_id"]}
+            arguments.pop("file_system_path", None)
+        else:
+            arguments.setdefault("file_system_path", str(files))
+        agent = compat.load().Agent(**arguments)
+        compat.keep_screenshots_in(agent, self.directory)
+        if resumed:
+            agent.task = self.task
+            fill(agent, known)
+            self.hooks.transcriber.begin_with(agent, self.state)
+        return agent
+
+    def _tools(self, given: Mapping[str, Any]) -> Any:
+        tools = given.get("tools") or given.get("controller")
+        if tools is not None:
+            return tools
+        exclude = [] if given.get("use_vision", True) == "auto" else ["screenshot"]
+        shown = given.get("display_files_in_done_text", True)
+        return compat.part("tools.service", "Tools")(exclude_actions=exclude, display_files_in_done_text=shown)
+
+    def _guarded(self, model: Any, service: str) -> Any:
+        return GuardedModel(
+            model,
+            self.mode.get_circuit_breaker(service),
+            self.calls,
+            timeout_s=lambda: None if self.agent is None else float(self.agent.settings.llm_timeout),
+            answered=self.gate.answered,
+        )
+
+    def _turn(self) -> Any:
+        return self.hooks.turn
+
+    def _on_decided(self, theirs: Callable[..., Any] | None) -> Callable[..., Awaitable[None]]:
+        async def decided(summary: Any, output: Any, number: int) -> None:
+            await self.hooks.on_decided(output)
+            if theirs is not None:
+                said = theirs(summary, output, number)
+                if inspect.isawaitable(said):
+                    await said
+
+        return decided
+
+
+def task_of(settings: AgentSettings, state: Mapping[str, Any]) -> str:
+    """What the agent is to do: as it is set, or, where nothing is set, as its log says."""
+    return str(settings.task or state["agent_state"].get("task") or "")

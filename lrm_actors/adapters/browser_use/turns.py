@@ -1,0 +1,254 @@
+"""One attempt of one step of the agent: what it decided, what it did, and how to undo what that did to its memory.
+
+Talks to the mode's effects, to browser-use's agent and to the browser's keeper.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+from lrm_actors.adapters.browser_use import compat
+from lrm_actors.adapters.browser_use.actions import (
+    HARMLESS,
+    SKIPPED,
+    needs_element,
+    policy_for,
+    put_files,
+    read_result,
+    result_dict,
+)
+from lrm_actors.adapters.browser_use.keeping import BrowserKeeper, BrowserLost
+from lrm_actors.adapters.browser_use.redacting import Redactor
+from lrm_actors.adapters.browser_use.transcribing import output_dict, read_output
+from lrm_actors.effects import Skip
+from lrm_actors.errors import EffectInDoubt
+
+DECISION = "decide"
+"""The effect that has what the model decided."""
+NOTE = (
+    "<sys>The agent was interrupted while it did '{name}'. Whether it was done before is in doubt, and {now}. "
+    "Look at the page before you build on it.</sys>"
+)
+"""What the model is told; 'in doubt' stands in each."""
+
+_log = logging.getLogger("lrm_actors.adapters.browser_use")
+
+
+class Turn:
+    """An attempt.
+
+    Args:
+        mode: carries out its effects.
+        step: of the mode, open.
+        agent: browser-use's.
+        keeper: of the browser.
+        redactor: takes secrets out of what is put on record.
+        on_doubt: gives the setting.
+    """
+
+    def __init__(
+        self,
+        mode: Any,
+        step: Any,
+        agent: Any,
+        keeper: BrowserKeeper,
+        *,
+        redactor: Redactor,
+        on_doubt: Callable[[], Any],
+    ) -> None:
+        self.mode = mode
+        self.step = step
+        self.agent = agent
+        self.keeper = keeper
+        self.redactor = redactor
+        self._on_doubt = on_doubt
+        self.number: int = agent.state.n_steps
+        self.undo = Undo(agent)
+        self.done: list[tuple[str, bool]] = []
+        """Names of the actions of this attempt, and whether each came from the record."""
+        self.asked: EffectInDoubt | None = None
+        """An action that somebody has to say something about before the step can go on."""
+        self.failed: BaseException | None = None
+        """What of ours went wrong within the step, which browser-use would take for the agent's mistake."""
+        self._recorded: frozenset[str] = frozenset(step.effects.before)
+        self._replayed = False
+        self._actions = Actions([])
+
+    async def decision(self) -> Callable[[Any], Any] | None:
+        """What an earlier attempt decided; None: nothing, or nothing that can be done any more.
+
+        In a new browser the elements of the page have other numbers: then only what was begun is taken over, the result
+        of what was done, and the doubt about what was not finished.
+        """
+        decided = None
+        occurrence = 1
+        while decided is None and f"{DECISION}#{occurrence}" in self._recorded:
+            decided = await self.mode.effect(DECISION, _nothing, policy=Skip(None))
+            occurrence += 1
+        if decided is None:
+            return None
+        begun = [place for place, action in enumerate(decided["action"]) if self._is_recorded(place, action)]
+        gone = self.keeper.fresh and any(needs_element(_of(action)[1]) for action in decided["action"][len(begun) :])
+        if gone or (self.keeper.fresh and begun):
+            if not begun:
+                self.step.forget_effects()
+                return None
+            decided = {**decided, "action": decided["action"][: len(begun)]}
+        self._replayed = True
+
+        def read(model: Any) -> Any:
+            output = read_output(self.agent, decided, model)
+            output.action = self._actions = Actions(output.action)
+            return output
+
+        return read
+
+    async def decided(self, output: Any) -> None:
+        """The model has decided: on record before anything is done."""
+        if self._replayed:
+            return
+        plain = self.redactor.hide(output_dict(output))
+
+        async def given() -> Any:
+            return plain
+
+        await self._effect(DECISION, given, Skip(None))
+
+    async def act(self, action: Any, do: Callable[[], Awaitable[Any]], **more: Any) -> Any:
+        """Do an action, or give what it gave before.
+
+        Args:
+            action: browser-use's.
+            do: does it.
+            more: what the action is given: the agent's files among it.
+        """
+        if self.keeper.lost:
+            raise BrowserLost("browser closed before the action")
+        name, parameters = _of(action.model_dump(mode="json", exclude_unset=True))
+        key = f"{len(self.done) + 1} {name}"
+        before = f"{key}#1" in self._recorded
+        called = False
+        files = more.get("file_system")
+        kept_files = None if files is None else files.get_state()
+
+        async def carry_out() -> Any:
+            nonlocal called
+            called = True
+            given = await do()
+            if given.error and (self.keeper.lost or not self.keeper.session.is_cdp_connected):
+                raise BrowserLost(f"browser closed while it did {name}")  # in doubt, and not done with an error
+            kept = result_dict(given, kept_files, None if files is None else files.get_state())
+            after = await self._place()
+            return self.redactor.hide(kept | ({"moved": True} if after != place else {}))
+
+        place = await self._place()
+        repeatable = not (self.keeper.fresh and before and needs_element(parameters))
+        policy = policy_for(self._on_doubt(), name, parameters, repeatable=repeatable)
+        recorded = await self._effect(key, carry_out, policy)
+        self.done.append((name, not called))
+        if before and name not in HARMLESS and (called or _is_skipped(recorded)):
+            self._tell(name, "it was not repeated" if not called else "it was done now")
+        if not called and isinstance(recorded, Mapping):
+            await put_files(files, recorded, self.redactor.show)
+            if recorded.get("moved") and len(self.done) < len(self._actions):
+                self._actions.stop = True
+        return read_result(recorded, name)
+
+    async def _effect(self, name: str, do: Callable[[], Any], policy: Any) -> Any:
+        try:
+            return await self.mode.effect(name, do, policy=policy)
+        except BrowserLost:
+            raise
+        except EffectInDoubt as error:
+            self.asked = error
+            raise InterruptedError(str(error)) from error
+        except Exception as error:
+            self.failed = error
+            raise InterruptedError(str(error)) from error
+
+    async def _place(self) -> tuple[str, str | None]:
+        """The page that the agent is on. browser-use drops the rest of a step's actions where one of them left it."""
+        session = self.keeper.session
+        return await session.get_current_page_url(), session.agent_focus_target_id
+
+    def _tell(self, name: str, now: str) -> None:
+        """Say it where the model remembers what happened."""
+        item = compat.part("agent.message_manager.views", "HistoryItem")
+        memory = self.agent.state.message_manager_state.agent_history_items
+        memory.append(item(system_message=NOTE.format(name=name, now=now)))
+        _log.warning("step %d: %s was in doubt, and %s", self.number, name, now)
+
+    def _is_recorded(self, place: int, action: Mapping[str, Any]) -> bool:
+        return f"{place + 1} {_of(action)[0]}#1" in self._recorded
+
+
+class Actions(list[Any]):
+    """The actions of a decision that is repeated. Whoever goes through them can be told to stop, as it did before."""
+
+    stop = False
+
+    def __iter__(self) -> Iterator[Any]:
+        """Each of them, up to where it is to stop. Once only."""
+        for action in super().__iter__():
+            if self.stop:
+                self.stop = False
+                return
+            yield action
+
+
+class Undo:
+    """What an agent remembers before a step, to be given back to it. Made of references: it costs some microseconds."""
+
+    FIELDS = (
+        "n_steps", "consecutive_failures", "last_model_output", "current_plan_item_index", "plan_generation_step",
+    )  # fmt: skip
+    REMEMBERED = (
+        "read_state_description", "compacted_memory", "compaction_count", "last_compaction_step", "tool_id",
+    )  # fmt: skip
+
+    def __init__(self, agent: Any) -> None:
+        state, memory = agent.state, agent.state.message_manager_state
+        self._fields = {name: getattr(state, name) for name in self.FIELDS}
+        self._result = None if state.last_result is None else list(state.last_result)
+        self._plan = None if state.plan is None else [item.model_copy() for item in state.plan]
+        self._remembered = {name: getattr(memory, name) for name in self.REMEMBERED}
+        self._memory = list(memory.agent_history_items)
+        self._images = list(memory.read_state_images)
+        loops = state.loop_detector
+        self._loops = loops.model_copy(
+            update={
+                "recent_action_hashes": list(loops.recent_action_hashes),
+                "recent_page_fingerprints": list(loops.recent_page_fingerprints),
+            }
+        )
+        self._history = len(agent.history.history)
+
+    def back(self, agent: Any) -> None:
+        """As if the step had not been begun."""
+        state, memory = agent.state, agent.state.message_manager_state
+        for name, value in self._fields.items():
+            setattr(state, name, value)
+        state.last_result = self._result
+        state.plan = self._plan
+        state.loop_detector = self._loops
+        for name, value in self._remembered.items():
+            setattr(memory, name, value)
+        memory.agent_history_items = self._memory
+        memory.read_state_images = self._images
+        del agent.history.history[self._history :]
+
+
+def _of(action: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Name and parameters of an action."""
+    name, parameters = next(iter(action.items()), ("nothing", {}))
+    return name, parameters if isinstance(parameters, Mapping) else {}
+
+
+def _is_skipped(recorded: Any) -> bool:
+    return isinstance(recorded, Mapping) and bool(recorded.get("skipped")) and SKIPPED.items() <= recorded.items()
+
+
+async def _nothing() -> None:
+    """Never called: the effect is on record."""
