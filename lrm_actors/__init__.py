@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from lrm_actors.domain.rules import Rule
     from lrm_actors.effects import NOT_HAPPENED, UNKNOWN, Ask, Happened, Probe, Skip
     from lrm_actors.errors import CircuitOpen, LrmError, Rejected
+    from lrm_actors.hosting.host import Component
+    from lrm_actors.hosting.recovery import CommittedStep
     from lrm_actors.integration import Host, LongRunningIntegration
     from lrm_actors.mode import LongRunningMode
     from lrm_actors.runtime.system import ActorSystem
@@ -57,6 +59,8 @@ _HOME = {
     "domain.rules": ("Rule",),
     "effects": ("NOT_HAPPENED", "UNKNOWN", "Ask", "Happened", "Probe", "Skip"),
     "errors": ("CircuitOpen", "LrmError", "Rejected"),
+    "hosting.host": ("Component",),
+    "hosting.recovery": ("CommittedStep",),
     "integration": ("Host", "LongRunningIntegration"),
     "mode": ("LongRunningMode",),
     "runtime.system": ("ActorSystem",),
@@ -75,6 +79,8 @@ __all__ = [
     "CircuitBreaker",
     "CircuitOpen",
     "Command",
+    "CommittedStep",
+    "Component",
     "Context",
     "Decision",
     "Effect",

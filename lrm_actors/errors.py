@@ -510,3 +510,14 @@ class UpcasterFailed(StateNotUpcast):
         )
         self.hint = f"mend the upcaster of version {failed}, and recover again: the checkpoint is as it was"
         self.failed, self.why = failed, why
+
+
+class StepNotReplayed(LrmError, ValueError):
+    """The host could not take up a step that was committed after its checkpoint. The error is its cause."""
+
+    code = "LRM-3016"
+    hint = "mend the function given to replay_with(), or the host's replay, and recover again: the log is as it was"
+
+    def __init__(self, step: int, name: str, why: str) -> None:
+        super().__init__(f"step {step}, {name!r}, could not be taken up from the log: {why}")
+        self.step, self.name, self.why = step, name, why

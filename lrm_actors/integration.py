@@ -24,7 +24,7 @@ class LongRunningIntegration:
 
     Args:
         settings: as for ``LongRunningMode``.
-        host: an object with ``capture``, ``restore``, ``components`` and ``gate``.
+        host: an object with ``capture``, ``restore``, ``components`` and ``gate``, and ``replay`` where it has steps.
         predecessor_exit: as for ``LongRunningMode``.
     """
 
@@ -47,6 +47,14 @@ class LongRunningIntegration:
     def running(self) -> bool:
         """Whether the log is owned and the actors are up."""
         return self._mode.running
+
+    @property
+    def mode(self) -> LongRunningMode:
+        """The mode, always: for the host's own loop, ``async with integration.mode.step(name)``.
+
+        While it is switched off, steps and effects are carried out and nothing is kept, so no case is needed for that.
+        """
+        return self._mode
 
     async def initialize(self) -> bool:
         """Open the log, so that checkpoints can be listed and recovered. Whether the mode is switched on.
@@ -79,7 +87,10 @@ class LongRunningIntegration:
             return None
 
     async def attempt_recovery(self, checkpoint_id: str | None = None) -> bool:
-        """Restore the host from a checkpoint, the best there is by default. Whether it was restored."""
+        """Restore the host from a checkpoint, the best there is by default. Whether it was restored.
+
+        A host with a method ``replay(step)`` takes up the steps committed since, also where there is no checkpoint.
+        """
         return await self._mode.recover_from_checkpoint(checkpoint_id)
 
     async def get_health_status(self) -> dict[str, Any]:

@@ -140,7 +140,7 @@ class LongRunningMode(Words):
 
         Call it after the start and before the first step. With False and ``last_recovery``, there is no checkpoint but
         there may be steps from the beginning; with False and no ``last_recovery``, nothing could be restored, and the
-        log says why.
+        log says why. The steps that follow are given to the function of ``replay_with``; without one, take them up.
 
         Args:
             checkpoint_id: this one and no other; None: the best there is, past damaged ones.
@@ -148,6 +148,7 @@ class LongRunningMode(Words):
         Raises:
             NotRunning: the mode was not started.
             StepOrder: called inside a step.
+            StepNotReplayed: the function of ``replay_with`` failed.
         """
         return await self._beside(lambda: recovering.recover(self._engine, checkpoint_id))
 

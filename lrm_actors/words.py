@@ -299,6 +299,23 @@ class Words:
         check_function("function", function)
         self._engine.capturing.restore_with(function, upcasters)
 
+    def replay_with(self, function: Callable[[CommittedStep], Any]) -> None:
+        """Have the host take up what was done after its checkpoint, with this function, plain or async.
+
+        ``recover_from_checkpoint`` calls it for each step that was committed after the checkpoint, or from the
+        beginning where there is none, oldest first, after the state was restored. The steps are done: it must do to
+        the state what they did, which their ``result`` says, and nothing outside. They are in ``last_recovery.steps``
+        as well, for a host that takes them up by itself.
+
+        Args:
+            function: takes a step up: ``lambda step: orders.update(step.result)``.
+
+        Raises:
+            SettingsError: it is no function.
+        """
+        check_function("function", function)
+        self._engine.capturing.replay_with(function)
+
     def classify_with(self, rules: Iterable[Rule]) -> None:
         """Have these rules tried before the built-in ones, on what ``handle_failure`` is given.
 

@@ -28,24 +28,18 @@ class Agent:
         self.mode = LongRunningMode(LongRunningSettings(enable_long_running_mode=True, agent_id="counter"))
         self.mode.capture_with(lambda: self.counts)
         self.mode.restore_with(self.counts.update)
+        self.mode.replay_with(lambda done: self.counts.update(done.result))
 
     async def run(self) -> int:
         """Go on where the last process was; returns the exit code of this one."""
         async with self.mode:
-            await self.resume()
+            await self.mode.recover_from_checkpoint()  # the newest one, and what was committed after it
             known = len(self.counts)
             for path in sorted(PACKAGE.glob("*.py")):
                 if path.name not in self.counts:
                     await self.count(path)
             print(f"knew {known} modules, counted {len(self.counts) - known}, {sum(self.counts.values())} lines in all")
         return self.mode.exit_code or 0
-
-    async def resume(self) -> None:
-        """Take up the newest checkpoint, and what was committed after it."""
-        await self.mode.recover_from_checkpoint()
-        if self.mode.last_recovery is not None:
-            for done in self.mode.last_recovery.steps:
-                self.counts.update(done.result)
 
     async def count(self, path: Path) -> None:
         """One step: durable with its result when the block ends."""

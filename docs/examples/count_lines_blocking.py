@@ -17,11 +17,9 @@ def run() -> int:
     mode = LongRunningMode(LongRunningSettings(enable_long_running_mode=True, agent_id="blocking-counter"))
     mode.capture_with(lambda: counts)
     mode.restore_with(counts.update)
+    mode.replay_with(lambda done: counts.update(done.result))
     with mode as blocking:
         blocking.recover_from_checkpoint()
-        if blocking.last_recovery is not None:
-            for done in blocking.last_recovery.steps:
-                counts.update(done.result)
         known = len(counts)
         for path in sorted(PACKAGE.glob("*.py")):
             if path.name in counts:

@@ -5,23 +5,29 @@ Talks to the host over the bridge, and to the step boundary. Decides nothing: th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from eventstore.protocol import EventReader
+from lrm_actors.actors.analyzer import text_of
 from lrm_actors.actors.checkpointer import EMERGENCY_WAIT_S, Captured, checkpoint_handlers
 from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.domain.behavior import Command, Effect
 from lrm_actors.domain.checkpointer import EMERGENCY, MANUAL, CaptureState
-from lrm_actors.errors import NotCapturable, SettingsError
+from lrm_actors.errors import NotCapturable, SettingsError, StepNotReplayed
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.capture_options import CaptureOptions, Upcaster, checked_upcasters
 from lrm_actors.hosting.host import HostBridge
+from lrm_actors.hosting.recovery import CommittedStep
 from lrm_actors.hosting.slicing import Change, Slicing
 
 BOUNDARY_WAIT_S = 30.0
 """How long a capture waits for the open step to end."""
+REPLAYED_AT_ONCE = 50
+"""Steps that the host takes up before its loop may do something else."""
 
 
 class NoCapture(NotCapturable):
@@ -39,6 +45,7 @@ class Capturing:
         self._bridge = bridge
         self._capture: Callable[[], Any] | None = None
         self._restore: Callable[[Any], Any] | None = None
+        self._replay: Callable[[Any], Any] | None = None
         self.options = CaptureOptions()
         """How the host wants its state captured."""
         self.upcasters: Mapping[int, Upcaster] = checked_upcasters(None)
@@ -104,6 +111,10 @@ class Capturing:
         """Use this function, plain or async, to give a state back to the host, upcast to its version."""
         self.upcasters = checked_upcasters(upcasters)
         self._restore = function
+
+    def replay_with(self, function: Callable[[Any], Any]) -> None:
+        """Use this function, plain or async, to have the host take up a step that was committed after its state."""
+        self._replay = function
 
     def changed(self, path: tuple[Any, ...]) -> None:
         """The host says that the value at this path of its state changed. Returns at once, on any thread.
@@ -172,3 +183,37 @@ class Capturing:
         """Give a state to the host; nothing happens if it did not say how. Raises what the host raises."""
         if self._restore is not None:
             self._bridge.call(self._restore, state)
+
+    def replay(self, steps: Sequence[CommittedStep]) -> bool:
+        """Have the host take up these steps, in order; False, and nothing happens, where it did not say how.
+
+        Raises:
+            StepNotReplayed: it could not.
+        """
+        function = self._replay
+        if function is None:
+            return False
+        if self._bridge.has_loop:
+            for first in range(0, len(steps), REPLAYED_AT_ONCE):
+                self._bridge.call(_replay_some, function, steps[first : first + REPLAYED_AT_ONCE])
+        else:
+            for step in steps:
+                with _said_which(step):
+                    self._bridge.call(function, step)
+        return True
+
+
+async def _replay_some(function: Callable[[Any], Any], steps: Sequence[CommittedStep]) -> None:
+    for step in steps:
+        with _said_which(step):
+            result = function(step)
+            if inspect.isawaitable(result):
+                await result
+
+
+@contextmanager
+def _said_which(step: CommittedStep) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise StepNotReplayed(step.step, step.name, f"{type(error).__name__}: {text_of(error)}") from error

@@ -155,6 +155,8 @@ class Engine:
         if host is not None:
             self.capturing.capture_with(host.capture, CaptureOptions.of_host(host))
             self.capturing.restore_with(host.restore, getattr(host, "upcasters", None))
+            if (replay := getattr(host, "replay", None)) is not None:
+                self.capturing.replay_with(replay)
 
     @property
     def is_off(self) -> bool:

@@ -46,7 +46,7 @@ class Host(Protocol):
     """What the system serves: any agent with these four methods, each plain or ``async`` but for ``components``.
 
     Where it has them, ``state_version``, ``shared`` and ``redact`` are taken as ``capture_with`` takes them, and
-    ``upcasters`` as ``restore_with`` does.
+    ``upcasters`` as ``restore_with`` does. A method ``replay(step)`` is taken as ``replay_with`` takes a function.
     """
 
     def capture(self) -> Any:

@@ -39,6 +39,7 @@ def recover(engine: Engine, checkpoint_id: str | None = None) -> bool:
         NotRunning: the mode was not started.
         StepOrder: inside a step.
         StateNotUpcast: the state cannot be made one of the host's version. No older checkpoint is taken for that.
+        StepNotReplayed: the host could not take up a step that was committed after the checkpoint.
         ReadFailed: a checkpoint was asked for by its id, and the storage does not answer.
     """
     engine.last_recovery = None
@@ -52,6 +53,8 @@ def recover(engine: Engine, checkpoint_id: str | None = None) -> bool:
         if found is None or not _restored(engine, found := _upcast(engine, found)):
             return False
         engine.capturing.behind(steps=bool(found.steps))
+        if engine.capturing.replay(found.steps):
+            engine.capturing.behind(steps=False)
         engine.last_recovery = found
     if found.checkpoint_id is None:
         return False
