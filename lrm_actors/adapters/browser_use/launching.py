@@ -45,9 +45,18 @@ ALWAYS = (
     "--disable-background-timer-throttling",
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
+    # As browser-use starts it: the page is to see the same browser, and to be left alone by it.
+    "--disable-blink-features=AutomationControlled",
     "--disk-cache-size=104857600",
     "--log-level=3",
 )
+DISABLED = (
+    *("AutofillServerCommunication", "BackForwardCache", "CertificateTransparencyComponentUpdater"),
+    *("DialMediaRouteProvider", "GlobalMediaControls", "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades"),
+    *("LazyFrameLoading", "MediaRouter", "OptimizationHints", "PaintHolding", "Translate"),
+)
+"""Features of Chromium: what would load something by itself, or show something else than the page."""
+FEATURES = "--disable-features="
 NO_SANDBOX_HINT = (
     "its sandbox cannot be set up here; allow unprivileged user namespaces, or give args=('--no-sandbox',) "
     "where the pages are trusted or a container is the sandbox"
@@ -84,11 +93,14 @@ def command_of(options: Options, places: Places, launch: str) -> list[str]:
         command.append("--no-sandbox")  # Chromium's sandbox refuses to run as root
     if _shared_memory_bytes() < SMALL_SHM_BYTES:
         command.append("--disable-dev-shm-usage")
-    port = "--remote-debugging-port=0"
+    # Of several switches of a kind Chromium takes the last alone.
+    given = [part for part in options.args if part.startswith(FEATURES)]
+    disabled = [*DISABLED, *(part.removeprefix(FEATURES) for part in given)]
     return [
         *command,
-        *options.args,
-        port,
+        *(part for part in options.args if part not in given),
+        f"{FEATURES}{','.join(disabled)}",
+        "--remote-debugging-port=0",
         f"{processes.PROFILE_SWITCH}{places.profile}",
         f"{processes.LAUNCH_SWITCH}{launch}",
         "about:blank",

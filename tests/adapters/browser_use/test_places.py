@@ -86,12 +86,13 @@ def test_the_command_line_has_what_was_asked_for(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(launching, "_shared_memory_bytes", lambda: 1 << 30)
     there = Places(tmp_path / "browser")
-    options = Options("/opt/chromium", headless=False, args=("--lang=de",), window=(800, 600))
+    options = Options("/opt/chromium", headless=False, args=("--lang=de", "--disable-features=A,B"), window=(800, 600))
     command = launching.command_of(options, there, "a-launch")
     assert "/opt/chromium" == command[0]
     assert {"--lang=de", "--window-size=800,600", f"--user-data-dir={there.profile}", "--lrm-launch=a-launch"} <= set(
         command
     )
+    assert [",A,B"] == [word[-4:] for word in command if word.startswith("--disable-features=")]
     assert not {"--headless=new", "--no-sandbox", "--disable-dev-shm-usage"} & set(command)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(launching, "_shared_memory_bytes", lambda: 64 << 20)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lrm_actors.adapters.browser_use import processes
+from lrm_actors.adapters.browser_use import launching, marker, processes
+from lrm_actors.adapters.browser_use.places import Places
 
 WAIT = "import sys; print(flush=True); sys.stdin.read()"
 PROFILE = Path("/agent/browser/profile")
@@ -93,3 +94,24 @@ def test_a_browser_is_ended_with_its_process_group() -> None:
         ended = processes.end(main.pid, "", PROFILE)
     assert 2 == len(ended)
     assert main.pid == ended[0]
+
+
+def end_what_is_marked(pid: int, tmp_path: Path) -> bool:
+    """Whether a process that does no more than stand in the marker of a dead browser is ended with it."""
+    there = Places(tmp_path / "browser")
+    told = marker.Marker("a-launch", str(there.profile), pid, processes.started_at(pid), 9222, "/devtools/browser/x")
+    return bool(launching.end(None, told, there))
+
+
+def test_a_pid_in_the_marker_is_no_reason_to_end_it(tmp_path: Path) -> None:
+    """Another program has it by now; its own command line says what it is."""
+    with started("--user-data-dir=/home/ada/profile", "chromium") as pid:
+        assert not end_what_is_marked(pid, tmp_path)
+        assert processes.started_at(pid)
+
+
+def test_one_who_goes_by_pid_alone_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted bug: pid and time of the start are looked at, and the profile is not."""
+    monkeypatch.setattr(processes, "lives", lambda pid, began, profile: processes.started_at(pid) == began)
+    with started("--user-data-dir=/home/ada/profile", "chromium") as pid:
+        assert end_what_is_marked(pid, tmp_path)

@@ -40,6 +40,30 @@ async def anew(browser: OwnedChromium) -> Connection:
     return await browser.connect()
 
 
+async def counts(connection: Connection, tab: str, site: Pages) -> list[str]:
+    """What a restored tab counts, and then at two more navigations."""
+    now = str(await evaluate(connection, tab, "document.title"))
+    return [now, *[await go(connection, tab, site.url(path)) for path in ("/b", "/a")]]
+
+
+def test_one_who_writes_it_at_every_navigation_is_caught(browser: OwnedChromium, site: Pages) -> None:
+    """The planted bug is the usual way: a script that each new page runs, and that is never taken away."""
+
+    async def story() -> None:
+        await browser.ensure()
+        async with await browser.connect() as connection:
+            tab = await open_tab(connection, "about:blank")
+            session = await connection.session_of(tab)
+            script = {"source": "try { localStorage.count = '42' } catch (error) {}"}
+            await connection.send_raw("Page.enable", None, session)
+            await connection.send_raw("Page.addScriptToEvaluateOnNewDocument", script, session)
+            await go(connection, tab, site.url("/a"))
+            assert [43, 43, 43] == [int(title.split()[2]) for title in await counts(connection, tab, site)]
+        await browser.end()
+
+    running(story)
+
+
 def test_it_goes_on_counting_in_the_next_browser(browser: OwnedChromium, site: Pages) -> None:
     """Local storage is there before the first script runs, and later navigations write on: 42, then 43, 44, 45."""
 
@@ -54,9 +78,8 @@ def test_it_goes_on_counting_in_the_next_browser(browser: OwnedChromium, site: P
             report = await restore_browser(connection, before)
             assert [("/a", "")] == site.asked[asked:]
             tab = next(one["id"] for one in report["tabs"] if one["url"] == site.url("/a"))
-            assert "/a count 43 visits 2" == await evaluate(connection, tab, "document.title")
-            assert "/b count 44 visits 3" == await go(connection, tab, site.url("/b"))
-            assert "/a count 45 visits 4" == await go(connection, tab, site.url("/a"))
+            counted = await counts(connection, tab, site)
+            assert ["/a count 43 visits 2", "/b count 44 visits 3", "/a count 45 visits 4"] == counted
             other = await open_tab(connection, site.url("/c"))
             assert "/c count 46 visits 1" == await evaluate(connection, other, "document.title")
             assert [] == report["failed"]
