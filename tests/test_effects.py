@@ -102,7 +102,7 @@ class Log(UnloggedSystem):
         self.failing: type[Command] | None = None
         self.dead = False
 
-    def ask_blocking(self, to: str, command: Command, *, timeout_s: float = 5.0) -> Any:
+    def ask_blocking(self, to: str, command: Command, *, timeout_s: float = 5.0, keep_reply: bool = True) -> Any:
         self.asked.append(command)
         if self.dead or (self.failing is not None and isinstance(command, self.failing)):
             raise StorageUnavailable("no space left")
