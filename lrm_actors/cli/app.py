@@ -20,6 +20,7 @@ from lrm_actors.errors import LrmError
 from lrm_actors.inspect.plain import plain
 
 COMMANDS = {
+    "run": "Keep a process alive.",
     "log": "Print what happened, event by event; follow it live.",
     "show": "Show one event whole, with what led to it and what it led to.",
     "why": "Explain a restart, a mode, a breaker or any event by what caused it.",

@@ -7,6 +7,7 @@ from lrm_actors import errors as ours
 
 OK, FAILURE, USAGE, NOT_FOUND, BROKEN, LOCKED, TOO_NEW, NO_ACCESS, NO_KEY = range(9)
 WARNING, CRITICAL, FAILING, STALE = 10, 11, 12, 13
+GIVEN_UP, CANNOT_EXECUTE, NO_COMMAND = 69, 126, 127
 INTERRUPTED = 130
 
 MEANINGS = {
@@ -23,6 +24,9 @@ MEANINGS = {
     CRITICAL: "`health`: critical",
     FAILING: "`health`: failing",
     STALE: "`health`, `dump`, `trace`: no process is alive, or it says nothing any more",
+    GIVEN_UP: "`run`: the process was started again as often as it may be, and is given up",
+    CANNOT_EXECUTE: "`run`: the command cannot be executed",
+    NO_COMMAND: "`run`: there is no such command",
     INTERRUPTED: "interrupted by Ctrl-C",
 }
 """Every exit code, and what it means."""

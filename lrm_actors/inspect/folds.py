@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from eventstore.encrypting.keyring import LogKey
     from eventstore.reader import SqliteReader
 
-OURS = ("supervisor", "monitor", "analyzer", "checkpointer", "modes", "journal")
+OURS = ("supervisor", "monitor", "analyzer", "checkpointer", "modes", "journal", "outer")
 BREAKER, SUPERVISOR = "breaker", "supervisor"
 STATELESS = frozenset(("dead-letters", "deliveries", "log", "watchdog"))
 """Streams that no actor folds."""

@@ -24,7 +24,7 @@ from eventstore.codec import encode_state
 from eventstore.events import declared_types
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Batch, Cursor, Instant, NewEvent, Receipt, Snapshot, StreamWrite
-from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor, trimming
+from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, outer, supervisor, trimming
 from lrm_actors.domain.analyzer import FailureFacts
 from lrm_actors.domain.behavior import Decision, RecoveryContext, Spec
 from lrm_actors.domain.children import RestartPolicy
@@ -51,7 +51,7 @@ IN_PARTS = {"agent_state": {"page": 9}, "browser_state": {"tabs": ["x"]}}
 
 def specs() -> list[Spec[Any]]:
     """Every actor."""
-    ours = (supervisor, monitor, analyzer, checkpointer, modes, journal)
+    ours = (supervisor, monitor, analyzer, checkpointer, modes, journal, outer)
     return [*(module.spec() for module in ours), breaker.spec("llm"), _browser()]
 
 
@@ -171,6 +171,7 @@ def tell(log: Writer) -> None:
     _journal(log)
     _breaker(log)
     _tree(log)
+    _outer(log)
     _end(log)
 
 
@@ -382,6 +383,34 @@ def _tree(log: Writer) -> None:
     log.do("supervisor", supervisor.HostWarned())
     log.do("supervisor", supervisor.StartAll())
     log.declare("supervisor", supervisor.Declared(supervisor.AS_BEFORE))
+
+
+def _outer(log: Writer) -> None:
+    """It has a log of its own; here it is beside the others, as its events are read in the same way."""
+    policy = outer.Policy("always", 30.0, 10.0, 2**30, 2, 600.0, 0.5, 8.0, 5.0)
+    command = ("python", "agent.py")
+    log.do("outer", outer.BeginWatch(100, policy, command))
+    log.do("outer", outer.NoteStarted(1, 101, 4711.0))
+    log.do("outer", outer.NoteFirstHeartbeat(0.5))
+    log.do("outer", outer.NoteQuiet())
+    log.do("outer", outer.NoteFirstHeartbeat(2.5))
+    log.do("outer", outer.NoteHeartbeatMissed(30.5))
+    log.do("outer", outer.GraceOver(1))
+    log.do("outer", outer.NoteExit(1, -9, "Traceback\nKeyError: 'ü'"))
+    log.do("outer", outer.NoteCleared(2, (105,)))
+    log.do("outer", outer.RestartNow())
+    log.do("outer", outer.NoteStarted(2, 102, 4712.0))
+    log.do("outer", outer.NoteMemory(2**31))
+    log.do("outer", outer.NoteLate(3, "the disk was full"))
+    log.do("outer", outer.BeginWatch(110, policy, command, (102, 103)))
+    log.do("outer", outer.NoteCleared(2))
+    log.do("outer", outer.NoteStartFailed(3, "OSError", "agent.py: Input/output error", 126))
+    log.do("outer", outer.BeginWatch(111, policy, command))
+    log.do("outer", outer.NoteStarted(4, 112, 4713.0))
+    log.do("outer", outer.NoteSignal(10))
+    log.do("outer", outer.NoteSignal(15))
+    log.do("outer", outer.NoteExit(4, 0))
+    log.do("outer", outer.NoteCleared(0))
 
 
 def _end(log: Writer) -> None:

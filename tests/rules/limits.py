@@ -90,6 +90,8 @@ BOUNDED_BY = {
     "lrm_actors/runtime/overflow.py remove": "what was in the queue before",
     "lrm_actors/runtime/recovery.py __init__": "the actors of one system",
     "lrm_actors/runtime/reply.py __init__": "the asks under way on one loop",
+    "lrm_actors/outer/acting.py __init__": "what came of one look at the process",
+    "lrm_actors/outer/last_words.py __init__": "WAITING_MAX, beyond which output is dropped and counted",
     "lrm_actors/runtime/workers.py __init__": "the effects that actors decided on and that are not done",
     "eventstore/encrypting/datakeys.py <module>": "its one result, the class of a cipher's refusal",
     "eventstore/testing/strategies.py <module>": "the event classes of whoever tests, a strategy for each",
