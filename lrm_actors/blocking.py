@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 from lrm_actors.checkpoints import BlockingCheckpoints
 from lrm_actors.domain.checkpointer import MANUAL
@@ -15,6 +15,9 @@ from lrm_actors.hosting.effects import RETRY
 from lrm_actors.hosting.engine import STOP_DEADLINE_S, Engine
 from lrm_actors.hosting.stepping import BlockingStepScope
 from lrm_actors.words import Words
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class BlockingMode(Words):
@@ -66,3 +69,13 @@ class BlockingMode(Words):
     ) -> Any:
         """See ``LongRunningMode.effect``. The function is called on this thread."""
         return self._engine.effects.carry_out_blocking(name, function, policy, given)
+
+    def sleep(self, seconds: float, key: str) -> None:
+        """See ``LongRunningMode.sleep``."""
+        self._engine.sleeping.sleep_blocking(seconds, key)
+
+    def task(
+        self, name: str, *, key: str | Callable[..., str] | None = None
+    ) -> Callable[[Callable[P, T]], Callable[P, T]]:
+        """See ``LongRunningMode.task``. It takes a plain function."""
+        return lambda function: self._engine.tasks.durable_blocking(name, key, function)

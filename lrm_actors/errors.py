@@ -296,6 +296,21 @@ class ResultNotKept(CommandRefused):
         self.effect, self.why = effect, why
 
 
+class TaskConflict(CommandRefused):
+    """A durable function is called with something else than what is on record of it was called with."""
+
+    code = "LRM-2022"
+
+    def __init__(self, task: str, key: str, step: int) -> None:
+        named = f"{task!r} with key {key!r}" if key else repr(task)
+        super().__init__(
+            f"task {named} is called with other arguments than in step {step}, which is on record",
+            actor="journal",
+            hint="give each run a key of its own, as in mode.task('report', key=lambda city: city)",
+        )
+        self.task, self.key, self.step = task, key, step
+
+
 class MessageDropped(AskError):
     """The mailbox was full, and a newer message took this one's place; it was not carried out."""
 

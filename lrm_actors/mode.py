@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from lrm_actors.blocking import BlockingMode
 from lrm_actors.checkpoints import Checkpoints
@@ -28,6 +28,7 @@ from lrm_actors.words import CommittedStep, Component, OpenStep, Recovery, Rule,
 __all__ = ["CommittedStep", "Component", "LongRunningMode", "OpenStep", "Recovery", "Rule"]
 
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -220,3 +221,45 @@ class LongRunningMode(Words):
                 or, as a note on the error says, after.
         """
         return await self._engine.effects.carry_out(name, function, policy, given)
+
+    async def sleep(self, seconds: float, key: str) -> None:
+        """Sleep, and go on in the next process if this one ends meanwhile: ``await mode.sleep(3600, "pause")``.
+
+        It is in the log when it begins. Called again after a crash it waits for what is left only, and not at all if it
+        is over by then. Inside a step or a task, which is repeated from its beginning, the sleeps of a key are told
+        apart by their order; between two steps the first one of a process goes on with the newest of its key.
+
+        No checkpoint is taken while a step is open: sleep long between two steps.
+
+        Args:
+            seconds: from 0 to a year.
+            key: what it is for; those at the same time need keys of their own.
+
+        Raises:
+            SettingsError: the seconds or the key are none.
+            AmbiguousEffect: another sleep of this key is under way.
+            NotRunning: the mode was stopped meanwhile.
+            StorageUnavailable, OutcomeUnknown, AskTimeout: the log cannot be written.
+        """
+        await self._engine.sleeping.sleep(seconds, key)
+
+    def task(
+        self, name: str, *, key: str | Callable[..., str] | None = None
+    ) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, Coroutine[Any, Any, T]]]:
+        """A decorator that makes an async function durable: ``@mode.task("report")``.
+
+        Each call is one step, in which the effects and sleeps of the function are on record. Called again after a crash
+        or an exception, it goes on where it was. Once it is done, calling it again gives its recorded result, without
+        calling the function; the newest 1,000 results are kept, of up to 1 MB together.
+
+        Args:
+            name: of the task, and of its step.
+            key: tells one run from another: a text, or a function of the arguments. Without one there is one run.
+
+        Returns: what wraps a function, whose calls raise ``TaskConflict`` with other arguments than those on record, as
+            far as they are JSON values, besides what a step raises.
+
+        Raises:
+            SettingsError: the name or the key can name nothing, or the function is not async.
+        """
+        return lambda function: self._engine.tasks.durable(name, key, function)

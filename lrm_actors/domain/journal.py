@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lrm_actors.domain import sleeps
 from lrm_actors.domain.behavior import NOTHING, Command, Context, Decision, Spec, then
 from lrm_actors.domain.journaling import effects
 from lrm_actors.domain.journaling.book import FAILED, FINISHED, INTENDED, UNFINISHED
@@ -38,6 +39,8 @@ from lrm_actors.domain.journaling.events import (
     StepRepeated,
 )
 from lrm_actors.domain.journaling.state import JournalState, LastStep, OpenStep, evolve, snapshot_due
+from lrm_actors.domain.sleeps import BeginSleep
+from lrm_actors.domain.tasks import TaskBegun, check_same
 from lrm_actors.errors import JournalMismatch, StepOrder
 
 __all__ = [
@@ -82,6 +85,7 @@ def decide(state: JournalState, command: Command, ctx: Context) -> Decision:
     Raises:
         StepOrder: a step would begin, be committed or be abandoned out of order, or have an effect while not open.
         JournalMismatch: a step would begin that is not the one whose effects are on record.
+        TaskConflict: a durable function would be begun again with something else than before.
         CommandRefused, NoSuchEffect, TooManyEffects: see ``journaling.effects``.
     """
     match command:
@@ -99,6 +103,9 @@ def decide(state: JournalState, command: Command, ctx: Context) -> Decision:
             step = _unfinished(state, number, "abandon")
             doubtful = effects.doubtful(state, number, effects.STEP_ENDED)
             return then(*doubtful, StepAbandoned(step.step, step.name, error), reply={"step": number})
+        case BeginSleep():
+            number = state.committed + 1
+            return sleeps.begin(state.sleeps, command, ctx, step=number, is_open=state.open is not None)
         case SettleEffect():
             return effects.settle(state, command)
         case ForgetEffects():
@@ -135,10 +142,15 @@ def _begin(state: JournalState, command: BeginStep) -> Decision:
         events.append(_let_go(state, earlier, name))
     attempt = 1 if earlier is None else earlier.attempt + 1
     step = state.committed + 1
+    if earlier is not None and len(state.effects):
+        check_same(state.tasks.open, command.task, step)
     reply = {"step": step, "attempt": attempt, "repeated": state.in_doubt is not None}
     if state.in_doubt is not None:
         events.append(StepRepeated(step, name, attempt))
-    return then(*events, StepBegun(step, name, attempt, command.at, command.of), reply=reply)
+    events.append(StepBegun(step, name, attempt, command.at, command.of))
+    if command.task is not None:
+        events.append(TaskBegun(step, command.task.task, command.task.key, command.task.given))
+    return then(*events, reply=reply)
 
 
 def _let_go(state: JournalState, earlier: OpenStep, name: str) -> EffectsForgotten:

@@ -44,7 +44,9 @@ from lrm_actors.hosting.recovery import Recovery
 from lrm_actors.hosting.running import SPECS, Handlers, Running
 from lrm_actors.hosting.shedding import Shedding
 from lrm_actors.hosting.signalling import SIGNAL_DUMP
+from lrm_actors.hosting.sleeping import Sleeping
 from lrm_actors.hosting.stepping import Stepping
+from lrm_actors.hosting.tasks import Tasks
 from lrm_actors.hosting.terminating import TERMINATION
 from lrm_actors.hosting.trimming import DAY_S, MB, Limits, Trimmer
 from lrm_actors.hosting.unlogged import UnloggedSystem
@@ -100,6 +102,8 @@ class Engine:
             run_async=self.bridge.run_async,
         )
         self.effects = Effects(self, self.stepping)
+        self.sleeping = Sleeping(self, self.stepping)
+        self.tasks = Tasks(self, self.stepping)
         self.guards = Guards(
             self.clock,
             config=lambda: configuration.breaker_config(self.settings),
@@ -247,6 +251,7 @@ class Engine:
             if self._started:
                 self._started = False
                 self._ends.close()
+                self.sleeping.close()
                 self.shedding.close()
                 self._end(deadline_s, reason)
         finally:

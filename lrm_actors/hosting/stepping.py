@@ -22,6 +22,7 @@ from lrm_actors.actors.analyzer import text_of
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.journal import AbandonStep, BeginStep, CommitStep, JournalState
 from lrm_actors.domain.journaling.book import FINISHED, IN_DOUBT
+from lrm_actors.domain.tasks import TaskCall
 from lrm_actors.errors import CommandRefused, SettingsError, WrongWith
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.offload import unbroken
@@ -150,7 +151,9 @@ class Stepping:
             return []
         return [entry.key for entry in state.effects if not statuses or entry.status in statuses]
 
-    def begin(self, asking: Asking, name: str, at: int | None = None, of: int | None = None) -> Waits[Step]:
+    def begin(
+        self, asking: Asking, name: str, at: int | None = None, of: int | None = None, task: TaskCall | None = None
+    ) -> Waits[Step]:
         """Begin a step; whoever waited for ``boundary.enter()`` calls this next.
 
         A step that this process began and could not end, because the log failed just then, is abandoned first: its
@@ -165,7 +168,7 @@ class Stepping:
                 with suppress(CommandRefused):  # it ended after all, and that was not known yet
                     yield AbandonStep(left.step, "its end could not be stored")
             self._asking = asking
-            reply = yield BeginStep(name, at, of)
+            reply = yield BeginStep(name, at, of, task)
         except BaseException:
             self.boundary.leave()
             raise
@@ -216,15 +219,25 @@ def check_progress(at: int | None, of: int | None) -> None:
 
 class _Scope:
     def __init__(
-        self, asking: Asking, stepping: Stepping, name: str, *, at: int | None = None, of: int | None = None
+        self,
+        asking: Asking,
+        stepping: Stepping,
+        name: str,
+        *,
+        at: int | None = None,
+        of: int | None = None,
+        task: TaskCall | None = None,
     ) -> None:
         self._asking = asking
         self._stepping = stepping
         self._name = name
-        self._at, self._of = at, of
+        self._at, self._of, self._task = at, of, task
         check_progress(at, of)
         self._step: Step | None = None
         self._outer: Step | None = None
+
+    def _begin(self) -> Waits[Step]:
+        return self._stepping.begin(self._asking, self._name, self._at, self._of, self._task)
 
     def _inside(self, step: Step) -> Step:
         self._outer = step._around = _current.get()  # noqa: SLF001 - a step's own module
@@ -259,7 +272,7 @@ class AsyncStepScope(_Scope):
             # It may have been let in at the same moment.
             passed.add_done_callback(lambda done: None if done.cancelled() else boundary.leave())
             raise
-        begun = asyncio.ensure_future(self._run(self._stepping.begin(self._asking, self._name, self._at, self._of)))
+        begun = asyncio.ensure_future(self._run(self._begin()))
         try:
             return self._inside(await unbroken(begun))
         except asyncio.CancelledError as error:
@@ -322,7 +335,7 @@ class BlockingStepScope(_Scope):
             if not passed.cancel():
                 passed.add_done_callback(lambda done: boundary.leave())
             raise
-        return self._inside(self._run(self._stepping.begin(self._asking, self._name, self._at, self._of)))
+        return self._inside(self._run(self._begin()))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

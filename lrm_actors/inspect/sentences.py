@@ -445,6 +445,17 @@ _plain("journal.effect_failed", "effect {step}/{name}#{occurrence} failed: {erro
 _plain("journal.effect_in_doubt", "effect {step}/{name}#{occurrence} may have happened or not: {why}; policy: {policy}")
 
 
+@_tells("journal.task_begun")
+def _(event: Any) -> str:
+    return f"step {event.step} is the task {event.task}{f' with key {event.key}' if event.key else ''}"
+
+
+@_tells("journal.sleep_begun")
+def _(event: Any) -> str:
+    where = f"in step {event.step}" if event.inside else f"before step {event.step}"
+    return f"the agent sleeps {event.until.delay_s:g} s {where}: {event.key}"
+
+
 @_tells("journal.effect_done")
 def _(event: Any) -> str:
     done = f"effect {event.step}/{short(event.name)}#{event.occurrence} is done"

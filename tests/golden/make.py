@@ -24,7 +24,18 @@ from eventstore.codec import encode_state
 from eventstore.events import declared_types
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Batch, Cursor, Instant, NewEvent, Receipt, Snapshot, StreamWrite
-from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, outer, supervisor, trimming
+from lrm_actors.domain import (
+    analyzer,
+    breaker,
+    checkpointer,
+    journal,
+    modes,
+    monitor,
+    outer,
+    sleeps,
+    supervisor,
+    trimming,
+)
 from lrm_actors.domain.analyzer import FailureFacts
 from lrm_actors.domain.behavior import Decision, RecoveryContext, Spec
 from lrm_actors.domain.children import RestartPolicy
@@ -37,6 +48,7 @@ from lrm_actors.domain.dead_letters import (
 )
 from lrm_actors.domain.deadlines import deadline
 from lrm_actors.domain.deliveries import DeliverySkipped
+from lrm_actors.domain.tasks import TaskCall
 from lrm_actors.domain.trends import Trend
 from lrm_actors.domain.trends.telling import TrendCleared, TrendConfirmed, TrendSuspected
 from lrm_actors.domain.watching import ActorTakenOver, HandlerSlow, WatchdogExhausted
@@ -315,6 +327,7 @@ def _journal(log: Writer) -> None:
     log.do("journal", journal.BeginStep("buy"))
     _effects(log)
     log.do("journal", journal.CommitStep(2, None, progress="all is bought"))
+    log.do("journal", sleeps.BeginSleep("until the morning", False, 1, 3600.0))
     log.do("journal", journal.BeginStep("pay"))
 
 
@@ -334,7 +347,7 @@ def _effects(log: Writer) -> None:
     log.do("journal", journal.BeginStep("buy", 2, 12))
     log.do("journal", journal.IntendEffect(2, "mail", 1, "probe"))
     log.do("journal", journal.OpenJournal())
-    log.do("journal", journal.BeginStep("buy", 2, 12))
+    log.do("journal", journal.BeginStep("buy", 2, 12, TaskCall("buy", "ü ☃", "c0ffee")))
     log.do("journal", journal.IntendEffect(2, "mail", 1, "probe"))
     log.do("journal", journal.FinishEffect(2, "mail", 1, 2, None))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
+from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, sleeps, supervisor
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.children import RestartPolicy
 from lrm_actors.domain.deadlines import Deadline
@@ -154,6 +154,7 @@ COMMANDS: dict[str, st.SearchStrategy[Command]] = {
         st.builds(journal.DoubtEffect, few, names, few, few, text),
         st.builds(journal.SettleEffect, names, st.sampled_from(("done", "skipped", "not_happened", "odd"))),
         st.builds(journal.ForgetEffects, few),
+        st.builds(sleeps.BeginSleep, names, st.booleans(), few, seconds),
     ),
     SERVICE: st.one_of(
         st.builds(breaker.ReportTrip, few, st.lists(text, max_size=3).map(tuple), deadlines),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import attrs
 
 from eventstore.records import Batch, NewEvent, StreamWrite
-from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
+from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, sleeps, supervisor
 from lrm_actors.domain.children import RestartPolicy
 from lrm_actors.domain.deadlines import deadline
 from lrm_actors.domain.deliveries import DELIVERIES, DeliverySkipped
+from lrm_actors.domain.tasks import TaskCall
 from lrm_actors.runtime.clock import ManualClock
 from tests.machines.world import BROWSER, SERVICE, TABS, World
 
@@ -124,7 +125,9 @@ def _steps(world: World) -> None:
     world.ask("journal", journal.IntendEffect(2, "fetch", 1))
     world.ask("journal", journal.FinishEffect(2, "fetch", 1, 1, None))
     world.ask("journal", journal.AbandonStep(2, "it was no use"))
-    world.ask("journal", journal.BeginStep("look elsewhere"))
+    world.ask("journal", sleeps.BeginSleep("pause", False, 1, 60.0))
+    world.ask("journal", journal.BeginStep("look elsewhere", task=TaskCall("look", "elsewhere", "")))
+    world.ask("journal", sleeps.BeginSleep("pause", True, 1, 60.0))
 
 
 def _circuit(world: World) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from eventstore.frozen import frozen
 from lrm_actors.domain.behavior import Command
+from lrm_actors.domain.tasks import TaskCall
 
 # Of the process and its steps
 
@@ -30,6 +31,8 @@ class BeginStep(Command):
     """Which of ``of`` it is, for whoever asks how far the agent is; None: its number."""
     of: int | None = None
     """How many steps there will be; None: nobody knows."""
+    task: TaskCall | None = None
+    """The call of a durable function that it is. Another one than it was before is refused with ``TaskConflict``."""
 
 
 @frozen

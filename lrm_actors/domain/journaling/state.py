@@ -32,6 +32,8 @@ from lrm_actors.domain.journaling.events import (
     StepInDoubt,
     StepRepeated,
 )
+from lrm_actors.domain.sleeps import SleepBegun, Sleeps
+from lrm_actors.domain.tasks import TaskBegun, TaskCall, Tasks
 
 EFFECT_EVENTS = 500
 """Events of effects from one snapshot to the next, at least: as many more as there are effects, so that a step of very
@@ -88,6 +90,10 @@ class JournalState:
     """Of the step that is not over: open, in doubt or failed. Those of committed steps stand in the log."""
     last: LastStep | None = None
     """The step committed last, where it said how far the agent is."""
+    sleeps: Sleeps = Sleeps()
+    """Of the step that is not over, or the next one."""
+    tasks: Tasks = Tasks()
+    """Durable functions: the one under way, and the results of those that are done."""
     since: int = 0
     """Events of effects since the last snapshot that was due because of them."""
 
@@ -159,12 +165,19 @@ def _evolve_steps(state: JournalState, event: object) -> JournalState:
             return attrs.evolve(state, repeated=state.repeated + 1)
         case StepBegun(step, name, attempt, at, of):
             begun = OpenStep(step, name, attempt, state.start, at, of)
-            return attrs.evolve(state, open=begun, in_doubt=None, failed=None)
-        case StepCommitted(step, name, _, progress):
+            return attrs.evolve(state, open=begun, in_doubt=None, failed=None, tasks=state.tasks.begun(None))
+        case TaskBegun(_, task, key, given):
+            return attrs.evolve(state, tasks=state.tasks.begun(TaskCall(task, key, given)))
+        case SleepBegun():
+            return attrs.evolve(state, sleeps=state.sleeps.with_(event))
+        case StepCommitted(step, name, result, progress):
             ended = state.open or state.in_doubt
             at, of = (None, None) if ended is None else (ended.at, ended.of)
             last = LastStep(step, name, at, of, progress) if of is not None or progress else None
-            return attrs.evolve(state, committed=step, open=None, in_doubt=None, failed=None, last=last, effects=Book())
+            after = attrs.evolve(
+                state, committed=step, open=None, in_doubt=None, failed=None, last=last, effects=Book()
+            )
+            return attrs.evolve(after, sleeps=Sleeps(), tasks=state.tasks.committed(step, result))
         case StepAbandoned():
             abandoned = state.open or state.in_doubt
             return attrs.evolve(state, open=None, in_doubt=None, failed=abandoned, abandoned=state.abandoned + 1)

@@ -1,0 +1,110 @@
+"""Functions made durable: each call is one step, whose effects are on record, and whose result is kept when it is done.
+
+Talks to the journal actor, through the steps and effects of the mode.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+from eventstore.errors import EventRefused
+from lrm_actors.domain.journal import JournalState
+from lrm_actors.domain.tasks import KeptTask, TaskCall
+from lrm_actors.errors import SettingsError, TaskConflict
+from lrm_actors.hosting.effects import digest_of
+from lrm_actors.hosting.host import check_function, check_name
+from lrm_actors.hosting.stepping import JOURNAL, Asking, AsyncStepScope, BlockingStepScope, Stepping
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Key: TypeAlias = str | Callable[..., str] | None
+"""What tells one run of a task from another: a text, or a function of the arguments that gives one."""
+
+
+class Tasks:
+    """The durable functions of one mode."""
+
+    def __init__(self, asking: Asking, stepping: Stepping) -> None:
+        self._asking = asking
+        self._stepping = stepping
+
+    def durable(
+        self, name: str, key: Key, function: Callable[P, Coroutine[Any, Any, T]]
+    ) -> Callable[P, Coroutine[Any, Any, T]]:
+        """The durable form of a coroutine function."""
+        _check(name, key)
+        if not inspect.iscoroutinefunction(function):
+            wanted = "an async function; 'with mode as blocking:' has 'blocking.task' for a plain one"
+            raise SettingsError("function", function, wanted)
+
+        @functools.wraps(function)
+        async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            call = _call(name, key, args, kwargs)
+            if (kept := self._kept(call)) is not None:
+                return kept.result  # type: ignore[no-any-return]  # what the function gave
+            async with AsyncStepScope(self._asking, self._stepping, _step_name(call), task=call) as step:
+                result = step.result = await function(*args, **kwargs)
+            return result
+
+        return run
+
+    def durable_blocking(self, name: str, key: Key, function: Callable[P, T]) -> Callable[P, T]:
+        """The durable form of a plain function."""
+        _check(name, key)
+        check_function("function", function)
+        if inspect.iscoroutinefunction(function):
+            wanted = "a plain function; in an event loop 'mode.task' takes an async one"
+            raise SettingsError("function", function, wanted)
+
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            call = _call(name, key, args, kwargs)
+            if (kept := self._kept(call)) is not None:
+                return kept.result  # type: ignore[no-any-return]  # what the function gave
+            with BlockingStepScope(self._asking, self._stepping, _step_name(call), task=call) as step:
+                result = step.result = function(*args, **kwargs)
+            return result
+
+        return run
+
+    def _kept(self, call: TaskCall) -> KeptTask | None:
+        """What is kept of an earlier run.
+
+        Raises:
+            TaskConflict: it was called with something else.
+        """
+        state: JournalState = self._asking.state(JOURNAL)
+        kept = state.tasks.find(call.task, call.key)
+        if kept is not None and kept.given != call.given and kept.given and call.given:
+            raise TaskConflict(call.task, call.key, kept.step)
+        return kept
+
+
+def _call(name: str, key: Key, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TaskCall:
+    found = key(*args, **kwargs) if callable(key) else key
+    if found is not None:
+        check_name("key", found)
+    return TaskCall(name, found or "", _given(args, kwargs))
+
+
+def _step_name(call: TaskCall) -> str:
+    """As the log and the health report call the step."""
+    return f"{call.task} {call.key}" if call.key else call.task
+
+
+def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """A digest of the arguments; empty where they are no JSON values, which cannot be compared with later ones."""
+    try:
+        return digest_of([list(args), kwargs])
+    except EventRefused:
+        return ""
+
+
+def _check(name: str, key: Key) -> None:
+    check_name("name", name)
+    if key is not None and not callable(key):
+        check_name("key", key)
