@@ -102,8 +102,7 @@ class Engine:
             run_async=self.bridge.run_async,
         )
         self.effects = Effects(self, self.stepping)
-        self.sleeping = Sleeping(self, self.stepping)
-        self.tasks = Tasks(self, self.stepping)
+        self.sleeping, self.tasks = Sleeping(self, self.stepping), Tasks(self, self.stepping)
         self.guards = Guards(
             self.clock,
             config=lambda: configuration.breaker_config(self.settings),
