@@ -124,11 +124,10 @@ def launch(options: Options, places: Places, stop: threading.Event) -> tuple[sub
         stop: set by another thread that does not want it any more.
 
     Raises:
-        BrowserNotFound, BrowserNotStarted, BrowserInUse: it could not be started; nothing of it is left.
+        BrowserNotFound, BrowserNotStarted: it could not be started; nothing of it is left.
+        BrowserInUse: see ``Places.clear``.
         OSError: the directory cannot be written.
     """
-    if (pid := processes.stranger_on(places.profile)) is not None:
-        raise BrowserInUse(str(places.profile), f"a browser that is not ours, process {pid}", pid)
     places.prepare()
     marker = Marker(secrets.token_hex(8), str(places.profile))
     # Before it is started: whoever comes after a kill in this very moment knows by it that there may be one.
@@ -158,12 +157,17 @@ def end(process: subprocess.Popen[bytes] | None, marker: Marker | None, places: 
 
     Raises:
         TimeoutError: they cannot be ended.
-        BrowserInUse: see ``Places.clear``.
+        BrowserInUse: a browser that is not ours has the profile, and everything was left as it is; or see
+            ``Places.clear``.
     """
     main = process.pid if process is not None and process.poll() is None else None
     if main is None and marker is not None and processes.lives(marker.pid, marker.started, places.profile):
         main = marker.pid
-    ended = processes.end(main, marker.launch if marker is not None else "", places.profile)
+    # Before anything is ended: its children have the profile on their command lines as well.
+    if main is None and (pid := processes.stranger_on(places.profile)) is not None:
+        raise BrowserInUse(str(places.profile), f"a browser that is not ours, process {pid}", pid)
+    launch, group = (marker.launch, marker.pid) if marker is not None else ("", 0)
+    ended = processes.end(main, launch, places.profile, group)
     if process is not None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(processes.GONE_S)

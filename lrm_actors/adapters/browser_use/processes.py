@@ -85,13 +85,14 @@ def stranger_on(profile: Path) -> int | None:
     return None
 
 
-def tree_of(main: int | None, launch: str, profile: Path) -> list[psutil.Process]:
+def tree_of(main: int | None, launch: str, profile: Path, group: int = 0) -> list[psutil.Process]:
     """All processes of a browser, also of one whose main process is gone.
 
     Args:
         main: its main process, which is known to be ours, and leads a process group; None: it is gone.
         launch: the word of its launch; empty: not known.
         profile: that it runs on.
+        group: its process group; 0: not known.
     """
     found: dict[int, psutil.Process] = {}
     if main is not None:
@@ -102,14 +103,20 @@ def tree_of(main: int | None, launch: str, profile: Path) -> list[psutil.Process
             found = {}
     for process in _ours_alive():
         if process.pid not in found and (
-            (main is not None and _group(process.pid) == main) or _is_part(process, launch, profile)
+            (main is not None and _group(process.pid) == main) or _is_part(process, launch, profile, group)
         ):
             found[process.pid] = process
     return [process for process in found.values() if process.pid != os.getpid() and not _ended(process)]
 
 
-def end(main: int | None, launch: str, profile: Path) -> tuple[int, ...]:
+def end(main: int | None, launch: str, profile: Path, group: int = 0) -> tuple[int, ...]:
     """Kill a browser with all its processes, and wait until they are gone.
+
+    Args:
+        main: as of ``tree_of``.
+        launch: as of ``tree_of``.
+        profile: as of ``tree_of``.
+        group: as of ``tree_of``.
 
     Returns: the processes that were ended.
 
@@ -118,7 +125,7 @@ def end(main: int | None, launch: str, profile: Path) -> tuple[int, ...]:
     """
     ended: list[int] = []
     deadline = time.monotonic() + GONE_S
-    while tree := tree_of(main, launch, profile):
+    while tree := tree_of(main, launch, profile, group):
         # The main process first: it would start its children anew.
         for process in sorted(tree, key=lambda one: one.pid != main):
             if process.pid not in ended:
@@ -184,7 +191,7 @@ def _group(pid: int) -> int:
         return -1
 
 
-def _is_part(process: psutil.Process, launch: str, profile: Path) -> bool:
+def _is_part(process: psutil.Process, launch: str, profile: Path, group: int) -> bool:
     """Whether it is a process of a browser of ours: main, by the environment, or by a child's command line."""
     command = _command(process)
     if is_main(command, profile):
@@ -193,7 +200,7 @@ def _is_part(process: psutil.Process, launch: str, profile: Path) -> bool:
     # program of the user's.
     line = " ".join(command)
     if f"{PROFILE_SWITCH}{profile} " in f"{line} " and "--type=" in line:
-        return True
+        return not group or _group(process.pid) == group
     try:
         return bool(launch) and process.environ().get(LAUNCH_VARIABLE) == launch
     except psutil.Error:

@@ -83,6 +83,13 @@ def test_what_is_not_ours_is_never_ended(words: tuple[str, ...], launch: str | N
         assert processes.started_at(pid)
 
 
+def test_a_child_in_another_group_is_somebody_elses() -> None:
+    """Where the group of ours is known: a browser of the user's on our profile has children that look alike."""
+    with started("--type=renderer --user-data-dir=/agent/browser/profile") as pid:
+        assert () == processes.end(None, "a-launch", PROFILE, os.getpgid(0))
+        assert (pid,) == processes.end(None, "a-launch", PROFILE, pid)
+
+
 def test_a_browser_is_ended_with_its_process_group() -> None:
     """Also what its children started, and says nothing of itself."""
     script = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {WAIT!r}]); {WAIT}"

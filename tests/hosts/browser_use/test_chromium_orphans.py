@@ -159,10 +159,14 @@ def test_a_profile_that_somebody_else_has_is_left_to_him(directory: Path) -> Non
 
     async def story() -> None:
         with foreign(directory / "profile") as user:
+            whole = {process.pid for process in left_of(directory)}
             with pytest.raises(BrowserInUse, match=f"process {user.pid}") as refused:
                 await OwnedChromium(directory).ensure()
             assert user.pid == refused.value.pid
+            with pytest.raises(BrowserInUse):
+                await OwnedChromium(directory).end()
             assert user.poll() is None
+            assert whole <= {process.pid for process in left_of(directory)}
         browser = OwnedChromium(directory)
         await browser.ensure()
         with pytest.raises(BrowserInUse, match="another agent"):
