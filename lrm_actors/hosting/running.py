@@ -30,7 +30,7 @@ from lrm_actors.runtime.clock import SystemClock
 from lrm_actors.runtime.reports import EXIT_ABANDONED
 from lrm_actors.runtime.system import ActorSystem
 from lrm_actors.runtime.watchdog import Exhausted
-from lrm_actors.telemetry.hooks import LogHook, follow
+from lrm_actors.telemetry.hooks import SELDOM_TOLD, LogHook, follow
 from lrm_actors.telemetry.logging import LogContext
 from lrm_actors.wiring import WIRES
 
@@ -137,7 +137,8 @@ class Running:
             self._serve_no_more()
             self.store.close()
             raise
-        self.store.subscribe(lambda _head, _types: self._news.set())
+        self._hook = LogHook(self._context)
+        self.store.subscribe(self._heard)
         self._followed = start_thread(lambda: self._tell_of_all(opened_at), name="lrm-logging")
 
     def _refuse_damage(self) -> None:
@@ -199,8 +200,22 @@ class Running:
         return report.exit_code
 
     def _tell_of_all(self, after: int) -> None:
-        hooks = (LogHook(self._context),)
-        follow(self.store, hooks, after=after, stop=self._told_all, poll_s=LOG_POLL_S, woken=self._news)
+        hook = self._hook
+        follow(
+            self.store,
+            (hook,),
+            after=after,
+            stop=self._told_all,
+            poll_s=LOG_POLL_S,
+            woken=self._news,
+            wants=hook.wants,
+            passed=hook.passed,
+        )
+
+    def _heard(self, _head: int, types: frozenset[str]) -> None:
+        """A commit: wake who tells of it, unless there is nothing in it that anybody would be told."""
+        if not types <= SELDOM_TOLD or self._hook.wants() is None:
+            self._news.set()
 
     def _told_all(self) -> bool:
         return self._closed or (self._closing and self._context.position >= self.store.head)

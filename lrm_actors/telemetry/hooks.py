@@ -90,6 +90,11 @@ LEVELS = {
 }
 """The level of each event that is not of level DEBUG."""
 
+SELDOM_TOLD = frozenset(("journal.effect_intended", "journal.effect_done"))
+"""Events that there are thousands of and that are told of at level DEBUG alone: nobody is woken for them otherwise."""
+TOLD = frozenset((*LEVELS, "journal.step_begun", "journal.step_committed"))
+"""Events that are told of without DEBUG, and those that change what a line carries."""
+
 _events = logging.getLogger(EVENTS_LOGGER)
 logger = logging.getLogger(f"{LOGGER}.telemetry")
 
@@ -113,6 +118,15 @@ class LogHook:
         self._context = context
         self._logger = logger
         self._verbose = False
+
+    def wants(self) -> frozenset[str] | None:
+        """The types of events that a line may be written for as things are; None: all."""
+        lowest = logging.INFO if self._verbose else logging.DEBUG
+        return None if self._logger.isEnabledFor(lowest) else TOLD
+
+    def passed(self, position: int) -> None:
+        """Nothing up to a position is wanted any more."""
+        self._context.passed(position)
 
     def committed(self, record: Record) -> None:
         """Write a line, if anybody wants it."""
@@ -162,6 +176,8 @@ def follow(
     stop: Callable[[], bool],
     poll_s: float = 0.1,
     woken: threading.Event | None = None,
+    wants: Callable[[], frozenset[str] | None] = lambda: None,
+    passed: Callable[[int], object] = lambda position: None,
 ) -> None:
     """Show every record after a position to the hooks, until ``stop()`` is true. Blocks; give it a thread.
 
@@ -175,26 +191,45 @@ def follow(
         poll_s: seconds between two looks at the log.
         woken: set by whoever knows of commits, and when ``stop`` changes: it ends a wait at once, so that the looks in
             between may be seldom. To look ten times a second costs more than all else that a calm agent does.
+        wants: asked before each look: the types of the records that are to be shown; None for all.
+        passed: told a position up to which all that was wanted has been shown.
     """
     every = tuple(hooks)
     try:
-        for record in _records(reader, after, stop, poll_s, woken or threading.Event()):
-            dispatch(every, record)
+        for record in _records(reader, after, stop, poll_s, woken or threading.Event(), wants=wants):
+            if isinstance(record, int):
+                passed(record)
+            else:
+                dispatch(every, record)
     except Exception:
         if not stop():
             logger.exception("hooks see no more records: the log cannot be read")
 
 
 def _records(
-    reader: EventReader, after: int, stop: Callable[[], bool], poll_s: float, woken: threading.Event
-) -> Iterator[Record]:
+    reader: EventReader,
+    after: int,
+    stop: Callable[[], bool],
+    poll_s: float,
+    woken: threading.Event,
+    *,
+    wants: Callable[[], frozenset[str] | None],
+) -> Iterator[Record | int]:
+    """Each record, and each position up to which there are no more."""
     while True:
         woken.clear()  # before the look: whatever comes after it is seen by the next one
         if stop():
             return
-        for record in reader.read(after=after):
+        types, head = wants(), reader.head
+        for record in reader.read(after=after, up_to=head, types=types):
             after = record.position
             yield record
             if stop():
                 return
-        woken.wait(poll_s)
+            if wants() != types:
+                break
+        else:
+            after = max(after, head)
+            yield after
+            if not stop():
+                woken.wait(poll_s)

@@ -48,6 +48,12 @@ class LogContext:
             was, position = self._now
             self._now = (was if step is None else step, max(position, record.position))
 
+    def passed(self, position: int) -> None:
+        """Take into account that the log has come so far."""
+        with self._lock:
+            step, before = self._now
+            self._now = (step, max(before, position))
+
     def extra(self, *, event: str | None = None, fields: dict[str, Any] | None = None) -> dict[str, Any]:
         """What to pass to a logging call as ``extra``."""
         step, position = self._now

@@ -17,7 +17,7 @@ from eventstore.records import Batch, Instant, NewEvent, Record, StreamWrite
 from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.deadlines import Deadline
 from lrm_actors.inspect import open_log
-from lrm_actors.telemetry.hooks import EVENTS_LOGGER, LEVELS, LogHook, dispatch, follow, level_of
+from lrm_actors.telemetry.hooks import EVENTS_LOGGER, LEVELS, SELDOM_TOLD, TOLD, LogHook, dispatch, follow, level_of
 from lrm_actors.telemetry.logging import LogContext
 from tests.inspect.logs import lived
 
@@ -200,3 +200,38 @@ def test_a_whole_life_can_be_logged(tmp_path: Path, caplog: pytest.LogCaptureFix
             hook.committed(one)
         head = reader.head
     assert list(range(1, head + 1)) == [vars(line)["position"] for line in caplog.records]
+
+
+def test_what_nobody_wants_is_passed_over_without_being_read() -> None:
+    """An agent that does a thousand things outside has not each of them read again for a line that is not written."""
+    with MemoryStore() as store:
+        few, many = NewEvent(journal.JournalOpened(1)), NewEvent(journal.EffectIntended(1, "send", 1, 1, "retry"))
+        store.append(Batch(writes=(StreamWrite("journal", (few, *[many] * 20, few, many)),)))
+        seen: list[int] = []
+        passed: list[int] = []
+
+        class Seeing:
+            def committed(self, record: Record) -> None:
+                seen.append(record.position)
+
+        follow(
+            store,
+            (Seeing(),),
+            after=0,
+            stop=lambda: bool(passed),
+            wants=lambda: frozenset(("journal.opened",)),
+            passed=passed.append,
+        )
+    assert ([1, 22], [23]) == (seen, passed)
+
+
+def test_every_event_is_wanted_where_lines_of_all_are_written() -> None:
+    """At level DEBUG, or at INFO while failures are recovered from."""
+    for level, verbose, everything in (("DEBUG", False, True), ("INFO", False, False), ("INFO", True, True)):
+        logger = logging.Logger("one", level)  # noqa: LOG001 - not the one that others share
+        hook = LogHook(LogContext("agent"), logger)
+        if verbose:
+            hook.committed(record("modes.changed", modes.ModeChanged("normal", "recovery", "")))
+        assert everything == (hook.wants() is None)
+    assert set(LEVELS) < TOLD
+    assert not TOLD & SELDOM_TOLD
