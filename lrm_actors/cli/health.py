@@ -250,4 +250,24 @@ def _checkpoints(checkpoints: dict[str, Any]) -> str:
 
 def _steps(steps: dict[str, Any]) -> str:
     doubt = f"step {steps['in_doubt']['step']} in doubt" if steps["in_doubt"] else "none in doubt"
-    return f"{steps['committed']} done, {doubt}, {steps['repeated']} repeated"
+    told = f"{steps['committed']} done, {doubt}, {steps['repeated']} repeated"
+    return f"{told}; {_step_now(steps['now'])}" if steps["now"] else told
+
+
+def _step_now(now: dict[str, Any]) -> str:
+    """``step 7 of 12: fetch news, 3 effects done, 1 in doubt``."""
+    which = f"step {now['step']}"
+    if now["of"] is not None and now["at"] not in {None, now["step"]}:
+        which = f"{which}, {now['at']} of {now['of']}"
+    elif now["of"] is not None and now["step"] <= now["of"]:
+        which = f"{which} of {now['of']}"
+    told = [f"{which}: {now['name']}"]
+    if now["state"] != "open":
+        told.append(now["state"].replace("_", " "))
+    if now["progress"]:
+        told.append(now["progress"])
+    effects = [(number, status.replace("_", " ")) for status, number in now["effects"].items() if number]
+    told += [
+        f"{number if index else count(number, 'effect')} {status}" for index, (number, status) in enumerate(effects)
+    ]
+    return ", ".join(told)

@@ -181,7 +181,7 @@ def health_report(engine: Engine) -> dict[str, Any]:
             circuit_breakers=_breakers(engine),
             components={name: {} for name in engine.registry.statistics()},
             failures=sections.failures(engine.unlogged.state(analyzer.NAME)),
-            steps=sections.steps(engine.unlogged.state(journal.NAME)),
+            steps=sections.steps(engine.unlogged.state(journal.NAME), progress=engine.stepping.progress()),
         )
     if engine.final_report is not None:
         return {**engine.final_report, "health_cause": "the mode was stopped", "uptime_s": 0.0}
@@ -220,7 +220,7 @@ def _live_report(engine: Engine, running: Running) -> dict[str, Any]:
         ),
         failures=sections.failures(state(analyzer.NAME)),
         checkpoints=sections.checkpoints(state(checkpointer.NAME), engine.clock.now()),
-        steps=sections.steps(state(journal.NAME)),
+        steps=sections.steps(state(journal.NAME), progress=engine.stepping.progress()),
         actors={
             one.name: {
                 "status": one.phase,

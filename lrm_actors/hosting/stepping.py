@@ -140,7 +140,13 @@ class Stepping:
         self._check = check
         self._lock = threading.Lock()
         self._inside = 0
+        self._open: Step | None = None
         self._asking: Asking | None = None
+
+    def progress(self) -> str:
+        """What the open step says of how far it is."""
+        step = self._open
+        return "" if step is None else str(step.progress)[:MAX_PROGRESS]
 
     def on_record(self, step: int, *statuses: str) -> list[str]:
         """Keys of the effects on record of a step that is not over, of these statuses or of any."""
@@ -178,6 +184,7 @@ class Stepping:
         step = Step(number, name, attempt, bool(reply["repeated"]), at=at, of=of, stepping=self)
         if attempt > 1:
             step.effects.before.update(self.on_record(number, *FINISHED, IN_DOUBT))
+        self._open = step
         return step
 
     def end(self, step: Step, error: BaseException | None) -> Waits[None]:
@@ -195,6 +202,7 @@ class Stepping:
             else:
                 yield AbandonStep(step.number, _said(error))
         finally:
+            self._open = None
             with self._lock:
                 self._inside -= 1
             self.boundary.leave()

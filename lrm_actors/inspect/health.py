@@ -13,7 +13,6 @@ from eventstore.protocol import EventReader
 from eventstore.records import Instant, Record
 from lrm_actors import report
 from lrm_actors.domain.children import ABSENT, ACTOR
-from lrm_actors.domain.journal import JournalState
 from lrm_actors.domain.monitor import OVERDUE_AT_LEAST_S, OVERDUE_INTERVALS, MonitorState, interval_s
 from lrm_actors.domain.trends import telling
 from lrm_actors.inspect import sections
@@ -117,7 +116,7 @@ def health_of(reader: EventReader, *, now: Instant, owner: Owner, agent_id: str 
         components=sections.components(supervisor, monitor, restarts=restarts),
         failures=sections.failures(states["analyzer"]),
         checkpoints=sections.checkpoints(states["checkpointer"], now),
-        steps=_steps(states["journal"], alive=owner.alive),
+        steps=sections.steps(states["journal"], alive=owner.alive),
         actors=_actors(reader, supervisor, restarts),
         log={"path": path, "head": head, "size_bytes": reader.statistics().size_bytes},
     )
@@ -152,12 +151,6 @@ def _stale(monitor: MonitorState, supervisor: Any, owner: Owner, now: Instant) -
     silent_s = now.monotonic_s - monitor.sampled_at_s
     limit_s = max(STALE_INTERVALS * interval_s(monitor.config, monitor.mode), 2 * OVERDUE_AT_LEAST_S)
     return f"its process is alive, but no sample came for {silent_s:.0f} s" if silent_s > limit_s else ""
-
-
-def _steps(journal: JournalState, *, alive: bool) -> dict[str, Any]:
-    """The steps; one that was open when the process died is in doubt, as the next process will say."""
-    told = sections.steps(journal)
-    return told | {"in_doubt": sections.step(journal.open)} if journal.open is not None and not alive else told
 
 
 def _uptime_s(reader: EventReader, last: Record | None, now: Instant, *, alive: bool) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from eventstore.records import Instant
 from lrm_actors.domain.analyzer import AnalyzerState
 from lrm_actors.domain.breaker import OPEN, BreakerState
@@ -12,6 +14,7 @@ from lrm_actors.domain.checkpointer import CheckpointerState
 from lrm_actors.domain.children import ABSENT, COMPONENT, LEAVING
 from lrm_actors.domain.health import CRITICAL, HEALTHY, STATUSES, WARNING, is_worse, worst
 from lrm_actors.domain.journal import JournalState, OpenStep
+from lrm_actors.domain.journaling.book import DONE, FAILED, IN_DOUBT, INTENDED, NOT_HAPPENED, SKIPPED
 from lrm_actors.domain.metrics import METRICS
 from lrm_actors.domain.modes import CRITICALITIES, NORMAL, ModesState
 from lrm_actors.domain.monitor import MonitorState
@@ -166,12 +169,41 @@ def checkpoints(state: CheckpointerState, now: Instant) -> dict[str, Any]:
     }
 
 
-def steps(state: JournalState) -> dict[str, Any]:
-    """``steps``."""
+def steps(state: JournalState, *, alive: bool = True, progress: str = "") -> dict[str, Any]:
+    """``steps``.
+
+    Args:
+        state: the journal's.
+        alive: whether its process is: else a step that was open is in doubt, and so is an effect that had no end, as
+            the next process will say.
+        progress: what the open step says of itself, which only the living process knows.
+    """
+    in_doubt = state.in_doubt if alive else state.in_doubt or state.open
     return {
         "committed": state.committed,
-        "in_doubt": None if state.in_doubt is None else step(state.in_doubt),
+        "in_doubt": None if in_doubt is None else step(in_doubt),
         "repeated": state.repeated,
+        "now": _step_now(state, alive=alive, progress=progress),
+        "last": None if state.last is None else attrs.asdict(state.last),
+    }
+
+
+def _step_now(state: JournalState, *, alive: bool, progress: str) -> dict[str, Any] | None:
+    one, book = state.unfinished, state.effects
+    if one is None:
+        return None
+    phase = "abandoned" if one is state.failed else "open" if one is state.open and alive else "in_doubt"
+    counted = {status: book.count(status) for status in (DONE, SKIPPED, FAILED, NOT_HAPPENED, IN_DOUBT)}
+    under_way = book.count(INTENDED)
+    if not alive:
+        counted[IN_DOUBT], under_way = counted[IN_DOUBT] + under_way, 0
+    return {
+        **step(one),
+        "state": phase,
+        "at": one.at,
+        "of": one.of,
+        "progress": progress,
+        "effects": {**counted, "under_way": under_way},
     }
 
 
