@@ -150,17 +150,19 @@ def _evolve_effects(state: JournalState, event: object) -> JournalState | None:
 def _kept(state: JournalState, effects: Book) -> JournalState:
     since = state.since + 1
     return JournalState(  # written out: ``attrs.evolve`` takes three times as long, and there are two for each effect
-        state.committed,
-        state.open,
-        state.start,
-        state.in_doubt,
-        state.failed,
-        state.repeated,
-        state.abandoned,
-        state.journal_id,
-        effects,
-        state.last,
-        since if since < EFFECT_EVENTS + len(effects) else 0,
+        committed=state.committed,
+        open=state.open,
+        start=state.start,
+        in_doubt=state.in_doubt,
+        failed=state.failed,
+        repeated=state.repeated,
+        abandoned=state.abandoned,
+        journal_id=state.journal_id,
+        effects=effects,
+        last=state.last,
+        sleeps=state.sleeps,
+        tasks=state.tasks,
+        since=since if since < EFFECT_EVENTS + len(effects) else 0,
     )
 
 
