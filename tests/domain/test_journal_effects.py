@@ -510,6 +510,7 @@ def test_a_book_finds_what_was_put_into_it() -> None:
 def test_an_effect_changes_nothing_else_of_the_state() -> None:
     """Whatever fields it has: none goes back to what it is at first."""
     others = [field.name for field in attrs.fields(JournalState) if field.name not in {"effects", "since"}]
-    marked: Any = attrs.evolve(JournalState(), **{name: f"a value of {name}" for name in others})
+    values: dict[str, Any] = {name: f"a value of {name}" for name in others}
+    marked = attrs.evolve(JournalState(), **values)
     after = journal.evolve(marked, EffectIntended(1, "a", 1, 1, "retry"))
-    assert {name: f"a value of {name}" for name in others} == {name: getattr(after, name) for name in others}
+    assert values == {name: getattr(after, name) for name in others}
