@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eventstore.opening import open_store, system_instant
-from eventstore.records import Batch, Cursor, Durability, NewEvent, Receipt, StreamWrite
+from eventstore.records import Batch, Cursor, Durability, NewEvent, StreamWrite
 from lrm_actors.domain import journal
 from lrm_actors.domain.behavior import Command, Context
 from lrm_actors.domain.journaling.commands import BeginStep, CommitStep, FinishEffect, IntendEffect, OpenJournal
@@ -47,7 +47,6 @@ class Filling:
                 self._state = self._spec.evolve(self._state, event)
         self._ids = Ids()
         self._events: list[NewEvent] = []
-        self._receipts: list[Receipt] = []
 
     def add(self, command: Command) -> Any:
         """Decide on one; the reply."""
@@ -58,7 +57,6 @@ class Filling:
             self._state = self._spec.evolve(self._state, event)
             self._events.append(NewEvent(event, command_id=command_id, correlation_id=command_id))
             due = due or (self._spec.snapshot_when is not None and self._spec.snapshot_when(self._state, event))
-        self._receipts.append(Receipt(command_id, decision.reply))
         self._version += len(decision.events)
         if due:
             self.append(snapshot_of(self._spec, self._state, self._version))
@@ -67,12 +65,9 @@ class Filling:
     def append(self, snapshots: Any = ()) -> None:
         """Store what was decided."""
         write = StreamWrite(self._spec.name, tuple(self._events), self._stored, self._epoch)
-        batch = Batch(
-            (write,), receipts=tuple(self._receipts), snapshots=tuple(snapshots), durability=Durability.RELAXED
-        )
-        self.store.append(batch)
+        self.store.append(Batch((write,), snapshots=tuple(snapshots), durability=Durability.RELAXED))
         self._stored = self._version
-        self._events, self._receipts = [], []
+        self._events = []
 
     def close(self) -> None:
         """Store the rest; everybody has heard of all of it."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lrm_actors.cli.common import ListingGroup, Request, on_a_log, with_options
-from lrm_actors.cli.output import count, document, paint, say, say_line, table
+from lrm_actors.cli.output import count, document, duration, paint, say, say_line, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -98,7 +98,8 @@ def forget(*, step: int, request: Request) -> None:
 
 
 def _list(request: Request, *, step: int | None, every: bool | None, limit: int | None) -> None:
-    from lrm_actors.inspect.effects import effects_on_record, unfinished_effects
+    from eventstore.opening import system_instant
+    from lrm_actors.inspect.effects import effects_on_record, sleeps_left, unfinished_effects
     from lrm_actors.inspect.health import owner_of
 
     if step is not None and every:
@@ -110,14 +111,17 @@ def _list(request: Request, *, step: int | None, every: bool | None, limit: int 
             found = effects_on_record(reader, state, alive=alive, step=step)
         else:
             found = unfinished_effects(state, alive=alive)
-    shown = found[: limit or LIMIT]
+    shown, sleeps = found[: limit or LIMIT], sleeps_left(state, system_instant())
     if request.json:
-        told = [_data(effect) for effect in shown]
-        document("effects", {"step": _step_data(state, alive=alive), "effects": told, "more": len(found) - len(shown)})
+        told, more = [_data(effect) for effect in shown], len(found) - len(shown)
+        step_data, asleep = _step_data(state, alive=alive), [{"key": key, "left_s": s} for key, s in sleeps.items()]
+        document("effects", {"step": step_data, "effects": told, "more": more, "sleeps": asleep})
         return
     table(_row(effect) for effect in shown)
     if len(found) > len(shown):
         say(f"{len(found) - len(shown)} more; --limit shows them")
+    for key, left_s in sleeps.items():
+        say_line(f"sleep {key}: {duration(left_s)} left")
     say(_summary(state, found, alive=alive))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from lrm_actors.errors import EffectInDoubt
 from lrm_actors.hosting.owner.errors import RequestFailed
 from lrm_actors.mode import LongRunningMode
 from tests.cli.conftest import Lrm
-from tests.mode_kit import records, settings
+from tests.mode_kit import records, settings, soon
 
 KEYS = {
     *("effect", "step", "step_name", "name", "occurrence", "attempt", "state", "policy", "result", "error", "key"),
@@ -212,6 +213,22 @@ def test_there_is_nothing_to_list(lrm: Lrm, tmp_path: Path) -> None:
         pass
     assert "0 effects, none in doubt; no step is open, 0 committed\n" == lrm("effects", tmp_path).out
     assert exits.NOT_FOUND == lrm("effects", tmp_path / "nowhere").code
+
+
+def test_a_sleep_that_is_not_over_is_told(lrm: Lrm, tmp_path: Path) -> None:
+    """Whoever wonders why nothing happens finds it there."""
+
+    async def story() -> None:
+        async with LongRunningMode(settings(tmp_path)) as mode:
+            await mode.sleep(0.001, "over")
+            sleeper = asyncio.ensure_future(mode.sleep(86_400.0, "until tomorrow"))
+            await soon(mode, "journal.sleep_begun", lambda event: event.key == "until tomorrow")
+            sleeper.cancel()
+
+    asyncio.run(story())
+    [sleep] = lrm("effects", "--json", tmp_path).document["sleeps"]
+    assert ("until tomorrow", True) == (sleep["key"], 86_000 < sleep["left_s"] <= 86_400)
+    assert lrm("effects", tmp_path).out.startswith("sleep until tomorrow: 23h59m left")
 
 
 def test_a_result_that_is_too_long_for_a_line_is_cut(lrm: Lrm, tmp_path: Path) -> None:

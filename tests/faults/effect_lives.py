@@ -1,7 +1,7 @@
 """An agent with many lives: for each line on its input it forks a process that goes on with its effects until killed.
 
-Each life does its effects against a real HTTP server, a step of twenty after the other, and writes a line when it is
-about to call the server and when an effect is recorded.
+Each life does its effects against a real HTTP server, twenty in a step, and writes a line when it is about to call the
+server, when that has answered, and when an effect is recorded. Every other step is a durable function that sleeps too.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class Life:
         def send(key: str) -> str:
             say("calling", number)
             _, answer = self.ask("POST", f"/{kind}/{number}", key)
+            say("called", number)
             return str(answer["receipt"])
 
         return send
@@ -88,18 +89,29 @@ async def live(life: Life) -> None:
     """Do what is left, step by step."""
     effect_plants.plant(life.planted)
     async with LongRunningMode(settings(life.directory)) as mode:
-        number = 0
-        while number < life.steps:
-            async with mode.step("batch") as step:
-                number = step.number
-                if number > life.steps:
-                    break
-                for effect in range((number - 1) * IN_A_STEP, number * IN_A_STEP):
-                    kind = kind_of(effect)
-                    policy = Probe(life.look) if kind == "probed" else Retry()
-                    await mode.effect(kind, life.deed(kind, effect), policy=policy)
-                    say("recorded", effect)
+
+        @mode.task("batch", key=str)
+        async def batch(number: int) -> int:
+            await do(life, mode, number)
+            await mode.sleep(0.001, "between")
+            return number
+
+        committed = (await mode.get_health_report())["steps"]["committed"]
+        for number in range(1, life.steps + 1):
+            if number % 2:
+                assert number == await batch(number)  # one that is done gives what it gave
+            elif number > committed:
+                async with mode.step("batch"):
+                    await do(life, mode, number)
         say("finished", life.steps)
+
+
+async def do(life: Life, mode: LongRunningMode, number: int) -> None:
+    """The effects of one step."""
+    for effect in range((number - 1) * IN_A_STEP, number * IN_A_STEP):
+        kind = kind_of(effect)
+        await mode.effect(kind, life.deed(kind, effect), policy=Probe(life.look) if kind == "probed" else Retry())
+        say("recorded", effect)
 
 
 def say(word: str, number: int) -> None:

@@ -27,8 +27,8 @@ LONGEST_START_S = 0.25
 """Until a life does its first effect, about."""
 LONGEST_CALL_S = 0.008
 """Of the server, about."""
-LINES_OF_A_LIFE = 16
-"""At most, before it is killed; there are two of each effect."""
+LINES_OF_A_LIFE = 24
+"""At most, before it is killed; there are three of each effect."""
 
 
 @attrs.define

@@ -8,6 +8,7 @@ was done under a key. ``GET /truth`` tells all of it, and ``POST /forget`` begin
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -104,7 +105,7 @@ def main() -> None:
         print(server.server_address[1], flush=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         sys.stdin.read()
-        server.shutdown()
+        os._exit(0)
 
 
 if __name__ == "__main__":
