@@ -8,10 +8,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import attrs
 import pytest
 
+from tests.docs import outcomes
 from tests.docs.feature_document import VARIABLE, answers, gaps, statements_of
 from tests.docs.features import Feature, listed, problems, trouble_with
 from tests.docs.markdown import ROOT
@@ -236,6 +239,47 @@ def test_what_a_run_has_not_shown_is_told() -> None:
     assert unproven([feature], {tests[0]: {"passed", "failed"}}, "default") == [f"one: {tests[0]} failed"]
     case = attrs.evolve(feature, tests=(f"{tests[0]}[1]",))
     assert unproven([case], half, "default") == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "profile", "missing", "before", "after"),
+    [
+        ("passed", "hosts", "", 0, 0),
+        ("skipped", "hosts", "", 0, 1),
+        ("skipped", "hosts", "no browser", 0, 0),
+        ("failed", "hosts", "", 1, 1),
+        ("skipped", "hosts", "", 2, 2),
+        ("skipped", "default", "no browser", 0, 0),
+        ("skipped", "default", "", 5, 5),
+    ],
+)
+def test_the_profile_of_hosts_fails_where_there_are_any(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    outcome: str,
+    profile: str,
+    missing: str,
+    before: int,
+    after: int,
+) -> None:
+    """Where a machine has no browser it is told what was left out; a run that was broken off is not judged."""
+    page = tmp_path / "features.md"
+    page.write_text("| `one` | x | [p](p.md) | `tests/hosts/test_x.py::test_y` |\n")
+    monkeypatch.setattr(outcomes, "is_whole", lambda config: True)
+    config: Any = SimpleNamespace(getoption=lambda name, default=None: profile)
+    watching = outcomes.Outcomes(config, page, lambda: missing)
+    report: Any = SimpleNamespace(when="call", outcome=outcome, nodeid="tests/hosts/test_x.py::test_y")
+    watching.pytest_runtest_logreport(report)
+    session: Any = SimpleNamespace(exitstatus=before)
+    watching.pytest_sessionfinish(session, before)
+    assert session.exitstatus == after
+    said: list[str] = []
+    reporter: Any = SimpleNamespace(write_line=said.append)
+    watching.pytest_terminal_summary(reporter)
+    judged = before < 2 and profile == "hosts" and outcome != "passed"
+    assert any(line.startswith("NOT SHOWN") for line in said) is judged
+    assert (f"LEFT OUT: {missing}" in said) is (judged and bool(missing))
 
 
 CONFTEST = """
