@@ -1,0 +1,105 @@
+"""What an agent's settings, history and integration are good for, on a real Chromium and with a scripted model."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lrm_actors.adapters.browser_use import AgentGaveUp
+from lrm_actors.errors import UnknownSetting
+from lrm_actors.report import missing_keys
+from tests.hosts.browser_use import hosting
+from tests.hosts.browser_use.scripted import TASK, ScriptedModel
+
+STEPS = 9
+SHOWN = 6
+
+
+def notes(step: int, url: str, prompt: str) -> list[dict[str, Any]]:
+    """Steps that need no page, and an end."""
+    if step < STEPS:
+        return [{"write_file": {"file_name": "notes.md", "content": f"note-{step}\n", "append": step > 1}}]
+    return [{"done": {"text": "all is noted", "success": True}}]
+
+
+def good(history: Any) -> int:
+    """How many steps of a history went well."""
+    return sum(not item.result[0].error and item.model_output is not None for item in history.history)
+
+
+def test_an_agent_ends_where_it_is_told_to_and_goes_on_when_it_may(tmp_path: Path) -> None:
+    """Five steps, the last of which may only say that it is done: it gives up, with its history and a checkpoint.
+
+    Given more, the same agent ends its task. Its model is shown so many steps at most, its state is in the checkpoint,
+    and its integration answers all along.
+    """
+
+    async def main() -> None:
+        hosting.offline(tmp_path)
+        model = ScriptedModel("", script=notes, steps=STEPS)
+        agent = hosting.lasting_agent(tmp_path, model, max_steps=5)
+        integration = agent.supervisor.long_running_integration
+        assert missing_keys(await integration.get_health_status()) == []
+        assert await integration.initialize()
+
+        with pytest.raises(AgentGaveUp) as gave_up:
+            await agent.run()
+        assert (gave_up.value.reason, good(gave_up.value.history)) == ("there are no steps left", 4)
+        mode = integration.long_running_mode
+        newest, *_ = await mode.checkpointer.list_checkpoints()
+        assert newest == gave_up.value.checkpoint_id
+        document = await mode.checkpointer.preview(newest)
+        state = document["agent_state"]
+        assert (state["task"], state["status"], state["n_steps"]) == (TASK, "running", 6)
+        assert [item["model_output"]["next_goal"] for item in state["history"][:4]] == [
+            f"step {n}" for n in range(1, 5)
+        ]
+        assert "current_goal" in state
+        assert document["browser_state"]["tabs"]
+        assert any("there are no steps left" in hint for hint in document["recovery_hints"])
+        assert mode.circuit_breakers["llm"].state == "closed"
+
+        agent.settings.max_steps = 40
+        agent.settings.max_history_items = SHOWN
+        asked = model.calls
+        history = await agent.run()
+        assert (history.is_done(), history.final_result(), good(history)) == (True, "all is noted", STEPS)
+        assert history is agent.history
+        assert hosting.files_of(agent)["notes.md"].split() == [f"note-{step}" for step in range(1, STEPS)]
+        shown = [prompt.count("<step>") for prompt in model.prompts[asked:]]
+        assert max(shown) <= SHOWN < STEPS
+        ended, *_ = await mode.checkpointer.list_checkpoints()
+        state = (await mode.checkpointer.preview(ended))["agent_state"]
+        assert (state["status"], state["current_goal"]) == ("ended", f"step {STEPS}")
+        assert (await integration.get_health_status())["steps"]["committed"] >= STEPS
+        await agent.close()
+
+    asyncio.run(main())
+
+
+def test_so_many_failed_steps_in_a_row_end_a_run_and_no_more(tmp_path: Path) -> None:
+    """An answer that is none is the model's own mistake, which is not waited out: the third one ends it."""
+
+    def nonsense(step: int, url: str, prompt: str) -> list[dict[str, Any]]:
+        return [{"fly": {"height": 1}}]
+
+    async def main() -> None:
+        hosting.offline(tmp_path)
+        model = ScriptedModel("", script=nonsense)
+        agent = hosting.lasting_agent(tmp_path, model, max_failures=3, final_response_after_failure=False)
+        with pytest.raises(AgentGaveUp, match="too many steps in a row failed"):
+            await agent.run()
+        assert model.calls == 3
+
+    asyncio.run(main())
+
+
+def test_a_name_that_no_setting_has_is_refused_with_the_one_that_was_meant() -> None:
+    """Also one that browser-use's own agent might have had."""
+    for wrong, meant in (("max_step", "max_steps"), ("use_visions", "use_vision")):
+        with pytest.raises(UnknownSetting) as refused:
+            hosting.lasting_agent(Path(), ScriptedModel(""), **{wrong: 3})
+        assert refused.value.suggestion == meant
