@@ -8,6 +8,9 @@ from lrm_actors.demo.scenarios.running import SCENARIOS
 from tests.docs.markdown import ROOT, blocks_of, pages
 from tests.docs.snippets import PageReport, main, matches, run_page
 
+HOSTS = "pytest --profile hosts runs it"
+"""The reason of a block that ``tests/hosts/browser_use/test_pages.py`` runs."""
+
 
 def run(*blocks: str, **options: object) -> PageReport:
     """Run a page of these blocks."""
@@ -32,7 +35,7 @@ def test_every_block_of_the_documentation_runs(page: Path) -> None:
 
 
 def test_blocks_left_out_give_a_reason_and_are_few() -> None:
-    """Only what cannot run inside a test, the installation, and the scenarios, each of which has a test of its own."""
+    """Only what cannot run inside a test, the installation, and what has tests of its own: scenarios, and hosts."""
     left_out = [
         block
         for page in pages()
@@ -41,7 +44,8 @@ def test_blocks_left_out_give_a_reason_and_are_few() -> None:
     ]
     assert all(block.not_run for block in left_out)
     scenarios = [block for block in left_out if "$ lrm demo --chaos --scenario" in block.text]
-    assert len(left_out) - len(scenarios) <= 8
+    elsewhere = [block for block in left_out if HOSTS in str(block.not_run)]
+    assert len(left_out) - len(scenarios) - len(elsewhere) <= 8
     assert len(scenarios) <= len(SCENARIOS) + 1
 
 
