@@ -9,7 +9,25 @@ import pytest
 from tests.docs.markdown import ROOT, blocks_of, pages
 from tests.docs.snippets import run_page
 from tests.docs.test_snippets import HOSTS
-from tests.hosts.browser_use.feature_document import PRELUDE, TIMEOUT_S
+
+PRELUDE = """
+from pathlib import Path
+
+from tests.hosts.browser_use import hosting
+from tests.hosts.browser_use.scripted import ScriptedModel
+
+
+def two_steps(step, url, prompt):
+    if step == 1:
+        return [{"write_file": {"file_name": "notes.md", "content": "looked"}}]
+    return [{"done": {"text": "nothing has changed", "success": True}}]
+
+
+hosting.offline(Path.cwd())
+llm = ScriptedModel("", script=two_steps, steps=2)
+"""
+"""What the reader has: a model."""
+TIMEOUT_S = 180.0
 
 
 def shown(page: Path) -> str:
