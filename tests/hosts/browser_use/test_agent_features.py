@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lrm_actors.adapters.browser_use import AgentGaveUp
+from lrm_actors.adapters.browser_use import Agent, AgentGaveUp
 from lrm_actors.errors import UnknownSetting
 from lrm_actors.report import missing_keys
 from tests.hosts.browser_use import hosting
@@ -33,8 +33,8 @@ def good(history: Any) -> int:
 def test_an_agent_ends_where_it_is_told_to_and_goes_on_when_it_may(tmp_path: Path) -> None:
     """Five steps, the last of which may only say that it is done: it gives up, with its history and a checkpoint.
 
-    Given more, the same agent ends its task. Its model is shown so many steps at most, its state is in the checkpoint,
-    and its integration answers all along.
+    Resumed, and given more, it ends its task, which nobody has to name again. Its model is shown so many steps at most,
+    its state is in the checkpoint, and its integration answers all along.
     """
 
     async def main() -> None:
@@ -62,9 +62,15 @@ def test_an_agent_ends_where_it_is_told_to_and_goes_on_when_it_may(tmp_path: Pat
         assert any("there are no steps left" in hint for hint in document["recovery_hints"])
         assert mode.circuit_breakers["llm"].state == "closed"
 
+        await agent.close()
+
+        agent = Agent.resume(tmp_path / "checkpoints", model, **hosting.QUIET)  # the task is in the log
+        integration = agent.supervisor.long_running_integration
         agent.settings.max_steps = 40
         agent.settings.max_history_items = SHOWN
         asked = model.calls
+        assert await integration.initialize()
+        mode = integration.long_running_mode
         history = await agent.run()
         assert (history.is_done(), history.final_result(), good(history)) == (True, "all is noted", STEPS)
         assert history is agent.history
