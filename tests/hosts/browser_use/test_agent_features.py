@@ -71,6 +71,7 @@ def test_an_agent_ends_where_it_is_told_to_and_goes_on_when_it_may(tmp_path: Pat
         asked = model.calls
         assert await integration.initialize()
         mode = integration.long_running_mode
+        assert mode is not None
         history = await agent.run()
         assert (history.is_done(), history.final_result(), good(history)) == (True, "all is noted", STEPS)
         assert history is agent.history
