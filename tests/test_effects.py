@@ -497,3 +497,15 @@ def test_what_is_told_late_counts_once() -> None:
         ):
             world.journal.ask_blocking("journal", command)
         assert before == world.state
+
+
+def test_an_agent_may_go_on_without_knowing_if_it_says_so() -> None:
+    """The step forgets what is in doubt and ends: on record is that nobody knew."""
+    world = World()
+    world.killed_in()
+    with world.step() as step:
+        step.forget_effects()
+        step.result = "left to a human"
+    with world.step("other"):
+        world.effect("send", world.send)
+    assert 2 == world.state.committed
