@@ -114,6 +114,8 @@ class Agent:
         self.supervisor = Supervisor(AgentIntegration(self))
         self.agent: Any = None
         """browser-use's own, once there is one."""
+        self.heals_s: tuple[float, ...] = ()
+        """Of the last run: seconds from each loss of the browser that was noticed to one that works."""
         self._run: BrowserRun | None = None
         self._keeper: BrowserKeeper | None = None
         self._selected = False
@@ -273,6 +275,7 @@ class Agent:
                 error.reason, error.detail, history=history, checkpoint_id=await self._emergency(mode, error)
             ) from (error.__cause__ or error)
         finally:
+            self.heals_s = tuple(keeper.heals_s)
             self._run, self._keeper = None, None
             await keeper.close(end=not self.settings.keep_browser)
             if done:

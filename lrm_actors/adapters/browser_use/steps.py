@@ -23,6 +23,9 @@ from lrm_actors.adapters.browser_use.turns import Turn
 
 _log = logging.getLogger("lrm_actors.adapters.browser_use")
 
+MAX_UNASKED = 3
+"""Times in a row that a step which was cut off may fail before it comes to where it was; then it is let go of."""
+
 
 class Undone(Exception):
     """A step that is not to count: abandoned in the journal because of it. Never leaves this module."""
@@ -88,6 +91,7 @@ class Hooks:
         self._on_doubt = on_doubt
         self._fresh = fresh
         self._scope: Any = None
+        self._unasked = 0
 
     async def on_step_start(self, agent: Any) -> None:
         """Wait until there is a model and a browser, then begin the step."""
@@ -96,7 +100,7 @@ class Hooks:
         await self.run.pace()
         if not await self.gate.pass_through(self.run.ended):
             raise CannotGoOn(OUTAGE, f"away for {self.gate.lasted_s:.0f} s")
-        await self._heal()
+        await self._heal(agent)
         await self.begin(agent, f"step {agent.state.n_steps}")
         if self.user_start is not None:
             await self.user_start(agent)
@@ -144,16 +148,23 @@ class Hooks:
         result = agent.state.last_result
         if self._lost() and (result is None or any(one.error for one in result)):
             return "the browser was lost"
+        if self.calls.decision is not None and self._unasked < MAX_UNASKED:
+            self._unasked += 1
+            return "it did not come to what was decided before"
+        self._unasked = 0
         return "it was interrupted" if result is None else ""
 
     def _lost(self) -> bool:
         return self.keeper.lost or not self.keeper.session.is_cdp_connected
 
-    async def _heal(self) -> None:
+    async def _heal(self, agent: Any) -> None:
         try:
-            await self.keeper.heal(self.run.state["browser_state"])
+            await self.keeper.heal(self.redactor.show(self.run.state["browser_state"]))
         except Exception as error:
-            raise CannotGoOn(BROWSER, f"{type(error).__name__}: {error}") from error
+            raise CannotGoOn(BROWSER, self.redactor.hide(f"{type(error).__name__}: {error}")) from error
+        if agent.browser_session is not self.keeper.session:
+            self.keeper.session.llm_screenshot_size = agent.browser_session.llm_screenshot_size
+            agent.browser_session = self.keeper.session
 
     async def _commit(self, agent: Any) -> None:
         turn, scope, self.turn, self._scope = self.turn, self._scope, None, None
