@@ -266,7 +266,11 @@ class Agent:
             if self._paused:
                 run.going.clear()
             run.hooks.user_start, run.hooks.user_end = on_step_start, on_step_end
-            history = await run.go()
+            unobserve = self.settings.observe(run.assigned)
+            try:
+                history = await run.go()
+            finally:
+                unobserve()
             done = history.is_done()
             return history
         except CannotGoOn as error:

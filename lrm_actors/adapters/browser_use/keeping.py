@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -236,9 +238,17 @@ class BrowserKeeper:
                         self._on_answer()
                     elif silent >= SILENT_ANSWERS and not self._turn.locked():
                         silent = 0
+                        self._kill()
                         await self._noticed("it does not answer")
             except Exception:  # noqa: BLE001 - the next look may succeed
                 _log.exception("the browser could not be looked at")
+
+    def _kill(self) -> None:
+        """End a browser of ours that is frozen: whatever waits for it then learns at once that it waits in vain."""
+        pid = self.browser.pid()
+        if self.browser.owned and pid is not None and self.browser.alive():  # it is the one that we started
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     async def _noticed(self, what: str) -> None:
         if self.lost:

@@ -28,6 +28,8 @@ PACES_S = {"degraded": 1.0, "minimal": 5.0}
 """Seconds between two steps in an operation mode that saves resources."""
 FIRST_ACTIONS = "first actions"
 """The step in which browser-use opens the page that the task names."""
+ANEW = ("llm", "max_steps")
+"""Settings of the adapter's that browser-use's agent is given when it is built."""
 MODELS = ("page_extraction_llm", "fallback_llm", "judge_llm")
 
 _log = logging.getLogger("lrm_actors.adapters.browser_use")
@@ -90,6 +92,17 @@ class BrowserRun:
     def state(self, state: dict[str, Any]) -> None:
         self._state = state
         self._changed(state, self.agent)
+
+    def assigned(self, name: str, old: Any, new: Any) -> None:
+        """A setting was assigned: at once where browser-use lets it, else with the next step."""
+        if self.agent is None or new == old:
+            return
+        if name == "max_history_items":
+            self.agent.message_manager.max_history_items = new
+        if name in self.agent.settings.model_fields and name not in MODELS:
+            setattr(self.agent.settings, name, new)
+        elif name in ANEW or name in self.settings.agent_arguments():
+            self.begin_anew()
 
     async def go(self) -> Any:
         """Run to the end of the task, or to where it cannot go on. The history.
