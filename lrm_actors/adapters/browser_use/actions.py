@@ -7,7 +7,7 @@ killed in the middle of it is decided by ``on_doubt``, and the model is told.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lrm_actors.adapters.browser_use import compat, slim
@@ -26,7 +26,7 @@ SKIPPED = {"skipped": True}
 """Given in place of a result."""
 
 
-def guard_tools(tools: Any, turn: Callable[[], Turn | None]) -> Any:
+def guard_tools(tools: Any, turn: Callable[[], Awaitable[Turn | None]]) -> Any:
     """The same tools, whose actions go through the step that is under way.
 
     Args:
@@ -36,7 +36,7 @@ def guard_tools(tools: Any, turn: Callable[[], Turn | None]) -> Any:
     kind = type(tools)
 
     async def act(self: Any, action: Any, browser_session: Any, **more: Any) -> Any:
-        now = turn()
+        now = await turn()
         if now is None:
             return await kind.act(self, action=action, browser_session=browser_session, **more)
         return await now.act(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -25,7 +25,9 @@ from lrm_actors.integration import Component, LongRunningIntegration
 STATE_VERSION = 1
 RUNNING, ENDED = "running", "ended"
 """What a state says of its run: ended means that the caller of ``run()`` was given the history."""
-SILENCE_S = 15.0
+BROWSER = "browser"
+"""Name of the component."""
+SILENCE_S = 30.0
 """How long the browser may answer nothing before the supervisor restarts it."""
 Hook = Callable[[Any], Awaitable[object]]
 
@@ -121,6 +123,7 @@ class Agent:
         self._selected = False
         self._paused = False
         self._fresh = True
+        self._forget = False
 
     resume = _Resume()
     """``Agent.resume(checkpoint_dir, llm)`` is ``from_log``; ``agent.resume()`` is ``go_on``."""
@@ -224,7 +227,7 @@ class Agent:
         """Go on from a recovery, which was chosen before the run."""
         if recovery is not None and self._run is None:
             self._take(recovery, with_steps=with_steps)
-            self._selected = True
+            self._selected, self._forget = True, not with_steps
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -249,41 +252,73 @@ class Agent:
             _log.warning("the log holds an unfinished run of another task, which is left where it is")
         if other or known.get("status") == ENDED:
             browser = {key: self.slim_state["browser_state"].get(key) for key in ("pid",)}
-            self.slim_state, self._fresh = slim.empty() | {"browser_state": browser}, True
+            self.slim_state, self._fresh, self._forget = slim.empty() | {"browser_state": browser}, True, True
 
     async def _run_kept(self, on_step_start: Hook | None, on_step_end: Hook | None) -> Any:
         mode = self.supervisor.long_running_integration.long_running_mode
         assert mode is not None
         await self._recover(mode)
+        if not (self.settings.task or self.slim_state["agent_state"].get("task")):
+            raise NothingToResume("no task was given, and there is none in the log")
         directory = self.settings.long_running.log_path.absolute().parent / "browser"
         keeper = self._keeper = self._new_keeper(mode, directory)
+        self._look_after(mode, keeper)
         done = False
         try:
-            await keeper.open(self.slim_state["browser_state"])
             run = self._run = BrowserRun(
-                self.settings, mode, keeper, self.slim_state, directory, fresh=self._fresh, changed=self._changed
-            )
+                self.settings, mode, keeper, self.slim_state, directory,
+                fresh=self._fresh, forget=self._forget, changed=self._changed,
+            )  # fmt: skip
             if self._paused:
                 run.going.clear()
             run.hooks.user_start, run.hooks.user_end = on_step_start, on_step_end
-            unobserve = self.settings.observe(run.assigned)
-            try:
+            if self._forget and not self._fresh:
+                await mode.take_checkpoint("went back to an earlier checkpoint")
+            self._forget = False
+            with self._following(run):
                 history = await run.go()
-            finally:
-                unobserve()
             done = history.is_done()
             return history
         except CannotGoOn as error:
-            history = self.history
+            taken = await self._emergency(mode, error)
             raise AgentGaveUp(
-                error.reason, error.detail, history=history, checkpoint_id=await self._emergency(mode, error)
-            ) from (error.__cause__ or error)
+                error.reason, error.detail, history=self.history, checkpoint_id=taken
+            ) from error.__cause__
         finally:
             self.heals_s = tuple(keeper.heals_s)
             self._run, self._keeper = None, None
+            self._look_after(mode, None)
             await keeper.close(end=not self.settings.keep_browser)
             if done:
                 await self._ended(mode)
+
+    @contextlib.contextmanager
+    def _following(self, run: BrowserRun) -> Iterator[None]:
+        """Have a run hear of each assignment to the settings."""
+        unobserve = self.settings.observe(run.assigned)
+        try:
+            yield
+        finally:
+            unobserve()
+
+    def _look_after(self, mode: Any, keeper: BrowserKeeper | None) -> None:
+        """Have the supervisor look after the browser, or after none."""
+
+        async def restart() -> None:
+            if keeper is not None and self._keeper is keeper:
+                await keeper.bring_back()
+
+        async def clear_caches() -> None:
+            if keeper is not None and self._keeper is keeper:
+                await keeper.clear_caches()
+
+        mode.register_component(
+            BROWSER,
+            restart=restart,
+            clear_caches=clear_caches,
+            heartbeat_timeout_s=None if keeper is None else SILENCE_S,
+        )
+        mode.free_memory_with("caches of the browser", clear_caches)
 
     def _changed(self, state: dict[str, Any], agent: Any) -> None:
         self.slim_state, self.agent = state, agent
@@ -309,14 +344,14 @@ class Agent:
         browser = RemoteBrowser(address) if address else _own_browser(settings, profile, directory)
 
         async def on_lost(error: BrowserLost) -> None:
-            await mode.handle_failure(error, {"component": "browser"})
+            await mode.handle_failure(error, {"component": BROWSER})
 
         return BrowserKeeper(
             browser,
             make_session(profile, given, directory),
             attempts=lambda: int(settings.browser_attempts),
             on_lost=on_lost,
-            on_answer=lambda: None,
+            on_answer=lambda: mode.heartbeat(BROWSER),
         )
 
     async def _run_plainly(self, on_step_start: Hook | None, on_step_end: Hook | None) -> Any:

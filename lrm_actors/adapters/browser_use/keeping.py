@@ -154,6 +154,13 @@ class BrowserKeeper:
         focus: str | None = report["focus"]
         return focus
 
+    async def clear_caches(self) -> None:
+        """Have the browser give memory back."""
+        page = await self.session.get_or_create_cdp_session(focus=False)
+        for method in ("Network.clearBrowserCache", "HeapProfiler.collectGarbage"):
+            async with asyncio.timeout(CALL_S):
+                await page.cdp_client.send_raw(method, session_id=page.session_id)
+
     async def close(self, *, end: bool) -> None:
         """Let go of the session, and end the browser if it is ours and is to be ended."""
         if self._watch is not None:

@@ -13,21 +13,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from eventstore.errors import EventStoreError
 from lrm_actors.adapters.browser_use import compat
 from lrm_actors.adapters.browser_use.actions import guard_tools
 from lrm_actors.adapters.browser_use.guarding import Calls, GuardedModel
 from lrm_actors.adapters.browser_use.keeping import BrowserKeeper
 from lrm_actors.adapters.browser_use.outage import OutageGate
 from lrm_actors.adapters.browser_use.redacting import Redactor
-from lrm_actors.adapters.browser_use.run_errors import ENDED, FAILURES, MAX_STEPS
+from lrm_actors.adapters.browser_use.run_errors import BROWSER, ENDED, FAILURES, MAX_STEPS
 from lrm_actors.adapters.browser_use.settings import AgentSettings
 from lrm_actors.adapters.browser_use.steps import CannotGoOn, Hooks
 from lrm_actors.adapters.browser_use.transcribing import agent_state, fill
+from lrm_actors.errors import LrmError
 
 PACES_S = {"degraded": 1.0, "minimal": 5.0}
 """Seconds between two steps in an operation mode that saves resources."""
-FIRST_ACTIONS = "first actions"
-"""The step in which browser-use opens the page that the task names."""
 ANEW = ("llm", "max_steps")
 """Settings of the adapter's that browser-use's agent is given when it is built."""
 MODELS = ("page_extraction_llm", "fallback_llm", "judge_llm")
@@ -45,6 +45,7 @@ class BrowserRun:
         state: slim, to go on from.
         directory: for files and pictures.
         fresh: nothing is gone on with, whatever the log holds.
+        forget: what is on record of a step that was cut off is not of this run.
         changed: told of each state that was committed, and of browser-use's agent.
     """
 
@@ -57,6 +58,7 @@ class BrowserRun:
         directory: Path,
         *,
         fresh: bool,
+        forget: bool,
         changed: Callable[[dict[str, Any], Any], object],
     ) -> None:
         self._changed = changed
@@ -74,13 +76,16 @@ class BrowserRun:
         self.anew: dict[str, Any] | None = None
         """The state to begin anew from, once the step under way has ended."""
         self.agent: Any = None
+        self._first = False
+        """Whether browser-use may be at its first actions, which come before its first step."""
+        self._crashes = 0
         self.redactor = Redactor(settings.sensitive_data)
         self.calls = Calls()
         breaker = mode.get_circuit_breaker("llm")
         self.gate = OutageGate(lambda: breaker.retry_after_s, lambda: float(settings.llm_outage_limit_s))
         self.hooks = Hooks(
             mode, self, keeper, self.gate, self.calls,
-            redactor=self.redactor, on_doubt=lambda: settings.on_doubt, fresh=fresh,
+            redactor=self.redactor, on_doubt=lambda: settings.on_doubt, fresh=fresh, forget=forget,
         )  # fmt: skip
 
     @property
@@ -110,22 +115,42 @@ class BrowserRun:
         Raises:
             CannotGoOn: with the reason.
         """
+        try:
+            await self.keeper.open(self.redactor.show(self.state["browser_state"]))
+        except Exception as error:
+            raise CannotGoOn(BROWSER, self.redactor.hide(f"{type(error).__name__}: {error}")) from error
         while True:
             self.agent = self._built()
             self._changed(self._state, self.agent)
-            try:
-                history = await self.agent.run(
-                    max_steps=self.settings.max_steps,
-                    on_step_start=self.hooks.on_step_start,
-                    on_step_end=self.hooks.on_step_end,
-                )
-            finally:
-                await asyncio.shield(self.hooks.abandon(asyncio.CancelledError("the run ended in the middle of it")))
-            if self.stopping or history.is_done():
+            self._first = True
+            history = await self._once()
+            if history is not None and (self.stopping or history.is_done()):
                 return history
-            if not self.ended.is_set():
+            if history is not None and not self.ended.is_set():
                 raise CannotGoOn(*self._why(history))
-            self._begin_anew()
+            await self._begin_anew()
+
+    async def _once(self) -> Any:
+        """browser-use's agent, to its end. The history; None: it lost its browser where that ends browser-use's run."""
+        try:
+            return await self.agent.run(
+                max_steps=self.settings.max_steps,
+                on_step_start=self._on_step_start,
+                on_step_end=self.hooks.on_step_end,
+            )
+        except (CannotGoOn, LrmError, EventStoreError):
+            raise
+        except Exception as error:
+            self._crashes += 1
+            if self.keeper.lost and self._crashes <= self.settings.browser_attempts:
+                return None
+            raise CannotGoOn(ENDED, self.redactor.hide(f"{type(error).__name__}: {error}")) from error
+        finally:
+            await asyncio.shield(self.hooks.abandon(asyncio.CancelledError("the run ended in the middle of it")))
+
+    async def _on_step_start(self, agent: Any) -> None:
+        self._first = False
+        await self.hooks.on_step_start(agent)
 
     def stop(self) -> None:
         """End the run at the next step, or in the middle of a wait."""
@@ -155,11 +180,13 @@ class BrowserRun:
 
     # --- inside -------------------------------------------------------------------------------------------------
 
-    def _begin_anew(self) -> None:
+    async def _begin_anew(self) -> None:
         self.ended.clear()
         if self.anew is not None:
             self.state, self.anew = self.anew, None
             self.keeper.rewind = True  # what is in the browser belongs to another time
+            self.hooks.forget = True
+            await self.mode.take_checkpoint("went back to an earlier checkpoint")
 
     def _why(self, history: Any) -> tuple[str, str]:
         state, settings = self.agent.state, self.agent.settings
@@ -223,7 +250,10 @@ class BrowserRun:
             answered=self.gate.answered,
         )
 
-    def _turn(self) -> Any:
+    async def _turn(self) -> Any:
+        """The step under way. What comes before the first one is a step of its own."""
+        if self.hooks.turn is None and self._first:
+            await self.hooks.begin(self.agent)
         return self.hooks.turn
 
     def _on_decided(self, theirs: Callable[..., Any] | None) -> Callable[..., Awaitable[None]]:

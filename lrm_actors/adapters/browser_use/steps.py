@@ -23,6 +23,8 @@ from lrm_actors.adapters.browser_use.turns import Turn
 
 _log = logging.getLogger("lrm_actors.adapters.browser_use")
 
+STEP = "browser step"
+"""Name of each step of the mode."""
 MAX_UNASKED = 3
 """Times in a row that a step which was cut off may fail before it comes to where it was; then it is let go of."""
 
@@ -64,6 +66,7 @@ class Hooks:
         redactor: takes secrets out of what is put on record.
         on_doubt: gives the setting.
         fresh: the run begins from nothing, whatever the log holds of another.
+        forget: what is on record of a step that was cut off is not of this run.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Hooks:
         redactor: Redactor,
         on_doubt: Callable[[], Any],
         fresh: bool,
+        forget: bool,
     ) -> None:
         self.mode = mode
         self.run = run
@@ -89,6 +93,7 @@ class Hooks:
         self.user_start: Callable[[Any], Awaitable[object]] | None = None
         self.user_end: Callable[[Any], Awaitable[object]] | None = None
         self._on_doubt = on_doubt
+        self.forget = forget
         self._fresh = fresh
         self._scope: Any = None
         self._unasked = 0
@@ -101,15 +106,27 @@ class Hooks:
         if not await self.gate.pass_through(self.run.ended):
             raise CannotGoOn(OUTAGE, f"away for {self.gate.lasted_s:.0f} s")
         await self._heal(agent)
-        await self.begin(agent, f"step {agent.state.n_steps}")
+        await self.begin(agent)
         if self.user_start is not None:
             await self.user_start(agent)
 
-    async def begin(self, agent: Any, name: str) -> Turn:
+    async def begin(self, agent: Any) -> Turn:
         """Begin a step, which holds what it did already if it was begun before."""
-        self._scope = self.mode.step(name)
+        # All have one name: what is on record of a step that was cut off is for the next one, or to be forgotten.
+        self._scope = self.mode.step(STEP)
         step = await self._scope.__aenter__()
-        self.turn = turn = Turn(self.mode, step, agent, self.keeper, redactor=self.redactor, on_doubt=self._on_doubt)
+        if self.forget:
+            step.forget_effects()
+        self.forget = False
+        self.turn = turn = Turn(
+            self.mode,
+            step,
+            agent,
+            self.keeper,
+            redactor=self.redactor,
+            on_doubt=self._on_doubt,
+            task=self.run.task,
+        )
         self.calls.begin(await turn.decision())
         return turn
 
@@ -133,6 +150,8 @@ class Hooks:
         if why:
             turn.undo.back(agent)
             await self.abandon(Undone(why))
+            if self.calls.outage is not None:
+                await self.mode.handle_failure(self.redactor.error(self.calls.outage), {"component": "llm"})
         else:
             await self._commit(agent)
         # browser-use stops by itself where it lost its browser, and nowhere else.
@@ -176,6 +195,7 @@ class Hooks:
             "browser_state": self.redactor.hide({**before["browser_state"], **browser, "pid": self.keeper.pid}),
         }
         changes = slim.delta(before, after)
+        turn.step.progress = (after["agent_state"]["current_goal"] or "")[:200]
         turn.step.result = {"fresh": True, **changes} if self._fresh else changes
         if turn.step.effects.before - turn.step.effects.asked:
             _log.warning("step %d ended otherwise than the one before it that was cut off", turn.number)

@@ -23,7 +23,7 @@ from lrm_actors.adapters.browser_use.keeping import BrowserKeeper, BrowserLost
 from lrm_actors.adapters.browser_use.redacting import Redactor
 from lrm_actors.adapters.browser_use.transcribing import output_dict, read_output
 from lrm_actors.effects import Skip
-from lrm_actors.errors import EffectInDoubt
+from lrm_actors.errors import EffectInDoubt, JournalMismatch
 
 DECISION = "decide"
 """The effect that has what the model decided."""
@@ -46,6 +46,7 @@ class Turn:
         keeper: of the browser.
         redactor: takes secrets out of what is put on record.
         on_doubt: gives the setting.
+        task: of the agent; what was decided for another is not taken up.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Turn:
         *,
         redactor: Redactor,
         on_doubt: Callable[[], Any],
+        task: str,
     ) -> None:
         self.mode = mode
         self.step = step
@@ -64,6 +66,7 @@ class Turn:
         self.keeper = keeper
         self.redactor = redactor
         self._on_doubt = on_doubt
+        self._task = task
         self.number: int = agent.state.n_steps
         self.undo = Undo(agent)
         self.done: list[tuple[str, bool]] = []
@@ -84,16 +87,19 @@ class Turn:
         """
         decided = None
         occurrence = 1
-        while decided is None and f"{DECISION}#{occurrence}" in self._recorded:
-            decided = await self.mode.effect(DECISION, _nothing, policy=Skip(None))
-            occurrence += 1
+        try:
+            while decided is None and f"{DECISION}#{occurrence}" in self._recorded:
+                decided = await self.mode.effect(DECISION, _nothing, policy=Skip(None), given=self._task)
+                occurrence += 1
+        except JournalMismatch:
+            self._forget()
         if decided is None:
             return None
         begun = [place for place, action in enumerate(decided["action"]) if self._is_recorded(place, action)]
         gone = self.keeper.fresh and any(needs_element(_of(action)[1]) for action in decided["action"][len(begun) :])
         if gone or (self.keeper.fresh and begun):
             if not begun:
-                self.step.forget_effects()
+                self._forget()
                 return None
             decided = {**decided, "action": decided["action"][: len(begun)]}
         self._replayed = True
@@ -114,7 +120,7 @@ class Turn:
         async def given() -> Any:
             return plain
 
-        await self._effect(DECISION, given, Skip(None))
+        await self._effect(DECISION, given, Skip(None), self._task)
 
     async def act(self, action: Any, do: Callable[[], Awaitable[Any]], **more: Any) -> Any:
         """Do an action, or give what it gave before.
@@ -156,9 +162,9 @@ class Turn:
                 self._actions.stop = True
         return read_result(recorded, name)
 
-    async def _effect(self, name: str, do: Callable[[], Any], policy: Any) -> Any:
+    async def _effect(self, name: str, do: Callable[[], Any], policy: Any, given: Any = None) -> Any:
         try:
-            return await self.mode.effect(name, do, policy=policy)
+            return await self.mode.effect(name, do, policy=policy, given=given)
         except BrowserLost:
             raise
         except EffectInDoubt as error:
@@ -167,6 +173,10 @@ class Turn:
         except Exception as error:
             self.failed = error
             raise InterruptedError(str(error)) from error
+
+    def _forget(self) -> None:
+        self.step.forget_effects()
+        self._recorded = frozenset()
 
     async def _place(self) -> tuple[str, str | None]:
         """The page that the agent is on. browser-use drops the rest of a step's actions where one of them left it."""
