@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from eventstore import open_reader
+from lrm_actors import LongRunningMode, LongRunningSettings
 from lrm_actors.adapters.browser_use import Agent, AgentGaveUp
 from lrm_actors.errors import UnknownSetting
 from lrm_actors.report import missing_keys
@@ -110,3 +113,65 @@ def test_a_name_that_no_setting_has_is_refused_with_the_one_that_was_meant() -> 
         with pytest.raises(UnknownSetting) as refused:
             hosting.lasting_agent(Path(), ScriptedModel(""), **{wrong: 3})
         assert refused.value.suggestion == meant
+
+
+SECRET = "correct horse/7&battery"
+WORDS = re.compile(r"correct(?: |%20|\+)horse(?:/|%2F)7(?:&|&amp;|%26|\\\\u0026)battery")
+"""In whatever form a page, an address or JSON has it."""
+
+
+def signs_in(step: int, url: str, prompt: str) -> list[dict[str, Any]]:
+    """Steps whose actions, results, errors and files have the secret in them, and an end."""
+    match step:
+        case 1:
+            return [{"write_file": {"file_name": "notes.md", "content": "it is <secret>x_word</secret>"}}]
+        case 2:
+            return [{"read_file": {"file_name": "notes.md"}}]
+        case 3:
+            return [{"navigate": {"url": "data:text/html,<title>x</title><p><secret>x_word</secret>"}}]
+        case _:
+            return [{"done": {"text": "signed in with <secret>x_word</secret>", "success": True}}]
+
+
+def where_it_is(directory: Path) -> list[str]:
+    """What of the log of an agent has the secret in it: events, checkpoints, and the bytes of its files."""
+    found = []
+    log = directory / "checkpoints/default/lrm.db"
+    with open_reader(log, unknown="placeholder") as reader:
+        found += [record.type for record in reader.read() if WORDS.search(repr(record.events))]
+    mode = LongRunningMode(LongRunningSettings(enable_long_running_mode=True, checkpoint_dir=log.parents[1]))
+    with mode as blocking:
+        for checkpoint in blocking.checkpointer.list_checkpoints():
+            found += [checkpoint] * bool(WORDS.search(repr(blocking.checkpointer.preview(checkpoint))))
+    return found + [
+        file.name for file in log.parent.iterdir() if file.is_file() and SECRET.encode() in file.read_bytes()
+    ]
+
+
+def lived_with_a_secret(directory: Path) -> list[str]:
+    """A whole run, and where the secret is afterwards."""
+
+    async def main() -> None:
+        hosting.offline(directory)
+        model = ScriptedModel("", script=signs_in, steps=4)
+        agent = hosting.lasting_agent(directory, model, sensitive_data={"x_word": SECRET})
+        history = await agent.run()
+        assert history.is_done()
+        assert SECRET in (directory / "checkpoints/default/browser/files/browseruse_agent_data/notes.md").read_text()
+        await agent.close()
+
+    asyncio.run(main())
+    return where_it_is(directory)
+
+
+def test_a_secret_of_the_agent_is_nowhere_in_its_log(tmp_path: Path) -> None:
+    """Though its actions use it, their results show it, and its files have it."""
+    assert lived_with_a_secret(tmp_path) == []
+
+
+def test_a_planted_agent_that_hides_nothing_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The secret is then in what steps did, and in the checkpoints."""
+    monkeypatch.setattr("lrm_actors.adapters.browser_use.redacting.Redactor.hide", lambda self, value: value)
+    found = lived_with_a_secret(tmp_path)
+    assert "journal.step_committed" in found
+    assert any(name.startswith("checkpoint_") for name in found)
