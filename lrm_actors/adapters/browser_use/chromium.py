@@ -73,7 +73,8 @@ class OwnedChromium:
             args: more of Chromium's switches.
             window: width and height in pixels.
             start_timeout_s: how long it may take until it can be spoken to, above 0.
-            answer_timeout_s: after how long without an answer one that runs counts as frozen, above 0.
+            answer_timeout_s: after how long without an answer one counts as frozen, above 0; ``ensure`` waits twice as
+                long where its process is not stopped.
         """
         self._places = Places(Path(directory).resolve())
         chosen = None if executable is None else str(executable)
@@ -187,11 +188,17 @@ class OwnedChromium:
 
     async def _ensure(self) -> Attachment:
         marker = await self._claimed()
-        if marker is not None and await self._is_spoken_to(marker) and await self.responsive():
+        if marker is not None and await self._is_spoken_to(marker) and await self._is_of_use(marker):
             return Attachment(marker.cdp_url, marker.pid, "attached")
         reaped = await self._kill()
         self._process, self._marker = await self._launch()
         return Attachment(self._marker.cdp_url, self._marker.pid, "launched", reaped)
+
+    async def _is_of_use(self, marker: Marker) -> bool:
+        """Whether it answers: what is in it is lost otherwise, so one that is not stopped is asked twice."""
+        return await self.responsive() or (
+            not await asyncio.to_thread(processes.is_stopped, marker.pid) and await self.responsive()
+        )
 
     async def _claimed(self) -> Marker | None:
         """The launch that is known in the directory, which is this object's from here on."""

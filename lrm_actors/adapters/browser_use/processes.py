@@ -62,9 +62,12 @@ def lives(pid: int, started: str, profile: Path) -> bool:
         return False
 
 
-def mains_on(profile: Path) -> list[int]:
-    """Browsers of ours on this profile, whichever launch they are of."""
-    return [process.pid for process in _ours_alive() if is_main(_command(process), profile)]
+def is_stopped(pid: int) -> bool:
+    """Whether a process does nothing until somebody lets it go on: it got SIGSTOP, or is being looked at."""
+    try:
+        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    except psutil.Error:
+        return False
 
 
 def stranger_on(profile: Path) -> int | None:
