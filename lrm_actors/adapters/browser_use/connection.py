@@ -10,8 +10,10 @@ import asyncio
 import contextlib
 import importlib
 import json
+import logging
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any, Self
 
 from lrm_actors.adapters.browser_use.browser_errors import BrowserSilent, BrowserUnreachable, CdpRefused
@@ -20,6 +22,9 @@ CALL_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
 FAREWELL_S = 0.5
 """How long the closing handshake may take; a frozen browser gives none."""
+
+_OURS: ContextVar[bool] = ContextVar("lrm_browser_connection", default=False)
+"""Set in what a connection of ours does, its task that reads included."""
 
 Handler = Callable[[Mapping[str, Any], str | None], Any]
 
@@ -55,10 +60,14 @@ class Connection:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                client_module = await asyncio.to_thread(importlib.import_module, "cdp_use.client")
+                client_class = await asyncio.to_thread(_client_class)
                 address = await _websocket_of(cdp_url, headers, timeout_s)
-                client = client_module.CDPClient(address, additional_headers=dict(headers) if headers else None)
-                await client.start()
+                client = client_class(address, additional_headers=dict(headers) if headers else None)
+                quiet = _OURS.set(True)
+                try:
+                    await client.start()
+                finally:
+                    _OURS.reset(quiet)
         except TimeoutError as error:
             raise BrowserUnreachable(cdp_url, f"no answer within {timeout_s:g} s") from error
         except ImportError:
@@ -144,6 +153,23 @@ class Connection:
         for target_id, session in list(self._sessions.items()):
             if session == params.get("sessionId"):
                 del self._sessions[target_id]
+
+
+class _Quiet(logging.Filter):
+    """Keeps what ``cdp_use`` says of our own connections out of the log: there is a new one every few seconds."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether somebody should read it: of the connections of others all, of ours what went wrong."""
+        return record.levelno >= logging.ERROR or not _OURS.get()
+
+
+_QUIET = _Quiet()
+
+
+def _client_class() -> Any:
+    """The client, which takes a while to import."""
+    logging.getLogger("cdp_use.client").addFilter(_QUIET)  # a second time it does nothing
+    return importlib.import_module("cdp_use.client").CDPClient
 
 
 async def _websocket_of(cdp_url: str, headers: Mapping[str, str] | None, timeout_s: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from lrm_actors.adapters.browser_use import launching, marker, processes
 from lrm_actors.adapters.browser_use.places import Places
+from tests.runtime.support import eventually
 
 WAIT = "import sys; print(flush=True); sys.stdin.read()"
 PROFILE = Path("/agent/browser/profile")
@@ -81,6 +83,17 @@ def test_what_is_not_ours_is_never_ended(words: tuple[str, ...], launch: str | N
         assert () == processes.end(None, "a-launch", PROFILE)
         assert () == processes.end(None, "", PROFILE)
         assert processes.started_at(pid)
+
+
+def test_a_stopped_process_is_known() -> None:
+    """Until it goes on; one that is gone is not stopped."""
+    with started(*OURS) as pid:
+        assert not processes.is_stopped(pid)
+        os.kill(pid, signal.SIGSTOP)
+        eventually(lambda: processes.is_stopped(pid), "the stop")
+        os.kill(pid, signal.SIGCONT)
+        eventually(lambda: not processes.is_stopped(pid), "its going on")
+    assert not processes.is_stopped(pid)
 
 
 def test_a_child_in_another_group_is_somebody_elses() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -160,6 +162,25 @@ def test_its_component_beats_and_is_restarted(directory: Path) -> None:
         await browser.end()
 
     running(story)
+
+
+def test_asking_it_fills_no_log(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is asked every few seconds, and nobody wants to read of each connection; those of others are told of."""
+
+    async def story() -> None:
+        browser = OwnedChromium(directory)
+        await browser.ensure()
+        caplog.clear()
+        assert await browser.responsive()
+        assert [] == caplog.records
+        client = importlib.import_module("cdp_use.client").CDPClient(browser.cdp_url)
+        await client.start()
+        await client.stop()
+        assert [f"Connecting to {browser.cdp_url}"] == [record.getMessage().split(" (")[0] for record in caplog.records]
+        await browser.end()
+
+    with caplog.at_level(logging.INFO):
+        running(story)
 
 
 def test_what_it_writes_stays_bounded(directory: Path) -> None:
