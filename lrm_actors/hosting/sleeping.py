@@ -60,6 +60,12 @@ class Sleeping:
                 finally:
                     over.cancel()
 
+    @property
+    def under_way(self) -> bool:
+        """Whether somebody sleeps now, inside a step or not: whoever is silent for that reason does not hang."""
+        with self._lock:
+            return bool(self._waiting)
+
     def close(self) -> None:
         """The mode is stopped: whoever still sleeps is told so, and sleeps on when it is started again."""
         with self._lock:
