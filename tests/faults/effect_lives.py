@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import http.client
+import itertools
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ from tests.faults.effect_server import KINDS
 from tests.mode_kit import settings
 
 IN_A_STEP = 20
+ANSWERS = itertools.count(1)
+"""Of the server, in this life."""
 
 
 @attrs.frozen
@@ -35,17 +39,19 @@ class Life:
     steps: int
     planted: str
     directory: Path
+    holds: int = 0
+    """After the server has answered so often, it does not go on; 0 for never."""
 
     @property
     def line(self) -> bytes:
         """As it is written."""
-        return f"{self.port} {self.steps} {self.planted or '-'} {self.directory}\n".encode()
+        return f"{self.port} {self.steps} {self.planted or '-'} {self.holds} {self.directory}\n".encode()
 
     @classmethod
     def read(cls, line: str) -> Life:
         """As it is read."""
-        port, steps, planted, directory = line.rstrip("\n").split(" ", 3)
-        return cls(int(port), int(steps), planted.strip("-"), Path(directory))
+        port, steps, planted, holds, directory = line.rstrip("\n").split(" ", 4)
+        return cls(int(port), int(steps), planted.strip("-"), Path(directory), int(holds))
 
     def ask(self, method: str, path: str, key: str = "") -> tuple[int, Any]:
         """Ask the server; the status and what it answered."""
@@ -64,6 +70,8 @@ class Life:
             say("calling", number)
             _, answer = self.ask("POST", f"/{kind}/{number}", key)
             say("called", number)
+            if next(ANSWERS) == self.holds:
+                time.sleep(60.0)
             return str(answer["receipt"])
 
         return send

@@ -49,6 +49,22 @@ class Parent:
         self._orders, self._news = process.stdin, process.stdout.fileno()
         self._rest = b""
 
+    def kill_one(self, life: Life, chance: random.Random) -> Told:
+        """Begin a life and kill it: at a random moment, or for certain between a deed and its record."""
+        if chance.random() < 0.6:
+            return self._kill(self.begin(life), chance)
+        holds = chance.randint(1, LINES_OF_A_LIFE // 3)
+        pid = self.begin(attrs.evolve(life, holds=holds))
+        lines: list[tuple[str, int]] = []
+        while sum(word == "called" for word, _ in lines) < holds:
+            news = self._read(PATIENCE_S)
+            assert news, "it does not go on"
+            lines += news
+            if ("ended", 0) in news:
+                return told(lines, killed=False)
+        os.kill(pid, signal.SIGKILL)
+        return told([*lines, *self._until("ended")], killed=True)
+
     def begin(self, life: Life) -> int:
         """Begin a life; its process id."""
         self._orders.write(life.line)
@@ -57,7 +73,7 @@ class Parent:
         assert "pid" == word
         return pid
 
-    def kill(self, pid: int, chance: random.Random) -> Told:
+    def _kill(self, pid: int, chance: random.Random) -> Told:
         """Kill a life: at a random moment of its start, or right after one of its lines, or a little later."""
         lines: list[tuple[str, int]] = []
         enough = chance.randint(1, LINES_OF_A_LIFE) if chance.random() < 0.8 else 10**9
