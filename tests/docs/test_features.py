@@ -316,9 +316,10 @@ def test_a_run_fails_whose_features_are_not_all_shown(tmp_path: Path) -> None:
         "| `two` | not | [p](p.md) | `suite/test_x.py::test_skipped`, `suite/test_x.py::test_gone` |\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", VARIABLE))}
+    environment |= {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:lrm_actors.testing.plugin", "-n", "1"], cwd=tmp_path,
-        env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=100, check=False,
+        [sys.executable, "-m", "pytest", "-p", "xdist", "-n", "1"], cwd=tmp_path, env=environment,
+        capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 passed, 1 skipped" in done.stdout
