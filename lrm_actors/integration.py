@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import TracebackType
 from typing import Any
 
 from eventstore.errors import EventStoreError
@@ -18,7 +19,7 @@ _log = logging.getLogger("lrm_actors.integration")
 
 
 class LongRunningIntegration:
-    """Ties a host to its long-running mode.
+    """Ties a host to its long-running mode. ``async with integration as mode`` starts and stops it.
 
     With the mode switched off every method answers, and nothing is done.
 
@@ -55,6 +56,16 @@ class LongRunningIntegration:
         While it is switched off, steps and effects are carried out and nothing is kept, so no case is needed for that.
         """
         return self._mode
+
+    async def __aenter__(self) -> LongRunningMode:
+        """``initialize``, for ``async with integration as mode``."""
+        await self.initialize()
+        return self._mode
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._mode.__aexit__(kind, error, trace)
 
     async def initialize(self) -> bool:
         """Open the log, so that checkpoints can be listed and recovered. Whether the mode is switched on.

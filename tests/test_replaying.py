@@ -130,13 +130,15 @@ def test_a_host_with_a_method_for_it_is_restored_in_one_call(tmp_path: Path) -> 
     async def life(limit: int, *, on: bool) -> list[int]:
         host = Counter()
         integration = LongRunningIntegration(settings(tmp_path, enable_long_running_mode=on), host)
-        await integration.initialize()
-        await integration.attempt_recovery()
-        while len(host.done) < limit:
-            async with integration.mode.step("one") as step:
-                step.result = len(host.done)
-                host.done.append(step.result)
-        await integration.stop_monitoring()
+        async with integration as mode:
+            assert mode is integration.mode
+            assert mode.running == on
+            await integration.attempt_recovery()
+            while len(host.done) < limit:
+                async with mode.step("one") as step:
+                    step.result = len(host.done)
+                    host.done.append(step.result)
+        assert not mode.running
         return host.done
 
     assert asyncio.run(life(2, on=False)) == [0, 1]
