@@ -30,6 +30,10 @@ async def everything(mode: LongRunningMode) -> None:
     for number in (1, 2):
         async with mode.step("fetch") as step:
             assert step.number == number
+            keys: list[str] = []
+            assert await mode.effect("fetch", lambda number=number: number) == number
+            assert await mode.effect("fetch", lambda key, keys=keys: keys.append(key)) is None
+            assert len(keys[0]) == 36
             step.result = {"pages": number}
     guard = mode.get_circuit_breaker("llm")
     for _ in range(20):

@@ -210,3 +210,23 @@ def test_what_cannot_be_removed_ends_nothing(tmp_path: Path, caplog: Any, monkey
         trimmer(mode).look()
         assert "could not be made smaller" in caplog.text
         grow(mode, 1)
+
+
+def test_what_the_open_step_did_outside_outlives_its_events(tmp_path: Path) -> None:
+    """Their results are kept with the journal's state, so that the step goes on though its log was cut behind it."""
+    done: list[int] = []
+
+    def act() -> int:
+        done.append(len(done))
+        return done[-1]
+
+    for attempt in (1, 2):
+        with agent(tmp_path) as mode, pytest.raises(ValueError, match="not yet"), mode.step("long") as step:
+            assert attempt == step.attempt
+            assert [0, 1, 2] == [mode.effect("act", act) for _ in range(3)]
+            grow(mode)
+            trimmer(mode).look()
+            assert not records(mode, "journal.effect_done")
+            raise ValueError("not yet")
+    with agent(tmp_path) as mode, mode.step("long"):
+        assert [0, 1, 2, 3] == [mode.effect("act", act) for _ in range(4)]
