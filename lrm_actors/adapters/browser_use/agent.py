@@ -14,6 +14,7 @@ from typing import Any, Self, overload
 from lrm_actors.adapters.browser_use import compat, slim
 from lrm_actors.adapters.browser_use.chromium import OwnedChromium
 from lrm_actors.adapters.browser_use.keeping import BrowserKeeper, BrowserLost, make_session
+from lrm_actors.adapters.browser_use.outage import Clock
 from lrm_actors.adapters.browser_use.remote import RemoteBrowser
 from lrm_actors.adapters.browser_use.run import BrowserRun
 from lrm_actors.adapters.browser_use.run_errors import AgentGaveUp, NothingToResume
@@ -118,6 +119,8 @@ class Agent:
         """browser-use's own, once there is one."""
         self.heals_s: tuple[float, ...] = ()
         """Of the last run: seconds from each loss of the browser that was noticed to one that works."""
+        self.clock: Clock | None = None
+        """What waits for a model that is away; a test may own it."""
         self._run: BrowserRun | None = None
         self._keeper: BrowserKeeper | None = None
         self._selected = False
@@ -269,6 +272,8 @@ class Agent:
                 self.settings, mode, keeper, self.slim_state, directory,
                 fresh=self._fresh, forget=self._forget, changed=self._changed,
             )  # fmt: skip
+            if self.clock is not None:
+                run.gate.clock = self.clock
             if self._paused:
                 run.going.clear()
             run.hooks.user_start, run.hooks.user_end = on_step_start, on_step_end
