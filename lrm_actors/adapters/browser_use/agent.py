@@ -165,6 +165,11 @@ class Agent:
         """browser-use's session; None before the first run."""
         return None if self.agent is None else self.agent.browser_session
 
+    @property
+    def browser_pid(self) -> int | None:
+        """The process of the agent's own browser; None: there is none now, or it is not its own."""
+        return None if self._keeper is None else self._keeper.browser.pid()
+
     async def run(
         self, max_steps: int | None = None, on_step_start: Hook | None = None, on_step_end: Hook | None = None
     ) -> Any:

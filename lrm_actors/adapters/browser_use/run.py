@@ -104,7 +104,7 @@ class BrowserRun:
             return
         if name == "max_history_items":
             self.agent.message_manager.max_history_items = new
-        if name in self.agent.settings.model_fields and name not in MODELS:
+        if name in type(self.agent.settings).model_fields and name not in MODELS:
             setattr(self.agent.settings, name, new)
         elif name in ANEW or name in self.settings.agent_arguments():
             self.begin_anew()
@@ -124,7 +124,7 @@ class BrowserRun:
             self._changed(self._state, self.agent)
             self._first = True
             history = await self._once()
-            if history is not None and (self.stopping or history.is_done()):
+            if history is not None and (self.stopping or (self.anew is None and history.is_done())):
                 return history
             if history is not None and not self.ended.is_set():
                 raise CannotGoOn(*self._why(history))

@@ -150,7 +150,7 @@ class Hooks:
         if why:
             turn.undo.back(agent)
             await self.abandon(Undone(why))
-            if self.calls.outage is not None:
+            if self.calls.outage is not None and self.gate.failures == 1:  # the breaker tells of the others
                 await self.mode.handle_failure(self.redactor.error(self.calls.outage), {"component": "llm"})
         else:
             await self._commit(agent)
