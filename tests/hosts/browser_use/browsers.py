@@ -121,10 +121,15 @@ async def evaluate(connection: Connection, tab: str, expression: str) -> Any:
 LOADED = "new Promise((go) => document.readyState === 'complete' ? go() : addEventListener('load', go))"
 
 
+def start_owner(directory: Path) -> subprocess.Popen[str]:
+    """A process that ensures a browser there, says so, and waits to be killed."""
+    return subprocess.Popen([sys.executable, "-c", OWNER, str(directory)], stdout=subprocess.PIPE, text=True)
+
+
 @contextmanager
 def killed_owner(directory: Path) -> Iterator[tuple[str, int, str]]:
     """A process that ensured a browser there and was killed; how it had it, its pid and its address."""
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(directory)], stdout=subprocess.PIPE, text=True)
+    owner = start_owner(directory)
     try:
         assert owner.stdout is not None
         how, pid, cdp_url = json.loads(owner.stdout.readline())

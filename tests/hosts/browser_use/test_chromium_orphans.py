@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
+import psutil
 import pytest
 
 from lrm_actors.adapters.browser_use import Attachment, OwnedChromium, RemoteBrowser, marker, processes
@@ -30,6 +32,7 @@ from tests.hosts.browser_use.browsers import (
     open_tab,
     pages,
     running,
+    start_owner,
 )
 
 
@@ -85,6 +88,39 @@ def test_an_orphan_that_is_frozen_or_half_dead_is_ended(directory: Path) -> None
             assert [] == left_of(directory)
 
     running(story)
+
+
+def test_an_owner_that_is_killed_at_any_moment_leaves_nothing_unknown(directory: Path, release: bool) -> None:
+    """From its first breath to a browser that answers: the next one finds what there is, and there is one at most."""
+
+    def mains() -> list[int]:
+        return [one.pid for one in left_of(directory) if not any("--type=" in word for word in one.cmdline())]
+
+    kills = 100 if release else 6
+    found = {"attached": 0, "launched": 0}
+
+    async def story() -> None:
+        for number in range(kills):
+            owner = start_owner(directory)
+            # Beginning where there is a directory, in even steps to beyond where the browser answers.
+            await becomes((directory / "browser.lock").exists, "the beginning")
+            await asyncio.sleep(0.5 * (number % 20 + 1) / 20 if release else 0.5 * (number + 1) / kills)
+            owner.kill()
+            owner.communicate()
+            browser = OwnedChromium(directory)
+            found[(await browser.ensure()).how] += 1
+            assert [browser.pid()] == [pid for pid in mains() if "crashpad" not in psutil.Process(pid).name()]
+            if number % 2:
+                await browser.end()
+                assert [] == left_of(directory)
+                (directory / "browser.lock").unlink()
+            else:
+                await browser.release()
+        await OwnedChromium(directory).end()
+        assert [] == left_of(directory)
+
+    running(story)
+    print(f"{kills} owners killed while they started a browser: {found}")
 
 
 @pytest.mark.parametrize("damage", ["torn", "before the start"])
