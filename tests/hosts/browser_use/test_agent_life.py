@@ -88,16 +88,16 @@ def test_an_action_in_doubt_goes_by_what_is_set(
         tools = importlib.import_module("browser_use").Tools()
         rang = []
 
-        @tools.action("Ring a bell")
         async def ring(bell: str) -> str:
             rang.append(bell)
             if len(rang) == 1:
                 os.kill(agent.browser_pid, signal.SIGKILL)
-                while agent.browser_session.is_cdp_connected:
+                while agent.browser_session.is_cdp_connected:  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.01)
                 raise ConnectionError("the browser is gone")
             return f"rang for {bell}"
 
+        tools.action("Ring a bell")(ring)
         model = ScriptedModel("", script=rings, steps=2)
         agent = hosting.lasting_agent(tmp_path, model, on_doubt=on_doubt, tools=tools)
         if remembered is None:
@@ -154,9 +154,14 @@ def test_a_paused_agent_takes_no_step_and_a_stopped_one_goes_on_later(tmp_path: 
         model = ScriptedModel("", script=notes, steps=STEPS)
         agent = hosting.lasting_agent(tmp_path, model)
         model.tell = at("after-model", {2: agent.pause})
-        running = asyncio.ensure_future(agent.run())
-        while len(steps_of(tmp_path) if (tmp_path / "checkpoints/default/lrm.db").exists() else []) < 2:
-            await asyncio.sleep(0.05)
+        second = asyncio.Event()
+
+        async def ended(theirs: Any) -> None:
+            if theirs.state.n_steps == 3:
+                second.set()
+
+        running = asyncio.ensure_future(agent.run(on_step_end=ended))
+        await second.wait()
         for _ in range(20):
             await asyncio.sleep(0.01)
         assert model.calls == 2
