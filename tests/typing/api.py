@@ -24,17 +24,23 @@ from eventstore import (
     open_store,
 )
 from lrm_actors import (
+    NOT_HAPPENED,
+    UNKNOWN,
     ActorSystem,
+    Ask,
     CircuitBreaker,
     CircuitOpen,
     Command,
     Context,
     Decision,
+    Happened,
     Host,
     LongRunningIntegration,
     LongRunningMode,
     LongRunningSettings,
     LrmError,
+    Probe,
+    Skip,
     Spec,
     StartTimer,
     Wire,
@@ -171,6 +177,36 @@ async def asynchronous() -> int | None:
         mode.unpin_mode()
         print(checkpoint, ids, report, runs, mode.operation_mode, mode.circuit_breakers, later, shot)
     return mode.exit_code
+
+
+async def once() -> None:
+    async with LongRunningMode(settings()) as mode:
+
+        @mode.task("report", key=lambda city, *, days: f"{city} {days}")
+        async def report(city: str, *, days: int) -> list[str]:
+            async with mode.step("report", at=1, of=2) as step:
+                step.progress = "half"
+                step.forget_effects()
+            await mode.sleep(1.5, "pause")
+            sent: Any = await mode.effect("send", lambda: city, policy=Ask(), given={"city": city})
+            await mode.effect("look", lambda key: key, policy=Probe(lambda: Happened(sent), otherwise=Skip(days)))
+            await mode.effect("look again", report, policy=lambda key: NOT_HAPPENED if key else UNKNOWN)
+            return [sent]
+
+        lines: list[str] = await report("Oslo", days=2)
+        print(lines)
+
+
+def once_blocking() -> None:
+    with LongRunningMode(settings()) as mode:
+
+        @mode.task("report", key="first")
+        def report(city: str) -> list[str]:
+            mode.sleep(1.5, "pause")
+            return [str(mode.effect("send", lambda: city))]
+
+        lines: list[str] = report("Oslo")
+        print(lines)
 
 
 def blocking() -> None:
