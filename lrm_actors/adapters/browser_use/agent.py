@@ -5,6 +5,7 @@ Talks to the long-running mode through its integration, and to one run at a time
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ from lrm_actors.adapters.browser_use.run_errors import AgentGaveUp, NothingToRes
 from lrm_actors.adapters.browser_use.settings import AgentSettings
 from lrm_actors.adapters.browser_use.steps import CannotGoOn
 from lrm_actors.domain.checkpointer import EMERGENCY
+from lrm_actors.errors import SettingsError
 from lrm_actors.integration import Component, LongRunningIntegration
 
 STATE_VERSION = 1
@@ -265,7 +267,10 @@ class Agent:
     async def _run_kept(self, on_step_start: Hook | None, on_step_end: Hook | None) -> Any:
         mode = self.supervisor.long_running_integration.long_running_mode
         assert mode is not None
+        await asyncio.to_thread(compat.load)  # it takes most of a second, for which no loop should stand still
         await self._recover(mode)
+        if self.settings.llm is None:
+            raise SettingsError("llm", None, "a chat model of browser-use")
         if not (self.settings.task or self.slim_state["agent_state"].get("task")):
             raise NothingToResume("no task was given, and there is none in the log")
         directory = self.settings.long_running.log_path.absolute().parent / "browser"
@@ -359,6 +364,7 @@ class Agent:
         return BrowserKeeper(
             browser,
             make_session(profile, given, directory),
+            breaker=mode.get_circuit_breaker(BROWSER),
             attempts=lambda: int(settings.browser_attempts),
             on_lost=on_lost,
             on_answer=lambda: mode.heartbeat(BROWSER),

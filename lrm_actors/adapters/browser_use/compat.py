@@ -79,6 +79,11 @@ def keep_screenshots_in(agent: Any, directory: Path) -> None:
     shutil.rmtree(made, ignore_errors=True)  # made by the constructor just now, and empty
 
 
+def picture_of(agent: Any, step: int) -> Path:
+    """Where the picture of a step is, if there is one."""
+    return Path(agent.screenshot_service.screenshots_dir) / f"step_{step}.png"
+
+
 async def drop_connection(session: Any) -> None:
     """End a session's connection to a browser that is gone, so that nothing waits for it any longer."""
     try:

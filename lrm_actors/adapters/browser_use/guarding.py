@@ -12,6 +12,7 @@ from typing import Any
 from lrm_actors.actors.breaker import CircuitBreaker
 from lrm_actors.adapters.browser_use import compat
 from lrm_actors.adapters.browser_use.outage import is_outage
+from lrm_actors.errors import CircuitOpen
 
 BEFORE_THEIRS_S = 1.0
 """Seconds by which our time for a call is shorter than browser-use's: so the breaker hears of it."""
@@ -71,7 +72,7 @@ class GuardedModel:
         """Ask the model, unless its answer is on record.
 
         Raises:
-            CircuitOpen: it was away too often; the next step waits for it.
+            ModelProviderError: of browser-use, from ``CircuitOpen``: it was away too often; the next step waits for it.
         """
         decides = output_format is not None and "action" in getattr(output_format, "model_fields", {})
         if decides and self._calls.decision is not None:
@@ -79,6 +80,11 @@ class GuardedModel:
             return _completion(decision(output_format))
         try:
             answer = await self._guard.call(self._within, messages, output_format, more)
+        except CircuitOpen as rejected:
+            if decides:
+                self._calls.outage = rejected
+            # For this browser-use goes on with its fallback model, where it has one.
+            raise compat.part("llm.exceptions", "ModelProviderError")(str(rejected), 503) from rejected
         except Exception as error:
             if decides and is_outage(error):
                 self._calls.outage = error

@@ -15,11 +15,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lrm_actors.actors.breaker import CircuitBreaker
 from lrm_actors.adapters.browser_use import compat, storage
 from lrm_actors.adapters.browser_use.browser_errors import BrowserError, BrowserInUse, BrowserNotFound
 from lrm_actors.adapters.browser_use.chromium import OwnedChromium
 from lrm_actors.adapters.browser_use.connection import Connection
 from lrm_actors.adapters.browser_use.remote import RemoteBrowser
+from lrm_actors.errors import CircuitOpen
 
 LOOK_EACH_S = 0.2
 """How often it is looked whether the browser is there; a look costs some microseconds."""
@@ -46,6 +48,7 @@ class BrowserKeeper:
     Args:
         browser: the agent's own, or a remote one.
         session: makes a session for an address.
+        breaker: guards the starts of the browser.
         attempts: gives how often it may be started in a row.
         on_lost: told of each loss, on the loop.
         on_answer: told of each answer.
@@ -56,12 +59,14 @@ class BrowserKeeper:
         browser: OwnedChromium | RemoteBrowser,
         session: Callable[[str], Any],
         *,
+        breaker: CircuitBreaker,
         attempts: Callable[[], int],
         on_lost: Callable[[BrowserLost], Awaitable[object]],
         on_answer: Callable[[], object] = lambda: None,
     ) -> None:
         self.browser = browser
         self._make = session
+        self._breaker = breaker
         self._attempts = attempts
         self._on_lost = on_lost
         self._on_answer = on_answer
@@ -188,8 +193,11 @@ class BrowserKeeper:
         pause_s, attempt = FIRST_PAUSE_S, 1
         while True:
             try:
-                await self._attach(state)
+                await self._breaker.call(self._attach, state)
                 return
+            except CircuitOpen as rejected:
+                await asyncio.sleep(min(MOST_PAUSE_S, rejected.retry_after_s))
+                continue
             except (BrowserInUse, BrowserNotFound):
                 raise
             except (BrowserError, OSError, RuntimeError, TimeoutError) as error:

@@ -131,7 +131,7 @@ class OutageGate:
     async def pass_through(self, ended: asyncio.Event) -> bool:
         """Wait until the model may be asked again, or the run is to end. False: it was away for too long."""
         waited_s = 0.0
-        while not ended.is_set():
+        while self.failures and not ended.is_set():  # an open breaker alone may be that of a model not used any more
             if self.lasted_s >= self._limit_s():
                 return False
             wait_s = max(self._backoff_s() - waited_s, self.asked_for_s - waited_s, self._retry_after_s())

@@ -79,6 +79,7 @@ class BrowserRun:
         self._first = False
         """Whether browser-use may be at its first actions, which come before its first step."""
         self._crashes = 0
+        self._pictures_of: Any = None
         self.redactor = Redactor(settings.sensitive_data)
         self.calls = Calls()
         breaker = mode.get_circuit_breaker("llm")
@@ -136,7 +137,7 @@ class BrowserRun:
             return await self.agent.run(
                 max_steps=self.settings.max_steps,
                 on_step_start=self._on_step_start,
-                on_step_end=self.hooks.on_step_end,
+                on_step_end=self._on_step_end,
             )
         except (CannotGoOn, LrmError, EventStoreError):
             raise
@@ -147,6 +148,17 @@ class BrowserRun:
             raise CannotGoOn(ENDED, self.redactor.hide(f"{type(error).__name__}: {error}")) from error
         finally:
             await asyncio.shield(self.hooks.abandon(asyncio.CancelledError("the run ended in the middle of it")))
+
+    async def _on_step_end(self, agent: Any) -> None:
+        await self.hooks.on_step_end(agent)
+        if self._pictures_of is not agent:  # those of earlier processes, too
+            self._pictures_of = agent
+            steps = range(agent.state.n_steps)
+        else:
+            steps = range(agent.state.n_steps - 1, agent.state.n_steps)
+        for step in steps:
+            if (old := step - self.settings.screenshots_kept) > 0:
+                compat.picture_of(agent, old).unlink(missing_ok=True)
 
     async def _on_step_start(self, agent: Any) -> None:
         self._first = False
