@@ -76,6 +76,7 @@ async def read(reader: Agent, found: asyncio.Queue[str], browser: Browser) -> No
         if page == "news":
             browser.process.kill()
             await asyncio.to_thread(browser.is_back.wait, 30)
+            print("the reader's browser was killed, and is back")
 
 
 async def main() -> int:
@@ -90,8 +91,7 @@ async def main() -> int:
         await asyncio.gather(find(finder, found), read(reader, found, browser))
         for agent in (finder, reader):
             report = await agent.mode.get_health_report()
-            restarts = sum(one["restarts"] for one in report["components"].values())
-            print(f"{report['agent_id']}: {report['steps']['committed']} steps, {restarts} restarts")
+            print(f"{report['agent_id']}: {report['steps']['committed']} steps are done")
     browser.stop()
     return finder.mode.exit_code or reader.mode.exit_code or 0
 

@@ -55,8 +55,9 @@ SAYS = {
     ),
     "simulated_day.py": (DAY,),
     "two_agents.py": (
-        "the finder knew 0 pages, the reader 0\nfinder: 3 steps, 0 restarts\nreader: 3 steps, 1 restarts",
-        "the finder knew 3 pages, the reader 3\nfinder: 3 steps, 0 restarts\nreader: 3 steps, 0 restarts",
+        "the finder knew 0 pages, the reader 0\nthe reader's browser was killed, and is back\n"
+        "finder: 3 steps are done\nreader: 3 steps are done",
+        "the finder knew 3 pages, the reader 3\nfinder: 3 steps are done\nreader: 3 steps are done",
     ),
 }
 """What each example prints, run for the first time in a directory, and where that says something more, once again."""
