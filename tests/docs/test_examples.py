@@ -44,6 +44,10 @@ steps: 275 committed, in doubt: None
 checkpoints: 146 taken, of which are kept 1 emergency, 10 periodic
 log: … events, … MB
 health: healthy, mode normal"""
+TWO_AGENTS = """the finder knew 0 pages, the reader 0
+the reader's browser was killed, and is back
+finder: 3 steps are done
+reader: 3 steps are done"""
 SAYS = {
     "count_lines.py": ("knew 0 modules, counted …, … lines in all", "knew …, counted 0, … lines in all"),
     "count_lines_blocking.py": ("knew 0 modules, counted …, … lines in all", "knew …, counted 0, … lines in all"),
@@ -55,8 +59,7 @@ SAYS = {
     ),
     "simulated_day.py": (DAY,),
     "two_agents.py": (
-        "the finder knew 0 pages, the reader 0\nthe reader's browser was killed, and is back\n"
-        "finder: 3 steps are done\nreader: 3 steps are done",
+        TWO_AGENTS,
         "the finder knew 3 pages, the reader 3\nfinder: 3 steps are done\nreader: 3 steps are done",
     ),
 }
