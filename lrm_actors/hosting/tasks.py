@@ -41,9 +41,11 @@ class Tasks:
             wanted = "an async function; 'with mode as blocking:' has 'blocking.task' for a plain one"
             raise SettingsError("function", function, wanted)
 
+        signature = inspect.signature(function)
+
         @functools.wraps(function)
         async def run(*args: P.args, **kwargs: P.kwargs) -> T:
-            call = _call(name, key, args, kwargs)
+            call = _call(name, key, signature.bind(*args, **kwargs))
             if (kept := self._kept(call)) is not None:
                 return kept.result  # type: ignore[no-any-return]  # what the function gave
             async with AsyncStepScope(self._asking, self._stepping, _step_name(call), task=call) as step:
@@ -60,9 +62,11 @@ class Tasks:
             wanted = "a plain function; in an event loop 'mode.task' takes an async one"
             raise SettingsError("function", function, wanted)
 
+        signature = inspect.signature(function)
+
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> T:
-            call = _call(name, key, args, kwargs)
+            call = _call(name, key, signature.bind(*args, **kwargs))
             if (kept := self._kept(call)) is not None:
                 return kept.result  # type: ignore[no-any-return]  # what the function gave
             with BlockingStepScope(self._asking, self._stepping, _step_name(call), task=call) as step:
@@ -84,11 +88,11 @@ class Tasks:
         return kept
 
 
-def _call(name: str, key: Key, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TaskCall:
-    found = key(*args, **kwargs) if callable(key) else key
+def _call(name: str, key: Key, arguments: inspect.BoundArguments) -> TaskCall:
+    found = key(*arguments.args, **arguments.kwargs) if callable(key) else key
     if found is not None:
         check_name("key", found)
-    return TaskCall(name, found or "", _given(args, kwargs))
+    return TaskCall(name, found or "", _given(arguments))
 
 
 def _step_name(call: TaskCall) -> str:
@@ -96,10 +100,15 @@ def _step_name(call: TaskCall) -> str:
     return f"{call.task} {call.key}" if call.key else call.task
 
 
-def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """A digest of the arguments; empty where they are no JSON values, which cannot be compared with later ones."""
+def _given(arguments: inspect.BoundArguments) -> str:
+    """A digest of the arguments; empty where they are no JSON values, which cannot be compared with later ones.
+
+    They are the same by place, by name and by default.
+    """
+    arguments.apply_defaults()
+    given = {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.arguments.items()}
     try:
-        return digest_of([list(args), kwargs])
+        return digest_of(given)
     except EventRefused:
         return ""
 
