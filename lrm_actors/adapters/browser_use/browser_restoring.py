@@ -76,7 +76,10 @@ async def restore_browser(
     async with connection_of(cdp) as connection:
         putting = _Putting(connection, owned=owned, load_timeout_s=load_timeout_s)
         await putting.cookies(state["cookies"])
-        await putting.pages(state)
+        try:
+            await putting.pages(state)
+        finally:
+            await putting.be_quiet()
         return {"tabs": putting.tabs, "focus": putting.focus, "failed": putting.failed}
 
 
@@ -87,14 +90,18 @@ class _Putting:
         self._connection = connection
         self._owned = owned
         self._load_timeout_s = load_timeout_s
-        self._loaded: defaultdict[str, set[str]] = defaultdict(set)
+        self._loaded: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        """Of each session, the frames that were loaded, and as which load."""
         self._paused: defaultdict[str, asyncio.Queue[str]] = defaultdict(asyncio.Queue)
         self._news = asyncio.Event()
+        self._listening: list[str] = []
+        self._closing: set[asyncio.Future[None]] = set()
         self.tabs: list[dict[str, str]] = []
         self.focus: str | None = None
         self.failed: list[str] = []
         connection.on_event("Page", "lifecycleEvent", self._on_lifecycle)
         connection.on_event("Fetch", "requestPaused", self._on_paused)
+        connection.on_event("Page", "javascriptDialogOpening", self._on_dialog)
 
     # --- cookies --------------------------------------------------------------------------------------------------
 
@@ -176,6 +183,7 @@ class _Putting:
     async def _new_tab(self) -> str:
         made = await self._connection.send_raw("Target.createTarget", {"url": "about:blank"})
         session = await self._connection.session_of(made["targetId"])
+        self._listening.append(session)
         await self._connection.send_raw("Page.enable", None, session)
         await self._connection.send_raw("Page.setLifecycleEventsEnabled", {"enabled": True}, session)
         return str(made["targetId"])
@@ -229,7 +237,7 @@ class _Putting:
                 if went.get("errorText"):
                     self.failed.append(f"tab {url}: {went['errorText']}")
                     return
-                while not self._loaded[session] - before:
+                while not any(frame == went["frameId"] for frame, _ in self._loaded[session] - before):
                     self._news.clear()
                     await self._news.wait()
         except BrowserUnreachable:
@@ -237,6 +245,15 @@ class _Putting:
         except (BrowserError, TimeoutError) as error:
             self.failed.append(f"tab {url}: {str(error) or 'not loaded in time'}")
         await self._try(f"history of {url}", "Page.resetNavigationHistory", None, session)
+
+    async def be_quiet(self) -> None:
+        """Have the tabs tell nothing any more: the connection may stay open for days."""
+        for session in self._listening:
+            with contextlib.suppress(BrowserError):
+                detach = {"sessionId": session}
+                await self._connection.send_raw("Target.detachFromTarget", detach, timeout_s=CLOSE_TIMEOUT_S)
+        for closing in self._closing:
+            closing.cancel()
 
     async def _try(self, what: str, method: str, params: Any, session: str | None = None) -> None:
         try:
@@ -248,12 +265,19 @@ class _Putting:
 
     def _on_lifecycle(self, event: Mapping[str, Any], session: str | None) -> None:
         if event["name"] == "load" and session is not None:
-            self._loaded[session].add(event["loaderId"])
+            self._loaded[session].add((event["frameId"], event["loaderId"]))
             self._news.set()
 
     def _on_paused(self, event: Mapping[str, Any], session: str | None) -> None:
         if session is not None:
             self._paused[session].put_nowait(event["requestId"])
+
+    def _on_dialog(self, event: Mapping[str, Any], session: str | None) -> None:
+        """A page that asks something while it is loaded would wait for ever: nobody is there yet who answers."""
+        what = f"a dialog of {event.get('url', '')}"
+        closing = asyncio.ensure_future(self._try(what, "Page.handleJavaScriptDialog", {"accept": False}, session))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
 
 def _param(cookie: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,12 +52,24 @@ class Pages:
 
 @contextmanager
 def pages() -> Iterator[Pages]:
-    """A site of these pages; ``/login`` sets two cookies, ``/logout`` takes one back, ``/hang`` never answers."""
-    released = threading.Event()
+    """A site of these pages.
+
+    ``/login`` sets two cookies, ``/logout`` takes one back, ``/hang`` never answers, ``/asks`` has a dialog, and
+    ``/frames`` a frame that is there before the page is.
+    """
+    released, slow = threading.Event(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             site.asked.append((self.path, self.headers.get("Cookie", "")))
+            if self.path == "/asks":
+                self._answer("<title>asks</title><script>document.title = confirm('Delete all?')</script>")
+                return
+            if self.path == "/frames":
+                self._answer("<title>frames</title><iframe src=/b></iframe><img src=/slow>")
+                return
+            if self.path == "/slow":
+                slow.wait(0.3)
             if self.path == "/hang":
                 released.wait(60)
                 return
@@ -70,6 +82,12 @@ def pages() -> Iterator[Pages]:
                 self.send_header("Set-Cookie", "ticket=; Path=/; Max-Age=0")
             self.end_headers()
             self.wfile.write(PAGE.format(path=self.path).encode())
+
+        def _answer(self, text: str) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(f"<!doctype html><link rel=icon href='data:,'>{text}".encode())
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
             pass
