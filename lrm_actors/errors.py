@@ -527,6 +527,17 @@ class UpcasterFailed(StateNotUpcast):
         self.failed, self.why = failed, why
 
 
+class StateNotRestored(LrmError, ValueError):
+    """The host could not take up the state of a checkpoint. The error is its cause; nothing was lost or changed."""
+
+    code = "LRM-3017"
+    hint = "mend the function given to restore_with(), or the host's restore, and recover again: do not begin anew"
+
+    def __init__(self, checkpoint_id: str, why: str) -> None:
+        super().__init__(f"the state in {checkpoint_id} could not be taken up: {why}")
+        self.checkpoint_id, self.why = checkpoint_id, why
+
+
 class StepNotReplayed(LrmError, ValueError):
     """The host could not take up a step that was committed after its checkpoint. The error is its cause."""
 

@@ -139,9 +139,10 @@ class LongRunningMode(Words):
     async def recover_from_checkpoint(self, checkpoint_id: str | None = None) -> bool:
         """Give the host the state of a checkpoint back; ``last_recovery`` says what it was and which steps follow.
 
-        Call it after the start and before the first step. With False and ``last_recovery``, there is no checkpoint but
-        there may be steps from the beginning; with False and no ``last_recovery``, nothing could be restored, and the
-        log says why. The steps that follow are given to the function of ``replay_with``; without one, take them up.
+        Call it after the start and before the first step. The steps that follow are given to the function of
+        ``replay_with``; without one, take them up yourself. With False and ``last_recovery`` there is none, but
+        there may be steps from the beginning; with False and no ``last_recovery`` the checkpoint that was asked for is
+        not there or is damaged, and the log says so.
 
         Args:
             checkpoint_id: this one and no other; None: the best there is, past damaged ones.
@@ -149,7 +150,8 @@ class LongRunningMode(Words):
         Raises:
             NotRunning: the mode was not started.
             StepOrder: called inside a step.
-            StepNotReplayed: the function of ``replay_with`` failed.
+            StateNotUpcast: the state cannot be made one of the host's version.
+            StateNotRestored, StepNotReplayed: the function of ``restore_with``, or of ``replay_with``, failed.
         """
         return await self._beside(lambda: recovering.recover(self._engine, checkpoint_id))
 

@@ -21,7 +21,7 @@ from lrm_actors.actors.checkpoints.encoding import Encoder
 from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.domain import journal
 from lrm_actors.domain.checkpointer import CaptureState, CheckpointerState, CheckpointInfo, attachment_key
-from lrm_actors.errors import CheckpointDamaged, CheckpointNotFound, UpcasterMissing
+from lrm_actors.errors import CheckpointDamaged, CheckpointNotFound, StateNotRestored, UpcasterMissing
 from lrm_actors.hosting.capturing import Capturing
 from lrm_actors.hosting.host import HostBridge
 from lrm_actors.hosting.recovery import Damage, choose
@@ -269,8 +269,8 @@ def test_damage_on_the_disk_is_found_recorded_and_passed_over(tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("sampled")
-def test_a_host_that_cannot_take_its_state_up_is_told_no(tmp_path: Path) -> None:
-    """Its error is logged and none of ours; nothing is recorded as restored."""
+def test_a_host_that_cannot_take_its_state_up_does_not_begin_anew(tmp_path: Path) -> None:
+    """To go on from nothing would do everything again. Nothing is recorded as restored; mended, it is."""
 
     async def main() -> None:
         async with LongRunningMode(settings(tmp_path)) as mode:
@@ -281,9 +281,14 @@ def test_a_host_that_cannot_take_its_state_up_is_told_no(tmp_path: Path) -> None
                 raise KeyError("pages")
 
             mode.restore_with(refuse)
-            assert await mode.recover_from_checkpoint() is False
+            with pytest.raises(StateNotRestored, match="could not be taken up: KeyError: 'pages'") as raised:
+                await mode.recover_from_checkpoint()
+            assert raised.value.checkpoint_id in await mode.checkpointer.list_checkpoints()
+            assert isinstance(raised.value.__cause__, KeyError)
             assert mode.last_recovery is None
             assert records(mode, "checkpointer.restored") == []
+            mode.restore_with(lambda _: None)
+            assert await mode.recover_from_checkpoint() is True
 
     asyncio.run(main())
 

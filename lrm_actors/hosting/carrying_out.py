@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventstore.errors import EventStoreError
 from lrm_actors.domain import analyzer, breaker, checkpointer
-from lrm_actors.errors import AskError, NotRunning
+from lrm_actors.errors import AskError, NotRunning, StateNotRestored, StateNotUpcast
 from lrm_actors.hosting import recovering
 from lrm_actors.hosting.exhaustion import replace
 from lrm_actors.hosting.offload import beside
@@ -86,11 +86,18 @@ def _restore(engine: Engine, event: Any) -> str:
         raise CannotBeDone(msg)
     # What was saved while recoveries failed holds what they could not mend, but it is better than nothing.
     earlier = _saved_before_the_trouble(engine)
-    if (earlier is None or not recovering.recover(engine, earlier)) and not recovering.recover(engine):
+    if (earlier is None or not _restored(engine, earlier)) and not recovering.recover(engine):
         msg = "there is no checkpoint that could be restored"
         raise CannotBeDone(msg)
     found = engine.last_recovery
     return "" if found is None else str(found.checkpoint_id)
+
+
+def _restored(engine: Engine, checkpoint_id: str) -> bool:
+    try:
+        return recovering.recover(engine, checkpoint_id)
+    except (StateNotRestored, StateNotUpcast):  # it is logged, and the best one may still do
+        return False
 
 
 def _saved_before_the_trouble(engine: Engine) -> str | None:

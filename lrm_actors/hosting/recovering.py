@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from lrm_actors.actors.analyzer import text_of
 from lrm_actors.domain import checkpointer, journal
-from lrm_actors.errors import AskError, CheckpointDamaged, CheckpointNotFound, NotRunning, StateNotUpcast
+from lrm_actors.errors import (
+    AskError,
+    CheckpointDamaged,
+    CheckpointNotFound,
+    NotRunning,
+    StateNotRestored,
+    StateNotUpcast,
+)
 from lrm_actors.hosting import recovery
 from lrm_actors.hosting.published import published_state
 from lrm_actors.hosting.reading import steadily
@@ -33,12 +41,13 @@ def recover(engine: Engine, checkpoint_id: str | None = None) -> bool:
     """Restore the host from a checkpoint; ``engine.last_recovery`` has what there is to go on from.
 
     Without a usable checkpoint the answer is no, and the steps run from the beginning. ``last_recovery`` is None when
-    nothing can be said: the id is not known, its bytes are damaged, or the host could not take the state up.
+    nothing can be said: the id is not known, or its bytes are damaged.
 
     Raises:
         NotRunning: the mode was not started.
         StepOrder: inside a step.
         StateNotUpcast: the state cannot be made one of the host's version. No older checkpoint is taken for that.
+        StateNotRestored: the host could not take the state up.
         StepNotReplayed: the host could not take up a step that was committed after the checkpoint.
         ReadFailed: a checkpoint was asked for by its id, and the storage does not answer.
     """
@@ -50,8 +59,10 @@ def recover(engine: Engine, checkpoint_id: str | None = None) -> bool:
         return False
     with engine.boundary.hold(wait_s=0.0 if current_step() is not None else RECOVERY_WAIT_S):
         found = _found(engine, running, checkpoint_id)
-        if found is None or not _restored(engine, found := _upcast(engine, found)):
+        if found is None:
             return False
+        found = _upcast(engine, found)
+        _restore(engine, found)
         engine.capturing.behind(steps=bool(found.steps))
         if engine.capturing.replay(found.steps):
             engine.capturing.behind(steps=False)
@@ -107,15 +118,14 @@ def _upcast(engine: Engine, found: Recovery) -> Recovery:
     return attrs.evolve(found, checkpoint=attrs.evolve(checkpoint, state=state))
 
 
-def _restored(engine: Engine, found: Recovery) -> bool:
+def _restore(engine: Engine, found: Recovery) -> None:
     if found.checkpoint_id is None:
-        return True
+        return
     try:
         engine.capturing.restore(found.state)
-    except Exception:  # noqa: BLE001 - the host's function may raise anything
+    except Exception as error:
         _log.exception("the host could not take up %s", found.checkpoint_id, extra=engine.context.extra())
-        return False
-    return True
+        raise StateNotRestored(found.checkpoint_id, f"{type(error).__name__}: {text_of(error)}") from error
 
 
 def mark_damaged(engine: Engine, checkpoint_id: str, reason: str) -> None:
