@@ -61,12 +61,12 @@ class Places:
     @property
     def crashes(self) -> Path:
         """Where Chromium puts its dumps when it crashes; emptied at each start."""
-        return self.directory / "crashes"
+        return self.directory / "chromium-crashes"
 
     @property
     def temporary(self) -> Path:
         """Its ``TMPDIR``: below the directory, or where that is too long for a socket, at a short path made from it."""
-        inside = self.directory / "tmp"
+        inside = self.directory / "chromium-tmp"
         if len(os.fsencode(inside)) <= MAX_TEMPORARY:
             return inside
         digest = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]
@@ -84,9 +84,8 @@ class Places:
             OSError: it cannot be done.
             BrowserInUse: the temporary directory is somebody else's.
         """
-        self.profile.mkdir(parents=True, exist_ok=True)
-        for path in (self.directory, self.profile):
-            path.chmod(0o700)
+        for path in (self.directory, self.profile):  # one that is there already keeps the mode that it has
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.clear()
         for path in (self.temporary, self.crashes):
             path.mkdir(mode=0o700)

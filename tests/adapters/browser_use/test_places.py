@@ -15,10 +15,10 @@ from lrm_actors.adapters.browser_use.places import Places, find_executable
 SOCKET = "/org.chromium.Chromium.AbCdEf/SingletonSocket"
 
 
-@pytest.mark.parametrize("length", [10, 60, 61, 120, 250])
+@pytest.mark.parametrize("length", [20, 60, 61, 120, 250])
 def test_the_temporary_directory_leaves_room_for_a_socket(length: int) -> None:
     """However long the path of the directory is; and it is the same each time, so that none is ever forgotten."""
-    there = Places(Path("/" + "a" * (length - 5)))
+    there = Places(Path("/" + "a" * (length - 14)))
     assert len(f"{there.temporary}{SOCKET}") < 108
     assert there.temporary == Places(there.directory).temporary
     assert (length <= 60) == there.temporary.is_relative_to(there.directory)
@@ -39,6 +39,20 @@ def test_what_a_dead_browser_left_is_taken_away(tmp_path: Path) -> None:
     there.clear()
     assert not there.temporary.exists()
     assert not there.crashes.exists()
+
+
+def test_a_directory_that_was_there_is_left_as_it_is(tmp_path: Path) -> None:
+    """Whatever else stands in it, and whoever may enter it."""
+    tmp_path.chmod(0o755)
+    for name in ("tmp", "crashes"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "kept").write_text("")
+    there = Places(tmp_path)
+    there.prepare()
+    there.clear()
+    assert 0o755 == tmp_path.stat().st_mode & 0o777
+    assert 0o700 == there.profile.stat().st_mode & 0o777
+    assert all((tmp_path / name / "kept").exists() for name in ("tmp", "crashes"))
 
 
 def test_a_temporary_directory_of_somebody_else_is_not_entered(tmp_path: Path) -> None:
