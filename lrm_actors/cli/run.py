@@ -61,6 +61,14 @@ def to_optional_seconds(ctx: click.Context, param: click.Parameter, value: str |
     callback=to_optional_seconds,
     help="It hangs when the first heartbeat has not come by then. Not set: it need not send any.",
 )
+@click.option(
+    "--step-timeout",
+    metavar="TIME",
+    default="10m",
+    show_default=True,
+    callback=seconds_up_to(DAY_S),
+    help="An agent without an event loop hangs when one of its steps says nothing for so long.",
+)
 @click.option("--memory-limit", metavar="SIZE", callback=to_bytes, help="What it may hold with all below it: 800M, 2G.")
 @click.option(
     "--max-restarts", type=click.IntRange(0, 1_000), default=10, show_default=True, help="Given up after so many"
@@ -111,6 +119,7 @@ def command(
     restart: str,
     heartbeat_timeout: float,
     start_timeout: float,
+    step_timeout: float,
     memory_limit: int,
     max_restarts: int,
     within: float,
@@ -133,6 +142,7 @@ def command(
         restart=restart,
         heartbeat_timeout_s=heartbeat_timeout,
         first_beat_within_s=start_timeout,
+        step_timeout_s=step_timeout,
         memory_limit_bytes=memory_limit,
         max_restarts=max_restarts if restart != NEVER else 0,
         within_s=within,

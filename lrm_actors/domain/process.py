@@ -18,6 +18,10 @@ class StartSupervising(Command):
     pid: int
     predecessor_exit: int | None = None
     """Exit status of the process before this one, as its parent saw it; negative: ended by that signal."""
+    outer_log: str = ""
+    """Log of the ``lrm run`` that started this process; empty: none did."""
+    outer_position: int = 0
+    """Position in it of that start."""
 
 
 @frozen
@@ -54,6 +58,10 @@ class ProcessStarted:
     at_s: float = 0.0
     """Monotonic time of the start."""
     boot_id: str = ""
+    outer_log: str = ""
+    """Log of the ``lrm run`` that started the process; empty: none did."""
+    outer_position: int = 0
+    """Position in it of the event that led to this start."""
 
 
 @event("supervisor.process_stopped", 1)

@@ -26,6 +26,7 @@ from lrm_actors.domain.metrics import Metrics
 from lrm_actors.domain.rules import RuleTable
 from lrm_actors.errors import ActorStopped, AskError, LrmError, NotRunning
 from lrm_actors.hosting import configuration, operations, relocation
+from lrm_actors.hosting.beating import HEART
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.capture_options import CaptureOptions
 from lrm_actors.hosting.capturing import Capturing
@@ -132,7 +133,7 @@ class Engine:
         """Of the last run, taken when it ended."""
         self.up_since_s = self.clock.monotonic()
         self._host = host
-        self._predecessor_exit = predecessor_exit
+        self._predecessor_exit = HEART.outer.predecessor_exit if predecessor_exit is None else predecessor_exit
         self._sampler = Sampler(settings.log_path.parent, memory_budget_mb=settings.memory_budget_mb)
         self._probing = Probing(self._sampler)
         self.reclaiming = Reclaiming(self, self._memory)
@@ -265,7 +266,9 @@ class Engine:
         try:
             running.system.ask_blocking(
                 supervisor.NAME,
-                supervisor.StartSupervising(self._children(running), os.getpid(), self._predecessor_exit),
+                supervisor.StartSupervising(
+                    self._children(running), os.getpid(), self._predecessor_exit, HEART.outer.log, HEART.outer.position
+                ),
             )
             self._configure(running)
             running.system.ask_blocking(journal.NAME, journal.OpenJournal())
@@ -294,6 +297,7 @@ class Engine:
         if self._host is not None:
             keep_told(self.bridge, self._host.gate, running.store, running.system.state("modes").mode)
         self._live.tell()  # what was assigned or registered meanwhile
+        HEART.add(self, self.bridge.loop)
 
     def _on_full(self, reason: str) -> None:
         """The disk is full, and the log lives on what it held back for that."""
@@ -372,6 +376,7 @@ class Engine:
             _log.error("the end could not be put on record: %s", error, extra=self.context.extra())
         self.running = None
         code = running.close(max(0.1, end_s - self.clock.monotonic()))
+        HEART.remove(self)
         self.exit_code = EXIT_ESCALATED if self.exhausted else code
 
     def _check_storable(self, event: str, field: str, value: Any) -> None:

@@ -169,6 +169,11 @@ class HostBridge:
         return asyncio.run(coroutine) if loop is None else _bounded(loop, coroutine, RUN_TIMEOUT_S, "a coroutine")
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The host's loop; None: it has none."""
+        return self._loop
+
+    @property
     def has_loop(self) -> bool:
         """Whether a call now would run on the host's loop, and not on the calling thread."""
         return self._usable_loop() is not None

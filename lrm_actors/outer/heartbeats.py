@@ -28,14 +28,20 @@ class HeartbeatPipe:
         self.writing = _opened_both_ways(writing)
         self._open = True
 
-    def variables(self, timeout_s: float) -> dict[str, str]:
-        """What the process is told of it."""
+    def variables(self, timeout_s: float, step_timeout_s: float) -> dict[str, str]:
+        """What the process is told of it.
+
+        Args:
+            timeout_s: without a heartbeat.
+            step_timeout_s: for a step of a host that has no event loop.
+        """
         seen = os.fstat(self.writing)
         every_s = min(MOST_S, max(LEAST_S, timeout_s / PER_TIMEOUT))
         return {
             names.HEARTBEAT_FD: str(self.writing),
             names.HEARTBEAT_PIPE: f"{seen.st_dev}:{seen.st_ino}",
             names.HEARTBEAT_EVERY_S: f"{every_s:g}",
+            names.STEP_TIMEOUT_S: f"{step_timeout_s:g}",
         }
 
     def handed_over(self) -> None:

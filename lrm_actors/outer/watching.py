@@ -214,7 +214,8 @@ class Watch:
     def _start(self, start: int, predecessor_exit: int | None, position: int) -> None:
         pipe = HeartbeatPipe()
         stderr = StderrPipe() if self._options.stderr_lines else None
-        told = pipe.variables(self._options.policy.heartbeat_timeout_s)
+        policy = self._options.policy
+        told = pipe.variables(policy.heartbeat_timeout_s, policy.step_timeout_s)
         told[names.OUTER_LOG] = names.outer_mark(self._log, position)
         if predecessor_exit is not None:
             told[names.PREDECESSOR_EXIT] = str(predecessor_exit)
@@ -316,15 +317,14 @@ class Watch:
                 self._pipe = None
             return
         now_s = time.monotonic()
+        process = self._actor.state.process
+        if data.strip(names.QUIET) and process is not None and not process.beats:
+            self._actor.tell(outer.NoteFirstHeartbeat(now_s - self._begun_at_s))
+            self._notifier.ready()
+        self._pulse = self._pulse.beat(now_s)
         if data.endswith(names.QUIET):
             self._pulse = self._pulse.quiet()
             self._actor.tell(outer.NoteQuiet())
-            return
-        self._pulse = self._pulse.beat(now_s)
-        process = self._actor.state.process
-        if process is not None and not process.beats:
-            self._actor.tell(outer.NoteFirstHeartbeat(now_s - self._begun_at_s))
-            self._notifier.ready()
 
     def _pass_on(self, stream: StderrPipe) -> None:
         while stream in self._streams:

@@ -361,7 +361,16 @@ class TestPulse:
 
     def test_who_was_held_up_himself_accuses_nobody(self) -> None:
         """A watchdog that was stopped for a minute knows nothing of that minute."""
-        pulse = outer.Pulse(10.0).beat(100.0).held_up(60.0, 165.0)
-        assert (None, 10.0) == (pulse.missed_s(165.0), pulse.missed_s(170.0))
-        assert 100.0 == outer.Pulse(10.0).beat(100.0).held_up(0.5, 105.0).last_s
-        assert 103.0 == outer.Pulse(10.0).beat(100.0).held_up(60.0, 103.0).last_s
+        pulse = outer.Pulse(10.0).beat(100.0)
+        assert (None, 10.0) == (pulse.held_up(60.0, 165.0).missed_s(174.9), pulse.held_up(60.0, 165.0).missed_s(175.0))
+        assert 10.0 == pulse.held_up(0.9, 105.0).missed_s(110.0)
+        assert outer.Pulse(10.0).held_up(60.0, 165.0).missed_s(1e9) is None
+
+    def test_but_not_for_ever(self) -> None:
+        """Where the watchdog is late each time, the process is found to hang all the same; a heartbeat sets it right."""
+        pulse, now_s = outer.Pulse(10.0).beat(100.0), 100.0
+        for _ in range(6):
+            now_s += 12.0
+            pulse = pulse.held_up(2.0, now_s)
+        assert 12.0 == pulse.missed_s(now_s)
+        assert pulse.beat(now_s).held_up(2.0, now_s + 12.0).missed_s(now_s + 12.0) is None

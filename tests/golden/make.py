@@ -400,7 +400,7 @@ def _tree(log: Writer) -> None:
 
 def _outer(log: Writer) -> None:
     """It has a log of its own; here it is beside the others, as its events are read in the same way."""
-    policy = outer.Policy("always", 30.0, 10.0, 2**30, 2, 600.0, 0.5, 8.0, 5.0)
+    policy = outer.Policy("always", 30.0, 10.0, 300.0, 2**30, 2, 600.0, 0.5, 8.0, 5.0)
     command = ("python", "agent.py")
     log.do("outer", outer.BeginWatch(100, policy, command))
     log.do("outer", outer.NoteStarted(1, 101, 4711.0))

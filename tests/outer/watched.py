@@ -114,7 +114,9 @@ def is_gone(pid: int) -> bool:
 
 
 @contextmanager
-def watching(directory: Path, *words: str, program: str = "", command: tuple[str, ...] = ()) -> Iterator[Watched]:
+def watching(
+    directory: Path, *words: str, program: str = "", command: tuple[str, ...] = (), notify: str = ""
+) -> Iterator[Watched]:
     """A watchdog over ``python -c program``, or over a command. Whatever is left at the end is killed.
 
     Args:
@@ -122,10 +124,12 @@ def watching(directory: Path, *words: str, program: str = "", command: tuple[str
         words: options of ``lrm run``, after those that make it quick.
         program: what the process does.
         command: what is run instead.
+        notify: the socket of whoever started it.
     """
     executed = command or (sys.executable, "-c", program)
     line = [sys.executable, "-m", "lrm_actors.cli", "run", "--log", "agent", *QUICK, *words, "--", *executed]
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("LRM_", "NOTIFY_"))}
+    variables |= {"NOTIFY_SOCKET": notify} if notify else {}
     process = subprocess.Popen(
         line, cwd=directory, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )

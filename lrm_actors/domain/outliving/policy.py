@@ -19,6 +19,9 @@ class Policy:
     """Seconds without a heartbeat after which the process hangs, once the first one came."""
     first_beat_within_s: float = 0.0
     """Seconds within which the first one must come; 0: a process may never send any."""
+    step_timeout_s: float = 600.0
+    """Seconds that a step of a host without an event loop may take without a word to the journal; then it sends no more
+    heartbeats."""
     memory_limit_bytes: int = 0
     """What the process may hold, with everything below it; 0: that is not looked at."""
     max_restarts: int = 10

@@ -184,7 +184,17 @@ def _start(course: Course, command: StartSupervising) -> None:
         start, restarted = before.starts + 1, observed is not None
         if observed is not None:
             course.happen(observed)
-        course.happen(ProcessStarted(start, command.pid, restarted, command.children, now.monotonic_s, now.boot_id))
+        started = ProcessStarted(
+            start,
+            command.pid,
+            restarted,
+            command.children,
+            now.monotonic_s,
+            now.boot_id,
+            command.outer_log,
+            command.outer_position,
+        )
+        course.happen(started)
         course.reply = {"start": start, "restarted": restarted}
     course.have(*(CancelTimer(timer_key(name)) for name in pending))
     course.have(*timers(course.state, course.ctx))

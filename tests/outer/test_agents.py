@@ -1,0 +1,111 @@
+"""Real agents below ``lrm run``: whatever is done to their process, they go on where they were."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from lrm_actors.inspect.folds import open_log
+from tests.outer.agents import agent, blocking
+from tests.outer.watched import Watched, waited, watching
+
+HEARTBEATS = ("--heartbeat-timeout", "1.5", "--stop-timeout", "7")
+CRASH, KILL, BLOCK, BUSY, STOP = (
+    'if n == 2 and once("harmed"): raise RuntimeError("broken")',
+    'if n == 3 and once("harmed"): os.kill(os.getpid(), signal.SIGKILL)',
+    'if n == 2 and once("harmed"): time.sleep(600)',
+    'if n == 2 and once("harmed"):\n    while True: pass',
+    'if n == 3 and once("harmed"): os.kill(os.getpid(), signal.SIGSTOP)',
+)
+
+
+def effects(one: Watched) -> list[int]:
+    """What the agent wrote down, step by step."""
+    return [int(line) for line in one.file("effects").read_text().split()]
+
+
+def reasons(one: Watched) -> list[str]:
+    """Why each of its processes ended."""
+    return [event.why for event in one.events("process_exited")]
+
+
+def starts(one: Watched) -> list[str]:
+    """What the agent's own log says of how the process before ended, for each that was started again."""
+    with open_log(one.directory / "agent" / "lrm.db") as reader:
+        return [record.event.description for record in reader.read(types=("supervisor.process_exit_observed",))]
+
+
+HARMS = (
+    ("killed", KILL, "exit", "exit by signal 9 (SIGKILL)"),
+    ("stopped", STOP, "hang", "exit by signal 15 (SIGTERM)"),
+    ("crashed", CRASH, "exit", "exit status 1"),
+    ("blocked loop", BLOCK, "hang", "exit by signal 15 (SIGTERM)"),
+    ("busy loop", BUSY, "hang", "exit by signal 15 (SIGTERM)"),
+)
+DEEDS = (
+    "time.sleep(600)",
+    "exec('while True: pass')",
+    "lock = __import__('threading').Lock(); lock.acquire(); lock.acquire()",
+)
+
+
+def test_an_agent_goes_on_where_it_was(tmp_path: Path, release: bool) -> None:
+    """No committed step is done again, none is left out, and its log says how the process before it ended."""
+    for name, harm, why, told in HARMS if release else HARMS[:2]:
+        directory = tmp_path / name
+        directory.mkdir()
+        with watching(directory, *HEARTBEATS, program=agent(harm)) as one:
+            assert (name, 0) == (name, one.ended()[0])
+            assert [why, "exit"] == reasons(one)
+            assert list(range(1, 7)) == effects(one)
+            assert "6\n" == one.file("finished").read_text()
+            assert [told] == starts(one)
+            last = one.told()[-4:]
+            assert ["heartbeats_began", "heartbeats_ended", "process_exited", "watch_ended"] == last
+
+
+def test_a_host_without_a_loop_hangs_in_its_step(tmp_path: Path, release: bool) -> None:
+    """Whether it waits, turns or locks itself out: a step that says nothing for too long is no sign of life."""
+    for number, deed in enumerate(DEEDS if release else DEEDS[:1]):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        words = ("--heartbeat-timeout", "0.8", "--step-timeout", "0.8", "--stop-timeout", "7")
+        with watching(directory, *words, program=blocking(deed)) as one:
+            assert 0 == one.ended()[0]
+            assert ["hang", "exit"] == reasons(one)
+            assert "1\n" == one.file("finished").read_text()
+
+
+def test_a_graceful_stop_takes_an_emergency_checkpoint(tmp_path: Path) -> None:
+    """On SIGTERM to the watchdog, which ends as the agent does."""
+    with watching(tmp_path, *HEARTBEATS, program=agent("pass", last=10_000)) as one:
+        one.wait_for("heartbeats_began")
+        waited(lambda: one.file("effects").exists(), "a step")
+        one.send(signal.SIGTERM)
+        assert 143 == one.ended()[0]
+        assert ["stop"] == reasons(one)
+    with open_log(tmp_path / "agent" / "lrm.db") as reader:
+        taken = [record.event.checkpoint.kind for record in reader.read(types=("checkpointer.taken",))]
+    assert "emergency" in taken
+
+
+def test_an_agent_survives_a_kill_at_any_moment(tmp_path: Path, release: bool) -> None:
+    """Again and again, until it has done all of its steps."""
+    kills = 12 if release else 1
+    with watching(
+        tmp_path, "--max-restarts", "40", "--max-backoff", "0.1", program=agent("time.sleep(0.03)", last=60)
+    ) as one:
+        for number in range(kills):
+            pid = one.pid(number + 1)
+            before = len(effects(one)) if one.file("effects").exists() else 0
+            waited(
+                lambda before=before: one.file("effects").exists() and len(effects(one)) > before + 1,  # type: ignore[misc]
+                "some more steps",
+            )
+            os.kill(pid, signal.SIGKILL)
+        assert 0 == one.ended()[0]
+        done = effects(one)
+        assert "60\n" == one.file("finished").read_text()
+    assert set(range(1, 61)) == set(done) | {60}
+    print(f"{kills} kills, {len(done)} effects of 60 steps")
