@@ -162,7 +162,7 @@ def _report(error: LrmError | EventStoreError, *, as_json: bool) -> int:
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="A log is found by --log, LRM_LOG, the settings, or as the one written last below .lrm. "
     "Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 broken, 5 locked, 6 too new, 7 no access, "
-    "8 no key; health: 10 warning, 11 critical, 12 failing, 13 stale.",
+    "8 no key; health: 10 warning, 11 critical, 12 failing, 13 stale; run: the command's own, 69 given up.",
 )
 @click.option("--log", metavar="PATH", help="The log: lrm.db, its directory, or one above it.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout instead of text.")

@@ -86,6 +86,30 @@ class Request:
                 raise KeyRequired(str(reader.path))
             yield reader
 
+    @contextmanager
+    def watchdog(self, path: Path, reader: SqliteReader) -> Iterator[SqliteReader | None]:
+        """The log of the ``lrm run`` that started the processes of an agent, open for reading; None without one.
+
+        Args:
+            path: the agent's log.
+            reader: of it.
+        """
+        from eventstore.errors import EventStoreError
+        from lrm_actors.inspect.folds import open_log
+        from lrm_actors.inspect.outer import outer_beside
+
+        beside = outer_beside(path, reader)
+        try:
+            opened = None if beside is None else open_log(beside, key=self.key())
+        except EventStoreError as error:
+            talk(f"the watchdog's log at {beside} is left out: {error}")
+            opened = None
+        try:
+            yield opened
+        finally:
+            if opened is not None:
+                opened.close()
+
 
 class ListingGroup(click.Group):
     """Takes a log in place of a command of its own for ``list`` of that log, as every other command takes one."""
@@ -159,8 +183,14 @@ def record_data(record: Record) -> dict[str, Any]:
     }
 
 
-def record_line(record: Record) -> str:
-    """A record on one line, without the cause."""
+def record_line(record: Record, *, outer: bool = False) -> str:
+    """A record on one line, without the cause.
+
+    Args:
+        record: the record.
+        outer: it is of a watchdog's log that is read beside an agent's.
+    """
     from lrm_actors.inspect.sentences import sentence
 
-    return f"#{record.position}  {clock_time(record.recorded_at.wall_s)}  {record.type}  {sentence(record)}"
+    position = f"{'outer' if outer else ''}#{record.position}"
+    return f"{position}  {clock_time(record.recorded_at.wall_s)}  {record.type}  {sentence(record)}"

@@ -10,6 +10,8 @@ from eventstore.errors import NOT_ALLOWED, LogNotFound, LogNotReadable
 from lrm_actors.settings import DEFAULT_DIRECTORY, LOG_NAME, LongRunningSettings
 
 VARIABLE = "LRM_LOG"
+OUTER = ("outer/outer.db", "outer.db")
+"""Where the log of ``lrm run`` is, of a process that is no agent."""
 
 
 def find_log(given: str | None) -> tuple[Path, str]:
@@ -31,6 +33,9 @@ def find_log(given: str | None) -> tuple[Path, str]:
     wanted = LongRunningSettings.load().log_path
     if wanted.is_file():
         return wanted, "from the settings"
+    for name in OUTER:
+        if (wanted.parent / name).is_file():
+            return wanted.parent / name, "from the settings"
     newest = _newest_below({wanted.parent.parent, Path(DEFAULT_DIRECTORY)})
     if newest is None:
         raise LogNotFound(
@@ -50,8 +55,9 @@ def _at(path: Path) -> Path:
     try:
         if not path.is_dir():
             return path
-        if (path / LOG_NAME).exists():
-            return path / LOG_NAME
+        for name in (LOG_NAME, *OUTER):
+            if (path / name).exists():
+                return path / name
     except OSError as error:  # it is in the directory of another user
         hint = NOT_ALLOWED if isinstance(error, PermissionError) else "check the path"
         raise LogNotReadable(str(path), f"{path}: {error.strerror}", hint=hint) from error

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from lrm_actors.cli import exits
 from lrm_actors.cli.common import Request, on_a_log
+from lrm_actors.cli.durations import seconds_up_to
 from lrm_actors.cli.output import count, document, duration, iso_time, paint, say, say_line, size, sparkline, table
 
 if TYPE_CHECKING:
     from lrm_actors.inspect.health import LogHealth
+    from lrm_actors.inspect.outer import WatchHealth
 
 LINES = (
     ("cpu", "cpu_percent", ""),
@@ -23,29 +27,95 @@ LINES = (
 """Resources that have a line of their own: the signal, its metric, and what is said after the value."""
 FULL_BYTES = 1_000_000
 """Less than this is free: the log cannot grow, so it cannot say so either."""
+DAY_S = 86_400.0
+
+
+def to_max_age(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Turn a length of time into seconds, as a click callback; nothing stays nothing."""
+    return None if value is None else seconds_up_to(DAY_S)(ctx, param, value)
+
+
 STYLE_OF = {"healthy": "good", "warning": "warn", "critical": "bad", "failing": "bad"}
 
 
 @click.command(epilog="Exit codes: 0 healthy, 10 warning, 11 critical, 12 failing, 13 no process says how it is now.")
+@click.option("--alive", is_flag=True, help="Only whether it says how it is: exit code 0, whatever that is, or 13.")
+@click.option("--max-age", metavar="TIME", callback=to_max_age, help="It does not, when its newest event is older.")
 @on_a_log
 @click.pass_context
-def command(ctx: click.Context, *, request: Request) -> None:
+def command(ctx: click.Context, *, alive: bool, max_age: float | None, request: Request) -> None:
     """Tell how an agent is, alive or dead.
 
-    Reads the log and asks nothing of the agent. Of a dead one, it tells how it was at the end.
+    Reads the log and asks nothing of the agent. Of a dead one, it tells how it was at the end. Of a process that is no
+    agent and that 'lrm run' keeps alive, it tells what is known of it.
     """
     from eventstore.opening import system_instant
     from lrm_actors.inspect.health import health_of, owner_of
+    from lrm_actors.inspect.outer import is_outer, watch_health
 
-    path = request.path().absolute()
-    with request.reader(path) as reader:
-        found = health_of(reader, now=system_instant(), owner=owner_of(path), agent_id=path.parent.name, path=str(path))
+    path, now = request.path().absolute(), system_instant()
+    with request.reader(path) as reader, request.watchdog(path, reader) as beside:
+        watchdog = reader if is_outer(path) else beside
+        watched = None
+        if watchdog is not None:
+            watched = watch_health(watchdog, now=now, owner=owner_of(Path(watchdog.path)))
+        if is_outer(path):
+            assert watched is not None
+            _tell_of_the_watchdog(watched, as_json=request.json)
+            ctx.exit(code_of_watch(watched, alive=alive))
+        found = health_of(reader, now=now, owner=owner_of(path), agent_id=path.parent.name, path=str(path))
+    found = _aged(found, max_age)
     if request.json:
         data = {key: value for key, value in found.report.items() if key != "schema"}
-        document("health", data | {"process": _process(found)})
+        told = {"process": _process(found), "watchdog": None if watched is None else watched.data()}
+        document("health", data | told)
     else:
-        _print(found)
-    ctx.exit(code_of(found))
+        _print(found, watched)
+    code = code_of(found)
+    ctx.exit(exits.OK if alive and code != exits.STALE else code)
+
+
+def _aged(found: LogHealth, max_age_s: float | None) -> LogHealth:
+    """The same, and stale where its newest event is too old."""
+    if max_age_s is None or found.stale or (found.silent_s is not None and found.silent_s <= max_age_s):
+        return found
+    age = "it has none" if found.silent_s is None else f"its newest event is {duration(found.silent_s)} old"
+    return attrs.evolve(found, stale=f"{age}, {duration(max_age_s)} allowed")
+
+
+def code_of_watch(watched: WatchHealth, *, alive: bool = False) -> int:
+    """The exit code for a process that is no agent: whether it is kept alive."""
+    if not watched.owner.alive:
+        return exits.STALE
+    return exits.OK if watched.is_well or alive else exits.WARNING
+
+
+def _tell_of_the_watchdog(watched: WatchHealth, *, as_json: bool) -> None:
+    if as_json:
+        document("health", {"watchdog": watched.data()})
+        return
+    style = "good" if watched.is_well else "warn"
+    say_line(f"{paint('lrm run', 'name')}  {paint(_watchdog(watched), style)}")
+    if watched.state.command:
+        say_line(f"  command  {' '.join(watched.state.command)}")
+
+
+def _watchdog(watched: WatchHealth) -> str:
+    """What the watchdog is at, in a line."""
+    state, last = watched.state, watched.state.last
+    told = f", {count(state.restarts, 'restart')}"
+    if last is not None:
+        from lrm_actors.domain.outer import told as told_of
+
+        told += f", the last process: {told_of(last)}"
+    if not watched.owner.alive:
+        return (f"has ended: {state.reason}" if watched.has_ended else "is dead, and did not end in order") + told
+    if watched.due_s is not None:
+        return f"starts the process again in {duration(watched.due_s)}{told}"
+    if watched.is_well and state.process is not None:
+        beats = "" if state.process.beats else ", which sends no heartbeats"
+        return f"keeps process {state.process.pid} alive{beats}, up {duration(watched.up_s or 0.0)}{told}"
+    return f"{state.status.replace('_', ' ')}{told}"
 
 
 def code_of(found: LogHealth) -> int:
@@ -70,7 +140,7 @@ def _process(found: LogHealth) -> dict[str, Any]:
     }
 
 
-def _print(found: LogHealth) -> None:
+def _print(found: LogHealth, watched: WatchHealth | None) -> None:
     report = found.report
     status = report["health_status"]
     was = "was " if found.stale else ""
@@ -81,7 +151,8 @@ def _print(found: LogHealth) -> None:
     say_line(f"{paint(report['agent_id'], 'name')}  {alive}, {up}  {state}{cause}")
     if found.stale:
         say_line(paint(f"  {found.stale}", "warn"))
-    table(((name, text) for name, text in _rows(found) if text), indent="  ")
+    rows = [*_rows(found), ("lrm run", "" if watched is None else _watchdog(watched))]
+    table(((name, text) for name, text in rows if text), indent="  ")
     if status != "healthy":
         say("  try: lrm why health")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -14,8 +15,10 @@ from lrm_actors.cli.output import clock_time, json_line, paint, say_line, talk
 if TYPE_CHECKING:
     from eventstore.protocol import EventReader
     from eventstore.records import Record
+    from lrm_actors.inspect.outer import Told
 
 STREAM_WIDTH, WORD_WIDTH = 14, 24
+POSITION_WIDTH, POSITION_WIDTH_OF_BOTH = 7, 9
 POLL_S = 0.1
 
 
@@ -25,6 +28,7 @@ POLL_S = 0.1
 @click.option("--type", "types", multiple=True, metavar="TYPE", help="Only of this type; 'breaker.' means every one.")
 @click.option("--since", callback=to_position, metavar="POSITION", help="Begin at this position.")
 @click.option("--limit", type=click.IntRange(min=0), help="Only the newest so many.")
+@click.option("--only", type=click.Choice(("agent", "outer")), help="Only this log of the two.")
 @on_a_log
 def command(
     *,
@@ -33,27 +37,84 @@ def command(
     types: tuple[str, ...],
     since: int | None,
     limit: int | None,
+    only: str | None,
     request: Request,
 ) -> None:
     """Print what happened, event by event.
 
     Each line has the time, the position, the actor, what happened, and the position of its cause. With --json each
-    line is one JSON document.
+    line is one JSON document. What 'lrm run' did beside the agent is told in its place, with positions outer#1.
     """
     wanted = _wanted(actors, types)
-    with request.reader(without_key=True) as reader:
-        head = reader.head
-        after = (since or 1) - 1
+    path = request.path()
+    with request.reader(path, without_key=True) as reader, request.watchdog(path, reader) as beside:
+        logs = _Logs(reader, None if only == "agent" else beside, agent=only != "outer" or beside is None)
+        begin = logs.position(since or 1)
         found = False
-        for record in _until(reader, head, wanted, after=after, limit=limit):
+        for told in logs.until_now(wanted, begin, limit):
             found = True
-            _print(record, as_json=request.json)
-        if head and not found and not follow and limit != 0:
-            talk(_nothing(reader, head, actors, types))
+            _print(told, as_json=request.json, both=beside is not None)
+        if logs.head and not found and not follow and limit != 0:
+            talk(_nothing(reader, logs.head, actors, types))
         if follow:
-            for record in reader.tail(after=max(head, after), poll_s=POLL_S):
-                if wanted(record):
-                    _print(record, as_json=request.json)
+            for told in logs.from_now_on(wanted, begin):
+                _print(told, as_json=request.json, both=beside is not None)
+
+
+class _Logs:
+    """An agent's log and its watchdog's, or one of them, as one.
+
+    Args:
+        reader: of the agent's log, or of the only one there is.
+        watchdog: of the watchdog's beside it; None: without it.
+        agent: with the agent's.
+    """
+
+    def __init__(self, reader: EventReader, watchdog: EventReader | None, *, agent: bool) -> None:
+        self._readers = (reader if agent else None, watchdog)
+        self._heads = [0 if one is None else one.head for one in self._readers]
+        self.head = sum(self._heads)
+
+    def position(self, since: int) -> list[int]:
+        """Where to begin in each, for a position in the agent's log, or in the only one."""
+        reader, watchdog = self._readers
+        if reader is None or watchdog is None or since <= 1:
+            return [since - 1, since - 1]
+        from eventstore.errors import PositionNotFound
+
+        try:
+            return [since - 1, watchdog.position_at(reader.get(since).recorded_at.wall_s)]
+        except PositionNotFound:
+            return [since - 1, self._heads[1]]
+
+    def until_now(self, wanted: Callable[[Record], bool], after: list[int], limit: int | None) -> Iterator[Told]:
+        """What is there."""
+        found = self._read(wanted, after, self._heads)
+        yield from found if limit is None else deque(found, maxlen=limit)
+
+    def from_now_on(self, wanted: Callable[[Record], bool], after: list[int]) -> Iterator[Told]:
+        """What comes, for ever."""
+        seen = [max(head, begin) for head, begin in zip(self._heads, after, strict=True)]
+        reader, watchdog = self._readers
+        if reader is not None and watchdog is None:
+            from lrm_actors.inspect.outer import Told
+
+            for record in filter(wanted, reader.tail(after=seen[0], poll_s=POLL_S)):
+                yield Told(record, outer=False)
+        while True:
+            heads = [0 if one is None else one.head for one in self._readers]
+            yield from self._read(wanted, seen, heads)
+            seen = [max(head, before) for head, before in zip(heads, seen, strict=True)]
+            time.sleep(POLL_S)
+
+    def _read(self, wanted: Callable[[Record], bool], after: list[int], up_to: list[int]) -> Iterator[Told]:
+        from lrm_actors.inspect.outer import together
+
+        agent, watchdog = (
+            () if one is None else filter(wanted, one.read(after=begin, up_to=end))
+            for one, begin, end in zip(self._readers, after, up_to, strict=True)
+        )
+        return together(agent, watchdog)
 
 
 def _nothing(reader: EventReader, head: int, actors: tuple[str, ...], types: tuple[str, ...]) -> str:
@@ -68,13 +129,6 @@ def _nothing(reader: EventReader, head: int, actors: tuple[str, ...], types: tup
     return told
 
 
-def _until(
-    reader: EventReader, head: int, wanted: Callable[[Record], bool], *, after: int, limit: int | None
-) -> Iterator[Record]:
-    records = filter(wanted, reader.read(after=after, up_to=head))
-    yield from records if limit is None else deque(records, maxlen=limit)
-
-
 def _wanted(actors: tuple[str, ...], types: tuple[str, ...]) -> Callable[[Record], bool]:
     def wanted(record: Record) -> bool:
         of_actor = not actors or any(record.stream == one or record.stream.startswith(f"{one}/") for one in actors)
@@ -86,19 +140,20 @@ def _wanted(actors: tuple[str, ...], types: tuple[str, ...]) -> Callable[[Record
     return wanted
 
 
-def _print(record: Record, *, as_json: bool) -> None:
+def _print(told: Told, *, as_json: bool, both: bool) -> None:
+    record = told.record
     if as_json:
-        json_line("log", record_data(record))
+        json_line("log", record_data(record) | {"log": "outer" if told.outer or record.stream == "outer" else "agent"})
         return
     from lrm_actors.inspect.sentences import sentence
 
     category, _, word = record.type.partition(".")
     if category != record.stream.partition("/")[0]:
         word = record.type
-    cause = paint(f"  └ #{record.cause}", "dim") if record.cause is not None else ""
+    cause = paint(f"  └ {told.cause}", "dim") if told.cause else ""
     columns = (
         clock_time(record.recorded_at.wall_s),
-        paint(f"{f'#{record.position}':>7}", "dim"),
+        paint(f"{told.position:>{POSITION_WIDTH_OF_BOTH if both else POSITION_WIDTH}}", "dim"),
         f"{record.stream:<{STREAM_WIDTH}}",
         paint(f"{word:<{WORD_WIDTH}}", "name"),
         f"{sentence(record)}{cause}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -19,21 +20,30 @@ EFFECTS_WITHIN = 10_000
 
 
 @click.command()
-@click.argument("position", callback=to_position)
+@click.argument("position")
 @on_a_log
-def command(*, position: int, request: Request) -> None:
+@click.pass_context
+def command(ctx: click.Context, *, position: str, request: Request) -> None:
     """Show one event whole, with what led to it and what it led to.
 
-    POSITION is a number, with or without #.
+    POSITION is a number, with or without #; outer#12 in the log of 'lrm run' beside an agent's.
     """
-    with request.reader() as reader:
-        record = reader.get(position)
+    with ExitStack() as opened:
+        path = request.path()
+        reader = opened.enter_context(request.reader(path))
+        outer = position.startswith("outer#")
+        if outer:
+            reader = opened.enter_context(request.watchdog(path, reader)) or reader
+        number = to_position(ctx, ctx.command.params[0], position.removeprefix("outer"))
+        assert number is not None
+        record = reader.get(number)
         effects = effects_of(reader, record)
         cause = reader.get(record.cause) if record.cause is not None and record.cause >= reader.first else None
     if request.json:
-        document("show", {"event": record_data(record), "effects": [effect.position for effect in effects]})
+        data = {"event": record_data(record), "effects": [effect.position for effect in effects]}
+        document("show", data | {"log": "outer" if outer or record.stream == "outer" else "agent"})
         return
-    say_line(paint(record_line(record), "name"))
+    say_line(paint(record_line(record, outer=outer), "name"))
     rows = [
         ("time", day_time(record.recorded_at.wall_s)),
         ("stream", f"{record.stream}, version {record.version}"),
@@ -49,11 +59,10 @@ def command(*, position: int, request: Request) -> None:
     if record.cause is None:
         say("└ comes from outside, or was seen")
     else:
-        say_line(
-            f"└ because {record_line(cause) if cause is not None else f'#{record.cause}, which is not kept any more'}"
-        )
+        gone = f"#{record.cause}, which is not kept any more"
+        say_line(f"└ because {gone if cause is None else record_line(cause, outer=outer)}")
     for effect in effects:
-        say_line(f"→ led to {record_line(effect)}")
+        say_line(f"→ led to {record_line(effect, outer=outer)}")
 
 
 def effects_of(reader: EventReader, record: Record) -> list[Record]:

@@ -13,7 +13,7 @@ from lrm_actors.cli.finding import looks_like_log
 from lrm_actors.cli.output import document, paint, say, say_line
 
 if TYPE_CHECKING:
-    from lrm_actors.inspect.chains import Chain
+    from lrm_actors.inspect.chains import Chain, Link
 
 
 @click.command(epilog="Exit code 4 when a link of the chain is wrong; 3 when the log holds no such thing.")
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, *, target: str, name: str | None, request: Request) -> None:
     """Explain something by what caused it.
 
-    TARGET is a position (123 or #123), an event's type, or one of: restart, process, mode, health, trend,
-    breaker, failure, checkpoint. The last one of its kind is explained; NAME picks that of one component, service,
-    mode, status or kind: 'lrm why restart browser' or 'lrm why restart:browser'.
+    TARGET is a position (123 or #123; outer#123 in the log of 'lrm run'), an event's type, or one of: restart, process,
+    mode, health, trend, breaker, failure, checkpoint. The last one of its kind is explained; NAME picks that of one
+    component, service, mode, status or kind: 'lrm why restart browser' or 'lrm why restart:browser'. The death of a
+    process is followed into the log of the 'lrm run' that started the next one.
     """
     if name is not None and request.given is None and looks_like_log(name):
         request, name = attrs.evolve(request, given=name), None
@@ -34,8 +35,9 @@ def command(ctx: click.Context, *, target: str, name: str | None, request: Reque
         target = f"{target}:{name}"
     from lrm_actors.inspect.chains import why
 
-    with request.reader() as reader:
-        chain = why(reader, target)
+    path = request.path()
+    with request.reader(path) as reader, request.watchdog(path, reader) as watchdog:
+        chain = why(reader, target, watchdog=watchdog)
     if request.json:
         document("why", chain_data(target, chain))
     else:
@@ -47,7 +49,7 @@ def chain_data(target: str, chain: Chain) -> dict[str, object]:
     """A chain as JSON data."""
     return {
         "target": target,
-        "links": [record_data(link.record) for link in chain.links],
+        "links": [record_data(link.record) | {"log": log_of(link)} for link in chain.links],
         "root": chain.root.position,
         "began": chain.began,
         "ends_at_observation": chain.ends_at_observation,
@@ -56,9 +58,14 @@ def chain_data(target: str, chain: Chain) -> dict[str, object]:
     }
 
 
+def log_of(link: Link) -> str:
+    """Whether a link stands in the agent's log or in the watchdog's."""
+    return "outer" if link.outer or link.record.stream == "outer" else "agent"
+
+
 def _print(chain: Chain) -> None:
     for depth, link in enumerate(chain.links):
-        line = record_line(link.record)
+        line = record_line(link.record, outer=link.outer)
         say_line(f"{'  ' * (depth - 1)}└ because {line}" if depth else paint(line, "name"))
     match chain.began:
         case "observation":

@@ -25,6 +25,7 @@ MAX_LINKS = 10_000
 CHILD_RESTARTED = "supervisor.child_restarted"
 RESTART_STARTED = "supervisor.restart_started"
 PROCESS_STARTED = "supervisor.process_started"
+OUTER_RESTART, OUTER_STARTED = "outer.restart_scheduled", "outer.process_started"
 
 OBSERVATIONS: dict[str, Callable[[Any], str]] = {
     "supervisor.process_exit_observed": lambda event: str(event.description),
@@ -69,6 +70,8 @@ class Link:
 
     record: Record
     sentence: str
+    outer: bool = False
+    """It stands in the log of the watchdog that started the process, and not in the agent's."""
 
 
 @frozen
@@ -99,15 +102,36 @@ class Chain:
         return "observation" if self.observation else "call"
 
 
-def why(reader: EventReader, target: str | int) -> Chain:
+def why(reader: EventReader, target: str | int, *, watchdog: EventReader | None = None) -> Chain:
     """The chain of causes of a position, or of what ``resolve`` makes of a word.
+
+    Args:
+        reader: the log.
+        target: what is asked about.
+        watchdog: reader of the log of the ``lrm run`` that started the agent's processes: the chain goes on in it, and
+            what is asked about may stand there.
 
     Raises:
         BadTarget: the word means nothing.
         TargetNotFound: the log holds no such thing.
     """
-    record = resolve(reader, target)
-    links = [Link(record, sentence(record))]
+    if watchdog is None:
+        return _chain(reader, resolve(reader, target))
+    from lrm_actors.inspect.outer import led_to
+
+    record, outer = resolve_in_both(reader, watchdog, target)
+    if outer:
+        return _chain(watchdog, record, outer=True)
+    chain = _chain(reader, record)
+    before = None if chain.problem else led_to(chain.root, reader, watchdog)
+    if before is None:
+        return chain
+    rest = _chain(watchdog, before, outer=True)
+    return Chain((*chain.links, *rest.links), rest.observation, rest.problem)
+
+
+def _chain(reader: EventReader, record: Record, *, outer: bool = False) -> Chain:
+    links = [Link(record, sentence(record), outer)]
     while record.cause is not None:
         problem = ""
         if record.cause >= record.position:
@@ -123,7 +147,7 @@ def why(reader: EventReader, target: str | int) -> Chain:
         except (PositionNotFound, CorruptEvent) as error:
             return Chain(tuple(links), "", f"the cause of #{record.position} cannot be read: {error}")
         record = cause
-        links.append(Link(record, sentence(record)))
+        links.append(Link(record, sentence(record), outer))
     return Chain(tuple(links), observation_of(record))
 
 
@@ -143,6 +167,8 @@ def _restart_of(name: str) -> Callable[[Record], bool]:
         event: Any = record.events[0]
         if record.type == PROCESS_STARTED:
             return bool(event.restarted) and name in {"", "process"}
+        if record.type == OUTER_RESTART:
+            return name in {"", "process"}
         return name in {"", event.child, event.child.partition(":")[2]}
 
     return matches
@@ -179,8 +205,12 @@ def _trend_of(name: str) -> Callable[[Record], bool]:
 
 
 WORDS: dict[str, tuple[str, tuple[str, ...], Callable[[str], Callable[[Record], bool]]]] = {
-    "restart": ("the last restart", (CHILD_RESTARTED, RESTART_STARTED, PROCESS_STARTED), _restart_of),
-    "process": ("the last start of the process", (PROCESS_STARTED,), lambda name: lambda record: not name),
+    "restart": ("the last restart", (CHILD_RESTARTED, RESTART_STARTED, PROCESS_STARTED, OUTER_RESTART), _restart_of),
+    "process": (
+        "the last start of the process",
+        (PROCESS_STARTED, OUTER_STARTED),
+        lambda name: lambda record: not name,
+    ),
     "mode": ("the last change of the operation mode", ("modes.changed",), _field_is("mode")),
     "health": ("the last change of the health", ("monitor.health_changed",), _field_is("status")),
     "trend": (
@@ -232,6 +262,36 @@ def resolve(reader: EventReader, target: str | int) -> Record:
         return found
     close = get_close_matches(word, WORDS, 1)
     raise BadTarget(text, f"{close[0]!r}, or {ALLOWED}" if close else ALLOWED)
+
+
+def resolve_in_both(reader: EventReader, watchdog: EventReader, target: str | int) -> tuple[Record, bool]:
+    """The same in an agent's log and its watchdog's, and whether it stands in the latter; the later one of two.
+
+    Raises:
+        BadTarget, TargetNotFound: as ``resolve``.
+    """
+    from lrm_actors.inspect.outer import PREFIX, is_before
+
+    text = str(target).strip()
+    if text.startswith(PREFIX):
+        return resolve(watchdog, text.removeprefix(PREFIX)), True
+    found: list[tuple[Record, bool]] = []
+    problem: TargetNotFound | None = None
+    digits = text.removeprefix("#")
+    for log, outer in ((reader, False), (watchdog, True)):
+        if outer and digits.isascii() and digits.isdigit():
+            continue  # a bare number is a position of the agent's
+        try:
+            found.append((resolve(log, text), outer))
+        except TargetNotFound as error:
+            problem = problem or error
+    if not found:
+        assert problem is not None
+        raise problem
+    first = found[0]
+    if len(found) == 2 and is_before(first[0].recorded_at, found[1][0].recorded_at):
+        return found[1]
+    return first
 
 
 def _held(reader: EventReader, name: str) -> Record | None:

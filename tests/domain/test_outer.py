@@ -367,7 +367,7 @@ class TestPulse:
         assert outer.Pulse(10.0).held_up(60.0, 165.0).missed_s(1e9) is None
 
     def test_but_not_for_ever(self) -> None:
-        """Where the watchdog is late each time, the process is found to hang all the same; a heartbeat sets it right."""
+        """Where the watchdog is late each time, it finds a hang in the end; a heartbeat sets it right."""
         pulse, now_s = outer.Pulse(10.0).beat(100.0), 100.0
         for _ in range(6):
             now_s += 12.0

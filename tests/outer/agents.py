@@ -37,10 +37,11 @@ async def main():
 """Counts to ``LAST`` in steps, writes each down, and does itself what harm ``harm(n)`` does before step ``n``."""
 
 BLOCKING = """
-import pathlib, time
+import pathlib, threading, time
 from lrm_actors import LongRunningMode, LongRunningSettings
 
 mode = LongRunningMode(LongRunningSettings(enable_long_running_mode=True, agent_id="agent", checkpoint_dir="."))
+lock = threading.Lock()
 with mode as blocking:
     if not pathlib.Path("stuck").exists():
         pathlib.Path("stuck").touch()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
+from click.testing import CliRunner
+
+from lrm_actors.cli import cli
 from lrm_actors.inspect.folds import open_log
 from tests.outer.agents import agent, blocking
 from tests.outer.watched import Watched, waited, watching
@@ -43,11 +48,7 @@ HARMS = (
     ("blocked loop", BLOCK, "hang", "exit by signal 15 (SIGTERM)"),
     ("busy loop", BUSY, "hang", "exit by signal 15 (SIGTERM)"),
 )
-DEEDS = (
-    "time.sleep(600)",
-    "exec('while True: pass')",
-    "lock = __import__('threading').Lock(); lock.acquire(); lock.acquire()",
-)
+DEEDS = ("time.sleep(600)", "exec('while True: pass')", "lock.acquire(); lock.acquire()")
 
 
 def test_an_agent_goes_on_where_it_was(tmp_path: Path, release: bool) -> None:
@@ -61,8 +62,44 @@ def test_an_agent_goes_on_where_it_was(tmp_path: Path, release: bool) -> None:
             assert list(range(1, 7)) == effects(one)
             assert "6\n" == one.file("finished").read_text()
             assert [told] == starts(one)
+            check_story(one, why)
             last = one.told()[-4:]
             assert ["heartbeats_began", "heartbeats_ended", "process_exited", "watch_ended"] == last
+
+
+def check_story(one: Watched, why: str) -> None:
+    """``lrm why``, ``lrm log`` and ``lrm health`` read the agent's log and the watchdog's as one."""
+    chain = lrm(one, "why", "restart", "--json")
+    types = [link["type"] for link in chain["links"]]
+    begun = ["supervisor.process_started", "supervisor.process_exit_observed", "outer.start_begun"]
+    ended = ["outer.restart_scheduled", "outer.process_exited"]
+    seen = ["outer.ending_begun", "outer.heartbeat_missed"] if why == "hang" else []
+    assert [*begun, *ended, *seen] == types
+    assert ["agent"] * 2 + ["outer"] * (len(types) - 2) == [link["log"] for link in chain["links"]]
+    assert chain["ends_at_observation"]
+    told = [json.loads(line) for line in run_lrm(one, "log", "--json").splitlines()]
+    assert {"agent", "outer"} == {line["log"] for line in told}
+    assert sorted(line["time"] for line in told) == [line["time"] for line in told]
+    for log in ("agent", "outer"):
+        own = [line["position"] for line in told if line["log"] == log]
+        assert list(range(1, len(own) + 1)) == own
+    assert ["watch_ended"] == [line["type"].partition(".")[2] for line in told[-1:]]
+    health = lrm(one, "health", "--json", code=13)["watchdog"]
+    assert (False, "over", 1, 2, "exit status 0") == tuple(
+        health[key] for key in ("alive", "status", "restarts", "starts", "last_end")
+    )
+
+
+def run_lrm(one: Watched, *words: str, code: int = 0) -> str:
+    """What ``lrm`` says of the agent's log."""
+    done = CliRunner().invoke(cli, [*words, "--log", str(one.directory / "agent")], catch_exceptions=False)
+    assert (code, "") == (done.exit_code, done.stderr)
+    return done.stdout
+
+
+def lrm(one: Watched, *words: str, code: int = 0) -> Any:
+    """The same as the one JSON document that it is."""
+    return json.loads(run_lrm(one, *words, code=code))
 
 
 def test_a_host_without_a_loop_hangs_in_its_step(tmp_path: Path, release: bool) -> None:
@@ -93,9 +130,8 @@ def test_a_graceful_stop_takes_an_emergency_checkpoint(tmp_path: Path) -> None:
 def test_an_agent_survives_a_kill_at_any_moment(tmp_path: Path, release: bool) -> None:
     """Again and again, until it has done all of its steps."""
     kills = 12 if release else 1
-    with watching(
-        tmp_path, "--max-restarts", "40", "--max-backoff", "0.1", program=agent("time.sleep(0.03)", last=60)
-    ) as one:
+    words = ("--max-restarts", "40", "--max-backoff", "0.1")
+    with watching(tmp_path, *words, program=agent("time.sleep(0.03)", last=60)) as one:
         for number in range(kills):
             pid = one.pid(number + 1)
             before = len(effects(one)) if one.file("effects").exists() else 0

@@ -13,7 +13,7 @@ from tests.outer.watched import is_alive, is_gone, waited, watching
 
 WITH_CHILDREN = """
 import os, pathlib, subprocess, sys, time
-SLEEPS = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN if {deaf} else signal.SIG_DFL); time.sleep(600)"
+SLEEPS = "import signal, time; signal.signal(15, signal.SIG_IGN if {deaf} else signal.SIG_DFL); time.sleep(600)"
 near = subprocess.Popen([sys.executable, "-c", SLEEPS.format(deaf=False)])
 far = subprocess.Popen([sys.executable, "-c", SLEEPS.format(deaf=DEAF)], start_new_session=True)
 time.sleep(0.3)
