@@ -38,6 +38,8 @@ from lrm_actors.hosting.offload import off_loop
 from lrm_actors.hosting.stepping import JOURNAL, Asking, Step, Stepping, current_step
 
 RETRY: Final = Retry()
+PLAIN = frozenset((str, int, float, bool, dict, list, type(None)))
+"""Types of results that are usual, and cannot be awaited."""
 NOT_CALLED = "its function was not called after all"
 NO_ANSWER = frozenset(
     ("ReadError", "RemoteProtocolError", "ServerDisconnectedError", "IncompleteRead", "ChunkedEncodingError")
@@ -117,7 +119,7 @@ class Effects:
             try:
                 if isinstance(wanted, Call):
                     outcome = wanted.function(*wanted.arguments)
-                    if inspect.isawaitable(outcome):
+                    if type(outcome) not in PLAIN and inspect.isawaitable(outcome):
                         outcome = self._stepping.run_async(outcome)
                 else:
                     outcome = self._asking.ask_blocking(JOURNAL, wanted, timeout_s=self._stepping.timeout_s)
@@ -158,7 +160,8 @@ class _One:
 
     def story(self, function: Callable[..., Any]) -> Generator[Command | Call, Any, Any]:
         key = key_of(self.name, self.occurrence)
-        recorded = None if self.step.effects.is_forgotten(key) else self.effects.state().effects.get(key)
+        again = self.step.attempt > 1 and not self.step.effects.is_forgotten(key)  # else none can be on record
+        recorded = self.effects.state().effects.get(key) if again else None
         if recorded is not None:
             self.step.effects.asked.add(key)
             self._check_given(recorded)
@@ -324,4 +327,4 @@ async def _called(call: Call) -> Any:
     if inspect.iscoroutinefunction(function):
         return await function(*arguments)
     result = await off_loop(lambda: function(*arguments))
-    return await result if inspect.isawaitable(result) else result
+    return await result if type(result) not in PLAIN and inspect.isawaitable(result) else result

@@ -51,6 +51,7 @@ class Roster:
         self._machine = here()
         self.clock: Clock = clock if clock is not None else self._machine.clock()
         self._wires = tuple(wires)
+        self._wired = frozenset(wire.event_name for wire in self._wires)
         self._mailboxes: dict[str, Mailbox] = {}
         self._shells: dict[str, Shell] = {}
         self._ended: set[str] = set()
@@ -221,6 +222,8 @@ class Roster:
             self._office.take(spec, envelope, because)
 
     def _wake(self, _head: int, types: frozenset[str]) -> None:
+        if types.isdisjoint(self._wired):  # as most are: no need to ask each actor
+            return
         for shell in list(self._shells.values()):
             if shell.consumes(types):
                 shell.mailbox.wake()
