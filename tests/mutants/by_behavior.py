@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.classify import FailureFacts
 from lrm_actors.domain.deadlines import deadline
+from lrm_actors.errors import CommandRefused
 from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.testing import BehaviorKit, check_log
 from tests.testing import mailing as m
@@ -129,6 +132,27 @@ def journal_neither_skips_nor_repeats() -> None:
     assert [1, 2, 3] == [fact.step for fact in kit.events if isinstance(fact, journal.StepCommitted)]
 
 
+def journal_does_effects_once() -> None:
+    """What is finished is not done again, what has no end is in doubt, and keys are the same in each process."""
+    kit = BehaviorKit(journal.spec())
+    kit.run(journal.OpenJournal())
+    journal_id = kit.state.journal_id
+    kit.run(journal.BeginStep("buy"))
+    kit.run(journal.IntendEffect(1, "look up", 1))
+    kit.run(journal.FinishEffect(1, "look up", 1, 1, {"price": 5}))
+    kit.run(journal.IntendEffect(1, "order", 1, "ask"))
+    kit.restart()
+    kit.run(journal.OpenJournal())
+    kit.run(journal.BeginStep("buy"))
+    assert ["order#1"] == [entry.key for entry in kit.state.effects.of("in_doubt")]
+    with pytest.raises(CommandRefused):
+        kit.run(journal.IntendEffect(1, "look up", 1))
+    assert {"attempt": 2} == kit.run(journal.IntendEffect(1, "order", 1, "ask")).reply
+    kit.run(journal.FinishEffect(1, "order", 1, 2, None))
+    kit.run(journal.CommitStep(1, "bought"))
+    assert [journal_id, 0] == [kit.state.journal_id, len(kit.state.effects)]
+
+
 def modes_change_only_with_the_health() -> None:
     """Each change of health changes the mode once; the same again, for another cause, does not."""
     kit = BehaviorKit(modes.spec())
@@ -209,6 +233,7 @@ CHECKS = (
     breaker_closes_again,
     checkpointer_keeps_what_it_promised,
     journal_neither_skips_nor_repeats,
+    journal_does_effects_once,
     modes_change_only_with_the_health,
     monitor_does_not_flap,
     analyzer_counts_failures_in_a_row,

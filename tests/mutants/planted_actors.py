@@ -27,6 +27,7 @@ from lrm_actors.domain import (
 from lrm_actors.domain.analysis import folding
 from lrm_actors.domain.behavior import NOTHING, Context, then
 from lrm_actors.domain.checkpointing import keeping
+from lrm_actors.domain.journaling import effects
 from lrm_actors.domain.supervision import deciding, failing, recovering, together
 from lrm_actors.domain.supervision.course import Course
 from tests.mutants.planting import Planted, planted
@@ -181,11 +182,36 @@ def journal_repeats_a_step(patch: pytest.MonkeyPatch) -> None:
 def doubt_not_told(patch: pytest.MonkeyPatch) -> None:
     """A step that was open as the process ended is taken for one that never began."""
 
-    def sure(state: Any) -> Any:
+    def sure(state: Any, ctx: Any) -> Any:
         reply = {"committed": state.committed, "in_doubt": None}
         return then(journal.JournalOpened(state.start + 1), reply=reply)
 
     patch.setattr(journal, "_open", sure)
+
+
+@actors("lrm_actors/domain/journaling/effects.py", "behavior/journal_does_effects_once")
+def effect_done_again(patch: pytest.MonkeyPatch) -> None:
+    """An effect that is finished is carried out again when its step is repeated."""
+    patch.setattr(effects, "FINISHED", frozenset())
+
+
+@actors("lrm_actors/domain/journaling/effects.py", "behavior/journal_does_effects_once")
+def effect_doubt_not_told(patch: pytest.MonkeyPatch) -> None:
+    """An effect that was under way as the process ended is taken for one that still is."""
+    patch.setattr(effects, "doubtful", lambda state, step, why: [])
+
+
+@actors("lrm_actors/domain/journaling/effects.py", "behavior/journal_does_effects_once")
+def effect_keys_of_the_process(patch: pytest.MonkeyPatch) -> None:
+    """Each process has idempotency keys of its own, so that no server knows them again."""
+    fold = journal.evolve
+
+    def forgetful(before: Any, event: Any) -> Any:
+        after = fold(before, event)
+        opened = isinstance(event, journal.JournalOpened)
+        return attrs.evolve(after, journal_id=f"{event.start}") if opened else after
+
+    patch.setattr(journal, "evolve", forgetful)
 
 
 @actors("lrm_actors/domain/modes.py", "behavior/modes_change_only_with_the_health")
