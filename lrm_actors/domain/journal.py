@@ -75,6 +75,19 @@ __all__ = [
     "spec",
 ]
 
+COMMANDS: tuple[type[Command], ...] = (
+    OpenJournal,
+    BeginStep,
+    CommitStep,
+    AbandonStep,
+    IntendEffect,
+    FinishEffect,
+    FailEffect,
+    DoubtEffect,
+    SettleEffect,
+    ForgetEffects,
+    BeginSleep,
+)
 NAMED = 5
 """Effects that an error names, at most."""
 
@@ -115,7 +128,7 @@ def decide(state: JournalState, command: Command, ctx: Context) -> Decision:
 
 def spec() -> Spec[JournalState]:
     """The journal."""
-    return Spec(NAME, JournalState(), decide, evolve, snapshot_every=0, snapshot_when=snapshot_due)
+    return Spec(NAME, JournalState(), decide, evolve, snapshot_every=0, snapshot_when=snapshot_due, commands=COMMANDS)
 
 
 def _open(state: JournalState, ctx: Context) -> Decision:

@@ -94,9 +94,11 @@ def fault_schedules(
 def commands_of(spec: Spec[Any]) -> tuple[type[Command], ...]:
     """The command classes that an actor takes, as far as can be seen.
 
-    Those that its ``decide`` names in the annotation of its second argument; where that says no more than ``Command``,
-    all that are defined in the module of ``decide``.
+    Those that its spec lists; else those that its ``decide`` names in the annotation of its second argument; where that
+    says no more than ``Command``, all that are defined in the module of ``decide``.
     """
+    if spec.commands:
+        return spec.commands
     decide: Any = getattr(spec.decide, "__func__", spec.decide)
     try:
         hints = [hint for name, hint in typing.get_type_hints(decide).items() if name != "return"]

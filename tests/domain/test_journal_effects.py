@@ -514,3 +514,9 @@ def test_an_effect_changes_nothing_else_of_the_state() -> None:
     marked = attrs.evolve(JournalState(), **values)
     after = journal.evolve(marked, EffectIntended(1, "a", 1, 1, "retry"))
     assert values == {name: getattr(after, name) for name in others}
+
+
+def test_every_command_of_the_journal_is_one_that_a_dead_letter_may_be_made_into() -> None:
+    """They stand in several modules, so the spec lists them."""
+    known = {one for one in vars(journal).values() if isinstance(one, type) and issubclass(one, Command)} - {Command}
+    assert known == set(journal.spec().commands)
