@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import runpy
+import signal
 import sys
 import threading
 import traceback
@@ -32,6 +33,7 @@ def run(directory: str, example: str) -> dict[str, object]:
         except BaseException:
             status = traceback.format_exc()
     logging.disable(logging.NOTSET)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     left = [one.name for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
     return {"printed": printed.getvalue(), "status": status, "threads": left}
 

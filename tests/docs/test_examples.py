@@ -50,9 +50,12 @@ finder: 3 steps are done
 reader: 3 steps are done"""
 SAYS = {
     "count_lines.py": ("knew 0 modules, counted …, … lines in all", "knew …, counted 0, … lines in all"),
-    "count_lines_blocking.py": ("knew 0 modules, counted …, … lines in all", "knew …, counted 0, … lines in all"),
     "killed_worker.py": (CHAIN, CHAIN_AGAIN),
     "lost_update.py": (LOST_UPDATE,),
+    "night_batch.py": (
+        "begins with 0 receipts\n3 steps are done, of 5; in doubt: None\n3 invoices are sent",
+        "begins with 3 receipts\n5 steps are done, of 5; in doubt: None\n5 invoices are sent",
+    ),
     "reading_list.py": (
         "Middlemarch is book 1 on the shelf, because of position 3\nto read: Walden",
         "Middlemarch is book 2 on the shelf, because of position 6\nto read: Walden",
