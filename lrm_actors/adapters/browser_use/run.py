@@ -147,7 +147,7 @@ class BrowserRun:
                 return None
             raise CannotGoOn(ENDED, self.redactor.hide(f"{type(error).__name__}: {error}")) from error
         finally:
-            await asyncio.shield(self.hooks.abandon(asyncio.CancelledError("the run ended in the middle of it")))
+            await self.hooks.abandon(asyncio.CancelledError("the run ended in the middle of it"))
 
     async def _on_step_end(self, agent: Any) -> None:
         await self.hooks.on_step_end(agent)

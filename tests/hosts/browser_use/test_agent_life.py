@@ -16,6 +16,7 @@ import pytest
 from lrm_actors.adapters.browser_use import AgentGaveUp, OwnedChromium
 from lrm_actors.effects import NOT_HAPPENED, Happened
 from tests.hosts.browser_use import hosting, judging
+from tests.hosts.browser_use.lives import browsers_below
 from tests.hosts.browser_use.scripted import ScriptedModel
 from tests.hosts.browser_use.site import Site
 
@@ -272,3 +273,52 @@ def test_switched_off_it_is_the_agent_that_it_was(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_run_that_is_cancelled_leaves_nothing_behind_and_goes_on_later(tmp_path: Path) -> None:
+    """No browser, no task, and a checkpoint: the step that was under way is taken up by the next run."""
+
+    async def main() -> None:
+        hosting.offline(tmp_path)
+        model = ScriptedModel("", script=notes, steps=STEPS)
+        agent = hosting.lasting_agent(tmp_path, model)
+        waiting, going_on = asyncio.Event(), asyncio.Event()
+
+        async def wait() -> None:
+            waiting.set()
+            await going_on.wait()
+
+        model.tell = at("before-model", {3: wait})
+        running = asyncio.ensure_future(agent.run())
+        await waiting.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert browsers_below(tmp_path) == []
+        again = ScriptedModel("", script=notes, steps=STEPS)
+        history = await hosting.lasting_agent(tmp_path, again).run()
+        assert (len(history.history), again.calls) == (STEPS, 2)
+
+    asyncio.run(main())
+    taken = judging.events_of(tmp_path / "checkpoints/default/lrm.db", "checkpointer.taken")
+    assert len(taken) >= 3  # of the cancelled run, of the end, and of its being handed over
+
+
+@pytest.mark.parametrize("given", ["browser_profile", "browser_session", "browser"])
+def test_a_profile_or_a_session_of_the_users_own_is_used(tmp_path: Path, given: str) -> None:
+    """With a browser of the agent's, which is brought back under it."""
+
+    async def main() -> None:
+        hosting.offline(tmp_path)
+        browser_use = importlib.import_module("browser_use")
+        made = {"browser_profile": "BrowserProfile", "browser_session": "BrowserSession", "browser": "Browser"}
+        theirs = getattr(browser_use, made[given])(headless=True, allowed_domains=["127.0.0.1"])
+        model = ScriptedModel("", script=notes, steps=STEPS)
+        agent = hosting.lasting_agent(tmp_path, model, **{given: theirs})
+        model.tell = at("before-model", {2: lambda: os.kill(agent.browser_pid, signal.SIGKILL)})
+        history = await agent.run()
+        assert (history.is_done(), len(history.history)) == (True, STEPS)
+        assert agent.browser_session.browser_profile.allowed_domains == ["127.0.0.1"]
+        assert len(agent.heals_s) == 1
+
+    asyncio.run(main())
