@@ -220,7 +220,11 @@ class OwnedChromium:
 
     async def _launch(self) -> tuple[subprocess.Popen[bytes], Marker]:
         stop = threading.Event()
-        return await _to_the_end(lambda: launching.launch(self._options, self._places, stop), stop.set)
+
+        def undo(made: tuple[subprocess.Popen[bytes], Marker]) -> None:
+            launching.end(*made, self._places)
+
+        return await _to_the_end(lambda: launching.launch(self._options, self._places, stop), stop.set, undo)
 
     async def _kill(self) -> tuple[int, ...]:
         process, marker = self._process, self._marker
@@ -276,13 +280,22 @@ async def _answers(cdp_url: str, timeout_s: float, how: dict[str, Any]) -> bool:
         return False
 
 
-async def _to_the_end(work: Callable[[], T], stop: Callable[[], object] = lambda: None) -> T:
-    """Do blocking work on a thread, and see it end even if nobody wants it any more."""
+async def _to_the_end(
+    work: Callable[[], T], stop: Callable[[], object] = lambda: None, undo: Callable[[T], object] = lambda _: None
+) -> T:
+    """Do blocking work on a thread, and see it end even if nobody wants it any more.
+
+    Args:
+        work: to be done.
+        stop: tells it that nobody does.
+        undo: takes back what it made nevertheless, on a thread as well.
+    """
     doing = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(doing)
     except asyncio.CancelledError:
         stop()
         with contextlib.suppress(Exception):
-            await doing
+            made = await doing
+            await asyncio.to_thread(undo, made)
         raise

@@ -57,10 +57,12 @@ DISABLED = (
 )
 """Features of Chromium: what would load something by itself, or show something else than the page."""
 FEATURES = "--disable-features="
-NO_SANDBOX_HINT = (
-    "its sandbox cannot be set up here; allow unprivileged user namespaces, or give args=('--no-sandbox',) "
-    "where the pages are trusted or a container is the sandbox"
-)
+HINTS = {
+    "sandbox": "its sandbox cannot be set up here; allow unprivileged user namespaces, or give args=('--no-sandbox',) "
+    "where the pages are trusted or a container is the sandbox",
+    "display": "there is no display for a window here; leave headless as it is, or give it one, as xvfb-run does",
+}
+"""What to try, by a word of what it said last."""
 
 
 _LEFT: set[int] = set()
@@ -128,11 +130,16 @@ def launch(options: Options, places: Places, stop: threading.Event) -> tuple[sub
         BrowserInUse: see ``Places.clear``.
         OSError: the directory cannot be written.
     """
-    places.prepare()
     marker = Marker(secrets.token_hex(8), str(places.profile))
+    command = command_of(options, places, marker.launch)
+    places.prepare()
     # Before it is started: whoever comes after a kill in this very moment knows by it that there may be one.
     markers.write(places.marker, marker)
-    process = _spawn(command_of(options, places, marker.launch), places, marker.launch)
+    try:
+        process = _spawn(command, places, marker.launch)
+    except BaseException:
+        end(None, None, places)
+        raise
     try:
         marker = attrs.evolve(marker, pid=process.pid, started=processes.started_at(process.pid))
         markers.write(places.marker, marker)
@@ -206,10 +213,9 @@ def _spawn(command: list[str], places: Places, launch: str) -> subprocess.Popen[
             cwd=places.directory,
             process_group=0,
         )
+    except FileNotFoundError as error:
+        raise BrowserNotFound(f"{command[0]} is not there") from error
     except OSError as error:
-        markers.remove(places.marker)
-        if isinstance(error, FileNotFoundError):
-            raise BrowserNotFound(f"{command[0]} is not there") from error
         raise BrowserNotStarted(f"{command[0]}: {error}") from error
     finally:
         os.close(log)
@@ -232,7 +238,7 @@ def _wait_for_port(
 
 def _ended_early(places: Places, status: int) -> BrowserNotStarted:
     said = places.last_words()
-    hint = NO_SANDBOX_HINT if "sandbox" in said.lower() else None
+    hint = next((hint for word, hint in HINTS.items() if word in said.lower()), None)
     return BrowserNotStarted(f"it ended with status {status}", status, said, hint=hint)
 
 
@@ -240,6 +246,6 @@ def read_port(file: Path) -> tuple[int, str] | None:
     """Port and path of the websocket as Chromium wrote them; None: not yet, or not whole."""
     try:
         port, path = file.read_text(encoding="ascii").split("\n")
-        return int(port), path.strip()
+        return (int(port), path.strip()) if path.startswith("/devtools/") else None
     except (OSError, ValueError):
         return None

@@ -129,3 +129,21 @@ def test_an_address_is_named_without_its_secrets(address: str, named: str) -> No
     assert named == error.address
     assert named in str(error)
     assert "secret" not in f"{error} {error.address}"
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("9222\n/devtools/browser/x", (9222, "/devtools/browser/x")),
+        ("9222\n/devtools/browser/x\n", None),
+        ("9222\n", None),
+        ("9222", None),
+        ("", None),
+        ("many\n/devtools/browser/x", None),
+    ],
+)
+def test_a_port_is_read_when_all_of_it_is_there(tmp_path: Path, text: str, read: tuple[int, str] | None) -> None:
+    """What Chromium has written in part is read as nothing yet."""
+    (tmp_path / "port").write_text(text)
+    assert read == launching.read_port(tmp_path / "port")
+    assert launching.read_port(tmp_path / "none") is None

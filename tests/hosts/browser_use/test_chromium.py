@@ -7,12 +7,14 @@ import importlib
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lrm_actors.adapters.browser_use import OwnedChromium, beat, browser_component
+from lrm_actors.adapters.browser_use import OwnedChromium, beat, browser_component, launching
 from tests.hosts.browser_use.browsers import becomes, end_all, left_of, names_in, open_tab, pages, running
 
 FROZEN_AFTER_S = 1.0
@@ -129,6 +131,32 @@ def test_a_call_that_is_not_wanted_any_more_leaves_nothing(directory: Path) -> N
         assert not (directory / "browser.json").exists()
         assert "launched" == (await browser.ensure()).how
         await browser.end()
+
+    running(story)
+
+
+def test_one_that_was_started_for_nobody_is_ended(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start was cancelled, and went so far before it learned of it that there is a browser."""
+
+    async def story() -> None:
+        browser = OwnedChromium(directory)
+        launch, done, go_on = launching.launch, threading.Event(), threading.Event()
+
+        def to_the_end(*arguments: Any) -> Any:
+            made = launch(*arguments)
+            done.set()
+            go_on.wait(10)
+            return made
+
+        monkeypatch.setattr(launching, "launch", to_the_end)
+        starting = asyncio.create_task(browser.ensure())
+        await becomes(done.is_set, "a browser")
+        starting.cancel()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert [] == left_of(directory)
+        assert not (directory / "browser.json").exists()
 
     running(story)
 

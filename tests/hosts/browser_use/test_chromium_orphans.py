@@ -29,6 +29,7 @@ from tests.hosts.browser_use.browsers import (
     foreign,
     killed_owner,
     left_of,
+    names_in,
     open_tab,
     pages,
     running,
@@ -264,9 +265,13 @@ def test_a_browser_that_cannot_be_started_says_why(directory: Path, tmp_path: Pa
         with pytest.raises(BrowserNotStarted) as refused:
             await OwnedChromium(directory, executable=broken).ensure()
         assert "--no-sandbox" in refused.value.hint
+        broken.write_text("#!/bin/sh\necho 'Missing X server or $DISPLAY' >&2\nexit 1\n")
+        with pytest.raises(BrowserNotStarted) as refused:
+            await OwnedChromium(directory, executable=broken, headless=False).ensure()
+        assert "headless" in refused.value.hint
         with pytest.raises(BrowserNotFound):
             await OwnedChromium(directory, executable=tmp_path / "nothing").ensure()
-        assert not (directory / "browser.json").exists()
+        assert {"profile", "browser.lock", "chromium.log"} == names_in(directory)
 
     running(story)
 
