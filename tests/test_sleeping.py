@@ -14,6 +14,7 @@ from eventstore.records import Instant
 from lrm_actors.domain import journal
 from lrm_actors.domain.sleeps import LONGEST_S, SleepBegun
 from lrm_actors.errors import AmbiguousEffect, NotRunning, SettingsError
+from lrm_actors.hosting.beating import Heart, StepProof
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.sleeping import Sleeping
 from lrm_actors.hosting.stepping import AsyncStepScope, BlockingStepScope, Stepping
@@ -21,7 +22,7 @@ from lrm_actors.hosting.unlogged import UnloggedSystem
 from lrm_actors.mode import LongRunningMode
 from lrm_actors.runtime.clock import ManualClock
 from tests.mode_kit import records, settings
-from tests.runtime.support import eventually
+from tests.runtime.support import PATIENCE_S, eventually
 
 
 @attrs.define
@@ -228,6 +229,33 @@ def test_a_thread_sleeps_as_well(tmp_path: Path) -> None:
         [begun] = [record.event for record in records(mode, "journal.sleep_begun")][:1]
         assert SleepBegun(1, "pause", inside=False, occurrence=1, until=begun.until) == begun
         assert 3600.0 == begun.until.delay_s
+
+
+def test_a_host_that_sleeps_in_a_step_does_not_hang(tmp_path: Path) -> None:
+    """Whoever watches it from outside is told so, for as long as it sleeps and no longer."""
+    clock = ManualClock()
+    mode = LongRunningMode(settings(tmp_path)).blocking
+    mode._engine.sleeping.make_clock = lambda: clock
+    awake, enough = threading.Event(), threading.Event()
+
+    def sleep() -> None:
+        with mode.step("sleep"):
+            mode.sleep(3600.0, "pause")
+            awake.set()
+            assert enough.wait(PATIENCE_S)
+
+    with mode:
+        sleeper = threading.Thread(target=sleep)
+        sleeper.start()
+        eventually(lambda: mode._engine.sleeping.under_way)
+        proof = StepProof(Heart(), mode._engine, every_s=5.0, step_timeout_s=600.0)
+        assert all(proof.holds(now_s) for now_s in (0.0, 600.0, 3_000.0))
+        clock.advance(3600.0)
+        assert awake.wait(PATIENCE_S)
+        assert proof.holds(3_600.0)
+        assert not proof.holds(3_601.0)
+        enough.set()
+        sleeper.join()
 
 
 def test_a_mode_that_is_switched_off_sleeps() -> None:

@@ -118,13 +118,13 @@ class StepProof:
             threading.Thread(target=self._run, name="lrm-heartbeats", daemon=True).start()
 
     def holds(self, now_s: float) -> bool:
-        """No step is open, or one that has not taken too long since its last word to the journal."""
+        """No step is open, or one that has not taken too long since its last word to the journal, or its last sleep."""
         engine = self._engine()
         running = None if engine is None else engine.running
         if engine is None or running is None:
             return False
         published = running.system.shell(journal.NAME).published
-        if published.version != self._heard[0]:
+        if published.version != self._heard[0] or engine.sleeping.under_way:
             self._heard = (published.version, now_s)
         return published.state.open is None or now_s - self._heard[1] <= self._step_timeout_s
 
