@@ -100,6 +100,8 @@ def policy_of(given: Any) -> Policy:
     """
     if isinstance(given, Retry | Skip | Ask | Probe):
         return given
+    if type(given).__module__.startswith("lrm_actors."):  # lrm_actors.Retry guards calls, and could be called
+        raise SettingsError("policy", given, "Retry() of lrm_actors.effects, or another policy of it, and no guard")
     if callable(given) and not isinstance(given, type):
         return Probe(given)
     raise SettingsError("policy", given, "Retry(), Skip(...), Ask(), Probe(function) or a function")

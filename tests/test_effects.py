@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from eventstore.records import Instant
+from lrm_actors.actors.retry import Retry as GuardRetry
 from lrm_actors.domain import journal
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.journal import (
@@ -468,6 +469,8 @@ def test_an_effect_belongs_into_a_step() -> None:
                 world.effect("send", wrong)  # type: ignore[arg-type]
         with pytest.raises(SettingsError):
             world.effect("send", world.send, policy="retry")
+        with pytest.raises(SettingsError, match=r"Retry\(\) of lrm_actors.effects"):
+            world.effect("send", world.send, policy=GuardRetry())
         with pytest.raises(SettingsError):
             world.effect(" ", world.send)
         world.effect("bound", lambda value=5: value)
