@@ -106,6 +106,23 @@ def unreported(repeats: Mapping[str, int], doubts: Iterable[int]) -> list[str]:
     return wrong
 
 
+def unsaid(events: Iterable[Any]) -> list[str]:
+    """Actions that were begun once more though the last time has no end and nobody was told that it is in doubt."""
+    begun: dict[tuple[int, str, int], bool] = {}
+    wrong = []
+    for record in events:
+        event = record.event
+        match record.type:
+            case "journal.effect_intended":
+                key = (event.step, event.name, event.occurrence)
+                if begun.get(key):
+                    wrong.append(f"{key} was begun again at {record.position}")
+                begun[key] = True
+            case "journal.effect_done" | "journal.effect_failed" | "journal.effect_in_doubt":
+                begun[event.step, event.name, event.occurrence] = False
+    return wrong
+
+
 def events_of(log: Path, *types: str) -> list[Any]:
     """The events of these types in a log, in order, as records."""
     with open_reader(log) as reader:

@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import attrs
 import psutil
 
+from tests.hosts.browser_cases import ARGUMENTS, chromium
 from tests.hosts.browser_use.site import ROOT, Site
 from tests.hosts.browser_use.worker import RESULT
 
@@ -27,6 +29,50 @@ HELD = {"apple": 7, "pear": 8, "plum": 10, "quince": 11}
 
 class LifeFailed(AssertionError):
     """A life did not come to where it was to be killed, or to its end."""
+
+
+@attrs.define
+class Life:
+    """One process, and the pipes to it."""
+
+    process: subprocess.Popen[bytes]
+    told: int
+    go_on: int
+    log: Path
+    text: str = ""
+    """What it told and nobody waited for yet."""
+
+    def wait_for(self, point: str) -> None:
+        """Until it is where it stops, or at its ``end``."""
+        deadline, line = time.monotonic() + LIFE_TIMEOUT_S, f"{point}\n"
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.told, selectors.EVENT_READ)
+            while line not in self.text:
+                if "end\n" in self.text:
+                    raise LifeFailed(f"came to its end before {point}\n{self.said()}")
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    raise LifeFailed(f"{point} was not reached in {LIFE_TIMEOUT_S} s\n{self.said()}")
+                data = os.read(self.told, 4096)
+                if not data:
+                    raise LifeFailed(f"ended before {point}\n{self.said()}")
+                self.text += data.decode()
+        self.text = self.text.replace(line, "", 1)
+
+    def let_go_on(self) -> None:
+        """Go on from where it stopped."""
+        os.write(self.go_on, b"x")
+
+    def kill(self) -> None:
+        """End it with SIGKILL, if it has not ended."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        os.close(self.told)
+        os.close(self.go_on)
+
+    def said(self) -> str:
+        """The end of what it wrote to its log."""
+        return self.log.read_text(errors="replace")[-6000:]
 
 
 @attrs.define
@@ -45,37 +91,54 @@ class Lives:
         if phase == "in-action":
             item, _, when = where.partition("/")
             self.site.hold(f"PUT /orders/{item}", when)
-        process, told = self._start("" if phase == "in-action" else point)
+        life = self.begin([] if phase == "in-action" else [point])
         try:
-            if phase == "in-action":
-                if not self.site.wait_held():
-                    raise LifeFailed(f"{item} was never ordered\n{self.said()}")
-            else:
-                self._wait_for(told, f"{point}\n")
+            if phase != "in-action":
+                life.wait_for(point)
+            elif not self.site.wait_held():
+                raise LifeFailed(f"{item} was never ordered\n{life.said()}")
         finally:
-            self._kill(process, told)
+            life.kill()
+            self.kills += 1
             if phase == "in-action":
                 self.site.release()
 
     def to_the_end(self) -> dict[str, Any]:
         """Live until the task is done; what came of it."""
-        process, told = self._start("")
+        life = self.begin([])
         try:
-            self._wait_for(told, "end\n")
-            process.wait(LIFE_TIMEOUT_S)
+            return self.end_of(life)
         finally:
-            if process.poll() is None:
-                self._kill(process, told)
-            else:
-                os.close(told)
+            life.kill()
+
+    def end_of(self, life: Life) -> dict[str, Any]:
+        """Wait for the end of a life; what came of it."""
+        life.wait_for("end")
+        life.process.wait(LIFE_TIMEOUT_S)
         result: dict[str, Any] = json.loads((self.directory / RESULT).read_text())
         if "error" in result:
-            raise LifeFailed(f"{result['error']}\n{self.said()}")
+            raise LifeFailed(f"{result['error']}\n{life.said()}")
         return result
 
-    def said(self) -> str:
-        """The end of what this life wrote to its log."""
-        return self._log.read_text(errors="replace")[-6000:]
+    def begin(self, hold: Iterable[str], *, go_on: bool = False) -> Life:
+        """Start a life that stops at some points, for good or until it is let go on."""
+        self.number += 1
+        told, telling = os.pipe()
+        waiting, letting = os.pipe()
+        (self.directory / RESULT).unlink(missing_ok=True)
+        command = [
+            sys.executable, "-m", "tests.hosts.browser_use.worker", "--host", self.host, "--directory",
+            str(self.directory), "--site", self.site.url, "--descriptor", str(telling),
+            *(["--go-on", str(waiting)] if go_on else []), "--hold", *hold,
+        ]  # fmt: skip
+        path = self.directory / f"life-{self.number}.log"
+        with path.open("wb") as log:
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=log, pass_fds=(telling, waiting), start_new_session=True
+            )
+        os.close(telling)
+        os.close(waiting)
+        return Life(process, told, letting, path)
 
     def browsers(self) -> list[psutil.Process]:
         """The main processes of every Chromium that lives below this directory."""
@@ -84,47 +147,6 @@ class Lives:
     def end_browsers(self) -> None:
         """Kill them, as a host does that kills a whole container."""
         end_trees(self.browsers())
-
-    # --- inside ---------------------------------------------------------------------------------------------------
-
-    @property
-    def _log(self) -> Path:
-        return self.directory / f"life-{self.number}.log"
-
-    def _start(self, hold: str) -> tuple[subprocess.Popen[bytes], int]:
-        self.number += 1
-        told, telling = os.pipe()
-        (self.directory / RESULT).unlink(missing_ok=True)
-        command = [
-            sys.executable, "-m", "tests.hosts.browser_use.worker", "--host", self.host,
-            "--directory", str(self.directory), "--site", self.site.url, "--descriptor", str(telling), "--hold", hold,
-        ]  # fmt: skip
-        with self._log.open("wb") as log:
-            process = subprocess.Popen(
-                command, cwd=ROOT, stdout=log, stderr=log, pass_fds=(telling,), start_new_session=True
-            )
-        os.close(telling)
-        return process, told
-
-    def _wait_for(self, told: int, line: str) -> None:
-        text, deadline = "", time.monotonic() + LIFE_TIMEOUT_S
-        with selectors.DefaultSelector() as selector:
-            selector.register(told, selectors.EVENT_READ)
-            while line not in text:
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    raise LifeFailed(f"{line.strip()} was not reached in {LIFE_TIMEOUT_S} s\n{self.said()}")
-                data = os.read(told, 4096)
-                if not data:
-                    raise LifeFailed(f"ended before {line.strip()}\n{self.said()}")
-                text += data.decode()
-                if "end\n" in text and line != "end\n":
-                    raise LifeFailed(f"came to its end before {line.strip()}\n{self.said()}")
-
-    def _kill(self, process: subprocess.Popen[bytes], told: int) -> None:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        os.close(told)
-        self.kills += 1
 
 
 def browsers_below(directory: Path) -> list[psutil.Process]:
@@ -147,3 +169,18 @@ def end_trees(processes: list[psutil.Process]) -> None:
                 with contextlib.suppress(psutil.Error):
                     one.kill()
     psutil.wait_procs(processes, timeout=10.0)
+
+
+def someones_browser(directory: Path) -> psutil.Process:
+    """A Chromium of somebody else, which looks as much as possible like one of an agent."""
+    path = chromium()
+    if path is None:
+        raise LifeFailed("there is no Chromium here")
+    arguments = [*ARGUMENTS, "--remote-debugging-port=0", f"--user-data-dir={directory / 'profile'}", "about:blank"]
+    process = subprocess.Popen(
+        [path, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stderr is not None
+    with process.stderr as said:
+        next(line for line in said if b"DevTools listening on" in line)
+    return psutil.Process(process.pid)

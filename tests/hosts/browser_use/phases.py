@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 PHASES = (
@@ -25,21 +25,26 @@ class Phases:
 
     Args:
         descriptor: a pipe to the parent.
-        hold: the phase and step at which to stop for good, as ``after-model@6``; "" for none.
+        hold: the phases and steps at which to stop, as ``after-model@6``, each once.
+        go_on: a pipe from the parent, which lets go of what was stopped with one byte; None to stop for good.
     """
 
-    def __init__(self, descriptor: int, hold: str) -> None:
-        phase, _, step = hold.partition("@")
-        self._descriptor, self._hold = descriptor, (phase, int(step)) if step else ("", 0)
+    def __init__(self, descriptor: int, hold: Iterable[str], go_on: int | None = None) -> None:
+        self._descriptor, self._hold, self._go_on = descriptor, set(hold), go_on
         self.step = 0
         """Where the agent is."""
 
     def reached(self, phase: str, step: int | None = None) -> None:
-        """Tell it; does not come back from the one at which the process is to be killed."""
-        at = self.step if step is None else step
-        if (phase, at) == self._hold:
-            os.write(self._descriptor, f"{phase}@{at}\n".encode())
+        """Tell it, and stop there if that is wanted, with everything that this thread was about to do."""
+        point = f"{phase}@{self.step if step is None else step}"
+        if point not in self._hold:
+            return
+        self._hold.remove(point)
+        os.write(self._descriptor, f"{point}\n".encode())
+        if self._go_on is None:
             threading.Event().wait()
+        else:
+            os.read(self._go_on, 1)
 
     async def tell(self, phase: str, step: int) -> None:
         """The same for the scripted model."""
