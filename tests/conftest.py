@@ -36,6 +36,8 @@ BROWSER_AGENTS = HOSTS / "browser_use"
 
 COUNTS_SHOWN = 600
 """Characters of what one test printed that the summary shows."""
+LOUD = "NOT PROVEN"
+"""The summary shows the reason of a test that was skipped for want of something, if this is how it begins."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -97,6 +99,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     told = [(report.nodeid, report.capstdout.strip()) for report in terminalreporter.getreports("passed")]
     for nodeid, text in sorted((nodeid, text) for nodeid, text in told if text and "test session starts" not in text):
         terminalreporter.write_line(f"{nodeid}: {text[:COUNTS_SHOWN]}")
+    reasons = [str(report.longrepr) for report in terminalreporter.getreports("skipped")]
+    for reason in sorted({reason for reason in reasons if LOUD in reason}):
+        terminalreporter.write_line(reason[reason.index(LOUD) :].rstrip("')"))
 
 
 @pytest.fixture(scope="session")

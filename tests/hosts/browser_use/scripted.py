@@ -123,7 +123,8 @@ class ScriptedModel:
 
     async def ainvoke(self, messages: list[Any], output_format: Any = None, **_: Any) -> Any:
         """Answer one prompt."""
-        views: Any = importlib.import_module("browser_use.llm.views")
+        if output_format is None or "action" not in output_format.model_fields:
+            return self._other(output_format)
         self.calls += 1
         prompt = prompt_of(messages)
         history = _HISTORY.search(prompt)
@@ -139,4 +140,15 @@ class ScriptedModel:
         }
         if self.tell is not None:
             await self.tell("after-model", step)
-        return views.ChatInvokeCompletion(completion=output_format.model_validate(said), usage=None)
+        return _completion(output_format.model_validate(said))
+
+    def _other(self, output_format: Any) -> Any:
+        """Whatever else it is asked: a judgement, a summary."""
+        if output_format is None:
+            return _completion("nothing to add")
+        return _completion(output_format.model_validate({"reasoning": "it is done", "verdict": True}))
+
+
+def _completion(answer: Any) -> Any:
+    views: Any = importlib.import_module("browser_use.llm.views")
+    return views.ChatInvokeCompletion(completion=answer, usage=None)
