@@ -18,7 +18,7 @@ OFFLINE = {
     "BROWSER_USE_SETUP_LOGGING": "false",
 }
 """browser-use reaches for the network unless it is told not to, before it is imported."""
-QUIET = {"use_vision": False, "use_judge": False, "calculate_cost": False, "enable_signal_handler": False}
+QUIET = {"use_vision": False, "use_judge": False, "calculate_cost": False}
 """Of an agent's arguments: what would ask a model besides, or fetch something."""
 
 
@@ -35,7 +35,7 @@ def stock_agent(directory: Path, model: ScriptedModel, **options: Any) -> Any:
     profile = browser_use.BrowserProfile(
         headless=True, chromium_sandbox=False, enable_default_extensions=False, user_data_dir=directory / "profile"
     )
-    chosen = {**QUIET, **options}
+    chosen = {**QUIET, "enable_signal_handler": False, **options}
     return browser_use.Agent(task=TASK, llm=model, browser_profile=profile, directly_open_url=False, **chosen)
 
 

@@ -120,8 +120,14 @@ class Lives:
             raise LifeFailed(f"{result['error']}\n{life.said()}")
         return result
 
-    def begin(self, hold: Iterable[str], *, go_on: bool = False) -> Life:
-        """Start a life that stops at some points, for good or until it is let go on."""
+    def begin(self, hold: Iterable[str], *, go_on: bool = False, more: Iterable[str] = ()) -> Life:
+        """Start a life that stops at some points, for good or until it is let go on.
+
+        Args:
+            hold: the points.
+            go_on: it may be let go on.
+            more: further arguments of the worker.
+        """
         self.number += 1
         told, telling = os.pipe()
         waiting, letting = os.pipe()
@@ -129,7 +135,7 @@ class Lives:
         command = [
             sys.executable, "-m", "tests.hosts.browser_use.worker", "--host", self.host, "--directory",
             str(self.directory), "--site", self.site.url, "--descriptor", str(telling),
-            *(["--go-on", str(waiting)] if go_on else []), "--hold", *hold,
+            *(["--go-on", str(waiting)] if go_on else []), *more, "--hold", *hold,
         ]  # fmt: skip
         path = self.directory / f"life-{self.number}.log"
         with path.open("wb") as log:

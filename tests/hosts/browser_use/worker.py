@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from tests.hosts.browser_use import hosting, phases
+from tests.hosts.browser_use import hosting, outage, phases
 from tests.hosts.browser_use.scripted import STEPS, ScriptedModel
 
 RESULT = "result.json"
@@ -25,6 +25,9 @@ RESULT = "result.json"
 async def run(options: argparse.Namespace, told: phases.Phases) -> dict[str, Any]:
     """One life of the agent."""
     model = ScriptedModel(options.site, told.tell)
+    if options.away_at:
+        outage.let_time_fly()
+        model = outage.AwayModel(options.site, told.tell, away_at=options.away_at, away_s=options.away_s)
     if options.host == "stock":
         agent = hosting.stock_agent(options.directory, model)
         history = await agent.run(max_steps=4 * STEPS)
@@ -39,6 +42,9 @@ async def run(options: argparse.Namespace, told: phases.Phases) -> dict[str, Any
         "final": history.final_result(),
         "n_steps": agent.state.n_steps,
         "asked": model.calls,
+        "refused": getattr(model, "refused", 0),
+        "waited_s": sum(outage.GateClock.waits),
+        "shift_s": outage.ShiftedClock.shift_s,
     }
 
 
@@ -50,6 +56,8 @@ def main() -> None:
     parser.add_argument("--site", required=True)
     parser.add_argument("--descriptor", type=int, required=True)
     parser.add_argument("--go-on", type=int, help="a descriptor that lets go of what was stopped")
+    parser.add_argument("--away-at", type=int, default=0, help="the step from which on the model is away")
+    parser.add_argument("--away-s", type=float, default=600.0)
     parser.add_argument("--hold", nargs="*", default=[], help="where to stop, as after-model@6")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(relativeCreated)6d %(name)s %(message)s")
