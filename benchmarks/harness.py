@@ -23,6 +23,7 @@ import benchmarks
 NO_BENCHMARKS = (
     "__main__",
     "breaker_peers",
+    "browser_agents",
     "checkpoint_graph",
     "checkpoint_ours",
     "checkpoint_peers",

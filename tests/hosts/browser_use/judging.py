@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import lrm_actors.mode  # noqa: F401 - with it the types of its events are known
 from eventstore import open_reader
 
 DOUBT = "in doubt"
@@ -21,6 +22,7 @@ STEP_OF = {
 }  # fmt: skip
 """In which step each request with an effect belongs."""
 
+_BLANK = re.compile(r"about:blank|chrome://new-tab-page(-third-party)?/")
 _SITE, _TAB = re.compile(r"http://127\.0\.0\.1:\d+"), re.compile(r"#[0-9A-F]{4}\b")
 
 
@@ -39,15 +41,23 @@ def plain(value: Any) -> Any:
 
 
 def history_of(result: Mapping[str, Any]) -> list[Any]:
-    """What each step decided, did and saw; tabs in any order."""
+    """What each step decided, did and saw; tabs in any order. Without a step that could not be taken for a doubt."""
     items = []
     for item in result["history"]:
+        if is_doubtful(item):
+            continue
         one = plain(item)
-        one["state"]["tabs"] = sorted(tab["url"] for tab in one["state"]["tabs"])
+        one["state"]["tabs"] = sorted(_BLANK.sub("blank", tab["url"]) for tab in one["state"]["tabs"])
+        one["state"]["url"] = _BLANK.sub("blank", one["state"]["url"])
         for done in one["result"] or []:
             done.pop("attachments", None)  # paths below the agent's own directory
         items.append(one)
     return items
+
+
+def is_doubtful(item: Mapping[str, Any]) -> bool:
+    """Whether a step ended with an action that was not repeated, since it may have been done before."""
+    return any(DOUBT in str(done.get("error")) for done in item["result"] or [])
 
 
 def memory_of(result: Mapping[str, Any]) -> list[str]:
@@ -63,14 +73,27 @@ def differences(result: Mapping[str, Any], undisturbed: Mapping[str, Any]) -> li
         if len(mine) != len(theirs):
             found.append(f"{name}: {len(mine)} items and not {len(theirs)}")
         found += [
-            f"{name} {number}: {one} and not {other}"
+            f"{name} {number}{place(one, other)}"
             for number, (one, other) in enumerate(zip(mine, theirs, strict=False))
             if one != other
         ]
-    for name in ("files", "is_done", "final", "n_steps"):
+    for name in ("files", "is_done", "final"):
         if result[name] != undisturbed[name]:
             found.append(f"{name}: {result[name]} and not {undisturbed[name]}")
+    spent = result["n_steps"] - sum(is_doubtful(item) for item in result["history"])
+    if spent != undisturbed["n_steps"]:
+        found.append(f"{spent} steps were counted, and not {undisturbed['n_steps']}")
     return found
+
+
+def place(one: Any, other: Any) -> str:
+    """The first place where two values differ, and how."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return next(f".{key}{place(one[key], other[key])}" for key in one if one[key] != other[key])
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return next(f"[{number}]{place(*pair)}" for number, pair in pairs if pair[0] != pair[1])
+    return f": {one!r} and not {other!r}"
 
 
 def effect_differences(books: Mapping[str, Any], undisturbed: Mapping[str, Any]) -> list[str]:
@@ -126,4 +149,4 @@ def unsaid(events: Iterable[Any]) -> list[str]:
 def events_of(log: Path, *types: str) -> list[Any]:
     """The events of these types in a log, in order, as records."""
     with open_reader(log) as reader:
-        return list(reader.read(types=types))
+        return list(reader.read(types=types or None))

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +177,8 @@ def end_trees(processes: list[psutil.Process]) -> None:
     psutil.wait_procs(processes, timeout=10.0)
 
 
-def someones_browser(directory: Path) -> psutil.Process:
+@contextlib.contextmanager
+def someones_browser(directory: Path) -> Iterator[psutil.Process]:
     """A Chromium of somebody else, which looks as much as possible like one of an agent."""
     path = chromium()
     if path is None:
@@ -186,7 +187,12 @@ def someones_browser(directory: Path) -> psutil.Process:
     process = subprocess.Popen(
         [path, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
-    assert process.stderr is not None
-    with process.stderr as said:
-        next(line for line in said if b"DevTools listening on" in line)
-    return psutil.Process(process.pid)
+    try:
+        assert process.stderr is not None
+        with process.stderr as said:
+            next(line for line in said if b"DevTools listening on" in line)
+        yield psutil.Process(process.pid)
+    finally:
+        with contextlib.suppress(psutil.Error):
+            end_trees([psutil.Process(process.pid)])
+        process.wait()

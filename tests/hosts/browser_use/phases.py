@@ -32,11 +32,12 @@ class Phases:
     def __init__(self, descriptor: int, hold: Iterable[str], go_on: int | None = None) -> None:
         self._descriptor, self._hold, self._go_on = descriptor, set(hold), go_on
         self.step = 0
-        """Where the agent is."""
+        """Where the agent is, as its model counts."""
+        self._number = self._ahead = 0
 
-    def reached(self, phase: str, step: int | None = None) -> None:
+    def reached(self, phase: str) -> None:
         """Tell it, and stop there if that is wanted, with everything that this thread was about to do."""
-        point = f"{phase}@{self.step if step is None else step}"
+        point = f"{phase}@{self.step}"
         if point not in self._hold:
             return
         self._hold.remove(point)
@@ -48,7 +49,13 @@ class Phases:
 
     async def tell(self, phase: str, step: int) -> None:
         """The same for the scripted model."""
-        self.reached(phase, step)
+        self.step, self._ahead = step, self._number - step
+        self.reached(phase)
+
+    def began(self, number: int) -> None:
+        """The agent begins a step, which has this number to it: it counts those that its model has to take again."""
+        self._number = number
+        self.step = number - self._ahead
 
 
 def watch_upstream(phases: Phases) -> None:
@@ -61,7 +68,8 @@ def watch_upstream(phases: Phases) -> None:
 
     async def watched_step(self: Any, *args: Any, **options: Any) -> Any:
         nonlocal acted
-        phases.step, acted = self.state.n_steps, 0
+        phases.began(self.state.n_steps)
+        acted = 0
         return await step(self, *args, **options)
 
     async def watched_act(self: Any, *args: Any, **options: Any) -> Any:

@@ -16,7 +16,7 @@ TASK = "Sign in, order fruit in the shop, keep notes, and say what is in the bas
 _HISTORY = re.compile(r"<agent_history>\n(.*)\n</agent_history>", re.DOTALL)
 _PROGRESS = re.compile(r"progress (\d+)/(\d+)")
 _TAB = re.compile(r"Tab (\w{4}): \S*?(/\w+) ")
-_FAILURES = ("failed", "Failed", "Error", "error", "timed out", "not available", "Connection lost")
+_FAILURES = ("failed", "Failed", "Error", "error", "timed out", "not available", "Connection lost", "cut off")
 """Words of an action's result by which the model knows that it has to take the step again."""
 
 

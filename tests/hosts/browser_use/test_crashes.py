@@ -60,7 +60,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory, release: bool) -> Crashed:
             life.kill()
             lives.end_browsers()
     events = judging.events_of(directory / "checkpoints" / "default" / "lrm.db")
-    committed = [record.wall_s for record in events if record.type == "journal.step_committed"]
+    committed = [record.recorded_at.wall_s for record in events if record.type == "journal.step_committed"]
     shift_s = end.result["shift_s"]
     heals_s = [min(one for one in committed if one > at) - at for at in times]
     return Crashed(end, events, crashes, [heal_s - shift_s * (heal_s > shift_s) for heal_s in heals_s])
@@ -99,7 +99,7 @@ def hold(site: Site, point: str) -> None:
 
 def signal_tree(process: psutil.Process, number: int) -> None:
     """Send it to a process and everything below it."""
-    for one in (*process.children(recursive=True), process):
+    for one in (process, *process.children(recursive=True)):
         with contextlib.suppress(psutil.Error):
             one.send_signal(number)
 
@@ -120,12 +120,11 @@ def test_an_agent_goes_on_through_crashes_and_freezes_of_its_browser(crashed: Cr
 def test_an_outage_of_the_model_is_waited_out_between_two_steps(crashed: Crashed, undisturbed: Run) -> None:
     """Ten minutes of it spend no step and put nothing into the memory; the breaker stands before the model."""
     result = crashed.end.result
-    assert result["waited_s"] >= AWAY_S
+    assert result["waited_s"] >= 0.99 * AWAY_S, "the rest of it went by while steps were taken"
     assert 0 < result["refused"] <= 20, "it is asked now and then only"
-    spent = len(result["history"]) - len(undisturbed.result["history"])
+    spent = len(judging.history_of(result)) - STEPS
     assert spent <= 1
     assert judging.memory_of(result) == judging.memory_of(undisturbed.result)
-    assert not [text for text in result["memory"] if "right format" in text]
-    assert STEPS == len([record for record in crashed.events if record.type == "journal.step_committed"])
+    assert not [text for text in result["memory"] if "right format" in text or "reached" in text]
     assert [record for record in crashed.events if record.type == "breaker.opened" and record.stream == "breaker/llm"]
     print(f"{result['waited_s']:.0f} s waited for, asked in vain {result['refused']} times, {spent} steps spent")

@@ -16,7 +16,7 @@ import pytest
 
 from tests.hosts.browser_use import judging
 from tests.hosts.browser_use.conftest import Run
-from tests.hosts.browser_use.lives import Lives, end_trees, someones_browser
+from tests.hosts.browser_use.lives import Lives, someones_browser
 from tests.hosts.browser_use.scripted import STEPS
 from tests.hosts.browser_use.site import Site
 
@@ -62,9 +62,8 @@ class Killed:
 @pytest.fixture(scope="module")
 def someones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psutil.Process]:
     """A browser that is none of ours."""
-    process = someones_browser(tmp_path_factory.mktemp("someones"))
-    yield process
-    end_trees([process])
+    with someones_browser(tmp_path_factory.mktemp("someones")) as process:
+        yield process
 
 
 def run(points: tuple[str, ...], directory: Path, *, with_browser: bool) -> Killed:
