@@ -101,7 +101,7 @@ def _kilobytes(directory: Path, first: int) -> float:
     """What the journal's events of a step take in the log, the median of those from a step on."""
     sizes: dict[int, int] = defaultdict(int)
     with open_reader(directory / "default" / "lrm.db") as reader:
-        for record in reader.read(stream="journal"):
+        for record in reader.read(streams=("journal",)):
             step = getattr(record.event, "step", None)
             if step is not None and step >= first:
                 sizes[step] += len(record.data)

@@ -69,7 +69,7 @@ class Model:
         """Answer a prompt."""
         views: Any = importlib.import_module("browser_use.llm.views")
         texts: list[str] = [str(message.text) for message in messages]
-        found = HISTORY.search(next(text for text in texts if "<agent_history>" in text))
+        found = HISTORY.search(texts[-1])
         taken = [int(number) for number in STEP_MEMORY.findall("" if found is None else found[1])]
         step = max(taken, default=0) + 1
         action: dict[str, Any] = {"evaluate": {"code": f"localStorage.setItem('step', '{step}'), 'step {step}'"}}

@@ -22,6 +22,7 @@ STEP_OF = {
 }  # fmt: skip
 """In which step each request with an effect belongs."""
 
+_PROGRESS = re.compile(r"progress (\d+)/")
 _BLANK = re.compile(r"about:blank|chrome://new-tab-page(-third-party)?/")
 _SITE, _TAB = re.compile(r"http://127\.0\.0\.1:\d+"), re.compile(r"#[0-9A-F]{4}\b")
 
@@ -112,6 +113,13 @@ def repeated(books: Mapping[str, Any], undisturbed: Mapping[str, Any]) -> dict[s
         for request, count in books["counts"].items()
         if not request.startswith("GET") and count > undisturbed["counts"].get(request, 0)
     }
+
+
+def doubts_in(events: Iterable[Any], result: Mapping[str, Any]) -> list[int]:
+    """The step, as the model counts, of each action that was reported in doubt."""
+    said = [_PROGRESS.search(str(item["model_output"])) for item in result["history"]]
+    steps = [int(found[1]) if found else 0 for found in said]
+    return [steps[record.event.step - 1] for record in events if record.type == "journal.effect_in_doubt"]
 
 
 def unreported(repeats: Mapping[str, int], doubts: Iterable[int]) -> list[str]:

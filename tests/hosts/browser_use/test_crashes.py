@@ -107,7 +107,7 @@ def signal_tree(process: psutil.Process, number: int) -> None:
 def test_an_agent_goes_on_through_crashes_and_freezes_of_its_browser(crashed: Crashed, undisturbed: Run) -> None:
     """It ends as an undisturbed one does; what came twice was reported in doubt first."""
     repeats = judging.repeated(crashed.end.books, undisturbed.books)
-    doubts = [record.event.step for record in crashed.events if record.type == "journal.effect_in_doubt"]
+    doubts = judging.doubts_in(crashed.events, crashed.end.result)
     assert judging.differences(crashed.end.result, undisturbed.result) == []
     assert judging.effect_differences(crashed.end.books, undisturbed.books) == []
     assert judging.unreported(repeats, doubts) == []

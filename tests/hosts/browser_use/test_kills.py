@@ -52,11 +52,6 @@ class Killed:
     events: list[Any]
     browsers: list[int] = attrs.Factory(list)
     """How many of the agent's browsers lived, after each kill and after the end."""
-    asked: int = 0
-
-    def doubts(self) -> list[int]:
-        """The step of each action that was reported in doubt."""
-        return [record.event.step for record in self.events if record.type == "journal.effect_in_doubt"]
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +90,10 @@ def test_a_killed_agent_ends_as_one_that_was_not(
     began = someones.create_time()
     killed = run(RUNS[name], tmp_path, with_browser=name in WITH_BROWSER)
     repeats = judging.repeated(killed.end.books, undisturbed.books)
+    doubts = judging.doubts_in(killed.events, killed.end.result)
     assert judging.differences(killed.end.result, undisturbed.result) == []
     assert judging.effect_differences(killed.end.books, undisturbed.books) == []
-    assert judging.unreported(repeats, killed.doubts()) == []
+    assert judging.unreported(repeats, doubts) == []
     assert judging.unsaid(killed.events) == []
     committed = [record.event.step for record in killed.events if record.type == "journal.step_committed"]
     assert committed == list(range(1, STEPS + 1)), "each step is committed once, and none is lost"
@@ -105,4 +101,4 @@ def test_a_killed_agent_ends_as_one_that_was_not(
     assert killed.browsers[-1] == 0, "an orphan is left"
     assert someones.is_running()
     assert began == psutil.Process(someones.pid).create_time()
-    print(f"{len(RUNS[name])} kills, repeated {repeats}, in doubt {len(killed.doubts())}, orphans {killed.browsers}")
+    print(f"{len(RUNS[name])} kills, repeated {repeats}, in doubt {len(doubts)}, orphans {killed.browsers}")
