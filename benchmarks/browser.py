@@ -72,7 +72,7 @@ def _steps(directory: Path, url: str, *, quick: bool) -> Sequence[Figure]:
         ),
         Figure(
             "step_p50_ms", early_ms, "lower",
-            f"What our hooks add to a step, the browser's storage read and all on disk: the median from step {EARLY} on.",
+            f"What our hooks add to a step, storage read and all on disk: the median from step {EARLY} on.",
         ),
         Figure("step_p50_late_ms", late_ms, "lower", f"The same from step {late} on."),
         Figure("step_kb", early_kb, "lower", f"Kilobytes in the log for each step, the median from step {EARLY} on."),

@@ -22,6 +22,10 @@ HARMLESS = frozenset((
     "find_elements", "search_page", "dropdown_options", "switch", "read_long_content", "save_as_pdf",
 ))  # fmt: skip
 """Actions that change nothing outside of the agent's own browser and files: done again without a word."""
+FILES_ONLY = frozenset((
+    "done", "wait", "read_file", "write_file", "replace_file", "read_long_content",
+))  # fmt: skip
+"""Actions that change nothing in the browser."""
 SKIPPED = {"skipped": True}
 """Given in place of a result."""
 

@@ -18,6 +18,7 @@ from lrm_actors.adapters.browser_use import compat
 from lrm_actors.adapters.browser_use.actions import guard_tools
 from lrm_actors.adapters.browser_use.guarding import Calls, GuardedModel
 from lrm_actors.adapters.browser_use.keeping import BrowserKeeper
+from lrm_actors.adapters.browser_use.left import left_in_browser
 from lrm_actors.adapters.browser_use.outage import OutageGate
 from lrm_actors.adapters.browser_use.redacting import Redactor
 from lrm_actors.adapters.browser_use.run_errors import BROWSER, ENDED, FAILURES, MAX_STEPS
@@ -117,7 +118,8 @@ class BrowserRun:
             CannotGoOn: with the reason.
         """
         try:
-            await self.keeper.open(self.redactor.show(self.state["browser_state"]))
+            self.hooks.left.update(await self._left())
+            await self.keeper.open(self.redactor.show({**self.state["browser_state"], **self.hooks.left}))
         except Exception as error:
             raise CannotGoOn(BROWSER, self.redactor.hide(f"{type(error).__name__}: {error}")) from error
         while True:
@@ -130,6 +132,16 @@ class BrowserRun:
             if history is not None and not self.ended.is_set():
                 raise CannotGoOn(*self._why(history))
             await self._begin_anew()
+
+    async def _left(self) -> dict[str, Any]:
+        """What a step that was cut off left in the browser, if it is to be gone on with."""
+        if self.hooks.forget:
+            return {}
+        reader = self.mode.reader()
+        try:
+            return await asyncio.to_thread(left_in_browser, reader)
+        finally:
+            reader.close()
 
     async def _once(self) -> Any:
         """browser-use's agent, to its end. The history; None: it lost its browser where that ends browser-use's run."""
@@ -270,7 +282,7 @@ class BrowserRun:
 
     def _on_decided(self, theirs: Callable[..., Any] | None) -> Callable[..., Awaitable[None]]:
         async def decided(summary: Any, output: Any, number: int) -> None:
-            await self.hooks.on_decided(output)
+            await self.hooks.on_decided(output, summary)
             if theirs is not None:
                 said = theirs(summary, output, number)
                 if inspect.isawaitable(said):

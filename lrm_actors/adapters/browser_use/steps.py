@@ -97,6 +97,8 @@ class Hooks:
         self._fresh = fresh
         self._scope: Any = None
         self._unasked = 0
+        self.left: dict[str, Any] = {}
+        """What the actions of a step that is not committed changed in the browser."""
 
     async def on_step_start(self, agent: Any) -> None:
         """Wait until there is a model and a browser, then begin the step."""
@@ -126,14 +128,16 @@ class Hooks:
             redactor=self.redactor,
             on_doubt=self._on_doubt,
             task=self.run.task,
+            known={} if self._fresh else self.run.state["browser_state"],
+            left=self.left,
         )
         self.calls.begin(await turn.decision())
         return turn
 
-    async def on_decided(self, output: Any) -> None:
-        """The model has decided."""
+    async def on_decided(self, output: Any, summary: Any) -> None:
+        """The model has decided, on a page."""
         if self.turn is not None:
-            await self.turn.decided(output)
+            await self.turn.decided(output, summary)
 
     async def on_step_end(self, agent: Any) -> None:
         """Commit the step with what it changed, or undo it."""
@@ -178,7 +182,7 @@ class Hooks:
 
     async def _heal(self, agent: Any) -> None:
         try:
-            await self.keeper.heal(self.redactor.show(self.run.state["browser_state"]))
+            await self.keeper.heal(self.redactor.show({**self.run.state["browser_state"], **self.left}))
         except Exception as error:
             raise CannotGoOn(BROWSER, self.redactor.hide(f"{type(error).__name__}: {error}")) from error
         if agent.browser_session is not self.keeper.session:
@@ -188,7 +192,8 @@ class Hooks:
     async def _commit(self, agent: Any) -> None:
         turn, scope, self.turn, self._scope = self.turn, self._scope, None, None
         assert turn is not None
-        browser = await self.keeper.read()
+        turn.finish()
+        browser = turn.browser or await self.keeper.read()
         before = slim.empty() if self._fresh else self.run.state
         after = {
             "agent_state": self.transcriber.write(agent, self.run.task),
@@ -208,6 +213,7 @@ class Hooks:
             self.run.state = kept
             raise
         self._fresh = False
+        self.left.clear()
 
     async def abandon(self, error: BaseException) -> None:
         """End the open step, if there is one, as one that did not happen."""

@@ -103,6 +103,19 @@ def results(given: Any) -> list[dict[str, Any]] | None:
     ]  # fmt: skip
 
 
+def page_dict(summary: Any) -> dict[str, Any]:
+    """The page that the model decided on: what a step's history has of it."""
+    tabs = [tab.model_dump(mode="json", exclude_none=True) for tab in summary.tabs]
+    return {"url": summary.url, "title": summary.title, "tabs": tabs}
+
+
+def put_page(item: Any, page: Mapping[str, Any]) -> None:
+    """Have a history item say that its step was decided on this page."""
+    tab = compat.part("browser.views", "TabInfo")
+    item.state.url, item.state.title = page["url"], page["title"]
+    item.state.tabs = [tab.model_validate(one) for one in page["tabs"]]
+
+
 def output_dict(output: Any) -> dict[str, Any] | None:
     """What the model decided. Each action by itself: dumped from outside, it would be written down as empty."""
     if output is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from lrm_actors.adapters.browser_use import compat
 from lrm_actors.adapters.browser_use.actions import (
+    FILES_ONLY,
     HARMLESS,
     SKIPPED,
     needs_element,
@@ -20,8 +21,9 @@ from lrm_actors.adapters.browser_use.actions import (
     result_dict,
 )
 from lrm_actors.adapters.browser_use.keeping import BrowserKeeper, BrowserLost
+from lrm_actors.adapters.browser_use.left import BROWSER
 from lrm_actors.adapters.browser_use.redacting import Redactor
-from lrm_actors.adapters.browser_use.transcribing import output_dict, read_output
+from lrm_actors.adapters.browser_use.transcribing import output_dict, page_dict, put_page, read_output
 from lrm_actors.effects import Skip
 from lrm_actors.errors import EffectInDoubt, JournalMismatch
 
@@ -32,6 +34,16 @@ NOTE = (
     "Look at the page before you build on it.</sys>"
 )
 """What the model is told; 'in doubt' stands in each."""
+CUT = (
+    "<sys>The browser had to be started anew in the middle of the step. Of what was decided in it, {names} was not "
+    "done: the page is a new one.</sys>"
+)
+PAGE = "page"
+"""Key of a decision for the page that it was made on."""
+AGAIN = "again"
+"""Key of an action's result: it had been in doubt before."""
+ANSWER_S = 1.0
+"""How long the browser may take to answer when an action ended with an error, which may be the end of the browser."""
 
 _log = logging.getLogger("lrm_actors.adapters.browser_use")
 
@@ -47,6 +59,8 @@ class Turn:
         redactor: takes secrets out of what is put on record.
         on_doubt: gives the setting.
         task: of the agent; what was decided for another is not taken up.
+        known: what is known to be in the browser, as it is on record.
+        left: what of that the actions of this step changed; kept up to date.
     """
 
     def __init__(
@@ -59,6 +73,8 @@ class Turn:
         redactor: Redactor,
         on_doubt: Callable[[], Any],
         task: str,
+        known: Mapping[str, Any],
+        left: dict[str, Any],
     ) -> None:
         self.mode = mode
         self.step = step
@@ -67,6 +83,10 @@ class Turn:
         self.redactor = redactor
         self._on_doubt = on_doubt
         self._task = task
+        self._known = known
+        self._left = left
+        self.browser: dict[str, Any] = {}
+        """What was in the browser after the last action; empty: nobody has looked."""
         self.number: int = agent.state.n_steps
         self.undo = Undo(agent)
         self.done: list[tuple[str, bool]] = []
@@ -77,13 +97,15 @@ class Turn:
         """What of ours went wrong within the step, which browser-use would take for the agent's mistake."""
         self._recorded: frozenset[str] = frozenset(step.effects.before)
         self._replayed = False
+        self._page: Mapping[str, Any] | None = None
+        self._cut: list[str] = []
         self._actions = Actions([])
 
     async def decision(self) -> Callable[[Any], Any] | None:
         """What an earlier attempt decided; None: nothing, or nothing that can be done any more.
 
-        In a new browser the elements of the page have other numbers: then only what was begun is taken over, the result
-        of what was done, and the doubt about what was not finished.
+        In a new browser the elements of the page have other numbers. If what is left to do names one, only what was
+        begun is taken over: the result of what was done, and the doubt about what was not finished.
         """
         decided = None
         occurrence = 1
@@ -96,13 +118,15 @@ class Turn:
         if decided is None:
             return None
         begun = [place for place, action in enumerate(decided["action"]) if self._is_recorded(place, action)]
-        gone = self.keeper.fresh and any(needs_element(_of(action)[1]) for action in decided["action"][len(begun) :])
-        if gone or (self.keeper.fresh and begun):
+        rest = [_of(action) for action in decided["action"][len(begun) :]]
+        if self.keeper.fresh and any(needs_element(parameters) for _, parameters in rest):
             if not begun:
                 self._forget()
                 return None
+            self._cut = [name for name, _ in rest]
             decided = {**decided, "action": decided["action"][: len(begun)]}
-        self._replayed = True
+        self._replayed, self._page = True, decided.get(PAGE)
+        decided = {name: value for name, value in decided.items() if name != PAGE}
 
         def read(model: Any) -> Any:
             output = read_output(self.agent, decided, model)
@@ -111,11 +135,11 @@ class Turn:
 
         return read
 
-    async def decided(self, output: Any) -> None:
-        """The model has decided: on record before anything is done."""
+    async def decided(self, output: Any, summary: Any) -> None:
+        """The model has decided, on a page: on record before anything is done."""
         if self._replayed:
             return
-        plain = self.redactor.hide(output_dict(output))
+        plain = self.redactor.hide({**(output_dict(output) or {}), PAGE: page_dict(summary)})
 
         async def given() -> Any:
             return plain
@@ -143,24 +167,50 @@ class Turn:
             nonlocal called
             called = True
             given = await do()
-            if given.error and (self.keeper.lost or not self.keeper.session.is_cdp_connected):
+            if given.error and not await self._is_there():
                 raise BrowserLost(f"browser closed while it did {name}")  # in doubt, and not done with an error
             kept = result_dict(given, kept_files, None if files is None else files.get_state())
             after = await self._place()
-            return self.redactor.hide(kept | ({"moved": True} if after != place else {}))
+            kept |= {"moved": True} if after != place else {}
+            kept |= {AGAIN: True} if before else {}
+            return self.redactor.hide(kept) | ({} if name in FILES_ONLY else await self._look())
 
         place = await self._place()
         repeatable = not (self.keeper.fresh and before and needs_element(parameters))
         policy = policy_for(self._on_doubt(), name, parameters, repeatable=repeatable)
         recorded = await self._effect(key, carry_out, policy)
         self.done.append((name, not called))
-        if before and name not in HARMLESS and (called or _is_skipped(recorded)):
-            self._tell(name, "it was not repeated" if not called else "it was done now")
+        skipped, again = _is_skipped(recorded), isinstance(recorded, Mapping) and bool(recorded.get(AGAIN))
+        if before and name not in HARMLESS and (skipped or again):
+            self._tell(name, "it was not repeated" if skipped else "it was done once more")
         if not called and isinstance(recorded, Mapping):
+            self._left.update(recorded.get(BROWSER, {}))
             await put_files(files, recorded, self.redactor.show)
             if recorded.get("moved") and len(self.done) < len(self._actions):
                 self._actions.stop = True
         return read_result(recorded, name)
+
+    def finish(self) -> None:
+        """The step is to be committed: have its history as if nothing had happened, or say what did."""
+        history = self.agent.history.history
+        if self._page is not None and len(history) > self.undo.history:
+            put_page(history[-1], self.redactor.show(self._page))
+        if self._cut:
+            self._remember(CUT.format(names=", ".join(self._cut)))
+
+    async def _is_there(self) -> bool:
+        """Whether an action's error was not the end of the browser."""
+        if self.keeper.lost or not self.keeper.session.is_cdp_connected:
+            return False
+        return await self.keeper.browser.responsive(ANSWER_S)
+
+    async def _look(self) -> dict[str, Any]:
+        """What the action changed in the browser, which a new one would not have."""
+        self.browser = await self.keeper.read()
+        now = self.redactor.hide(self.browser)
+        changed = {key: value for key, value in now.items() if {**self._known, **self._left}.get(key) != value}
+        self._left.update(changed)
+        return {BROWSER: changed} if changed else {}
 
     async def _effect(self, name: str, do: Callable[[], Any], policy: Any, given: Any = None) -> Any:
         try:
@@ -184,11 +234,14 @@ class Turn:
         return await session.get_current_page_url(), session.agent_focus_target_id
 
     def _tell(self, name: str, now: str) -> None:
+        """Say that it was in doubt, and what came of that."""
+        self._remember(NOTE.format(name=name, now=now))
+        _log.warning("step %d: %s was in doubt, and %s", self.number, name, now)
+
+    def _remember(self, text: str) -> None:
         """Say it where the model remembers what happened."""
         item = compat.part("agent.message_manager.views", "HistoryItem")
-        memory = self.agent.state.message_manager_state.agent_history_items
-        memory.append(item(system_message=NOTE.format(name=name, now=now)))
-        _log.warning("step %d: %s was in doubt, and %s", self.number, name, now)
+        self.agent.state.message_manager_state.agent_history_items.append(item(system_message=text))
 
     def _is_recorded(self, place: int, action: Mapping[str, Any]) -> bool:
         return f"{place + 1} {_of(action)[0]}#1" in self._recorded
@@ -233,7 +286,8 @@ class Undo:
                 "recent_page_fingerprints": list(loops.recent_page_fingerprints),
             }
         )
-        self._history = len(agent.history.history)
+        self.history = len(agent.history.history)
+        """How many items it had."""
 
     def back(self, agent: Any) -> None:
         """As if the step had not been begun."""
@@ -247,7 +301,7 @@ class Undo:
             setattr(memory, name, value)
         memory.agent_history_items = self._memory
         memory.read_state_images = self._images
-        del agent.history.history[self._history :]
+        del agent.history.history[self.history :]
 
 
 def _of(action: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

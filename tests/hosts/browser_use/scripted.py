@@ -16,8 +16,10 @@ TASK = "Sign in, order fruit in the shop, keep notes, and say what is in the bas
 _HISTORY = re.compile(r"<agent_history>\n(.*)\n</agent_history>", re.DOTALL)
 _PROGRESS = re.compile(r"progress (\d+)/(\d+)")
 _TAB = re.compile(r"Tab (\w{4}): \S*?(/\w+) ")
-_FAILURES = ("failed", "Failed", "Error", "error", "timed out", "not available", "Connection lost", "cut off")
+_FAILURES = ("failed", "Failed", "Error", "error", "timed out", "not available", "Connection lost")
 """Words of an action's result by which the model knows that it has to take the step again."""
+CUT_OFF = "cut off"
+"""In the result of an action that was not repeated, since it may have been done before."""
 
 
 class ScriptLost(Exception):
@@ -30,8 +32,8 @@ def prompt_of(messages: list[Any]) -> str:
     return next(text for text in reversed(texts) if "<agent_history>" in text)
 
 
-def progress_in(prompt: str) -> int:
-    """The last step that the memory says was done, without one whose result was an error."""
+def progress_in(prompt: str, failures: tuple[str, ...] = _FAILURES) -> int:
+    """The last step that the memory says was done, without one whose result was a failure."""
     found = _HISTORY.search(prompt)
     if found is None:
         raise ScriptLost(prompt[:500])
@@ -40,7 +42,7 @@ def progress_in(prompt: str) -> int:
         said = _PROGRESS.search(block)
         if said is not None:
             result = block.partition("\nResult\n")[2]
-            done = int(said[1]) - any(word in result for word in _FAILURES)
+            done = int(said[1]) - any(word in result for word in failures)
     return done
 
 
@@ -103,6 +105,7 @@ class ScriptedModel:
         tell: called with ``before-model`` and ``after-model`` and the step.
         script: gives the actions of a step; of these twelve by default.
         steps: how many there are.
+        retakes: it takes a step again whose action was in doubt and was not repeated.
     """
 
     model = provider = name = model_name = "scripted"
@@ -115,8 +118,10 @@ class ScriptedModel:
         *,
         script: Callable[[int, str, str], list[dict[str, Any]]] = actions,
         steps: int = STEPS,
+        retakes: bool = False,
     ) -> None:
         self.url, self.tell, self.script, self.steps = url, tell, script, steps
+        self.failures = (*_FAILURES, CUT_OFF) if retakes else _FAILURES
         self.calls = 0
         self.prompts: list[str] = []
         """The agent's history as each call showed it."""
@@ -129,7 +134,7 @@ class ScriptedModel:
         prompt = prompt_of(messages)
         history = _HISTORY.search(prompt)
         self.prompts.append(history[1] if history is not None else "")
-        step = progress_in(prompt) + 1
+        step = progress_in(prompt, self.failures) + 1
         if self.tell is not None:
             await self.tell("before-model", step)
         said = {

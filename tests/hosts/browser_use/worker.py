@@ -24,10 +24,10 @@ RESULT = "result.json"
 
 async def run(options: argparse.Namespace, told: phases.Phases) -> dict[str, Any]:
     """One life of the agent."""
-    model = ScriptedModel(options.site, told.tell)
+    model = ScriptedModel(options.site, told.tell, retakes=True)
     if options.away_at:
         outage.let_time_fly()
-        model = outage.AwayModel(options.site, told.tell, away_at=options.away_at, away_s=options.away_s)
+        model = outage.AwayModel(options.site, told.tell, away_at=options.away_at, away_s=options.away_s, retakes=True)
     if options.host == "stock":
         agent = hosting.stock_agent(options.directory, model)
         history = await agent.run(max_steps=4 * STEPS)
