@@ -167,13 +167,16 @@ class Turn:
             nonlocal called
             called = True
             given = await do()
-            if given.error and not await self._is_there():
-                raise BrowserLost(f"browser closed while it did {name}")  # in doubt, and not done with an error
+            changed = {} if name in FILES_ONLY else await self._look()
+            if name not in FILES_ONLY and (given.error or not self.browser) and not await self._is_there():
+                # It is in doubt, whatever browser-use says: some of its actions end well without a browser.
+                raise BrowserLost(f"browser closed while it did {name}")
             kept = result_dict(given, kept_files, None if files is None else files.get_state())
             after = await self._place()
             kept |= {"moved": True} if after != place else {}
             kept |= {AGAIN: True} if before else {}
-            return self.redactor.hide(kept) | ({} if name in FILES_ONLY else await self._look())
+            self._left.update(changed)
+            return self.redactor.hide(kept) | ({BROWSER: changed} if changed else {})
 
         place = await self._place()
         repeatable = not (self.keeper.fresh and before and needs_element(parameters))
@@ -207,10 +210,9 @@ class Turn:
     async def _look(self) -> dict[str, Any]:
         """What the action changed in the browser, which a new one would not have."""
         self.browser = await self.keeper.read()
-        now = self.redactor.hide(self.browser)
-        changed = {key: value for key, value in now.items() if {**self._known, **self._left}.get(key) != value}
-        self._left.update(changed)
-        return {BROWSER: changed} if changed else {}
+        known = {**self._known, **self._left}
+        now: dict[str, Any] = self.redactor.hide(self.browser)
+        return {key: value for key, value in now.items() if known.get(key) != value}
 
     async def _effect(self, name: str, do: Callable[[], Any], policy: Any, given: Any = None) -> Any:
         try:

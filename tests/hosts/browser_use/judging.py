@@ -16,6 +16,8 @@ from eventstore import open_reader
 
 DOUBT = "in doubt"
 """Stands in every memory item by which the model is told that an action may have happened twice."""
+CUT = "had to be started anew"
+"""Stands in every one by which it is told that an action was not done, since its page was gone."""
 STEP_OF = {
     "POST /login": 2, "PUT /notes/fruit": 4,
     "PUT /orders/apple": 7, "PUT /orders/pear": 8, "PUT /orders/plum": 10, "PUT /orders/quince": 11,
@@ -62,8 +64,8 @@ def is_doubtful(item: Mapping[str, Any]) -> bool:
 
 
 def memory_of(result: Mapping[str, Any]) -> list[str]:
-    """What the agent remembers, but for what it was told of actions in doubt."""
-    return [plain(text) for text in result["memory"] if DOUBT not in text]
+    """What the agent remembers, but for what it was told of actions in doubt, or not done."""
+    return [plain(text) for text in result["memory"] if DOUBT not in text and CUT not in text]
 
 
 def differences(result: Mapping[str, Any], undisturbed: Mapping[str, Any]) -> list[str]:
