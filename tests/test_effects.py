@@ -32,7 +32,8 @@ from lrm_actors.errors import (
     StorageUnavailable,
 )
 from lrm_actors.hosting.boundary import StepBoundary
-from lrm_actors.hosting.effects import Effects
+from lrm_actors.hosting.effects import Effects, is_small
+from lrm_actors.hosting.host import check_storable
 from lrm_actors.hosting.stepping import AsyncStepScope, BlockingStepScope, Stepping
 from lrm_actors.hosting.unlogged import UnloggedSystem
 
@@ -356,6 +357,21 @@ def test_what_is_not_asked_for_again_is_a_mismatch() -> None:
     assert 1 == world.state.committed
 
 
+def test_the_old_code_put_back_goes_on_whatever_the_other_did() -> None:
+    """What other code asked for before it was found not to fit is nothing that the right code would know of."""
+    world = World()
+    with pytest.raises(ValueError, match="later"), world.step():
+        world.effect("send", world.send)
+        raise ValueError("later")
+    for _ in range(2):
+        with pytest.raises(JournalMismatch), world.step():
+            world.effect("mail", world.send)
+    with world.step():
+        assert {"sent": 1} == world.effect("send", world.send)
+    assert 2 == len(world.calls)
+    assert 1 == world.state.committed
+
+
 def test_a_step_in_doubt_with_effects_cannot_begin_under_another_name() -> None:
     """They would be nobody's. The old name goes on; or they are forgotten by hand."""
     world = World()
@@ -512,3 +528,42 @@ def test_an_agent_may_go_on_without_knowing_if_it_says_so() -> None:
     with world.step("other"):
         world.effect("send", world.send)
     assert 2 == world.state.committed
+
+
+@pytest.mark.parametrize(
+    ("value", "small"),
+    [
+        (None, True),
+        ("a" * 100_000, True),
+        ({"rows": [{"a": 1, "b": [1, 2]}] * 100}, True),
+        ("a" * 10_000_000, False),
+        (["a"] * 3_000, False),
+        ([[[1]] * 100] * 100, False),
+        ({"rows": [{"a": "b" * 1_000}] * 1_000}, False),
+        ({f"key {number}": 1 for number in range(3_000)}, False),
+    ],
+    ids=["none", "text", "rows", "long text", "long list", "nested", "long rows", "wide"],
+)
+def test_large_values_are_looked_through_beside_the_loop(value: object, small: bool) -> None:
+    """A result of megabytes holds no event loop, and is kept all the same."""
+    assert small == is_small(value)
+    world = World()
+    threads: list[int] = []
+
+    def checked(event: str, field: str, result: object) -> None:
+        threads.append(threading.get_ident())
+        check_storable(event, field, result)
+
+    async def main() -> None:
+        async with world.async_step():
+
+            async def give() -> object:
+                return value
+
+            assert value == await world.async_effect("give", give)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lrm_actors.hosting.effects.check_storable", checked)
+        asyncio.run(main())
+    assert small == (not threads)
+    assert threading.get_ident() not in threads

@@ -112,10 +112,10 @@ def decide(state: JournalState, command: Command, ctx: Context) -> Decision:
             return _begin(state, command)
         case CommitStep():
             return _commit(state, command)
-        case AbandonStep(number, error):
+        case AbandonStep(number, error, mismatch):
             step = _unfinished(state, number, "abandon")
             doubtful = effects.doubtful(state, number, effects.STEP_ENDED)
-            return then(*doubtful, StepAbandoned(step.step, step.name, error), reply={"step": number})
+            return then(*doubtful, StepAbandoned(step.step, step.name, error, mismatch), reply={"step": number})
         case BeginSleep():
             number = state.committed + 1
             return sleeps.begin(state.sleeps, command, ctx, step=number, is_open=state.open is not None)

@@ -33,13 +33,15 @@ from lrm_actors.errors import (
     SettingsError,
     StepOrder,
 )
-from lrm_actors.hosting.host import check_function, check_name
+from lrm_actors.hosting.host import check_function, check_name, check_storable
 from lrm_actors.hosting.offload import off_loop
 from lrm_actors.hosting.stepping import JOURNAL, Asking, Step, Stepping, current_step
 
 RETRY: Final = Retry()
 PLAIN = frozenset((str, int, float, bool, dict, list, type(None)))
 """Types of results that are usual, and cannot be awaited."""
+SMALL, CHARACTERS = 2_000, 500
+"""Values, or so many characters of their texts each, that take a fraction of a millisecond to look through."""
 NOT_CALLED = "its function was not called after all"
 NO_ANSWER = frozenset(
     ("ReadError", "RemoteProtocolError", "ServerDisconnectedError", "IncompleteRead", "ChunkedEncodingError")
@@ -75,7 +77,9 @@ class Effects:
         check_name("name", name)
         check_function("function", function)
         chosen = RETRY if policy is RETRY else policy_of(policy)
-        digest = "" if given is None else digest_of(given)
+        digest = ""
+        if given is not None:
+            digest = digest_of(given) if is_small(given) else (yield Call(lambda: digest_of(given), ()))
         step = current_step(self._stepping)
         if step is None:
             about = f"effect {name!r} is outside of any step"
@@ -254,7 +258,10 @@ class _One:
     def _finish(self, result: Any) -> Generator[Command | Call, Any, None]:
         lost, refused = "", None
         try:
-            encode_value(result, what="journal.effect_done", field="result")
+            if is_small(result):
+                encode_value(result, what="journal.effect_done", field="result")
+            else:
+                yield Call(lambda: check_storable("journal.effect_done", "result", result), ())
         except EventRefused as error:
             refused, lost, result = error, error.reason, None
         end = FinishEffect(self.step.number, self.name, self.occurrence, self.attempt, result, lost)
@@ -271,6 +278,23 @@ class _One:
         if not wants_key(function):
             return Call(function, ())
         return Call(function, (self.effects.key(self.step, self.name, self.occurrence),))
+
+
+def is_small(value: Any) -> bool:
+    """Whether a value is looked through in so little time that an event loop may be held for it."""
+    left, waiting = SMALL, [value]
+    while waiting:
+        one = waiting.pop()
+        left -= 1
+        if isinstance(one, str):
+            left -= len(one) // CHARACTERS
+        elif isinstance(one, dict | list | tuple):
+            if len(one) >= left:
+                return False
+            waiting.extend(one.values() if isinstance(one, dict) else one)
+        if left <= 0:
+            return False
+    return True
 
 
 def digest_of(given: Any) -> str:

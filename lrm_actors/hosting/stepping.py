@@ -21,9 +21,9 @@ from eventstore.errors import EventRefused
 from lrm_actors.actors.analyzer import text_of
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.journal import AbandonStep, BeginStep, CommitStep, JournalState
-from lrm_actors.domain.journaling.book import FINISHED, IN_DOUBT
+from lrm_actors.domain.journaling.book import FINISHED, IN_DOUBT, Recorded
 from lrm_actors.domain.tasks import TaskCall
-from lrm_actors.errors import CommandRefused, SettingsError, WrongWith
+from lrm_actors.errors import CommandRefused, JournalMismatch, SettingsError, WrongWith
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.offload import unbroken
 from lrm_actors.hosting.step_effects import StepEffects
@@ -41,6 +41,8 @@ IN_A_LOOP = (
 WITHOUT_A_LOOP = "write 'with blocking.step(...)'; in an event loop, 'async with mode:' has 'async with mode.step(...)'"
 
 MAX_STEPS = 10**9
+ANSWERED = FINISHED | {IN_DOUBT}
+"""What a repeated step has to ask for: else it would be lost without a word."""
 MAX_PROGRESS = 500
 """Characters of what a step says of its progress that are kept."""
 
@@ -83,7 +85,7 @@ class Step:
         Raises:
             StepOrder: an effect is under way.
         """
-        on_record = [] if self._stepping is None else self._stepping.on_record(self.number)
+        on_record = [] if self._stepping is None else [one.key for one in self._stepping.on_record(self.number)]
         self.effects.forget_all(on_record)
 
 
@@ -148,14 +150,14 @@ class Stepping:
         step = self._open
         return "" if step is None else str(step.progress)[:MAX_PROGRESS]
 
-    def on_record(self, step: int, *statuses: str) -> list[str]:
-        """Keys of the effects on record of a step that is not over, of these statuses or of any."""
+    def on_record(self, step: int) -> list[Recorded]:
+        """The effects on record of a step that is not over."""
         if self._asking is None:
             return []
         state: JournalState = self._asking.state(JOURNAL)
         if state.unfinished is None or state.unfinished.step != step:
             return []
-        return [entry.key for entry in state.effects if not statuses or entry.status in statuses]
+        return list(state.effects)
 
     def begin(
         self, asking: Asking, name: str, at: int | None = None, of: int | None = None, task: TaskCall | None = None
@@ -183,7 +185,8 @@ class Stepping:
         number, attempt = int(reply["step"]), int(reply["attempt"])
         step = Step(number, name, attempt, bool(reply["repeated"]), at=at, of=of, stepping=self)
         if attempt > 1:
-            step.effects.before.update(self.on_record(number, *FINISHED, IN_DOUBT))
+            needed = (one for one in self.on_record(number) if one.status in ANSWERED and not one.stray)
+            step.effects.before.update(one.key for one in needed)
         self._open = step
         return step
 
@@ -197,10 +200,10 @@ class Stepping:
                     step.effects.check_end()
                     yield CommitStep(step.number, step.result, step.effects.forget, step.progress[:MAX_PROGRESS])
                 except (EventRefused, CommandRefused) as refused:
-                    yield AbandonStep(step.number, _said(refused))
+                    yield AbandonStep(step.number, _said(refused), isinstance(refused, JournalMismatch))
                     raise
             else:
-                yield AbandonStep(step.number, _said(error))
+                yield AbandonStep(step.number, _said(error), isinstance(error, JournalMismatch))
         finally:
             self._open = None
             with self._lock:

@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import attrs
+
 from eventstore.frozen import frozen
 
 INTENDED = "intended"
@@ -50,6 +52,10 @@ class Recorded:
     """Digest of what was given for it; empty: nothing was."""
     policy: str = ""
     """What is to be done about it in doubt: ``retry``, ``skip``, ``ask`` or ``probe``."""
+    since: int = 1
+    """The attempt of its step that first asked for it."""
+    stray: bool = False
+    """That attempt was of code that did not fit the record: nobody has to ask for it again."""
 
     @property
     def key(self) -> str:
@@ -85,6 +91,17 @@ class Book:
                 del counts[before.status]
         counts[entry.status] = counts.get(entry.status, 0) + 1
         return Book({**self.shelves, name: {**shelf, key: entry}}, counts)
+
+    def strayed(self, attempt: int) -> Book:
+        """The book in which what an attempt of the step first asked for need not be asked for again."""
+        shelves = {
+            name: {
+                key: attrs.evolve(entry, stray=True) if entry.since == attempt else entry
+                for key, entry in shelf.items()
+            }
+            for name, shelf in self.shelves.items()
+        }
+        return Book(shelves, self.counts)
 
     def count(self, *statuses: str) -> int:
         """How many there are of these statuses."""

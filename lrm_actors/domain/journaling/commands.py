@@ -62,6 +62,8 @@ class AbandonStep(Command):
 
     step: int
     error: str
+    mismatch: bool = False
+    """Its code did not fit what is on record: what it asked for beyond that, the right code need not ask for."""
 
 
 # Of effects. An effect is named by its step's number, its name, and which of that name it is within the step.

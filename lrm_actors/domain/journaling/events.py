@@ -52,6 +52,8 @@ class StepAbandoned:
     step: int
     name: str
     error: str
+    mismatch: bool = False
+    """Its code did not fit what is on record of its effects."""
 
 
 @event("journal.effect_intended", 1)

@@ -125,11 +125,14 @@ def snapshot_due(state: JournalState, event: object) -> bool:
 def _evolve_effects(state: JournalState, event: object) -> JournalState | None:
     match event:
         case EffectIntended(_, name, occurrence, attempt, policy, given):
-            entry = Recorded(name, occurrence, attempt, INTENDED, given=given, policy=policy)
+            known = state.effects.get(key_of(name, occurrence))
+            asked_in = 1 if state.open is None else state.open.attempt
+            since = asked_in if known is None or known.stray else known.since
+            entry = Recorded(name, occurrence, attempt, INTENDED, given=given, policy=policy, since=since)
         case EffectDone(_, name, occurrence, attempt, result, lost):
-            before = state.effects.get(key_of(name, occurrence))
-            given, policy = ("", "") if before is None else (before.given, before.policy)
-            entry = Recorded(name, occurrence, attempt, DONE, result, lost, given, policy)
+            was = state.effects.get(key_of(name, occurrence)) or Recorded(name, occurrence, attempt, INTENDED)
+            kept = (was.given, was.policy, was.since, was.stray)
+            entry = Recorded(name, occurrence, attempt, DONE, result, lost, *kept)
         case EffectFailed(_, name, occurrence, attempt, error):
             entry = _changed(state, name, occurrence, status=FAILED, attempt=attempt, error=error)
         case EffectUnfinished(_, name, occurrence, attempt, _, why):
@@ -194,7 +197,10 @@ def _evolve_steps(state: JournalState, event: object) -> JournalState:
                 state, committed=step, open=None, in_doubt=None, failed=None, last=last, effects=Book()
             )
             return attrs.evolve(after, sleeps=Sleeps(), tasks=state.tasks.committed(step, result))
-        case StepAbandoned():
+        case StepAbandoned(mismatch=mismatch):
             abandoned = state.open or state.in_doubt
-            return attrs.evolve(state, open=None, in_doubt=None, failed=abandoned, abandoned=state.abandoned + 1)
+            after = attrs.evolve(state, open=None, in_doubt=None, failed=abandoned, abandoned=state.abandoned + 1)
+            if not mismatch or abandoned is None:
+                return after
+            return attrs.evolve(after, effects=state.effects.strayed(abandoned.attempt))
     return state
