@@ -60,7 +60,7 @@ moves = st.one_of(
     st.tuples(st.just("effect"), st.sampled_from(NAMES), st.integers(1, 2), st.sampled_from(ENDS)),
     st.tuples(st.just("late"), st.sampled_from(NAMES), st.integers(1, 2)),
     st.tuples(st.just("commit"), st.booleans()),
-    st.just(("abandon",)),
+    st.tuples(st.just("abandon"), st.booleans()),
     st.just(("kill",)),
     st.tuples(st.just("settle"), st.sampled_from(NAMES), st.sampled_from((DONE, NOT_HAPPENED, SKIPPED))),
     st.just(("forget",)),
@@ -190,8 +190,8 @@ class History:
                 )
             case "commit", (forget,):
                 self.do(CommitStep(number, None, forget))
-            case "abandon", ():
-                self.do(AbandonStep(number, "it failed"))
+            case "abandon", (mismatch,):
+                self.do(AbandonStep(number, "it failed", mismatch))
             case "kill", ():
                 self.do(OpenJournal())
             case "settle", (name, outcome):
@@ -307,7 +307,7 @@ PLANTED: dict[str, tuple[Spec[JournalState], list[Any]]] = {
     ),
     "ends in flight": (
         attrs.evolve(journal.spec(), decide=_ends_in_flight),
-        [BEGUN, (*EFFECT, "nothing"), ("abandon",)],
+        [BEGUN, (*EFFECT, "nothing"), ("abandon", False)],
     ),
     "loses entries": (
         attrs.evolve(journal.spec(), evolve=_late_ends_count),
@@ -521,3 +521,20 @@ def test_every_command_of_the_journal_is_one_that_a_dead_letter_may_be_made_into
     """They stand in several modules, so the spec lists them."""
     known = {one for one in vars(journal).values() if isinstance(one, type) and issubclass(one, Command)} - {Command}
     assert known == set(journal.spec().commands)
+
+
+def test_what_a_mismatching_attempt_added_is_marked_and_what_was_there_is_not() -> None:
+    """The right code need not ask for it; once it does, it is like any other."""
+    run = begun()
+    run.tell(IntendEffect(1, "a", 1))
+    run.tell(FinishEffect(1, "a", 1, 1, None))
+    run.tell(AbandonStep(1, "later"))
+    run.tell(BeginStep("post"))
+    for name in ("b", "c"):
+        run.tell(IntendEffect(1, name, 1))
+        run.tell(FailEffect(1, name, 1, 1, "it raised"))
+    run.tell(AbandonStep(1, "it does not fit", mismatch=True))
+    assert {"a#1": False, "b#1": True, "c#1": True} == {entry.key: entry.stray for entry in run.state.effects}
+    run.tell(BeginStep("post"))
+    run.tell(IntendEffect(1, "b", 1))
+    assert {"a#1": False, "b#1": False, "c#1": True} == {entry.key: entry.stray for entry in run.state.effects}
