@@ -69,3 +69,9 @@ def files_of(agent: Any) -> dict[str, str]:
     """The agent's own files, by their content."""
     state = agent.state.file_system_state
     return {} if state is None else {name: file["data"]["content"] for name, file in sorted(state.files.items())}
+
+
+def settings_of(**options: Any) -> Any:
+    """Settings of the adapter's."""
+    adapter: Any = importlib.import_module("lrm_actors.adapters.browser_use")
+    return adapter.AgentSettings(**options)

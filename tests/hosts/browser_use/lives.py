@@ -82,6 +82,7 @@ class Lives:
     directory: Path
     site: Site
     host: str = "lasting"
+    planted: str = ""
     number: int = 0
     kills: int = 0
 
@@ -135,7 +136,8 @@ class Lives:
         command = [
             sys.executable, "-m", "tests.hosts.browser_use.worker", "--host", self.host, "--directory",
             str(self.directory), "--site", self.site.url, "--descriptor", str(telling),
-            *(["--go-on", str(waiting)] if go_on else []), *more, "--hold", *hold,
+            *(["--go-on", str(waiting)] if go_on else []), *more,
+            *(["--planted", self.planted] if self.planted else []), "--hold", *hold,
         ]  # fmt: skip
         path = self.directory / f"life-{self.number}.log"
         with path.open("wb") as log:

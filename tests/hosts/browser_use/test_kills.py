@@ -16,7 +16,7 @@ import pytest
 
 from tests.hosts.browser_use import judging
 from tests.hosts.browser_use.conftest import Run
-from tests.hosts.browser_use.lives import Lives, someones_browser
+from tests.hosts.browser_use.lives import LifeFailed, Lives, someones_browser
 from tests.hosts.browser_use.scripted import STEPS
 from tests.hosts.browser_use.site import Site
 
@@ -61,10 +61,10 @@ def someones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psutil.Proces
         yield process
 
 
-def run(points: tuple[str, ...], directory: Path, *, with_browser: bool) -> Killed:
+def run(points: tuple[str, ...], directory: Path, *, with_browser: bool, planted: str = "") -> Killed:
     """Kill at each of these points, then let it come to its end."""
     with Site() as site:
-        lives = Lives(directory, site)
+        lives = Lives(directory, site, planted=planted)
         browsers = []
         try:
             for point in points:
@@ -102,3 +102,32 @@ def test_a_killed_agent_ends_as_one_that_was_not(
     assert someones.is_running()
     assert began == psutil.Process(someones.pid).create_time()
     print(f"{len(RUNS[name])} kills, repeated {repeats}, in doubt {len(doubts)}, orphans {killed.browsers}")
+
+
+PLANTED = {
+    "forgetful": ("after-actions@7", False),
+    "without last result": ("before-model@5", False),
+    "without storage": ("before-model@5", True),
+}
+"""Where each bug shows, and whether the browser is to be killed for it as well."""
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_what_an_adapter_got_wrong_is_seen(planted: str, tmp_path: Path, undisturbed: Run, release: bool) -> None:
+    """With a bug planted, one kill is enough for the run to end otherwise, or for a repeat that nobody was told of."""
+    if not release:
+        pytest.skip("in the release profile")
+    point, with_browser = PLANTED[planted]
+    try:
+        killed = run((point,), tmp_path, with_browser=with_browser, planted=planted)
+    except LifeFailed as failed:
+        seen = [line for line in str(failed).splitlines() if "no element" in line or "gave up" in line]
+    else:
+        repeats = judging.repeated(killed.end.books, undisturbed.books)
+        seen = [
+            *judging.differences(killed.end.result, undisturbed.result),
+            *judging.effect_differences(killed.end.books, undisturbed.books),
+            *judging.unreported(repeats, judging.doubts_in(killed.events, killed.end.result)),
+        ]
+    assert seen
+    print(f"{planted}: {seen[0][:120]}")

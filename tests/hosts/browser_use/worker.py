@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from tests.hosts.browser_use import hosting, outage, phases
+from tests.hosts.browser_use import hosting, outage, phases, planted
 from tests.hosts.browser_use.scripted import STEPS, ScriptedModel
 
 RESULT = "result.json"
@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--go-on", type=int, help="a descriptor that lets go of what was stopped")
     parser.add_argument("--away-at", type=int, default=0, help="the step from which on the model is away")
     parser.add_argument("--away-s", type=float, default=600.0)
+    parser.add_argument("--planted", choices=tuple(planted.BUGS), help="a bug to be caught")
     parser.add_argument("--hold", nargs="*", default=[], help="where to stop, as after-model@6")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(relativeCreated)6d %(name)s %(message)s")
@@ -67,6 +68,8 @@ def main() -> None:
     phases.watch_upstream(told)
     if options.host == "lasting":
         phases.watch_commits(told)
+    if options.planted:
+        planted.BUGS[options.planted]()
     try:
         result = asyncio.run(run(options, told))
     except BaseException as error:
