@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 from collections import deque
 
 READ_BYTES = 65_536
@@ -103,8 +104,10 @@ class SlowWriter:
 
     def finish(self, patience_s: float) -> None:
         """Write what waits, for so long at most."""
-        while self.waits and select.select((), (self.descriptor,), (), patience_s)[1]:
-            self.go_on()
+        until_s = time.monotonic() + patience_s
+        while self.waits and (left_s := until_s - time.monotonic()) > 0:
+            if select.select((), (self.descriptor,), (), left_s)[1]:
+                self.go_on()
 
     def _add(self, data: bytes) -> None:
         self._waiting.append(data)

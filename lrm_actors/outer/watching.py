@@ -31,6 +31,8 @@ from lrm_actors.outer.starting import CannotStart, Child, reap_others, variables
 from lrm_actors.outer.telling import line_of, report_of, status_of
 
 LONGEST_WAIT_S = 3_600.0
+LAST_READS = 32
+"""Reads of standard error after the end of the process: more than a pipe holds."""
 FINISH_S = 1.0
 """Seconds that standard error has to take the last lines."""
 
@@ -296,7 +298,7 @@ class Watch:
             return
         words = ""
         if self._stderr is not None:
-            self._pass_on(self._stderr)
+            self._pass_on(self._stderr, LAST_READS)
             words = self._stderr.last_words(self._options.stderr_lines)
         self._memory = None
         if self._pipe is not None:
@@ -326,9 +328,10 @@ class Watch:
             self._pulse = self._pulse.quiet()
             self._actor.tell(outer.NoteQuiet())
 
-    def _pass_on(self, stream: StderrPipe) -> None:
-        while stream in self._streams:
-            data = stream.came()
+    def _pass_on(self, stream: StderrPipe, reads: int = 1) -> None:
+        """Pass on what came; not all of it at once, as some programs never stop."""
+        for _ in range(reads):
+            data = stream.came() if stream in self._streams else b""
             if data is None:
                 self._selector.unregister(stream.reading)
                 self._streams.remove(stream)

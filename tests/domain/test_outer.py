@@ -166,6 +166,29 @@ class TestEnds:
         assert e.ClearedUp(3, (9,)) == cleared
         assert isinstance(scheduled, e.RestartScheduled)
 
+    def test_what_outlives_it_is_kept_only_for_another_one(self) -> None:
+        """Where none follows, nothing is left."""
+        keeping = attrs.evolve(POLICY, keep_orphans=True, max_restarts=1)
+        run = up(keeping)
+        run.tell(outer.NoteExit(1, 1))
+        assert [outer.ClearUp(5.0, keep=True)] == run.effects(outer.ClearUp)
+        run.tell(outer.NoteCleared(0, (9,)))
+        started_again(run)
+        run.tell(outer.NoteExit(2, 1))
+        assert [outer.ClearUp(5.0)] == run.effects(outer.ClearUp)
+        run = up(keeping)
+        run.tell(outer.NoteSignal(15))
+        run.tell(outer.NoteExit(1, 1))
+        assert [outer.ClearUp(5.0)] == run.effects(outer.ClearUp)
+
+    def test_a_program_that_is_always_started_again_may_end_as_often_as_it_likes(self) -> None:
+        """With 0: that is no failure."""
+        run = up(attrs.evolve(POLICY, restart="always"))
+        for _ in range(10):
+            (scheduled,) = ended(run, 0)
+            assert isinstance(scheduled, e.RestartScheduled)
+            started_again(run)
+
 
 class TestEnough:
     """When it is given up."""

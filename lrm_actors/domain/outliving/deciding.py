@@ -220,11 +220,10 @@ def _exited(course: _Course, command: c.NoteExit) -> None:
     lasted_s = max(0.0, now.monotonic_s - process.at_s) if process is not None else 0.0
     words = command.last_words
     course.happen(e.ProcessExited(state.start, status, describe_exit(status), why, lasted_s, words))
-    course.have(
-        CancelTimer(GRACE),
-        CancelTimer(FIRST_BEAT),
-        effects.ClearUp(_clear_grace_s(state), keep=state.policy.keep_orphans and not state.stop),
-    )
+    last = course.state.last
+    another = last is not None and not state.stop and _next_is(course, last) == RESTART
+    keep = state.policy.keep_orphans and another
+    course.have(CancelTimer(GRACE), CancelTimer(FIRST_BEAT), effects.ClearUp(_clear_grace_s(state), keep=keep))
 
 
 def _clear_grace_s(state: OuterState) -> float:
@@ -246,35 +245,54 @@ def _go_on(course: _Course) -> None:
     if state.stop:
         code = exit_code(status) if last is not None and last.why == s.STOP else 128 + state.stop
         _finish(course, code, f"asked to end by {_name(state.stop)}")
-    elif last is None or not _wanted(course, last):
-        told = last.description if last is not None else "it ended"
-        _finish(course, exit_code(status), f"{told}, and it is not to be restarted ({state.policy.restart})")
-    elif last.why == s.EXIT and status in CANNOT_START and state.starts_in_watch == 1:
-        _give_up(course, f"the command cannot be started: {last.description}", status or 0, 0)
+    elif last is None:
+        _finish(course, exit_code(status), "it ended")
     else:
-        _restart(course, last)
+        _after(course, last)
 
 
-def _wanted(course: _Course, last: s.End) -> bool:
-    """Whether the policy wants another process after this end."""
-    policy = course.state.policy
-    if policy.restart == NEVER:
-        return False
-    return policy.restart == ALWAYS or last.why != s.EXIT or last.exit_status != 0
+def _after(course: _Course, last: s.End) -> None:
+    state = course.state
+    match _next_is(course, last):
+        case "over":
+            reason = f"{last.description}, and it is not to be restarted ({state.policy.restart})"
+            _finish(course, exit_code(last.exit_status), reason)
+        case "hopeless":
+            _give_up(course, f"the command cannot be started: {last.description}", last.exit_status or 0, 0)
+        case "enough":
+            times = _counted(course)
+            reason = f"restarted {times} times within {state.policy.within_s:g} s, and no more is allowed"
+            _give_up(course, f"{reason}; at last: {told(last)}", EXIT_GIVEN_UP, times)
+        case _:
+            _restart(course, last)
+
+
+def _next_is(course: _Course, last: s.End) -> str:
+    """What comes after an end: ``over``, ``hopeless``, ``enough`` or ``restart``."""
+    state, policy = course.state, course.state.policy
+    if policy.restart == NEVER or (policy.restart != ALWAYS and _is_clean(last)):
+        return "over"
+    if last.why == s.EXIT and last.exit_status in CANNOT_START and state.starts_in_watch == 1:
+        return "hopeless"
+    return "enough" if not _is_clean(last) and _counted(course) >= policy.max_restarts else RESTART
+
+
+def _is_clean(last: s.End) -> bool:
+    return last.why == s.EXIT and last.exit_status == 0
+
+
+def _counted(course: _Course) -> int:
+    """Restarts within the time that counts."""
+    within_s, now_s = course.state.policy.within_s, course.ctx.now.monotonic_s
+    return sum(now_s - at_s < within_s for at_s in course.state.restarts_at_s)
 
 
 def _restart(course: _Course, last: s.End) -> None:
     state, now, policy = course.state, course.ctx.now, course.state.policy
-    counted = [at_s for at_s in state.restarts_at_s if now.monotonic_s - at_s < policy.within_s]
-    if len(counted) >= policy.max_restarts:
-        reason = f"restarted {len(counted)} times within {policy.within_s:g} s, and no more is allowed"
-        _give_up(course, f"{reason}; at last: {told(last)}", EXIT_GIVEN_UP, len(counted))
-        return
-    asked = last.why == s.REPLACE or (last.why == s.EXIT and last.exit_status == 0)
-    well = asked or last.lasted_s >= policy.backoff_max_s
+    well = last.why == s.REPLACE or _is_clean(last) or last.lasted_s >= policy.backoff_max_s
     attempt = 0 if well else state.attempt + 1
     wait_s = delay_s(attempt, policy.backoff_initial_s, policy.backoff_max_s, JITTER, course.ctx.random)
-    course.happen(e.RestartScheduled(attempt, deadline(now, wait_s), told(last)))
+    course.happen(e.RestartScheduled(attempt, deadline(now, wait_s), told(last), not _is_clean(last)))
     course.have(StartTimer(RESTART, wait_s, c.RestartNow()))
 
 

@@ -166,6 +166,8 @@ class RestartScheduled:
     """Processes in a row that ended too soon, with the next one; 0: the last one did well, or wanted it."""
     due: Deadline
     because: str
+    counted: bool = True
+    """It is one of those that may not be too many."""
 
 
 @event("outer.given_up", 1)

@@ -38,8 +38,10 @@ def evolve(state: OuterState, event: object) -> OuterState:
         case e.StartFailed(start, error, message):
             failed = End(start, s.START, None, f"{error}: {message}", 0.0)
             return attrs.evolve(state, status=s.CLEARING, ends=_with(state.ends, failed))
-        case e.RestartScheduled(attempt, due):
-            times = (*state.restarts_at_s, due.monotonic_s - due.delay_s)[-RESTARTS_KEPT:]
+        case e.RestartScheduled(attempt, due, _, counted):
+            times = state.restarts_at_s
+            if counted:
+                times = (*times, due.monotonic_s - due.delay_s)[-RESTARTS_KEPT:]
             return attrs.evolve(
                 state, status=s.BACKING_OFF, attempt=attempt, due=due, restarts_at_s=times, restarts=state.restarts + 1
             )
