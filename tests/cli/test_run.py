@@ -127,8 +127,8 @@ def test_a_log_of_a_watchdog_alone_is_found(lrm: Lrm, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("commands", "well", "said"),
     [
-        ((UP,), True, "keeps process 7 alive, which sends no heartbeats, up 0.0 s, 0 restarts"),
-        ((UP, outer.NoteFirstHeartbeat(0.1)), True, "keeps process 7 alive, up 0.0 s, 0 restarts"),
+        ((UP,), True, "keeps process 7 alive, which sends no heartbeats, up "),
+        ((UP, outer.NoteFirstHeartbeat(0.1)), True, "keeps process 7 alive, up "),
         ((UP, outer.NoteExit(1, 1), outer.NoteCleared(0)), False, "starts the process again in "),
         ((UP, outer.NoteSignal(15)), False, "ending, 0 restarts"),
     ],

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from lrm_actors.cli import cli
@@ -21,7 +22,7 @@ CRASH, KILL, BLOCK, BUSY, STOP = (
     'if n == 3 and once("harmed"): os.kill(os.getpid(), signal.SIGKILL)',
     'if n == 2 and once("harmed"): time.sleep(600)',
     'if n == 2 and once("harmed"):\n    while True: pass',
-    'if n == 3 and once("harmed"): os.kill(os.getpid(), signal.SIGSTOP)',
+    'if n == 4 and once("stopped"): os.kill(os.getpid(), signal.SIGSTOP)',
 )
 
 
@@ -42,38 +43,42 @@ def starts(one: Watched) -> list[str]:
 
 
 HARMS = (
-    ("killed", KILL, "exit", "exit by signal 9 (SIGKILL)"),
-    ("stopped", STOP, "hang", "exit by signal 15 (SIGTERM)"),
-    ("crashed", CRASH, "exit", "exit status 1"),
-    ("blocked loop", BLOCK, "hang", "exit by signal 15 (SIGTERM)"),
-    ("busy loop", BUSY, "hang", "exit by signal 15 (SIGTERM)"),
+    ("killed and stopped", f"{KILL}\n{STOP}", ["exit", "hang"]),
+    ("crashed", CRASH, ["exit"]),
+    ("blocked loop", BLOCK, ["hang"]),
+    ("busy loop", BUSY, ["hang"]),
 )
+TOLD = {
+    "killed and stopped": ["exit by signal 9 (SIGKILL)", "exit by signal 15 (SIGTERM)"],
+    "crashed": ["exit status 1"],
+}
+HUNG = ["exit by signal 15 (SIGTERM)"]
 DEEDS = ("time.sleep(600)", "exec('while True: pass')", "lock.acquire(); lock.acquire()")
 
 
 def test_an_agent_goes_on_where_it_was(tmp_path: Path, release: bool) -> None:
     """No committed step is done again, none is left out, and its log says how the process before it ended."""
-    for name, harm, why, told in HARMS if release else HARMS[:2]:
+    for name, harm, whys in HARMS if release else HARMS[:1]:
         directory = tmp_path / name
         directory.mkdir()
         with watching(directory, *HEARTBEATS, program=agent(harm)) as one:
             assert (name, 0) == (name, one.ended()[0])
-            assert [why, "exit"] == reasons(one)
+            assert [*whys, "exit"] == reasons(one)
             assert list(range(1, 7)) == effects(one)
             assert "6\n" == one.file("finished").read_text()
-            assert [told] == starts(one)
-            check_story(one, why)
+            assert TOLD.get(name, HUNG) == starts(one)
+            check_story(one, whys)
             last = one.told()[-4:]
             assert ["heartbeats_began", "heartbeats_ended", "process_exited", "watch_ended"] == last
 
 
-def check_story(one: Watched, why: str) -> None:
+def check_story(one: Watched, whys: list[str]) -> None:
     """``lrm why``, ``lrm log`` and ``lrm health`` read the agent's log and the watchdog's as one."""
     chain = lrm(one, "why", "restart", "--json")
     types = [link["type"] for link in chain["links"]]
     begun = ["supervisor.process_started", "supervisor.process_exit_observed", "outer.start_begun"]
     ended = ["outer.restart_scheduled", "outer.process_exited"]
-    seen = ["outer.ending_begun", "outer.heartbeat_missed"] if why == "hang" else []
+    seen = ["outer.ending_begun", "outer.heartbeat_missed"] if whys[-1] == "hang" else []
     assert [*begun, *ended, *seen] == types
     assert ["agent"] * 2 + ["outer"] * (len(types) - 2) == [link["log"] for link in chain["links"]]
     assert chain["ends_at_observation"]
@@ -85,7 +90,7 @@ def check_story(one: Watched, why: str) -> None:
         assert list(range(1, len(own) + 1)) == own
     assert ["watch_ended"] == [line["type"].partition(".")[2] for line in told[-1:]]
     health = lrm(one, "health", "--json", code=13)["watchdog"]
-    assert (False, "over", 1, 2, "exit status 0") == tuple(
+    assert (False, "over", len(whys), len(whys) + 1, "exit status 0") == tuple(
         health[key] for key in ("alive", "status", "restarts", "starts", "last_end")
     )
 
@@ -104,7 +109,9 @@ def lrm(one: Watched, *words: str, code: int = 0) -> Any:
 
 def test_a_host_without_a_loop_hangs_in_its_step(tmp_path: Path, release: bool) -> None:
     """Whether it waits, turns or locks itself out: a step that says nothing for too long is no sign of life."""
-    for number, deed in enumerate(DEEDS if release else DEEDS[:1]):
+    if not release:
+        pytest.skip("takes seconds; what proves that such a host goes on is tested by itself")
+    for number, deed in enumerate(DEEDS):
         directory = tmp_path / str(number)
         directory.mkdir()
         words = ("--heartbeat-timeout", "0.8", "--step-timeout", "0.8", "--stop-timeout", "7")
@@ -129,7 +136,9 @@ def test_a_graceful_stop_takes_an_emergency_checkpoint(tmp_path: Path) -> None:
 
 def test_an_agent_survives_a_kill_at_any_moment(tmp_path: Path, release: bool) -> None:
     """Again and again, until it has done all of its steps."""
-    kills = 12 if release else 1
+    if not release:
+        pytest.skip("takes a minute; one kill is above")
+    kills = 12
     words = ("--max-restarts", "40", "--max-backoff", "0.1")
     with watching(tmp_path, *words, program=agent("time.sleep(0.03)", last=60)) as one:
         for number in range(kills):
