@@ -50,6 +50,8 @@ class Engine:
         self.version = 1
         self.state = self
         self.open: object | None = None
+        self.sleeping = self
+        self.under_way = False
 
     def shell(self, name: str) -> Engine:
         assert "journal" == name
@@ -154,6 +156,10 @@ def test_without_a_loop_a_step_that_says_nothing_ends_them(beating: Beating) -> 
     assert not proof.holds(now_s + 1_000.2)
     engine.version = 3
     assert proof.holds(now_s + 1_000.2)
+    engine.under_way = True
+    assert proof.holds(now_s + 2_000)
+    engine.under_way = False
+    assert not proof.holds(now_s + 2_000.2)
     engine.open = None
     assert proof.holds(now_s + 9_000)
     eventually(beating.came)
