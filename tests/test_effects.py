@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -36,6 +38,7 @@ from lrm_actors.hosting.effects import Effects, is_small
 from lrm_actors.hosting.host import check_storable
 from lrm_actors.hosting.stepping import AsyncStepScope, BlockingStepScope, Stepping
 from lrm_actors.hosting.unlogged import UnloggedSystem
+from tests.runtime.support import eventually
 
 
 class Killed(BaseException):
@@ -45,8 +48,8 @@ class Killed(BaseException):
 class World:
     """A mode's steps and effects on a journal in memory, and the outside that they act on."""
 
-    def __init__(self) -> None:
-        self.journal = Log()
+    def __init__(self, log: Log | None = None) -> None:
+        self.journal = log or Log()
         self.calls: list[str] = []
         self.keys: list[str] = []
         self.restart()
@@ -567,3 +570,82 @@ def test_large_values_are_looked_through_beside_the_loop(value: object, small: b
         asyncio.run(main())
     assert small == (not threads)
     assert threading.get_ident() not in threads
+
+
+def test_a_coroutine_that_nobody_awaits_any_more_is_closed() -> None:
+    """A plain function gave it, on its thread, as the effect was cancelled."""
+    world = World()
+    given, go = threading.Event(), threading.Event()
+    made: list[Any] = []
+
+    async def act() -> None:
+        pytest.fail("it was awaited")
+
+    def give() -> Any:
+        given.set()
+        go.wait(30.0)
+        made.append(act())
+        return made[0]
+
+    async def run() -> None:
+        async with world.async_step():
+            await world.async_effect("give", give)
+
+    async def main() -> None:
+        task = asyncio.ensure_future(run())
+        assert await asyncio.to_thread(given.wait, 30.0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go.set()
+        eventually(lambda: bool(made) and inspect.getcoroutinestate(made[0]) == inspect.CORO_CLOSED)
+
+    asyncio.run(main())
+
+
+class Gated(Log):
+    """Its asks take a turn of the loop before they are decided on, and another until the answer is there."""
+
+    async def ask(self, to: str, command: Command, *, timeout_s: float = 5.0, keep_reply: bool = True) -> Any:
+        await asyncio.sleep(0)  # cancelled here, it is not carried out
+        reply = self.ask_blocking(to, command)
+        await asyncio.sleep(0)  # and here it was
+        return reply
+
+
+def test_wherever_an_effect_is_cancelled_it_is_repeated_only_after_a_doubt() -> None:
+    """At every single turn of the loop: nothing is missing, and nothing was done twice without being in doubt first."""
+    doubts, repeats = 0, 0
+
+    async def body(world: World) -> None:
+        async def act(key: str) -> str:
+            world.keys.append(key)
+            await asyncio.sleep(0)
+            return key
+
+        async with world.async_step():
+            for _ in range(2):
+                await world.async_effect("act", act)
+            await asyncio.gather(*(world.async_effect(name, act) for name in "pq"))
+
+    async def life(turns: int) -> World:
+        world = World(Gated())
+        task = asyncio.ensure_future(body(world))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) if not task.done() else nullcontext():
+            await task
+        if not world.state.committed:
+            await body(world)
+        return world
+
+    for turns in range(60):
+        world = asyncio.run(life(turns))
+        assert 1 == world.state.committed
+        assert 4 == len(set(world.keys))
+        doubted = sum(isinstance(command, DoubtEffect) for command in world.journal.asked)
+        assert len(world.keys) - 4 <= doubted
+        doubts, repeats = doubts + doubted, repeats + len(world.keys) - 4
+    print(f"cancelled at 60 moments: {doubts} in doubt, {repeats} repeated")
+    assert repeats

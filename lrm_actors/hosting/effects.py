@@ -6,10 +6,12 @@ for: a command for the journal, or a function of the host to be called. The two 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import inspect
 import uuid
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from contextlib import suppress
 from types import FunctionType, MethodType
 from typing import Any, Final
@@ -34,7 +36,7 @@ from lrm_actors.errors import (
     StepOrder,
 )
 from lrm_actors.hosting.host import check_function, check_name, check_storable
-from lrm_actors.hosting.offload import off_loop
+from lrm_actors.hosting.offload import beside
 from lrm_actors.hosting.stepping import JOURNAL, Asking, Step, Stepping, current_step
 
 RETRY: Final = Retry()
@@ -350,5 +352,17 @@ async def _called(call: Call) -> Any:
     function, arguments = call.function, call.arguments
     if inspect.iscoroutinefunction(function):
         return await function(*arguments)
-    result = await off_loop(lambda: function(*arguments))
+    outcome = beside(lambda: function(*arguments))
+    try:
+        result = await asyncio.wrap_future(outcome)
+    except asyncio.CancelledError:
+        outcome.add_done_callback(_close_unawaited)
+        raise
     return await result if type(result) not in PLAIN and inspect.isawaitable(result) else result
+
+
+def _close_unawaited(outcome: Future[Any]) -> None:
+    """A plain function gave a coroutine, and whoever would have awaited it was cancelled meanwhile."""
+    result = None if outcome.exception() is not None else outcome.result()
+    if inspect.iscoroutine(result):
+        result.close()
