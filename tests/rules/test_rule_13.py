@@ -40,6 +40,8 @@ ALLOWED = {
     ("lrm_actors/actors/wrappers.py", ""): "a text of our own, with the names of a function's parameters in it",
     ("eventstore/shaping/vouching.py", ""): "a text of our own, with the names of a class's fields in it",
     ("eventstore/damage/diagnosis.py", "_libraries"): "looks whether another SQLite is installed, by names of its own",
+    ("lrm_actors/adapters/browser_use/compat.py", "part"): "modules of browser-use that the adapter itself names",
+    ("lrm_actors/outer/calling.py", "_found"): "a function that was named on the command line, MODULE:FUNCTION",
     ("lrm_actors/cli/app.py", "get_command"): "commands of its own table, checked just before",
     ("lrm_actors/inspect/folds.py", "declare_ours"): "every module of our own package",
     ("lrm_actors/inspect/folds.py", "_our_spec"): "one of our own six actors, checked just before",

@@ -255,7 +255,7 @@ def error_classes() -> list[type[Exception]]:
                 yield sub
                 yield from below(sub)
 
-    bases = {"AskError", "OpenError"}
+    bases = {"AskError", "OpenError", "BrowserError"}
     every = [*below(LrmError), *below(EventStoreError)]
     return [cls for cls in dict.fromkeys(every) if cls.__name__ not in bases]
 
@@ -263,12 +263,10 @@ def error_classes() -> list[type[Exception]]:
 def _example(cls: type[Exception]) -> Exception:
     """An error of a class, made with nothing but what it cannot be made without."""
     values: dict[str, Any] = {"int": 1, "float": 1.0, "type": int, "object": object()}
-    needed = [
-        one
-        for one in inspect.signature(cls).parameters.values()
-        if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD
-    ]
-    return cls(*(values.get(str(one.annotation), "what") for one in needed))
+    needed = [one for one in inspect.signature(cls).parameters.values() if one.default is one.empty]
+    by_place = [one for one in needed if one.kind is one.POSITIONAL_OR_KEYWORD]
+    by_name = {one.name: None for one in needed if one.kind is one.KEYWORD_ONLY}
+    return cls(*(values.get(str(one.annotation), "what") for one in by_place), **by_name)
 
 
 def poor_classes(classes: list[type[Exception]]) -> list[str]:
