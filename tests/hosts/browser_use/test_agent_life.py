@@ -322,3 +322,34 @@ def test_a_profile_or_a_session_of_the_users_own_is_used(tmp_path: Path, given: 
         assert len(agent.heals_s) == 1
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("what", ["model", "action"])
+def test_what_hangs_is_not_waited_for(tmp_path: Path, what: str) -> None:
+    """A model that does not answer was away; a step whose action takes too long has failed, as in browser-use."""
+
+    async def main() -> None:
+        hosting.offline(tmp_path)
+        tools = importlib.import_module("browser_use").Tools()
+        rang = []
+
+        async def ring(bell: str) -> str:
+            rang.append(bell)
+            if what == "action" and len(rang) == 1:
+                await asyncio.Event().wait()
+            return f"rang for {bell}"
+
+        tools.action("Ring a bell")(ring)
+        model = ScriptedModel("", script=rings, steps=2)
+        if what == "model":
+            model.tell = at("before-model", {1: asyncio.Event().wait})
+        limit = {"llm_timeout": 2} if what == "model" else {"step_timeout": 4}
+        agent = hosting.lasting_agent(tmp_path, model, tools=tools, **limit)
+        history = await agent.run()
+        assert history.is_done()
+        memory = hosting.memory_of(agent)
+        assert any("timed out" in one for one in memory) == (what == "action")
+        assert len(rang) == (1 if what == "model" else 2)
+        assert agent.state.n_steps == (3 if what == "model" else 4)
+
+    asyncio.run(main())
