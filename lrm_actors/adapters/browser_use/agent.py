@@ -14,7 +14,7 @@ from typing import Any, Self, overload
 
 from lrm_actors.adapters.browser_use import compat, slim
 from lrm_actors.adapters.browser_use.chromium import OwnedChromium
-from lrm_actors.adapters.browser_use.keeping import BrowserKeeper, BrowserLost, make_session
+from lrm_actors.adapters.browser_use.keeping import BrowserKeeper, BrowserLost, end_elsewhere, make_session
 from lrm_actors.adapters.browser_use.outage import Clock
 from lrm_actors.adapters.browser_use.remote import RemoteBrowser
 from lrm_actors.adapters.browser_use.run import BrowserRun
@@ -261,7 +261,7 @@ class Agent:
         if other and known.get("status") != ENDED:
             _log.warning("the log holds an unfinished run of another task, which is left where it is")
         if other or known.get("status") == ENDED:
-            browser = {key: self.slim_state["browser_state"].get(key) for key in ("pid",)}
+            browser = {key: self.slim_state["browser_state"].get(key) for key in ("pid", "directory")}
             self.slim_state, self._fresh, self._forget = slim.empty() | {"browser_state": browser}, True, True
 
     async def _run_kept(self, on_step_start: Hook | None, on_step_end: Hook | None) -> Any:
@@ -274,6 +274,7 @@ class Agent:
         if not (self.settings.task or self.slim_state["agent_state"].get("task")):
             raise NothingToResume("no task was given, and there is none in the log")
         directory = self.settings.long_running.log_path.absolute().parent / "browser"
+        await end_elsewhere(self.slim_state["browser_state"], directory)
         keeper = self._keeper = self._new_keeper(mode, directory)
         self._look_after(mode, keeper)
         done = False

@@ -141,7 +141,8 @@ class BrowserKeeper:
                     connection, focus=focus, before=self._before, owned=self.browser.owned
                 )
             self._before = found
-            return {name: value for name, value in found.items() if name != "unread"}
+            place = {"directory": str(self.browser.directory)} if isinstance(self.browser, OwnedChromium) else {}
+            return {name: value for name, value in found.items() if name != "unread"} | place
         except (BrowserError, TimeoutError, OSError) as error:
             _log.debug("the browser cannot be read: %s", error)
             await self._disconnect()
@@ -293,6 +294,21 @@ class BrowserKeeper:
         if connection is not None:
             with contextlib.suppress(Exception):
                 await connection.close()
+
+
+async def end_elsewhere(state: Mapping[str, Any], directory: Path) -> None:
+    """End the browser that an earlier process had in another directory, if its owner is gone: the log was moved since.
+
+    Args:
+        state: of the browser, as it is on record.
+        directory: where it is now.
+    """
+    before = state.get("directory")
+    if not isinstance(before, str) or before == str(directory) or not await asyncio.to_thread(os.path.isdir, before):
+        return
+    with contextlib.suppress(BrowserError, OSError, TimeoutError):  # somebody has it, or it is not there any more
+        ended = await OwnedChromium(before).end()
+        _log.info("ended what was left of the browser in %s: %s", before, ended)
 
 
 def make_session(profile: Any, given: Any, directory: Path) -> Callable[[str], Any]:

@@ -353,3 +353,31 @@ def test_what_hangs_is_not_waited_for(tmp_path: Path, what: str) -> None:
         assert agent.state.n_steps == (3 if what == "model" else 4)
 
     asyncio.run(main())
+
+
+def test_a_log_that_moves_leaves_no_browser_where_it_was(tmp_path: Path) -> None:
+    """One that was left open after the move is ended by the next run, from the new place."""
+
+    async def main() -> None:
+        hosting.offline(tmp_path)
+        elsewhere = tmp_path / "elsewhere"
+        model = ScriptedModel("", script=notes, steps=STEPS)
+        agent = hosting.lasting_agent(tmp_path, model, keep_browser=True)
+
+        async def move() -> None:
+            agent.settings.long_running_checkpoint_dir = str(elsewhere)
+            while not (elsewhere / "default/lrm.db").exists():  # noqa: ASYNC110, ASYNC240 - nobody tells
+                await asyncio.sleep(0.01)
+
+        model.tell = at("before-model", {2: move, 4: agent.stop})
+        await agent.run()
+        (kept,) = browsers_below(tmp_path)
+        again = ScriptedModel("", script=notes, steps=STEPS)
+        agent = hosting.lasting_agent(tmp_path, again)
+        agent.settings.checkpoint_dir = str(elsewhere)
+        history = await agent.run()
+        assert (len(history.history), again.calls) == (STEPS, 1)
+        assert not kept.is_running()
+        assert browsers_below(tmp_path) == []
+
+    asyncio.run(main())
