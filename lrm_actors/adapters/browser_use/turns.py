@@ -168,8 +168,10 @@ class Turn:
             called = True
             given = await do()
             changed = {} if name in FILES_ONLY else await self._look()
-            if name not in FILES_ONLY and (given.error or not self.browser) and not await self._is_there():
-                # It is in doubt, whatever browser-use says: some of its actions end well without a browser.
+            blind = name not in FILES_ONLY and not self.browser
+            if (given.error or blind) and not await self._is_there():
+                # It is in doubt, whatever browser-use says: some actions end well without a browser, and some that need
+                # none end with an error.
                 raise BrowserLost(f"browser closed while it did {name}")
             kept = result_dict(given, kept_files, None if files is None else files.get_state())
             after = await self._place()

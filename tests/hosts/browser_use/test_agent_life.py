@@ -366,7 +366,7 @@ def test_a_log_that_moves_leaves_no_browser_where_it_was(tmp_path: Path) -> None
 
         async def move() -> None:
             agent.settings.long_running_checkpoint_dir = str(elsewhere)
-            while not (elsewhere / "default/lrm.db").exists():  # noqa: ASYNC110, ASYNC240 - nobody tells
+            while not (elsewhere / "default/lrm.db").exists():  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
 
         model.tell = at("before-model", {2: move, 4: agent.stop})
