@@ -53,16 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         from tests.docs import outcomes
 
-        outcomes.watch(config, cannot=missing_of_hosts)
-
-
-def missing_of_hosts() -> str:
-    """What of the hosts this machine has not, so that nobody can expect their tests to pass here."""
-    from tests.hosts.browser_cases import chromium
-
-    if importlib.util.find_spec("browser_use") is None:
-        return "browser-use is not installed, so nothing is proven with it"
-    return "" if chromium() else "there is no Chromium here, so nothing is proven with it"
+        outcomes.watch(config, cannot=missing_for_browser_agents)
 
 
 def missing_for_browser_agents() -> str:

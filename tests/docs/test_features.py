@@ -156,6 +156,11 @@ def test_large(release):
     if not release:
         pytest.skip("takes a minute")
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_partly(n, release):
+    if n > 1 and not release:
+        pytest.skip("takes a minute")
+
 def helper(): ...
 
 class TestGroup:
@@ -194,6 +199,8 @@ class TestSkipped:
         ("tests/a/test_z.py::test_fine", "is skipped"),
         ("tests/a/test_w.py::test_fine", "is skipped"),
         ("tests/a/test_x.py::test_large", "runs with --profile release only"),
+        ("tests/a/test_x.py::test_partly", "runs with --profile release only"),
+        ("tests/a/test_x.py::test_partly[1]", ""),
     ],
 )
 def test_a_planted_test_that_shows_nothing_is_caught(tmp_path: Path, test: str, trouble: str) -> None:
