@@ -166,7 +166,10 @@ class Turn:
         async def carry_out() -> Any:
             nonlocal called
             called = True
-            given = await do()
+            try:
+                given = await do()
+            except Exception as error:  # noqa: BLE001 - whatever it is, its text is going to be on record
+                raise self.redactor.error(error) from None
             changed = {} if name in FILES_ONLY else await self._look()
             blind = name not in FILES_ONLY and not self.browser
             if (given.error or blind) and not await self._is_there():
