@@ -236,8 +236,8 @@ class EffectInDoubt(CommandRefused):
         super().__init__(
             f"effect {effect} may have happened or not (attempt {attempt}): {why}",
             actor="journal",
-            hint=f"find out, then 'lrm effects settle {effect!r}' with --happened, --not-happened or --skip,"
-            " and begin the step again",
+            hint="find out, and begin the step again after: lrm effects settle"
+            f" {effect!r} --happened RESULT (or --not-happened, or --skip)",
         )
         self.effect, self.attempt, self.why, self.key = effect, attempt, why, key
         """``key``: its idempotency key."""
@@ -291,7 +291,7 @@ class ResultNotKept(CommandRefused):
             f"effect {effect} happened, and its result cannot be kept: {why}",
             actor="journal",
             hint="have its function give a JSON value; for this one, give it by hand:"
-            f" 'lrm effects settle {effect!r} --happened RESULT'",
+            f" lrm effects settle {effect!r} --happened RESULT",
         )
         self.effect, self.why = effect, why
 

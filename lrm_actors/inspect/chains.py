@@ -24,6 +24,14 @@ MAX_LINKS = 10_000
 
 CHILD_RESTARTED = "supervisor.child_restarted"
 RESTART_STARTED = "supervisor.restart_started"
+STEP_BEGUN = "journal.step_begun"
+EFFECT = (
+    "journal.effect_intended",
+    "journal.effect_done",
+    "journal.effect_failed",
+    "journal.effect_in_doubt",
+    "journal.effect_settled",
+)
 PROCESS_STARTED = "supervisor.process_started"
 OUTER_RESTART, OUTER_STARTED = "outer.restart_scheduled", "outer.process_started"
 
@@ -132,7 +140,14 @@ def why(reader: EventReader, target: str | int, *, watchdog: EventReader | None 
 
 def _chain(reader: EventReader, record: Record, *, outer: bool = False) -> Chain:
     links = [Link(record, sentence(record), outer)]
-    while record.cause is not None:
+    while True:
+        if record.cause is None:
+            before = effect_before(reader, record) if len(links) < MAX_LINKS else None
+            if before is None:
+                break
+            record = before
+            links.append(Link(record, sentence(record), outer))
+            continue
         problem = ""
         if record.cause >= record.position:
             problem = f"#{record.position} names #{record.cause} as its cause, which is not before it"
@@ -196,6 +211,15 @@ def _checkpoint_of(name: str) -> Callable[[Record], bool]:
     return matches
 
 
+def _effect_of(name: str) -> Callable[[Record], bool]:
+    def matches(record: Record) -> bool:
+        event: Any = record.events[0]
+        key = f"{event.name}#{event.occurrence}"
+        return name in {"", event.name, key, f"{event.step}/{key}"}
+
+    return matches
+
+
 def _trend_of(name: str) -> Callable[[Record], bool]:
     def matches(record: Record) -> bool:
         event: Any = record.events[0]
@@ -221,6 +245,7 @@ WORDS: dict[str, tuple[str, tuple[str, ...], Callable[[str], Callable[[Record], 
     "breaker": ("the last opening of a breaker", ("breaker.opened",), _field_is("service")),
     "failure": ("the last failure", ("analyzer.failure_recorded", "supervisor.child_failed"), _failure_of),
     "checkpoint": ("the last checkpoint", ("checkpointer.taken", "checkpointer.failed"), _checkpoint_of),
+    "effect": ("the last news of an effect", EFFECT[1:], _effect_of),
 }
 """Each word: what it means, the event types it is looked for among, and what ``word:NAME`` picks of them."""
 
@@ -304,11 +329,43 @@ def _held(reader: EventReader, name: str) -> Record | None:
     return None if event.mode is None or name not in {"", event.mode} else held
 
 
+def effect_before(reader: EventReader, record: Record) -> Record | None:
+    """What an effect had come to before a record of it; at first, the begin of its step.
+
+    Each of these begins with a call from the host, which knows of no position: the effect itself is what they share.
+    """
+    if record.type not in EFFECT or not _known(record):
+        return None
+    event: Any = record.events[0]
+    step, before = event.step, record.position - 1
+
+    def same(other: Record) -> bool:
+        one: Any = other.events[0]
+        return bool((one.step, one.name, one.occurrence) == (step, event.name, event.occurrence))
+
+    def its_step(other: Record) -> bool:
+        one: Any = other.events[0]
+        return bool(one.step == step)
+
+    return last_of(reader, EFFECT, same, up_to=before) or last_of(reader, (STEP_BEGUN,), its_step, up_to=before)
+
+
 def last_of(
-    reader: EventReader, types: tuple[str, ...], matches: Callable[[Record], bool] = lambda record: True
+    reader: EventReader,
+    types: tuple[str, ...],
+    matches: Callable[[Record], bool] = lambda record: True,
+    *,
+    up_to: int | None = None,
 ) -> Record | None:
-    """The newest record of some types that matches, looked for backwards in growing stretches."""
-    up_to, stretch = reader.head, 1_000
+    """The newest record of some types that matches, looked for backwards in growing stretches.
+
+    Args:
+        reader: the log.
+        types: the types.
+        matches: what else is asked of it.
+        up_to: its position at most; None: the head.
+    """
+    up_to, stretch = reader.head if up_to is None else up_to, 1_000
     while up_to > 0:
         found = None
         for record in reader.read(after=max(0, up_to - stretch), up_to=up_to, types=types):
@@ -325,4 +382,8 @@ def _known(record: Record) -> bool:
     return bool(record.events) and not (isinstance(record.events[0], UnknownEvent) and record.type in _LOOKED_INTO)
 
 
-_LOOKED_INTO = frozenset(name for _, types, _ in WORDS.values() for name in types) | {"modes.pinned"}
+_LOOKED_INTO = frozenset(name for _, types, _ in WORDS.values() for name in types) | {
+    "modes.pinned",
+    STEP_BEGUN,
+    *EFFECT,
+}

@@ -11,7 +11,7 @@ from eventstore.errors import CorruptEvent
 from eventstore.events import event, find_type
 from eventstore.reader import SqliteReader
 from eventstore.records import Batch, NewEvent, Record, StreamWrite
-from lrm_actors.domain import analyzer, breaker, modes, monitor, supervisor
+from lrm_actors.domain import analyzer, breaker, journal, modes, monitor, supervisor
 from lrm_actors.domain.analyzer import FailureFacts
 from lrm_actors.domain.deadlines import Deadline
 from lrm_actors.domain.metrics import Metrics
@@ -255,3 +255,22 @@ def test_every_observation_is_an_event_of_ours() -> None:
     """None is named that no actor stores."""
     assert [] == [name for name in OBSERVATIONS if find_type(name) is None]
     assert [] == [name for _, types, _ in WORDS.values() for name in types if find_type(name) is None]
+
+
+def test_an_effect_is_explained_by_all_that_became_of_it(writer: LogWriter) -> None:
+    """Each attempt of it, and no other effect, down to the begin of its step."""
+    writer.add("journal", journal.StepBegun(1, "pay", 1))
+    writer.add("journal", journal.EffectIntended(1, "look", 1, 1, "retry"))
+    writer.add("journal", journal.EffectIntended(1, "pay", 1, 1, "ask"))
+    writer.add("journal", journal.EffectIntended(1, "pay", 2, 1, "ask"))
+    writer.add("journal", journal.EffectUnfinished(1, "pay", 1, 1, "ask", "no answer"))
+    writer.add("journal", journal.EffectSettled(1, "pay", 1, 1, "done", "by hand", 5))
+    writer.add("journal", journal.EffectDone(1, "look", 1, 1, None))
+    told = ["effect_settled", "effect_in_doubt", "effect_intended", "step_begun"]
+    for target in ("effect:pay#1", "effect:1/pay#1"):
+        chain = why(writer.store, target)
+        assert told == [link.record.type.removeprefix("journal.") for link in chain.links]
+        assert "call" == chain.began
+    assert "journal.effect_done" == why(writer.store, "effect").links[0].record.type
+    with pytest.raises(TargetNotFound, match="of buy"):
+        why(writer.store, "effect:buy")
