@@ -61,3 +61,14 @@ def test_numbers_that_tell_nothing_are_refused(tmp_path: Path, at: object, of: o
     mode = LongRunningMode(settings(tmp_path)).blocking
     with pytest.raises(SettingsError):
         mode.step("fetch", at=at, of=of)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("progress", ["\ud800", 5, None, {"page": 3}, "x" * 100_000])
+def test_no_progress_is_a_reason_for_a_step_to_fail(tmp_path: Path, progress: object) -> None:
+    """A text out of a page may hold what no log can: it is shown as well as it can be, and the journal lives on."""
+    with LongRunningMode(settings(tmp_path)) as mode:
+        with mode.step("read", of=2) as step:
+            step.progress = progress  # type: ignore[assignment]
+            assert len(mode.get_health_report()["steps"]["now"]["progress"]) <= 500
+        assert 1 == mode.get_health_report()["steps"]["committed"]
+        assert 0 == mode.get_health_report()["actors"]["journal"]["restarts"]

@@ -79,10 +79,10 @@ def _facts_of(error: BaseException, component: str, step: int | None) -> Failure
     )
 
 
-def text_of(error: BaseException) -> str:
-    """The message of an error, at most 500 characters, safe to store. Never raises."""
+def text_of(said: object) -> str:
+    """The message of an error, or what else somebody says, at most 500 characters, safe to store. Never raises."""
     try:
-        text = str(error)
+        text = str(said)
     except BaseException as problem:  # noqa: BLE001 - somebody else's __str__
         text = f"(its message cannot be read: {type(problem).__name__})"
     return _clean(text)

@@ -45,6 +45,10 @@ def _job(function: Callable[[], T]) -> tuple[Future[T], Callable[[], None]]:
     def run() -> None:
         try:
             result = context.run(function)
+        except StopIteration as error:  # asyncio refuses it, and whoever awaits the future would wait for ever
+            said = RuntimeError("the function raised StopIteration")
+            said.__cause__ = error
+            outcome.set_exception(said)
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits, SystemExit too
             outcome.set_exception(error)
         else:

@@ -43,8 +43,6 @@ WITHOUT_A_LOOP = "write 'with blocking.step(...)'; in an event loop, 'async with
 MAX_STEPS = 10**9
 ANSWERED = FINISHED | {IN_DOUBT}
 """What a repeated step has to ask for: else it would be lost without a word."""
-MAX_PROGRESS = 500
-"""Characters of what a step says of its progress that are kept."""
 
 _current: ContextVar[Step | None] = ContextVar("lrm_current_step", default=None)
 
@@ -148,7 +146,7 @@ class Stepping:
     def progress(self) -> str:
         """What the open step says of how far it is."""
         step = self._open
-        return "" if step is None else str(step.progress)[:MAX_PROGRESS]
+        return "" if step is None else _shown(step.progress)
 
     def on_record(self, step: int) -> list[Recorded]:
         """The effects on record of a step that is not over."""
@@ -198,7 +196,7 @@ class Stepping:
                 try:
                     self._check("journal.step_committed", "result", step.result)
                     step.effects.check_end()
-                    yield CommitStep(step.number, step.result, step.effects.forget, step.progress[:MAX_PROGRESS])
+                    yield CommitStep(step.number, step.result, step.effects.forget, _shown(step.progress))
                 except (EventRefused, CommandRefused) as refused:
                     yield AbandonStep(step.number, _said(refused), isinstance(refused, JournalMismatch))
                     raise
@@ -213,6 +211,11 @@ class Stepping:
 
 def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {text_of(error)}"
+
+
+def _shown(progress: object) -> str:
+    """What a step says of how far it is, safe to store: whatever that is, no step fails because of it."""
+    return "" if progress is None else text_of(progress)
 
 
 def check_progress(at: int | None, of: int | None) -> None:
