@@ -56,6 +56,20 @@ class Skip:
 
     name: ClassVar[str] = "skip"
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse what could only go wrong when it is needed.
+
+        Raises:
+            SettingsError: the result is no JSON value.
+        """
+        from eventstore.codec import encode_value
+        from eventstore.errors import EventRefused
+
+        try:
+            encode_value(self.result, what="journal.effect_settled", field="result")
+        except EventRefused as error:
+            raise SettingsError("result", self.result, f"a JSON value ({error.reason})") from error
+
 
 @frozen
 class Ask:

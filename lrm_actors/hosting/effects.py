@@ -23,7 +23,16 @@ from eventstore.errors import EventRefused
 from lrm_actors.actors.analyzer import text_of
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.journal import DoubtEffect, FailEffect, FinishEffect, IntendEffect, JournalState, SettleEffect
-from lrm_actors.domain.journaling.book import DONE, FAILED, FINISHED, NOT_HAPPENED, SKIPPED, Recorded, key_of
+from lrm_actors.domain.journaling.book import (
+    DONE,
+    FAILED,
+    FINISHED,
+    NOT_HAPPENED,
+    SKIPPED,
+    UNFINISHED,
+    Recorded,
+    key_of,
+)
 from lrm_actors.domain.journaling.effects import idempotency_key
 from lrm_actors.effects import UNKNOWN, Found, Happened, Policy, Probe, Retry, Skip, policy_of
 from lrm_actors.errors import (
@@ -45,6 +54,7 @@ PLAIN = frozenset((str, int, float, bool, dict, list, type(None)))
 SMALL, CHARACTERS = 2_000, 500
 """Values, or so many characters of their texts each, that take a fraction of a millisecond to look through."""
 NOT_CALLED = "its function was not called after all"
+NOT_CALLED_AGAIN = "it was in doubt before, and its function was not called again after all"
 NO_ANSWER = frozenset(
     ("ReadError", "RemoteProtocolError", "ServerDisconnectedError", "IncompleteRead", "ChunkedEncodingError")
 )
@@ -159,6 +169,8 @@ class _One:
         self.digest = digest
         self.attempt = 1
         self.settled = "retried"
+        self.doubted = False
+        """It is in doubt, and is done again without anybody knowing what came of it."""
 
     @property
     def id(self) -> str:
@@ -178,8 +190,10 @@ class _One:
                 known = yield from self._find_out(recorded)
                 if known is not None:
                     return known.result
+                self.doubted = recorded.status in UNFINISHED and self.settled != "probed"
+        call = self._call(function)
         yield from self._intend()
-        return (yield from self._do(function))
+        return (yield from self._do(call))
 
     def _check_given(self, recorded: Recorded) -> None:
         if self.digest and recorded.given and self.digest != recorded.given:
@@ -237,15 +251,17 @@ class _One:
             yield IntendEffect(self.step.number, self.name, self.occurrence, policy, self.digest, self.settled, forget)
         except BaseException:
             progress.forget = progress.forget or forget
-            self.effects.note(FailEffect(self.step.number, self.name, self.occurrence, self.attempt, NOT_CALLED))
+            where = (self.step.number, self.name, self.occurrence, self.attempt)
+            doubted = self.doubted
+            self.effects.note(DoubtEffect(*where, NOT_CALLED_AGAIN) if doubted else FailEffect(*where, NOT_CALLED))
             raise
         progress.remember(key_of(self.name, self.occurrence))
 
-    def _do(self, function: Callable[..., Any]) -> Generator[Command | Call, Any, Any]:
+    def _do(self, call: Call) -> Generator[Command | Call, Any, Any]:
         """Call the function, and have on record what came of it."""
         where = (self.step.number, self.name, self.occurrence, self.attempt)
         try:
-            result = yield self._call(function)
+            result = yield call
         except Exception as error:
             said = f"{type(error).__name__}: {text_of(error)}"
             with suppress(AskError):  # without an end on record it is in doubt
@@ -319,26 +335,35 @@ def wants_key(function: Callable[..., Any]) -> bool:
     """Whether a function has one argument that must be given: it is handed the idempotency key.
 
     Raises:
-        SettingsError: it has several.
+        SettingsError: it has several, or one that can only be given by its name.
     """
     plain = function.__func__ if isinstance(function, MethodType) else function
-    if isinstance(plain, FunctionType):
+    if isinstance(plain, FunctionType) and not plain.__code__.co_kwonlyargcount and not _passes_on(plain):
         defaults = plain.__defaults__
         wanted = plain.__code__.co_argcount - (len(defaults) if defaults else 0) - (plain is not function)
     else:
-        wanted = _wanted_by_signature(function)
+        wanted = _wanted_by_signature(function, follow_wrapped=_passes_on(plain))
     if wanted > 1:
         raise SettingsError("function", function, "a function that needs no argument, or one: the idempotency key")
     return wanted == 1
 
 
-def _wanted_by_signature(function: Callable[..., Any]) -> int:
+def _passes_on(function: object) -> bool:
+    """Whether it is what a decorator made of another: it takes what that one takes."""
+    passes_on = isinstance(function, FunctionType) and function.__code__.co_flags & inspect.CO_VARARGS
+    return bool(passes_on) and hasattr(function, "__wrapped__")
+
+
+def _wanted_by_signature(function: Callable[..., Any], *, follow_wrapped: bool) -> int:
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = inspect.signature(function, follow_wrapped=follow_wrapped).parameters.values()
     except (TypeError, ValueError):  # of a built-in function without one
         return 0
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(one.kind in positional and one.default is inspect.Parameter.empty for one in parameters)
+    needed = [one.kind for one in parameters if one.default is inspect.Parameter.empty]
+    if inspect.Parameter.KEYWORD_ONLY in needed:
+        raise SettingsError("function", function, "a function that needs no argument by its name")
+    return sum(kind in positional for kind in needed)
 
 
 def is_no_answer(error: BaseException) -> bool:
