@@ -17,7 +17,9 @@ from eventstore.protocol import EventReader
 from eventstore.records import Record
 from lrm_actors.domain.breaker import summary
 from lrm_actors.inspect.errors import BadTarget, TargetNotFound
-from lrm_actors.inspect.sentences import sample, sentence, short
+from lrm_actors.inspect.sentences import sentence
+from lrm_actors.inspect.telling.monitor import sample
+from lrm_actors.inspect.telling.words import short
 
 MAX_LINKS = 10_000
 """Links followed before a chain is cut: one this long is no explanation."""

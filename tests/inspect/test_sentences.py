@@ -14,8 +14,8 @@ from eventstore.records import Instant, Record
 from lrm_actors.domain.metrics import Metrics
 from lrm_actors.domain.monitor import Sampled
 from lrm_actors.domain.supervisor import ChildGivenUp
-from lrm_actors.inspect import sentences
 from lrm_actors.inspect.sentences import sentence
+from lrm_actors.inspect.telling.words import TELLERS
 
 for found in pkgutil.iter_modules(lrm_actors.domain.__path__, "lrm_actors.domain."):
     importlib.import_module(found.name)
@@ -61,7 +61,7 @@ def _value(hint: Any, name: str) -> Any:
 def test_every_event_of_ours_is_told_in_a_sentence(name: str) -> None:
     """None of them falls back to naming its fields."""
     told = sentence(record_of(name, example(attrs.resolve_types(OURS[name]))))
-    assert name in sentences._tellers
+    assert name in TELLERS
     assert told
     assert told != "no fields"
     assert "{" not in told
@@ -70,7 +70,7 @@ def test_every_event_of_ours_is_told_in_a_sentence(name: str) -> None:
 
 def test_no_sentence_is_of_an_event_that_is_gone() -> None:
     """The table names only events that there are."""
-    assert set() == set(sentences._tellers) - set(OURS)
+    assert set() == set(TELLERS) - set(OURS)
 
 
 def test_an_event_of_others_is_told_by_its_fields() -> None:

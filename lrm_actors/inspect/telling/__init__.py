@@ -1,0 +1,1 @@
+"""What events say, a module for each actor that has them."""
