@@ -6,6 +6,7 @@ Talks to browser-use. The only module that imports it, and the only one that may
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import inspect
 import os
@@ -91,6 +92,18 @@ async def drop_connection(session: Any) -> None:
             await session.reset()
     except TimeoutError:
         return
+
+
+async def let_go(session: Any) -> None:
+    """Stop what a session that nobody uses any more has begun: attempts to connect again, and its bus of events.
+
+    A bus that runs when the event loop is to end holds it up for ever: it takes no notice of being cancelled. One that
+    was stopped is started again by whatever is told on it.
+    """
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(5.0):
+            await session.reset()
+            await session.event_bus.stop(clear=True, timeout=0)
 
 
 def is_dead(session: Any) -> bool:

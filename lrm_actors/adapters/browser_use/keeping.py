@@ -34,6 +34,8 @@ CALL_S = 5.0
 STORED = ("cookies", "origins", "tabs")
 """What a state has of a browser that was read once."""
 FIRST_PAUSE_S, MOST_PAUSE_S = 0.5, 30.0
+MOST_MADE = 8
+"""Sessions that are remembered: what they began may go on for some seconds."""
 
 _log = logging.getLogger("lrm_actors.adapters.browser_use")
 
@@ -80,6 +82,8 @@ class BrowserKeeper:
         self._lost_at_s = 0.0
         self.pid: int | None = None
         """Of the browser that the session is of."""
+        self._made: list[Any] = []
+        """The sessions there were, to be stopped for good in the end."""
         self._turn = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
         self._telling: set[asyncio.Future[Any]] = set()
@@ -187,6 +191,9 @@ class BrowserKeeper:
             await self.browser.end()
         else:
             await self.browser.release()
+        for session in self._made:
+            await compat.let_go(session)
+        self._made.clear()
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -224,6 +231,11 @@ class BrowserKeeper:
         else:
             self._before = state
         self.session = self._make(attachment.cdp_url)
+        self._made = [one for one in self._made if one is not self.session]
+        self._made.append(self.session)
+        for old in self._made[:-MOST_MADE]:
+            await compat.let_go(old)
+        self._made = self._made[-MOST_MADE:]
         await self.session.start()
         await self._focus(state, focus)
         self.rewind = self.lost = False

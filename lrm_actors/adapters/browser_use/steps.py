@@ -168,8 +168,10 @@ class Hooks:
         if self.calls.outage is not None and not turn.done:
             self.gate.failed(_asked_for_s(self.calls.outage))
             return f"the model could not be reached: {type(self.calls.outage).__name__}"
-        result = agent.state.last_result
-        if self._lost() and (result is None or any(one.error for one in result)):
+        result, output = agent.state.last_result, agent.state.last_model_output
+        decided = 0 if output is None else len(output.action)
+        # A page that is gone is taken for one that changed: the rest of what was decided is left out without a word.
+        if self._lost() and (result is None or len(result) < decided or any(one.error for one in result)):
             return "the browser was lost"
         if self.calls.decision is not None and self._unasked < MAX_UNASKED:
             self._unasked += 1

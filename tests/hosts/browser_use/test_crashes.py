@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import statistics
+import threading
 import time
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 
 from tests.hosts.browser_use import judging
 from tests.hosts.browser_use.conftest import Run
-from tests.hosts.browser_use.lives import Life, Lives
+from tests.hosts.browser_use.lives import LIFE_TIMEOUT_S, Life, Lives
 from tests.hosts.browser_use.scripted import STEPS
 from tests.hosts.browser_use.site import Site
 
@@ -77,8 +78,7 @@ def crash(lives: Lives, life: Life, crashes: tuple[tuple[str, str], ...]) -> lis
             life.wait_for(point)
         else:
             assert lives.site.wait_held(), f"{point} was not reached\n{life.said()}"
-        (browser,) = lives.browsers()
-        signal_tree(browser, signal.SIGKILL if how == "kill" else signal.SIGSTOP)
+        signal_tree(a_browser(lives), signal.SIGKILL if how == "kill" else signal.SIGSTOP)
         times.append(time.time())
         if number + 1 < len(crashes) and crashes[number + 1][0].startswith("in-action"):
             if in_action:
@@ -89,6 +89,15 @@ def crash(lives: Lives, life: Life, crashes: tuple[tuple[str, str], ...]) -> lis
         if not in_action:
             life.let_go_on()
     return times
+
+
+def a_browser(lives: Lives) -> psutil.Process:
+    """The agent's browser, waited for where it is just being replaced."""
+    deadline, pause = time.monotonic() + LIFE_TIMEOUT_S, threading.Event()
+    while not (found := lives.browsers()):
+        assert time.monotonic() < deadline, "there is no browser, and none is started"
+        pause.wait(0.05)
+    return found[0]
 
 
 def hold(site: Site, point: str) -> None:
