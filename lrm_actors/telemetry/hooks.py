@@ -87,6 +87,16 @@ LEVELS = {
     "watchdog.actor_taken_over": logging.ERROR,
     "dead_letters.resend_requested": logging.WARNING,
     "dead_letters.resent": logging.WARNING,
+    # What the watchdog outside the process sees and does, in its own log
+    "outer.process_started": logging.INFO,
+    "outer.process_exited": logging.WARNING,
+    "outer.start_failed": logging.ERROR,
+    "outer.heartbeat_missed": logging.ERROR,
+    "outer.memory_exceeded": logging.ERROR,
+    "outer.kill_begun": logging.WARNING,
+    "outer.restart_scheduled": logging.WARNING,
+    "outer.given_up": logging.ERROR,
+    "outer.watch_ended": logging.INFO,
 }
 """The level of each event that is not of level DEBUG."""
 
