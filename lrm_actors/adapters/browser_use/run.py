@@ -102,6 +102,8 @@ class BrowserRun:
 
     def assigned(self, name: str, old: Any, new: Any) -> None:
         """A setting was assigned: at once where browser-use lets it, else with the next step."""
+        if name == "sensitive_data":  # before anything can write one of the new values down
+            self.redactor.learn(new)
         if self.agent is None or new == old:
             return
         if name == "max_history_items":
