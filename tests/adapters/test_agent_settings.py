@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lrm_actors.adapters.browser_use import compat
+from lrm_actors.adapters.browser_use.agent import Agent
 from lrm_actors.adapters.browser_use.run_errors import HostNotUsable
 from lrm_actors.adapters.browser_use.settings import OWN, AgentSettings
 from lrm_actors.errors import SettingsError, UnknownSetting
@@ -24,6 +25,13 @@ TWELVE: dict[str, Any] = {
     "long_running_circuit_breaker_recovery_timeout": 60.0,
     "long_running_enable_auto_recovery": True,
 }
+
+
+class Model:
+    """What is asked."""
+
+    async def ainvoke(self, messages: Any, output_format: Any = None) -> Any:
+        """Never called."""
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +57,7 @@ def test_each_of_the_twelve_has_its_default_and_can_be_assigned(name: str) -> No
 def test_everything_goes_together_in_one_call() -> None:
     """The mode's, the adapter's and browser-use's own."""
     settings = AgentSettings(
-        task="Watch", llm=object(), enable_long_running_mode=True, long_running_checkpoint_dir="./x", max_steps=10_000,
+        task="Watch", llm=Model(), enable_long_running_mode=True, long_running_checkpoint_dir="./x", max_steps=10_000,
         max_failures=10, enable_modes=True, memory_budget_mb=500.0, agent_id="shop", use_vision=False,
     )  # fmt: skip
     assert (settings.task, settings.max_steps, settings.agent_id) == ("Watch", 10_000, "shop")
@@ -80,6 +88,7 @@ def test_a_name_that_is_none_is_refused_with_what_it_resembles(name: str, meant:
         ("max_steps", 0), ("max_steps", True), ("max_failures", "5"), ("max_history_items", 5), ("on_doubt", "hope"),
         ("headless", 1), ("browser_args", "--x"), ("llm_outage_limit_s", float("inf")), ("task", ""),
         ("long_running_cpu_threshold_warning", 101.0), ("browser_attempts", 0), ("screenshots_kept", -1),
+        ("llm", "gpt-5"), ("llm", object()), ("cdp_url", "127.0.0.1:9222"), ("cdp_url", 9222),
     ],
 )  # fmt: skip
 def test_a_value_that_is_not_allowed_is_refused(name: str, value: Any) -> None:
@@ -91,6 +100,23 @@ def test_a_value_that_is_not_allowed_is_refused(name: str, value: Any) -> None:
     with pytest.raises(SettingsError):
         setattr(settings, name, value)
     assert settings.as_dict() == before
+
+
+def test_an_address_that_is_refused_is_not_shown() -> None:
+    """It may hold what lets one in."""
+    with pytest.raises(SettingsError) as refused:
+        AgentSettings(cdp_url="browser.example.org?token=secret")
+    assert "secret" not in f"{refused.value}{refused.value.hint}"
+
+
+def test_an_agent_takes_settings_or_their_names_and_not_both() -> None:
+    """Nothing that is given is dropped without a word."""
+    assert Agent(task="Watch", max_steps=3).settings.max_steps == 3
+    with pytest.raises(TypeError, match="max_steps"):
+        Agent(AgentSettings(task="Watch"), max_steps=3)
+    wrong: Any = "Watch"
+    with pytest.raises(TypeError, match="str"):
+        Agent(wrong)
 
 
 def test_what_the_adapter_gives_itself_cannot_be_given() -> None:

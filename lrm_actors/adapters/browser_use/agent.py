@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -18,75 +18,24 @@ from lrm_actors.adapters.browser_use.keeping import BrowserKeeper, BrowserLost, 
 from lrm_actors.adapters.browser_use.outage import Clock
 from lrm_actors.adapters.browser_use.remote import RemoteBrowser
 from lrm_actors.adapters.browser_use.run import BrowserRun
-from lrm_actors.adapters.browser_use.run_errors import AgentGaveUp, NothingToResume
+from lrm_actors.adapters.browser_use.run_errors import AgentGaveUp, AlreadyRunning, NothingToResume
 from lrm_actors.adapters.browser_use.settings import AgentSettings
 from lrm_actors.adapters.browser_use.steps import CannotGoOn
+from lrm_actors.adapters.browser_use.supervising import AgentIntegration, Supervisor
 from lrm_actors.domain.checkpointer import EMERGENCY
 from lrm_actors.errors import SettingsError
-from lrm_actors.integration import Component, LongRunningIntegration
 
-STATE_VERSION = 1
 RUNNING, ENDED = "running", "ended"
 """What a state says of its run: ended means that the caller of ``run()`` was given the history."""
 BROWSER = "browser"
 """Name of the component."""
 SILENCE_S = 30.0
 """How long the browser may answer nothing before the supervisor restarts it."""
+CLOSE_S = 10.0
+"""How long a run may take to end when its agent is closed, before its browser is ended under it."""
 Hook = Callable[[Any], Awaitable[object]]
 
 _log = logging.getLogger("lrm_actors.adapters.browser_use")
-
-
-class Supervisor:
-    """What looks after an agent."""
-
-    def __init__(self, integration: AgentIntegration) -> None:
-        self.long_running_integration = integration
-        """Its seven methods; always there, whether the mode is switched on or not."""
-
-
-class AgentIntegration(LongRunningIntegration):
-    """``LongRunningIntegration`` of a browser agent, whose recovery also works while the agent runs."""
-
-    def __init__(self, agent: Agent) -> None:
-        super().__init__(agent.settings.long_running, _Host(agent))
-        self._agent = agent
-
-    async def attempt_recovery(self, checkpoint_id: str | None = None) -> bool:
-        """Have the agent go on from a checkpoint: with the next ``run()``, or from the next step on if it runs.
-
-        Args:
-            checkpoint_id: None, or the newest one: the steps committed after it are done and stay so. An older one:
-                what came after it is done anew.
-        """
-        mode = self.long_running_mode
-        if mode is None:
-            return False
-        newest = (await mode.checkpointer.list_checkpoints())[:1]
-        restored = await super().attempt_recovery(checkpoint_id)
-        self._agent.select(mode.last_recovery, with_steps=checkpoint_id is None or [checkpoint_id] == newest)
-        return restored
-
-
-class _Host:
-    """What the mode asks of the agent."""
-
-    state_version = STATE_VERSION
-
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
-
-    def capture(self) -> dict[str, Any]:
-        return self._agent.slim_state
-
-    def restore(self, state: Any) -> None:
-        self._agent.restored(state)
-
-    def components(self) -> Iterable[Component]:
-        return ()
-
-    def gate(self, mode: str) -> None:
-        _log.info("operation mode: %s", mode)
 
 
 class _Resume:
@@ -110,9 +59,17 @@ class Agent:
 
     Args:
         settings: of the agent; assign to them at any time.
+        more: in their place: the same as ``Agent(AgentSettings(**more))``.
+
+    Raises:
+        SettingsError, UnknownSetting: as of ``AgentSettings``.
+        TypeError: both were given, or something else than settings.
     """
 
     def __init__(self, settings: AgentSettings | None = None, **more: Any) -> None:
+        if settings is not None and (more or not isinstance(settings, AgentSettings)):
+            given = ", ".join(more) or type(settings).__name__
+            raise TypeError(f"Agent takes AgentSettings, or settings by name, and not {given} besides or instead")
         self.settings = AgentSettings(**more) if settings is None else settings
         self.slim_state: dict[str, Any] = slim.empty()
         """The state as plain data, as it was committed last."""
@@ -124,6 +81,12 @@ class Agent:
         self.clock: Clock | None = None
         """What waits for a model that is away; a test may own it."""
         self._run: BrowserRun | None = None
+        self._stopping = False
+        """Whether a run that has only just begun is to end before its first step."""
+        self._over: asyncio.Event | None = None
+        """Set when the run that was begun last is over."""
+        self._task: asyncio.Task[Any] | None = None
+        """What runs it: not to be waited for from within."""
         self._keeper: BrowserKeeper | None = None
         self._selected = False
         self._paused = False
@@ -184,20 +147,28 @@ class Agent:
 
         Raises:
             AgentGaveUp: it cannot go on.
+            AlreadyRunning: it is running.
             NothingToResume: no task was given, and none is in the log.
             OpenError: the log cannot be owned; its leaves say why and what to do.
         """
+        if self._over is not None and not self._over.is_set():
+            raise AlreadyRunning("the agent is running already")
         if max_steps is not None:
             self.settings.max_steps = max_steps
         integration = self.supervisor.long_running_integration
         begun_here = not integration.running
-        if not await integration.initialize():
-            return await self._run_plainly(on_step_start, on_step_end)
+        over = self._over = asyncio.Event()
+        self._stopping, self._task = False, asyncio.current_task()
         try:
-            return await self._run_kept(on_step_start, on_step_end)
+            if not await integration.initialize():
+                return await self._run_plainly(on_step_start, on_step_end)
+            try:
+                return await self._run_kept(on_step_start, on_step_end)
+            finally:
+                if begun_here:
+                    await integration.stop_monitoring()
         finally:
-            if begun_here:
-                await integration.stop_monitoring()
+            over.set()
 
     def pause(self) -> None:
         """Hold the agent before its next step, until ``go_on``. Returns at once."""
@@ -213,14 +184,22 @@ class Agent:
 
     def stop(self) -> None:
         """End the run at the next step. ``run()`` gives the history, and goes on from there when it is called again."""
+        self._stopping = True
         if self._run is not None:
             self._run.stop()
         elif self.agent is not None:
             self.agent.stop()
 
     async def close(self) -> None:
-        """Stop, end the browser if it is the agent's own, and let go of the log."""
+        """Stop, end the browser if it is the agent's own, and let go of the log.
+
+        A run under way, in another task, is waited for: its step ends, and its last checkpoint is taken.
+        """
         self.stop()
+        if self._over is not None and self._task is not asyncio.current_task():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await self._over.wait()
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             await keeper.close(end=not self.settings.keep_browser)
@@ -291,6 +270,8 @@ class Agent:
             if self._forget and not self._fresh:
                 await mode.take_checkpoint("went back to an earlier checkpoint")
             self._forget = False
+            if self._stopping:
+                run.stop()
             with self._following(run):
                 history = await run.go()
             done = history.is_done()

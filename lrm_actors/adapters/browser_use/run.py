@@ -128,6 +128,8 @@ class BrowserRun:
             self.agent = self._built()
             self._changed(self._state, self.agent)
             self._first = True
+            if self.stopping:  # before it began, or while its browser was lost
+                self.agent.stop()
             history = await self._once()
             if history is not None and (self.stopping or (self.anew is None and history.is_done())):
                 return history

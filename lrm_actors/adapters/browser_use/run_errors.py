@@ -38,7 +38,8 @@ class AgentGaveUp(LrmError, RuntimeError):
     code = "LRM-7011"
 
     def __init__(self, reason: str, detail: str, *, history: Any, checkpoint_id: str | None) -> None:
-        steps = len(history.history) if history is not None else 0
+        # At the end of its steps browser-use adds an item that is none.
+        steps = sum(item.metadata is not None for item in history.history) if history is not None else 0
         said = f"the agent gave up after {steps} steps: {reason}" + (f": {detail}" if detail else "")
         super().__init__(said, hint=_HINTS.get(reason, "see the cause"))
         self.reason, self.detail = reason, detail
@@ -53,3 +54,10 @@ class NothingToResume(LrmError, LookupError):
 
     code = "LRM-7012"
     hint = "see checkpoint_dir and agent_id; a new run needs task="
+
+
+class AlreadyRunning(LrmError, RuntimeError):
+    """``run()`` of an agent was called while it runs."""
+
+    code = "LRM-7013"
+    hint = "await the run that is under way; for a second task make a second agent, with an agent_id of its own"

@@ -45,9 +45,19 @@ def _text(value: Any) -> bool:
     return value is None or (isinstance(value, str) and bool(value.strip()))
 
 
+def _model(value: Any) -> bool:
+    return value is None or callable(getattr(value, "ainvoke", None))
+
+
+def _address(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, str) and value.lower().startswith(("ws://", "wss://", "http://", "https://"))
+    )
+
+
 OWN = (
     Own("task", None, "What the agent is to do; None: what its log says.", "a text, or None", _text),
-    Own("llm", None, "The model.", "a chat model of browser-use, or None", lambda value: True),
+    Own("llm", None, "The model.", "a chat model of browser-use, or None", _model),
     Own("max_steps", 500, "Steps in all, over all processes.", "a whole number from 1", _count(1)),
     Own("max_failures", 5, "Failed steps in a row that end the run.", "a whole number from 1", _count(1)),
     Own(
@@ -59,7 +69,10 @@ OWN = (
         "'retry', 'skip', 'ask', or a function of the action's name and parameters",
         lambda value: value in DOUBTS if isinstance(value, str) else callable(value),
     ),
-    Own("cdp_url", None, "A browser that is not the agent's own.", "the address of a browser, or None", _text),
+    Own(
+        "cdp_url", None, "A browser that is not the agent's own.",
+        "an address that begins with ws://, wss://, http:// or https://, or None", _address,
+    ),
     Own("headless", True, "Whether the agent's own browser has no window.", "true or false",
         lambda value: isinstance(value, bool)),
     Own("browser_path", None, "The program of the agent's own browser; None: found.", "a path, or None",
@@ -190,5 +203,6 @@ def _similar(name: str, known: tuple[str, ...]) -> str | None:
 def _checked(name: str, value: Any, source: str) -> Any:
     own = _OWN[name]
     if not own.check(value):
-        raise SettingsError(name, value, own.allowed, source=source)
+        shown = "something else" if name == "cdp_url" and isinstance(value, str) else value  # it may hold a token
+        raise SettingsError(name, shown, own.allowed, source=source)
     return value

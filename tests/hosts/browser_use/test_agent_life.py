@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from lrm_actors.adapters.browser_use import AgentGaveUp, OwnedChromium
+from lrm_actors.adapters.browser_use.run_errors import AlreadyRunning
 from lrm_actors.effects import NOT_HAPPENED, Happened
 from tests.hosts.browser_use import hosting, judging
 from tests.hosts.browser_use.lives import browsers_below
@@ -174,6 +175,39 @@ def test_a_paused_agent_takes_no_step_and_a_stopped_one_goes_on_later(tmp_path: 
         await agent.close()
 
     asyncio.run(main())
+    assert len(steps_of(tmp_path)) == STEPS
+
+
+def test_an_agent_that_is_closed_while_it_runs_ends_its_step_first(tmp_path: Path) -> None:
+    """Its last checkpoint is taken, a second run beside it is refused, and one that has only begun takes no step."""
+
+    async def main() -> None:
+        hosting.offline(tmp_path)
+        model = ScriptedModel("", script=notes, steps=STEPS)
+        agent = hosting.lasting_agent(tmp_path, model)
+        closing: list[asyncio.Future[None]] = []
+
+        async def close() -> None:
+            with pytest.raises(AlreadyRunning):
+                await agent.run()
+            closing.append(asyncio.ensure_future(agent.close()))
+
+        model.tell = at("before-model", {3: close})
+        assert not (await agent.run()).is_done()
+        await closing[0]
+        assert browsers_below(tmp_path) == []
+        running = asyncio.ensure_future(agent.run())
+        await asyncio.sleep(0)
+        agent.stop()
+        assert not (await running).is_done()
+        calls = model.calls
+        assert (await agent.run()).is_done()
+        assert model.calls - calls <= STEPS - 2
+        await agent.close()
+
+    asyncio.run(main())
+    taken = judging.events_of(tmp_path / "checkpoints/default/lrm.db", "checkpointer.taken")
+    assert len(taken) >= 3  # of each run that ended
     assert len(steps_of(tmp_path)) == STEPS
 
 
