@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from eventstore.errors import EventRefused
 from lrm_actors.blocking import BlockingMode
 from lrm_actors.errors import JournalMismatch, SettingsError, StepOrder, TaskConflict
+from lrm_actors.hosting.effects import digest_of
 from lrm_actors.mode import LongRunningMode
 from tests.mode_kit import records, settings
 
@@ -246,3 +248,29 @@ def test_the_function_keeps_its_name_and_its_words() -> None:
     """For whoever reads a traceback or asks for help."""
     agent = Agent(LongRunningMode())
     assert ("report", "Tell of the weather.") == (agent.report.__name__, agent.report.__doc__)
+
+
+@pytest.mark.parametrize(("size", "beside"), [(10, False), (10**6, True)])
+def test_large_arguments_are_looked_through_beside_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, beside: bool
+) -> None:
+    """A page that a task is given is hashed on another thread, so that the loop turns meanwhile."""
+    threads: list[int] = []
+
+    def noted(given: object) -> str:
+        threads.append(threading.get_ident())
+        return digest_of(given)
+
+    monkeypatch.setattr("lrm_actors.hosting.tasks.digest_of", noted)
+
+    async def main() -> None:
+        async with LongRunningMode(settings(tmp_path)) as mode:
+
+            @mode.task("measure")
+            async def measure(page: str) -> int:
+                return len(page)
+
+            assert [size, size] == [await measure("x" * size), await measure(page="x" * size)]
+
+    asyncio.run(main())
+    assert [beside] * 2 == [thread != threading.get_ident() for thread in threads]

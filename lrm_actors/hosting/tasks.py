@@ -14,8 +14,9 @@ from eventstore.errors import EventRefused
 from lrm_actors.domain.journal import JournalState
 from lrm_actors.domain.tasks import KeptTask, TaskCall
 from lrm_actors.errors import SettingsError, TaskConflict
-from lrm_actors.hosting.effects import digest_of
+from lrm_actors.hosting.effects import digest_of, is_small
 from lrm_actors.hosting.host import check_function, check_name
+from lrm_actors.hosting.offload import off_loop
 from lrm_actors.hosting.stepping import JOURNAL, Asking, AsyncStepScope, BlockingStepScope, Stepping
 
 P = ParamSpec("P")
@@ -45,7 +46,10 @@ class Tasks:
 
         @functools.wraps(function)
         async def run(*args: P.args, **kwargs: P.kwargs) -> T:
-            call = _call(name, key, signature.bind(*args, **kwargs))
+            arguments = signature.bind(*args, **kwargs)
+            given = _values(arguments)
+            digest = _digest(given) if is_small(given) else await off_loop(lambda: _digest(given))
+            call = _call(name, key, arguments, digest)
             if (kept := self._kept(call)) is not None:
                 return kept.result  # type: ignore[no-any-return]  # what the function gave
             async with AsyncStepScope(self._asking, self._stepping, _step_name(call), task=call) as step:
@@ -66,7 +70,8 @@ class Tasks:
 
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> T:
-            call = _call(name, key, signature.bind(*args, **kwargs))
+            arguments = signature.bind(*args, **kwargs)
+            call = _call(name, key, arguments, _digest(_values(arguments)))
             if (kept := self._kept(call)) is not None:
                 return kept.result  # type: ignore[no-any-return]  # what the function gave
             with BlockingStepScope(self._asking, self._stepping, _step_name(call), task=call) as step:
@@ -88,11 +93,11 @@ class Tasks:
         return kept
 
 
-def _call(name: str, key: Key, arguments: inspect.BoundArguments) -> TaskCall:
+def _call(name: str, key: Key, arguments: inspect.BoundArguments, given: str) -> TaskCall:
     found = key(*arguments.args, **arguments.kwargs) if callable(key) else key
     if found is not None:
         check_name("key", found)
-    return TaskCall(name, found or "", _given(arguments))
+    return TaskCall(name, found or "", given)
 
 
 def _step_name(call: TaskCall) -> str:
@@ -100,13 +105,15 @@ def _step_name(call: TaskCall) -> str:
     return f"{call.task} {call.key}" if call.key else call.task
 
 
-def _given(arguments: inspect.BoundArguments) -> str:
-    """A digest of the arguments; empty where they are no JSON values, which cannot be compared with later ones.
+def _values(arguments: inspect.BoundArguments) -> dict[str, Any]:
+    """The arguments by their names, the same whether they are given by place, by name or by default."""
+    whole = inspect.BoundArguments(arguments.signature, arguments.arguments.copy())
+    whole.apply_defaults()
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in whole.arguments.items()}
 
-    They are the same by place, by name and by default.
-    """
-    arguments.apply_defaults()
-    given = {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.arguments.items()}
+
+def _digest(given: dict[str, Any]) -> str:
+    """A digest of arguments; empty where they are no JSON values, which cannot be compared with later ones."""
     try:
         return digest_of(given)
     except EventRefused:
