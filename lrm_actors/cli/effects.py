@@ -186,15 +186,23 @@ def _value(text: str | None) -> Any:
     """A result as it was typed.
 
     Raises:
-        click.BadParameter: it is no JSON.
+        click.BadParameter: it is no JSON, or none that can be stored.
     """
     if text is None:
         return None
+    from eventstore.codec import encode_value
+    from eventstore.errors import EventRefused
+
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        encode_value(value, what="journal.effect_settled", field="result")
     except ValueError as error:
+        why = "is no JSON value"
+        if isinstance(error, EventRefused):  # Python reads NaN, and numbers that no log keeps
+            why += f" that can be kept ({error.reason})"
         hint = f"for a text write --happened '{json.dumps(text)}'"
-        raise click.BadParameter(f"{text!r} is no JSON value; {hint}", param_hint="--happened") from error
+        raise click.BadParameter(f"{text!r} {why}; {hint}", param_hint="--happened") from error
+    return value
 
 
 def _change(request: Request, path: Path, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -183,6 +183,8 @@ def test_a_living_agent_is_asked_to_forget(lrm: Lrm, living: Any, tmp_path: Path
         (("settle", "pay"), exits.USAGE, "--happened RESULT"),
         (("settle", "pay", "--skip", "--not-happened"), exits.USAGE, "--happened RESULT"),
         (("settle", "pay", "--happened", "a text"), exits.USAGE, "no JSON value"),
+        (("settle", "pay", "--happened", "NaN"), exits.USAGE, "can be kept"),
+        (("settle", "pay", "--happened", "[1e999]"), exits.USAGE, "can be kept"),
         (("forget", "1"), exits.FAILURE, "LRM-2009"),
         (("forget", "0"), exits.USAGE, "STEP"),
     ],
