@@ -117,13 +117,16 @@ def test_an_agent_goes_on_through_crashes_and_freezes_of_its_browser(crashed: Cr
     """It ends as an undisturbed one does; what came twice was reported in doubt first."""
     repeats = judging.repeated(crashed.end.books, undisturbed.books)
     doubts = judging.doubts_in(crashed.events, crashed.end.result)
-    assert judging.differences(crashed.end.result, undisturbed.result) == []
+    assert judging.differences(crashed.end.result, undisturbed.result, may_spend=len(crashed.crashes) // 3) == []
     assert judging.effect_differences(crashed.end.books, undisturbed.books) == []
     assert judging.unreported(repeats, doubts) == []
     assert judging.unsaid(crashed.events) == []
     kills = sum(how == "kill" for _, how in crashed.crashes)
     heals = f"median {statistics.median(crashed.heals_s):.1f} s, longest {max(crashed.heals_s):.1f} s"
-    print(f"{kills} kills, {len(crashed.crashes) - kills} freezes; to the next committed step: {heals}; {repeats=}")
+    print(
+        f"{kills} kills, {len(crashed.crashes) - kills} freezes; to the next committed step: {heals}; {repeats=}, "
+        f"steps spent {judging.spent(crashed.end.result, undisturbed.result)}"
+    )
 
 
 def test_an_outage_of_the_model_is_waited_out_between_two_steps(crashed: Crashed, undisturbed: Run) -> None:
