@@ -239,6 +239,7 @@ class EffectInDoubt(CommandRefused):
             hint="find out, and begin the step again after: lrm effects settle"
             f" {effect!r} --happened RESULT (or --not-happened, or --skip)",
         )
+        self.add_note(f"try: {self.hint}")
         self.effect, self.attempt, self.why, self.key = effect, attempt, why, key
         """``key``: its idempotency key."""
 
@@ -255,6 +256,7 @@ class JournalMismatch(CommandRefused):
             hint="run the code that wrote it; or give up what is on record, with step.forget_effects() inside the step"
             f" or 'lrm effects forget {step}'",
         )
+        self.add_note(f"try: {self.hint}")
         self.step, self.effects = step, effects
         """``effects``: those on record that do not fit, ``STEP/NAME#OCCURRENCE``."""
 

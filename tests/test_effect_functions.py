@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.journal import IntendEffect
-from lrm_actors.effects import Skip
-from lrm_actors.errors import SettingsError
+from lrm_actors.effects import Ask, Skip
+from lrm_actors.errors import EffectInDoubt, JournalMismatch, SettingsError
 from lrm_actors.hosting.effects import wants_key
 from tests.test_effects import Killed, World
 
@@ -105,3 +106,15 @@ def test_a_doubt_outlives_a_repetition_that_was_cancelled_before_its_function_wa
     assert entry is not None
     assert ("in_doubt", 2) == (entry.status, entry.attempt)
     assert ["die"] == world.calls
+
+
+def test_a_traceback_says_how_to_go_on() -> None:
+    """Whoever reads in the night why the agent is started again and again sees the command that helps."""
+    world = World()
+    world.killed_in(policy=Ask())
+    with pytest.raises(JournalMismatch) as mismatch, world.step("another"):
+        pass
+    assert "lrm effects forget 1" in "".join(traceback.format_exception(mismatch.value))
+    with pytest.raises(EffectInDoubt) as doubt, world.step():
+        world.effect("send", world.send, Ask())
+    assert "lrm effects settle" in "".join(traceback.format_exception(doubt.value))
