@@ -56,6 +56,8 @@ def run(work: Awaitable[bool]) -> bool:
         (ProviderError("no such key", 401), False),
         (ProviderError("too long", 400), False),
         (ProviderError("Failed to parse structured output", 500), False),
+        (ProviderError("Model does not support JSON mode and failed to parse JSON from text response", 502), False),
+        (ConnectionError("Cannot connect to host api.sparse.example:443"), True),
         (ValueError("no idea"), False),
     ],
 )

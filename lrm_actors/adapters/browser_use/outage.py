@@ -6,6 +6,7 @@ Talks to the breaker only, and to a clock that a test may own.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -21,14 +22,16 @@ OUTAGE_NAMES = (
     "RemoteProtocolError", "ClientConnectorError", "ServerDisconnectedError", "ModelRateLimitError",
 )  # fmt: skip
 """Of the errors of SDKs that do not have to be installed here."""
-ANSWER_NAMES = ("ValidationError", "JSONDecodeError", "ModelOutputTruncatedError")
+ANSWER_NAMES = ("ValidationError", "JSONDecodeError", "ModelOutputTruncatedError", "ParseFailedGenerationError")
 """What says that there was an answer, and that it was no good."""
+_NOT_READ = re.compile(r"\b(failed to|could not|cannot|unable to) parse\b", re.IGNORECASE)
+"""The same, in the words of an error that has the status of an outage. An address may have some of them."""
 
 
 def is_outage(error: BaseException) -> bool:
     """Whether the model could not be reached, and did not merely answer badly. Causes count as well."""
     chain = list(_causes(error))
-    if any(type(one).__name__ in ANSWER_NAMES or "parse" in str(one).lower() for one in chain):
+    if any(type(one).__name__ in ANSWER_NAMES or _NOT_READ.search(str(one)) for one in chain):
         return False
     return any(_is_outage(one) for one in chain)
 
