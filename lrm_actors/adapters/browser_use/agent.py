@@ -251,7 +251,8 @@ class Agent:
         if self.settings.llm is None:
             raise SettingsError("llm", None, "a chat model of browser-use")
         if not (self.settings.task or self.slim_state["agent_state"].get("task")):
-            raise NothingToResume("no task was given, and there is none in the log")
+            found = "the run in the log is over" if self._forget else "there is none in the log"
+            raise NothingToResume(f"no task was given, and {found}")
         directory = self.settings.long_running.log_path.absolute().parent / "browser"
         await end_elsewhere(self.slim_state["browser_state"], directory)
         keeper = self._keeper = self._new_keeper(mode, directory)

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from lrm_actors.adapters.browser_use import AgentGaveUp, OwnedChromium
-from lrm_actors.adapters.browser_use.run_errors import AlreadyRunning
+from lrm_actors.adapters.browser_use import Agent, AgentGaveUp, OwnedChromium
+from lrm_actors.adapters.browser_use.run_errors import AlreadyRunning, NothingToResume
 from lrm_actors.effects import NOT_HAPPENED, Happened
 from tests.hosts.browser_use import hosting, judging
 from tests.hosts.browser_use.lives import browsers_below
@@ -276,7 +276,7 @@ def test_a_browser_that_is_not_the_agents_own_is_used_and_left_alone(tmp_path: P
 
 
 def test_a_run_that_was_handed_over_is_not_handed_over_again(tmp_path: Path) -> None:
-    """The next one begins anew, in the same log."""
+    """The next one begins anew, in the same log; without a task it is told that there is nothing to go on with."""
 
     async def main() -> None:
         hosting.offline(tmp_path)
@@ -285,6 +285,8 @@ def test_a_run_that_was_handed_over_is_not_handed_over_again(tmp_path: Path) -> 
             agent = hosting.lasting_agent(tmp_path, model)
             history = await agent.run()
             assert (model.calls, len(history.history)) == (STEPS, STEPS)
+        with pytest.raises(NothingToResume, match="is over"):
+            await Agent.resume(tmp_path / "checkpoints", llm=model).run()
 
     asyncio.run(main())
     assert len(steps_of(tmp_path)) == 2 * STEPS
