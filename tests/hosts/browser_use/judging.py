@@ -124,9 +124,11 @@ def repeated(books: Mapping[str, Any], undisturbed: Mapping[str, Any]) -> dict[s
 
 def doubts_in(events: Iterable[Any], result: Mapping[str, Any]) -> list[int]:
     """The step, as the model counts, of each action that was reported in doubt."""
-    said = [_PROGRESS.search(str(item["model_output"])) for item in result["history"]]
-    steps = [int(found[1]) if found else 0 for found in said]
-    return [steps[record.event.step - 1] for record in events if record.type == "journal.effect_in_doubt"]
+    steps = {}
+    for item in result["history"]:  # a step may be counted and have no item
+        said = _PROGRESS.search(str(item["model_output"]))
+        steps[item["metadata"]["step_number"]] = int(said[1]) if said else 0
+    return [steps.get(record.event.step, 0) for record in events if record.type == "journal.effect_in_doubt"]
 
 
 def unreported(repeats: Mapping[str, int], doubts: Iterable[int]) -> list[str]:
