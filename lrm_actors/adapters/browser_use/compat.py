@@ -41,7 +41,13 @@ def load() -> ModuleType:
     check_version()
     for name, value in OFFLINE.items():
         os.environ.setdefault(name, value)
-    return importlib.import_module("browser_use")
+    module = importlib.import_module("browser_use")
+    # At each import a directory is made for a profile that hardly anybody uses. Whoever does makes it again.
+    default = getattr(importlib.import_module("browser_use.browser.session"), "DEFAULT_BROWSER_PROFILE", None)
+    if (made := getattr(default, "downloads_path", None)) is not None:
+        with contextlib.suppress(OSError):
+            Path(made).rmdir()
+    return module
 
 
 def check_version() -> None:
@@ -104,8 +110,3 @@ async def let_go(session: Any) -> None:
         async with asyncio.timeout(5.0):
             await session.reset()
             await session.event_bus.stop(clear=True, timeout=0)
-
-
-def is_dead(session: Any) -> bool:
-    """Whether the session's connection to its browser has ended."""
-    return not session.is_cdp_connected

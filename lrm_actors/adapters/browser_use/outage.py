@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from lrm_actors.errors import CircuitOpen
@@ -149,6 +149,3 @@ class OutageGate:
 
     def _backoff_s(self) -> float:
         return 0.0 if not self.failures else min(MOST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(self.failures - 1, 10))
-
-
-Waiting = Callable[[], Awaitable[None]]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +178,11 @@ def test_a_planted_agent_that_hides_nothing_is_caught(tmp_path: Path, monkeypatc
     found = lived_with_a_secret(tmp_path)
     assert "journal.step_committed" in found
     assert any(name.startswith("checkpoint_") for name in found)
+
+
+def test_what_is_imported_leaves_no_directory_behind(tmp_path: Path) -> None:
+    """Each start of the process would leave one more below the temporary directory."""
+    code = "from lrm_actors.adapters.browser_use import compat; compat.load().Agent"
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, env={**os.environ, "TMPDIR": str(tmp_path)}, check=True, timeout=120)
+    assert list(tmp_path.iterdir()) == []
