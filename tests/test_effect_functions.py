@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.journal import IntendEffect
+from lrm_actors.domain.journaling.book import Recorded
 from lrm_actors.effects import Ask, Skip
 from lrm_actors.errors import EffectInDoubt, JournalMismatch, SettingsError
 from lrm_actors.hosting.effects import wants_key
@@ -118,3 +120,33 @@ def test_a_traceback_says_how_to_go_on() -> None:
     with pytest.raises(EffectInDoubt) as doubt, world.step():
         world.effect("send", world.send, Ask())
     assert "lrm effects settle" in "".join(traceback.format_exception(doubt.value))
+
+
+@pytest.mark.parametrize(("many", "elsewhere"), [(1, True), (2, False)])
+def test_the_record_of_many_effects_is_looked_through_beside_the_loop(
+    monkeypatch: pytest.MonkeyPatch, many: int, elsewhere: bool
+) -> None:
+    """A repeated step of ten thousand effects does not hold the host's loop, and asks for all that it has to."""
+    monkeypatch.setattr("lrm_actors.hosting.stepping.MANY", many)
+    world = World()
+    threads: list[int] = []
+    on_record = world.stepping.on_record
+
+    def noted(step: int) -> list[Recorded]:
+        threads.append(threading.get_ident())
+        return on_record(step)
+
+    monkeypatch.setattr(world.stepping, "on_record", noted)
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match="later"):
+            async with world.async_step():
+                await world.async_effect("one", lambda: 1)
+                await world.async_effect("two", lambda: 2)
+                raise ValueError("later")
+        with pytest.raises(JournalMismatch, match="1/two#1"):
+            async with world.async_step():
+                await world.async_effect("one", lambda: 1)
+
+    asyncio.run(main())
+    assert [elsewhere] == [thread != threading.get_ident() for thread in threads]

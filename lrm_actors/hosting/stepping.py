@@ -25,7 +25,7 @@ from lrm_actors.domain.journaling.book import FINISHED, IN_DOUBT, Recorded
 from lrm_actors.domain.tasks import TaskCall
 from lrm_actors.errors import CommandRefused, JournalMismatch, SettingsError, WrongWith
 from lrm_actors.hosting.boundary import StepBoundary
-from lrm_actors.hosting.offload import unbroken
+from lrm_actors.hosting.offload import beside, unbroken
 from lrm_actors.hosting.step_effects import StepEffects
 
 T = TypeVar("T")
@@ -43,6 +43,8 @@ WITHOUT_A_LOOP = "write 'with blocking.step(...)'; in an event loop, 'async with
 MAX_STEPS = 10**9
 ANSWERED = FINISHED | {IN_DOUBT}
 """What a repeated step has to ask for: else it would be lost without a word."""
+MANY = 1_000
+"""Effects on record that take about a millisecond to look through: more are, while the event loop turns."""
 
 _current: ContextVar[Step | None] = ContextVar("lrm_current_step", default=None)
 
@@ -175,18 +177,24 @@ class Stepping:
                     yield AbandonStep(left.step, "its end could not be stored")
             self._asking = asking
             reply = yield BeginStep(name, at, of, task)
+            number, attempt = int(reply["step"]), int(reply["attempt"])
+            step = Step(number, name, attempt, bool(reply["repeated"]), at=at, of=of, stepping=self)
+            if attempt > 1 and len(asking.state(JOURNAL).effects) > MANY:
+                yield beside(lambda: self._take_up(step))
+            elif attempt > 1:
+                self._take_up(step)
         except BaseException:
             self.boundary.leave()
             raise
         with self._lock:
             self._inside += 1
-        number, attempt = int(reply["step"]), int(reply["attempt"])
-        step = Step(number, name, attempt, bool(reply["repeated"]), at=at, of=of, stepping=self)
-        if attempt > 1:
-            needed = (one for one in self.on_record(number) if one.status in ANSWERED and not one.stray)
-            step.effects.before.update(one.key for one in needed)
         self._open = step
         return step
+
+    def _take_up(self, step: Step) -> None:
+        """Note what a repeated step has to ask for."""
+        needed = (one for one in self.on_record(step.number) if one.status in ANSWERED and not one.stray)
+        step.effects.before.update(one.key for one in needed)
 
     def end(self, step: Step, error: BaseException | None) -> Waits[None]:
         """Commit a step with its result, or abandon it because of an error. Afterwards nobody is inside it."""
