@@ -130,9 +130,14 @@ def watching(
     line = [sys.executable, "-m", "lrm_actors.cli", "run", "--log", "agent", *QUICK, *words, "--", *executed]
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("LRM_", "NOTIFY_"))}
     variables |= {"NOTIFY_SOCKET": notify} if notify else {}
-    process = subprocess.Popen(
-        line, cwd=directory, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    # Whoever runs the tests may ignore Ctrl-C, and processes inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            line, cwd=directory, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     one = Watched(directory, process)
     try:
         yield one
