@@ -130,11 +130,15 @@ def live(directory: Path, jump: Callable[[ManualClock], object], guard_clock: An
 def _told(world: World) -> list[Line]:
     lines = []
     ids: dict[str, str] = {}
-    for record in world.store.read():
+    records = list(world.store.read())
+    beside = {
+        record.recorded_at.monotonic_s for record in records for fact in record.events if _may_be_served(fact)
+    }  # moments at which another capture is under way, which a periodic one is served by
+    for record in records:
         if record.stream == "tally":  # it tells of positions in the log, which say nothing of time
             continue
         for fact in record.events:
-            if _may_be_served(fact):
+            if _may_be_served(fact, periodic=record.recorded_at.monotonic_s in beside):
                 continue
             fields = msgspec.json.encode(_without_labels(msgspec.to_builtins(fact)), order="sorted").decode()
             fields = CHECKPOINT_ID.sub(lambda found: ids.setdefault(found[0], f"checkpoint {len(ids)}"), fields)
@@ -142,14 +146,16 @@ def _told(world: World) -> list[Line]:
     return lines
 
 
-def _may_be_served(fact: Any) -> bool:
+def _may_be_served(fact: Any, *, periodic: bool = False) -> bool:
     """Whether it is a checkpoint that one under way at that moment serves as well: whether one is, threads decide.
 
-    Those are emergencies, and what is saved after a recovery.
+    Those are emergencies, and what is saved after a recovery; and a periodic one, at a moment when there is such a one.
     """
     about = getattr(fact, "checkpoint", fact)
     return isinstance(fact, checkpointer.CheckpointRequested | checkpointer.CheckpointTaken) and (
-        about.kind == checkpointer.EMERGENCY or about.reason.startswith("after ")
+        about.kind == checkpointer.EMERGENCY
+        or about.reason.startswith("after ")
+        or (periodic and about.kind == checkpointer.PERIODIC)
     )
 
 
