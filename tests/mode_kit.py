@@ -11,6 +11,7 @@ from typing import Any
 from eventstore.records import Record
 from lrm_actors.domain.metrics import METRICS, Metrics
 from lrm_actors.hosting.offload import off_loop
+from lrm_actors.hosting.published import until_published
 from lrm_actors.settings import LongRunningSettings
 from lrm_actors.words import Words
 
@@ -66,12 +67,20 @@ def wait_for(mode: Words, kind: str, where: Callable[[Any], bool] = lambda event
         for record in reader.tail(after=after, poll_s=0.01, stop=given_up.is_set):
             seen.append(record.type)
             if record.type == kind and where(record.event):
+                _published(mode, record.stream)
                 return record
         msg = f"no {kind} came; after position {after} there were {dict(Counter(seen))}"
         raise AssertionError(msg)
     finally:
         timer.cancel()
         reader.close()
+
+
+def _published(mode: Words, stream: str) -> None:
+    """Wait until an actor's state has what the log has of it: that is there a moment before."""
+    running = mode._engine.running
+    if running is not None and stream in running.system.shells():
+        until_published(running, running.store, stream)
 
 
 async def soon(mode: Words, kind: str, where: Callable[[Any], bool] = lambda event: True, *, after: int = 0) -> Record:
