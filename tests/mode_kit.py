@@ -78,7 +78,8 @@ def wait_for(mode: Words, kind: str, where: Callable[[Any], bool] = lambda event
 
 def _published(mode: Words, stream: str) -> None:
     """Wait until an actor's state has what the log has of it: that is there a moment before."""
-    running = mode._engine.running
+    engine = getattr(mode, "_engine", None)  # a reader alone may be looked at in its place
+    running = None if engine is None else engine.running
     if running is not None and stream in running.system.shells():
         until_published(running, running.store, stream)
 
