@@ -47,6 +47,7 @@ from lrm_actors.errors import (
 from lrm_actors.hosting.host import check_function, check_name, check_storable
 from lrm_actors.hosting.offload import beside
 from lrm_actors.hosting.stepping import JOURNAL, Asking, Step, Stepping, current_step
+from lrm_actors.hosting.stories import awaited, waited_for
 
 RETRY: Final = Retry()
 PLAIN = frozenset((str, int, float, bool, dict, list, type(None)))
@@ -104,43 +105,24 @@ class Effects:
 
     async def carry_out(self, name: str, function: Callable[..., Any], policy: Any, given: Any) -> Any:
         """The story of an effect, for a host with an event loop."""
-        story = self.story(name, function, policy, given)
-        outcome: Any = None
-        failure: BaseException | None = None
-        while True:
-            try:
-                wanted = story.send(outcome) if failure is None else story.throw(failure)
-            except StopIteration as end:
-                return end.value
-            outcome = failure = None
-            try:
-                if isinstance(wanted, Call):
-                    outcome = await _called(wanted)
-                else:
-                    outcome = await self._asking.ask(JOURNAL, wanted, timeout_s=self._stepping.timeout_s)
-            except BaseException as error:  # noqa: BLE001 - the story decides what to do about it
-                failure = error
+        return await awaited(self.story(name, function, policy, given), self._answer)
+
+    async def _answer(self, wanted: Command | Call) -> Any:
+        if isinstance(wanted, Call):
+            return await _called(wanted)
+        return await self._asking.ask(JOURNAL, wanted, timeout_s=self._stepping.timeout_s)
 
     def carry_out_blocking(self, name: str, function: Callable[..., Any], policy: Any, given: Any) -> Any:
         """The same, waited for on this thread."""
-        story = self.story(name, function, policy, given)
-        outcome: Any = None
-        failure: BaseException | None = None
-        while True:
-            try:
-                wanted = story.send(outcome) if failure is None else story.throw(failure)
-            except StopIteration as end:
-                return end.value
-            outcome = failure = None
-            try:
-                if isinstance(wanted, Call):
-                    outcome = wanted.function(*wanted.arguments)
-                    if type(outcome) not in PLAIN and inspect.isawaitable(outcome):
-                        outcome = self._stepping.run_async(outcome)
-                else:
-                    outcome = self._asking.ask_blocking(JOURNAL, wanted, timeout_s=self._stepping.timeout_s)
-            except BaseException as error:  # noqa: BLE001 - the story decides what to do about it
-                failure = error
+        return waited_for(self.story(name, function, policy, given), self._answer_blocking)
+
+    def _answer_blocking(self, wanted: Command | Call) -> Any:
+        if not isinstance(wanted, Call):
+            return self._asking.ask_blocking(JOURNAL, wanted, timeout_s=self._stepping.timeout_s)
+        outcome = wanted.function(*wanted.arguments)
+        if type(outcome) not in PLAIN and inspect.isawaitable(outcome):
+            return self._stepping.run_async(outcome)
+        return outcome
 
     def state(self) -> JournalState:
         """The journal's, with everything in it that was answered."""

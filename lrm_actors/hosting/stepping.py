@@ -27,6 +27,7 @@ from lrm_actors.errors import CommandRefused, JournalMismatch, SettingsError, Wr
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.offload import beside, unbroken
 from lrm_actors.hosting.step_effects import StepEffects
+from lrm_actors.hosting.stories import awaited, waited_for
 
 T = TypeVar("T")
 
@@ -314,21 +315,12 @@ class AsyncStepScope(_Scope):
         await unbroken(self._run(self._stepping.end(self._outside(), error)))
 
     async def _run(self, story: Waits[T]) -> T:
-        outcome: Any = None
-        failure: BaseException | None = None
-        while True:
-            try:
-                wanted = story.send(outcome) if failure is None else story.throw(failure)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]  # StopIteration does not carry its type
-            outcome = failure = None
-            try:
-                if isinstance(wanted, Future):
-                    await asyncio.wrap_future(wanted)
-                else:
-                    outcome = await self._asking.ask(JOURNAL, wanted, timeout_s=self._stepping.timeout_s)
-            except BaseException as error:  # noqa: BLE001 - the story decides what to do about it
-                failure = error
+        return await awaited(story, self._answer)
+
+    async def _answer(self, wanted: Future[None] | Command) -> Any:
+        if isinstance(wanted, Future):
+            return await asyncio.wrap_future(wanted)
+        return await self._asking.ask(JOURNAL, wanted, timeout_s=self._stepping.timeout_s)
 
     if not TYPE_CHECKING:  # a type checker tells by itself, as long as it knows of neither
 
@@ -366,21 +358,12 @@ class BlockingStepScope(_Scope):
         self._run(self._stepping.end(self._outside(), error))
 
     def _run(self, story: Waits[T]) -> T:
-        outcome: Any = None
-        failure: BaseException | None = None
-        while True:
-            try:
-                wanted = story.send(outcome) if failure is None else story.throw(failure)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]  # StopIteration does not carry its type
-            outcome = failure = None
-            try:
-                if isinstance(wanted, Future):
-                    wanted.result()
-                else:
-                    outcome = self._asking.ask_blocking(JOURNAL, wanted, timeout_s=self._stepping.timeout_s)
-            except BaseException as error:  # noqa: BLE001 - the story decides what to do about it
-                failure = error
+        return waited_for(story, self._answer)
+
+    def _answer(self, wanted: Future[None] | Command) -> Any:
+        if isinstance(wanted, Future):
+            return wanted.result()
+        return self._asking.ask_blocking(JOURNAL, wanted, timeout_s=self._stepping.timeout_s)
 
     if not TYPE_CHECKING:
 
