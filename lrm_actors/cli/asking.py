@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +38,27 @@ def ask(path: Path, command: str, arguments: Mapping[str, Any] | None = None, **
         except OpenError:
             raise error from None
         raise
+
+
+def change(
+    path: Path, command: str, arguments: Mapping[str, Any], alone: Callable[[], Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """Have the owner of a log change it; where there is none, become its owner and do it.
+
+    Args:
+        path: the log.
+        command: what is wanted.
+        arguments: of that command.
+        alone: does it without an owner, and tells what one would.
+
+    Raises:
+        OwnerSilent, RequestFailed: the owner does not answer, or not what was asked for.
+    """
+    from lrm_actors.hosting.owner.asking import ask_owner
+    from lrm_actors.hosting.owner.errors import NoOwner
+
+    try:
+        told: Mapping[str, Any] = ask_owner(path, command, arguments)
+    except NoOwner:
+        return alone()
+    return told

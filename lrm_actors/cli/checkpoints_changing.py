@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lrm_actors.cli.asking import change
 from lrm_actors.cli.checkpoint_output import checkpoints_in, find, flags, sizes
 from lrm_actors.cli.common import Request, on_a_log
 from lrm_actors.cli.durations import to_seconds
@@ -131,14 +132,7 @@ def _would_go(request: Request, path: Path, rules: Mapping[str, Any]) -> list[Ch
 
 def _change(request: Request, path: Path, command: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """Have the owner of the log do it, or do it as its owner."""
-    from lrm_actors.hosting.owner.asking import ask_owner
-    from lrm_actors.hosting.owner.errors import NoOwner
-
-    try:
-        told: Mapping[str, Any] = ask_owner(path, command, arguments)
-    except NoOwner:
-        return _alone(request, path, command, arguments)
-    return told
+    return change(path, command, arguments, lambda: _alone(request, path, command, arguments))
 
 
 def _alone(request: Request, path: Path, command: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lrm_actors.cli.asking import change
 from lrm_actors.cli.common import ListingGroup, Request, on_a_log, with_options
 from lrm_actors.cli.output import count, document, duration, paint, say, say_line, table
 
@@ -207,14 +208,7 @@ def _value(text: str | None) -> Any:
 
 def _change(request: Request, path: Path, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """Have the owner of the log do it, or do it as its owner."""
-    from lrm_actors.hosting.owner.asking import ask_owner
-    from lrm_actors.hosting.owner.errors import NoOwner
-
-    try:
-        told: Mapping[str, Any] = ask_owner(path, name, arguments)
-    except NoOwner:
-        return _alone(request, path, name, arguments)
-    return told
+    return change(path, name, arguments, lambda: _alone(request, path, name, arguments))
 
 
 def _alone(request: Request, path: Path, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:

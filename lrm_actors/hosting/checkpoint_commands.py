@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lrm_actors.domain.checkpointer import NAME, PinCheckpoint, Prune
+from lrm_actors.hosting.owner.arguments import check_names, text_in
 from lrm_actors.hosting.owner.errors import RequestRefused
 
 if TYPE_CHECKING:
@@ -51,10 +52,12 @@ def pin_of(arguments: Mapping[str, Any]) -> Command:
     Raises:
         RequestRefused: an argument is none.
     """
-    _only(arguments, "pin_checkpoint", ("checkpoint_id", "pinned", "reason"))
+    check_names(arguments, "pin_checkpoint", ("checkpoint_id", "pinned", "reason"))
     if not isinstance(arguments.get("pinned"), bool):
         raise RequestRefused("pinned is neither true nor false")
-    return PinCheckpoint(_text(arguments, "checkpoint_id"), arguments["pinned"], _text(arguments, "reason"))
+    return PinCheckpoint(
+        text_in(arguments, "checkpoint_id", MAX_TEXT), arguments["pinned"], text_in(arguments, "reason", MAX_TEXT)
+    )
 
 
 def prune_of(arguments: Mapping[str, Any]) -> Prune:
@@ -63,22 +66,10 @@ def prune_of(arguments: Mapping[str, Any]) -> Prune:
     Raises:
         RequestRefused: an argument is none.
     """
-    _only(arguments, "prune_checkpoints", (*RULES, "reason"))
+    check_names(arguments, "prune_checkpoints", (*RULES, "reason"))
     rules: dict[str, Any] = {name: arguments[name] for name in RULES if arguments.get(name) is not None}
     for name, value in rules.items():
         numbers = int if name in COUNTS else (int, float)
         if isinstance(value, bool) or not isinstance(value, numbers) or not 0 <= value <= MOST:
             raise RequestRefused(f"{name} is no number from 0 to {MOST}")
-    return Prune(**rules, reason=_text(arguments, "reason"))
-
-
-def _only(arguments: Mapping[str, Any], command: str, names: tuple[str, ...]) -> None:
-    if arguments.keys() - set(names):
-        raise RequestRefused(f"{command} takes {', '.join(names)}, and nothing else")
-
-
-def _text(arguments: Mapping[str, Any], name: str) -> str:
-    value = arguments.get(name)
-    if not isinstance(value, str) or not value or len(value) > MAX_TEXT:
-        raise RequestRefused(f"{name} is no text of up to {MAX_TEXT} characters")
-    return value
+    return Prune(**rules, reason=text_in(arguments, "reason", MAX_TEXT))

@@ -9,6 +9,7 @@ from eventstore.errors import EventRefused
 from lrm_actors.domain.journal import NAME, ForgetEffects, SettleEffect
 from lrm_actors.domain.journaling.book import DONE, NOT_HAPPENED, SKIPPED
 from lrm_actors.hosting.host import check_storable
+from lrm_actors.hosting.owner.arguments import check_names, text_in
 from lrm_actors.hosting.owner.errors import RequestRefused
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def settle_of(arguments: Mapping[str, Any]) -> SettleEffect:
     Raises:
         RequestRefused: an argument is none.
     """
-    _only(arguments, "settle_effect", ("effect", "outcome", "result", "how"))
+    check_names(arguments, "settle_effect", ("effect", "outcome", "result", "how"))
     outcome, result = arguments.get("outcome"), arguments.get("result")
     if outcome not in OUTCOMES:
         raise RequestRefused(f"the outcome is none of {', '.join(OUTCOMES)}")
@@ -59,7 +60,7 @@ def settle_of(arguments: Mapping[str, Any]) -> SettleEffect:
         check_storable("journal.effect_settled", "result", result)
     except EventRefused as error:
         raise RequestRefused(f"the result cannot be stored: {error}") from error
-    return SettleEffect(_text(arguments, "effect"), outcome, result, _text(arguments, "how"))
+    return SettleEffect(text_in(arguments, "effect", MAX_TEXT), outcome, result, text_in(arguments, "how", MAX_TEXT))
 
 
 def forget_of(arguments: Mapping[str, Any]) -> ForgetEffects:
@@ -68,20 +69,8 @@ def forget_of(arguments: Mapping[str, Any]) -> ForgetEffects:
     Raises:
         RequestRefused: an argument is none.
     """
-    _only(arguments, "forget_effects", ("step", "why"))
+    check_names(arguments, "forget_effects", ("step", "why"))
     step = arguments.get("step")
     if isinstance(step, bool) or not isinstance(step, int) or step < 1:
         raise RequestRefused("the step is no number from 1")
-    return ForgetEffects(step, _text(arguments, "why"))
-
-
-def _only(arguments: Mapping[str, Any], command: str, names: tuple[str, ...]) -> None:
-    if arguments.keys() - set(names):
-        raise RequestRefused(f"{command} takes {', '.join(names)}, and nothing else")
-
-
-def _text(arguments: Mapping[str, Any], name: str) -> str:
-    value = arguments.get(name)
-    if not isinstance(value, str) or not value or len(value) > MAX_TEXT:
-        raise RequestRefused(f"{name} is no text of up to {MAX_TEXT} characters")
-    return value
+    return ForgetEffects(step, text_in(arguments, "why", MAX_TEXT))
