@@ -6,7 +6,6 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from lrm_actors.settings import FIELDS
 from lrm_actors.words import Words
 from tests.hosting.test_trimming import grow
 from tests.mode_kit import head, records, settings, soon, wait_for
-from tests.runtime.support import eventually
 
 pytestmark = pytest.mark.usefixtures("sampled")
 
@@ -131,11 +129,7 @@ def test_one_checkpoint_of_each_hour_or_day_stays_besides(tmp_path: Path, name: 
         after = head(mode)
         mode.settings.update(**{name: 0})
         wait_for(mode, "checkpointer.pruned", after=after)
-        eventually(partial(_gives, blocking.checkpointer.list_checkpoints, taken[-1:]))
-
-
-def _gives(function: Callable[[], Any], expected: Any) -> bool:
-    return bool(expected == function())
+        assert [taken[-1]] == blocking.checkpointer.list_checkpoints()
 
 
 @shows("checkpoint_max_age_days")
@@ -151,9 +145,7 @@ def test_checkpoints_go_by_age_and_the_newest_three_do_not(tmp_path: Path) -> No
                 after = head(mode)
                 mode.settings.checkpoint_max_age_days = 1e-9
                 wait_for(mode, "checkpointer.pruned", after=after)
-            # The event is there a moment before the state that has it.
-            newest, listed = taken[:1:-1], blocking.checkpointer.list_checkpoints
-            eventually(partial(_gives, listed, newest))
+            assert taken[:1:-1] == blocking.checkpointer.list_checkpoints()
 
 
 MODES = {"warning": "degraded", "critical": "minimal"}
