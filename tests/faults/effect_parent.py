@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import random
-import select
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import attrs
@@ -20,9 +19,9 @@ from click.testing import CliRunner
 
 from lrm_actors.cli import cli
 from tests.faults.effect_lives import Life, number_of
+from tests.faults.parents import ROOT, Parent, parent
 from tests.machines.world import PATIENCE_S
 
-ROOT = Path(__file__).parents[2]
 LONGEST_START_S = 0.25
 """Until a life does its first effect, about."""
 LONGEST_CALL_S = 0.008
@@ -40,14 +39,8 @@ class Told:
     recorded: list[int] = attrs.field(factory=list)
 
 
-class Parent:
+class Agents(Parent):
     """Begins lives, reads what they say, and kills them."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._orders, self._news = process.stdin, process.stdout.fileno()
-        self._rest = b""
 
     def kill_one(self, life: Life, chance: random.Random) -> Told:
         """Begin a life and kill it: at a random moment, or for certain between a deed and its record."""
@@ -67,11 +60,7 @@ class Parent:
 
     def begin(self, life: Life) -> int:
         """Begin a life; its process id."""
-        self._orders.write(life.line)
-        self._orders.flush()
-        [(word, pid)] = self._until("pid")
-        assert "pid" == word
-        return pid
+        return self._order(life.line)
 
     def _kill(self, pid: int, chance: random.Random) -> Told:
         """Kill a life: at a random moment of its start, or right after one of its lines, or a little later."""
@@ -93,22 +82,6 @@ class Parent:
         """Let a life come to its end."""
         return told(self._until("ended"), killed=False)
 
-    def _until(self, word: str) -> list[tuple[str, int]]:
-        lines: list[tuple[str, int]] = []
-        while not lines or lines[-1][0] != word:
-            news = self._read(PATIENCE_S)
-            assert news, f"no {word!r} came"
-            lines += news
-        return lines
-
-    def _read(self, timeout_s: float) -> list[tuple[str, int]]:
-        if not select.select([self._news], [], [], timeout_s)[0]:
-            return []
-        news = os.read(self._news, 65_536)
-        assert news, "the parent of all lives has ended"
-        *whole, self._rest = (self._rest + news).split(b"\n")
-        return [(words[0].decode(), int(words[1])) for line in whole if (words := line.split())]
-
 
 def told(lines: list[tuple[str, int]], *, killed: bool) -> Told:
     """What the lines say."""
@@ -116,12 +89,9 @@ def told(lines: list[tuple[str, int]], *, killed: bool) -> Told:
     return Told(killed, of["calling"], of["recorded"])
 
 
-@contextmanager
-def parent() -> Iterator[Parent]:
+def agents() -> AbstractContextManager[Agents]:
     """A process without threads that forks the lives."""
-    command = [sys.executable, "-m", "tests.faults.effect_lives"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        yield Parent(process)
+    return parent(Agents, "tests.faults.effect_lives")
 
 
 @contextmanager

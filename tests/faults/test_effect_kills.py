@@ -16,7 +16,7 @@ from eventstore.opening import open_reader
 from eventstore.records import Record
 from tests.faults import effect_lives
 from tests.faults.effect_lives import IN_A_STEP, Life, kind_of
-from tests.faults.effect_parent import Parent, Told, Truth, begin_anew, listed, parent, server, truth_of
+from tests.faults.effect_parent import Agents, Told, Truth, agents, begin_anew, listed, server, truth_of
 
 KILLS, KILLS_FOR_RELEASE = 5, 200
 EFFECTS, EFFECTS_FOR_RELEASE = 60, 1_000
@@ -119,14 +119,14 @@ def check_finished(log: Path, truth: Truth, effects: int, counts: Counts) -> Non
 class Processes:
     """What outlives every life."""
 
-    lives: Parent
+    lives: Agents
     port: int
 
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Processes]:
     """The parent of all lives, and the server."""
-    with parent() as lives, server() as port:
+    with agents() as lives, server() as port:
         yield Processes(lives, port)
 
 

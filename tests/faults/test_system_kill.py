@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import random
-import select
 import signal
-import subprocess
-import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import attrs
@@ -21,6 +17,7 @@ from eventstore.errors import LogNotFound, NotALog
 from eventstore.opening import open_reader
 from eventstore.protocol import EventReader
 from tests.faults import lives
+from tests.faults.parents import Parent, parent
 from tests.machines.world import PATIENCE_S, check_deliveries, check_folds, check_log
 
 KILLS, KILLS_FOR_RELEASE = 15, 300
@@ -28,7 +25,6 @@ LOG_LIVES = 15
 """Lives of one log; then another is begun, so that looking at it does not take longer and longer."""
 LONGEST_LIFE_S = 0.3
 SEED = 20_011
-ROOT = Path(__file__).parents[2]
 
 
 @attrs.define
@@ -42,22 +38,12 @@ class Counts:
     steps: int = 0
 
 
-class Parent:
+class Agents(Parent):
     """Begins lives, reads what they acknowledge, and kills them."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._orders, self._news = process.stdin, process.stdout.fileno()
-        self._rest = b""
 
     def begin(self, life: int, planted: str, directory: Path) -> int:
         """Begin a life; its process id."""
-        self._orders.write(f"{life} {planted or '-'} {directory}\n".encode())
-        self._orders.flush()
-        [(word, pid)] = self._until("pid")
-        assert "pid" == word
-        return pid
+        return self._order(f"{life} {planted or '-'} {directory}\n".encode())
 
     def acknowledged(self, pid: int, chance: random.Random) -> list[tuple[str, int]]:
         """What a life acknowledges until it is killed: at a random moment, or right after a random one of its lines.
@@ -73,27 +59,10 @@ class Parent:
         os.kill(pid, signal.SIGKILL)
         return [*lines, *self._until("ended")[:-1]]
 
-    def _until(self, word: str) -> list[tuple[str, int]]:
-        lines: list[tuple[str, int]] = []
-        while not lines or lines[-1][0] != word:
-            news = self._read(PATIENCE_S)
-            assert news, f"no {word!r} came"
-            lines += news
-        return lines
 
-    def _read(self, timeout_s: float) -> list[tuple[str, int]]:
-        if not select.select([self._news], [], [], timeout_s)[0]:
-            return []
-        *whole, self._rest = (self._rest + os.read(self._news, 65_536)).split(b"\n")
-        return [(words[0].decode(), int(words[1])) for line in whole if (words := line.split())]
-
-
-@contextmanager
-def parent() -> Iterator[Parent]:
+def agents() -> AbstractContextManager[Agents]:
     """A process without threads that forks the lives."""
-    command = [sys.executable, "-m", "tests.faults.lives"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        yield Parent(process)
+    return parent(Agents, "tests.faults.lives")
 
 
 def check(reader: EventReader, acknowledged: dict[str, list[int]]) -> None:
@@ -146,7 +115,7 @@ def kill_again_and_again(root: Path, kills: int, planted: str = "") -> Counts:
     """So many lives, each killed, each looked at; a new log now and then."""
     counts, chance = Counts(), random.Random(SEED)
     acknowledged: dict[str, list[int]] = defaultdict(list)
-    with parent() as lives_of:
+    with agents() as lives_of:
         for life in range(1, kills + 1):
             directory = root / f"log-{(life - 1) // LOG_LIVES}"
             pid = lives_of.begin(life, planted, directory)
