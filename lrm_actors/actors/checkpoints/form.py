@@ -63,7 +63,6 @@ class _Header(msgspec.Struct, array_like=True, frozen=True):
 
 
 _header_decoder = msgspec.msgpack.Decoder(_Header)
-_old_decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
 
 class Part:
