@@ -140,8 +140,13 @@ LOADED = "new Promise((go) => document.readyState === 'complete' ? go() : addEve
 
 
 def start_owner(directory: Path) -> subprocess.Popen[str]:
-    """A process that ensures a browser there, says so, and waits to be killed."""
-    return subprocess.Popen([sys.executable, "-c", OWNER, str(directory)], stdout=subprocess.PIPE, text=True)
+    """A process that ensures a browser there, says so, and waits to be killed.
+
+    It has a session of its own: where a test's session is that of the first process of the machine, the kernel
+    takes the group of a browser that lost its owner and its main process for abandoned, and ends what is stopped in it.
+    """
+    command = [sys.executable, "-c", OWNER, str(directory)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
 @contextmanager
@@ -198,7 +203,9 @@ def foreign(profile: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
     log = subprocess.DEVNULL
     user = subprocess.Popen([*command, f"--user-data-dir={profile}", "about:blank"], stdout=log, stderr=log)
     try:
-        eventually((profile / "DevToolsActivePort").exists, "the start of the user's browser")
+        # Chromium writes the file in place: it is there before what stands in it is.
+        port = profile / "DevToolsActivePort"
+        eventually(lambda: port.exists() and "/devtools/" in port.read_text(), "the start of the user's browser")
         yield user
     finally:
         tree = psutil.Process(user.pid).children(recursive=True)
