@@ -4,8 +4,9 @@ There is no thread of its own. Whoever waits first leads: it takes what was hand
 those behind it hand in more. The next of them leads the next transaction, so that no caller works longer for the others
 than one transaction takes. (Gray and Reuter, *Transaction Processing*, 1993, on group commit.)
 
-Only one thread of an interpreter runs at a time. So whoever was answered is woken by the next leader, when that begins
-to wait: woken earlier, they would run while it has work to do, and be idle while it has none.
+Only one thread of an interpreter runs at a time. So those who were answered are woken when the next leader begins to
+wait: woken earlier, they would run while it has work to do, and be idle while it has none. And it wakes one of them,
+who wakes the next: woken all at once, they would only stand in each other's way.
 
 Most of those who were answered together come again at once. So the next leader waits for them first, as long at most as
 the transaction took that answered them: else it would commit alone, and all of them would wait for that.
@@ -100,6 +101,8 @@ class GroupCommit(Generic[Item]):
         """The thread that leads, or was chosen to lead and is waking up."""
         self._answered: list[threading.Lock] = []
         """Of callers whose items are done: they sleep until the leader waits."""
+        self._waking: deque[threading.Lock] = deque()
+        """Of those whom nobody has woken yet: each who wakes takes one."""
         self._coming = 0
         """Callers that the last transaction answered, beside who led it."""
         self._until_s = 0.0
@@ -127,6 +130,7 @@ class GroupCommit(Generic[Item]):
                         sleeper = entry.sleep(me)
             if sleeper is not None:
                 sleeper.acquire(timeout=LOOK_AGAIN_S)
+                self._wake_next()
             elif self._leader == me:
                 self._lead([entry])
         except BaseException:
@@ -147,6 +151,8 @@ class GroupCommit(Generic[Item]):
             item: what to commit.
             commit: makes one transaction of it, and returns or raises what became of it.
         """
+        if self._queue:
+            return None
         me = threading.get_ident()
         leads = False
         try:
@@ -207,14 +213,23 @@ class GroupCommit(Generic[Item]):
         self._queue.clear()
         self._leader = self._taken = self._gathering = None
         self._answered = []
+        self._waking = deque()
         self._coming = 0
 
     def wake(self) -> None:
         """Wake the callers of the transaction before: whoever leads is about to wait."""
         if self._answered:
             answered, self._answered = self._answered, []
-            for sleeper in answered:
-                sleeper.release()
+            self._waking += answered
+            self._wake_next()
+
+    def _wake_next(self) -> None:
+        """Wake one of those who were answered: by each who wakes, whatever woke it."""
+        try:
+            sleeper = self._waking.popleft()
+        except IndexError:  # another may have taken the last one
+            return
+        sleeper.release()
 
     def _sleep_or_lead(self, entry: Entry[Item], me: int) -> bool:
         """True when an entry is done, False when its caller leads."""
@@ -234,11 +249,13 @@ class GroupCommit(Generic[Item]):
                     return False
                 sleeper = entry.sleep(me)
             sleeper.acquire(timeout=LOOK_AGAIN_S)
+            self._wake_next()
             if entry.done and self._leader != me:  # most wake to this: their own sleeper is gone already
                 return True
 
     def _leave(self, entry: Entry[Item], me: int) -> None:
-        """A signal's exception ends this caller's wait: it must not take the lead away with it."""
+        """A signal's exception ends this caller's wait: it takes neither the lead away nor anybody's waking."""
+        self._wake_next()
         with self._lock:
             entry.rise(me)
             if self._leader == me:
@@ -303,12 +320,15 @@ class GroupCommit(Generic[Item]):
         """Move what waits into a group, as much as one transaction takes. The lock is held."""
         queue = self._queue
         weight = sum([entry.weight for entry in group])
+        if weight + sum([entry.weight for entry in queue]) <= MAX_WEIGHT:
+            group += queue  # first, or an exception in between would leave them nowhere
+            queue.clear()
         while queue:
             entry = queue[0]
             weight += entry.weight
             if weight > MAX_WEIGHT and group:
                 break
-            group.append(entry)  # first, or an exception in between would leave it nowhere
+            group.append(entry)
             queue.popleft()
         if group:
             self._taken = group[-1]

@@ -8,25 +8,14 @@ import socket
 import sqlite3
 from collections.abc import Callable
 
-from eventstore.errors import (
-    AppendFailed,
-    BadRequest,
-    CorruptLog,
-    Fenced,
-    IdempotencyConflict,
-    OutcomeUnknown,
-    WrongVersion,
-)
+from eventstore.errors import AppendFailed, OutcomeUnknown
 from eventstore.group import Entry, GroupCommit
 from eventstore.mark import MarkFile
 from eventstore.prepare import PreparedBatch
 from eventstore.records import Appended, Durability, Grant, Instant, Lease
 from eventstore.transactions import Begin, Statement, Transactions
 from eventstore.waking import Listeners
-from eventstore.writing import BatchWriter, Ends
-
-REFUSALS = (WrongVersion, Fenced, BadRequest, IdempotencyConflict, CorruptLog)
-"""What is wrong with one batch and says nothing of the others in its transaction."""
+from eventstore.writing import BatchWriter, Ends, Outcome, Repeated
 
 
 class Writer:
@@ -61,6 +50,8 @@ class Writer:
         """Hands in a batch, given with its weight, that is committed when somebody waits."""
         self.events_appended = 0
         self.batches_appended = 0
+        self.repeated = 0
+        """Batches that were stored already."""
         self.commits = 0
         self.largest_commit = 0
         self.failures = 0
@@ -69,11 +60,6 @@ class Writer:
     def owner_epoch(self) -> int:
         """Fencing token of this ownership."""
         return self.transactions.owner_epoch
-
-    @property
-    def repeated(self) -> int:
-        """Batches that were stored already."""
-        return self._batches.repeated
 
     @property
     def lease(self) -> Lease:
@@ -118,15 +104,12 @@ class Writer:
     def _commit_alone(self, batch: PreparedBatch) -> Appended:
         """One transaction for a batch of nothing but events: as ``_commit``, without what only several need."""
         batches, transactions = self._batches, self.transactions
-        outcome: Appended | Exception | None = None
+        outcomes: list[Outcome] = []
 
         def write(begin: Begin) -> Statement | None:
-            nonlocal outcome
+            nonlocal outcomes
             batches.begin(begin, self._clock())
-            try:
-                outcome = batches.write(begin, batch)
-            except REFUSALS as error:
-                outcome = error
+            outcomes = batches.write(begin, (batch,))
             return batches.flush(begin, transactions.token)
 
         try:
@@ -136,9 +119,10 @@ class Writer:
             raise
         self.commits += 1
         self.largest_commit = self.largest_commit or 1
-        if not isinstance(outcome, Appended):
-            assert outcome is not None
+        outcome = outcomes[0]
+        if isinstance(outcome, Exception):
             raise outcome
+        assert isinstance(outcome, Appended)
         self.events_appended += batch.weight - 1
         self.batches_appended += 1
         return outcome
@@ -146,7 +130,7 @@ class Writer:
     def _commit(self, entries: list[Entry[PreparedBatch]]) -> None:
         """One transaction for a group of batches, each on its own checks."""
         batches, group, transactions = self._batches, self._group, self.transactions
-        outcomes: list[Appended | Exception] = []
+        outcomes: list[Outcome] = []
         strict = False
         for entry in entries:
             if entry.item.durability is Durability.STRICT:
@@ -154,16 +138,9 @@ class Writer:
                 break
 
         def write(begin: Begin) -> Statement | None:
+            nonlocal outcomes
             batches.begin(begin, self._clock())
-            store, note = batches.write, outcomes.append
-            for entry in entries:
-                repeated = batches.repeated
-                try:
-                    note(store(begin, entry.item))
-                except REFUSALS as error:
-                    note(error)
-                if batches.repeated > repeated:
-                    entry.repeated = True
+            outcomes = batches.write(begin, [entry.item for entry in entries])
             statement = batches.flush(begin, transactions.token)
             group.wake()
             return statement
@@ -175,17 +152,22 @@ class Writer:
         except (AppendFailed, OutcomeUnknown):
             self.failures += len(entries)
             raise
-        events = batches_new = 0
-        for entry, outcome in zip(entries, outcomes, strict=True):
-            if isinstance(outcome, Exception):  # only now is it sure: what it was checked against is in the log
+        weight = stored = repeated = 0
+        for entry, outcome in zip(entries, outcomes, strict=True):  # a refusal too is sure only now that they are there
+            if type(outcome) is Appended:
+                entry.appended = outcome
+                weight += entry.weight
+                stored += 1
+            elif isinstance(outcome, Repeated):
+                entry.appended = outcome.appended
+                entry.repeated = True
+                repeated += 1
+            else:
+                assert isinstance(outcome, Exception)
                 entry.error = outcome
-                continue
-            entry.appended = outcome
-            if not entry.repeated:
-                events += entry.weight - 1
-                batches_new += 1
-        self.events_appended += events
-        self.batches_appended += batches_new
+        self.events_appended += weight - stored
+        self.batches_appended += stored
+        self.repeated += repeated
         self.commits += 1
         self.largest_commit = max(self.largest_commit, len(entries))
 

@@ -8,15 +8,17 @@ and streams need no transaction until they are inserted.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from hashlib import blake2b
+from typing import TypeAlias
 from zlib import crc32
 
 import msgspec
 
 from eventstore import attachments, snapshots
 from eventstore.checksums import HASH_SIZE, row_checksum
-from eventstore.errors import BadRequest, CorruptLog, Fenced, IdempotencyConflict, WrongVersion
-from eventstore.prepare import RECEIPT_AGE_US, RECEIPTS_KEPT, PreparedBatch, PreparedWrite
+from eventstore.errors import BadRequest, CorruptLog, EventStoreError, Fenced, IdempotencyConflict, WrongVersion
+from eventstore.prepare import RECEIPT_AGE_US, RECEIPTS_KEPT, PreparedBatch
 from eventstore.records import ANY_VERSION, Appended, Instant
 from eventstore.schema import COUNT_COMMIT, commits_without_events, log_end
 from eventstore.transactions import Begin, Statement
@@ -78,6 +80,20 @@ _UNHASHED = blake2b(digest_size=HASH_SIZE)
 _encode = msgspec.json.Encoder().encode
 _decode_result = msgspec.json.Decoder(Appended).decode
 
+REFUSALS = (WrongVersion, Fenced, BadRequest, IdempotencyConflict, CorruptLog)
+"""What is wrong with one batch and says nothing of the others in its transaction."""
+
+
+class Repeated(msgspec.Struct, frozen=True, gc=False):
+    """A batch was stored before."""
+
+    appended: Appended
+    """Its result at that time."""
+
+
+Outcome: TypeAlias = Appended | Repeated | EventStoreError
+"""What became of a batch: stored now or before, or refused by one of ``REFUSALS``."""
+
 
 class Ends:
     """Where the log and its streams end, as of the last commit or of the transaction under way."""
@@ -114,8 +130,6 @@ class BatchWriter:
         self._wall_us = self._monotonic_us = self._boot_id = 0
         self._boot = ""
         self._since_prune = dict.fromkeys(_PRUNE, PRUNE_EVERY)  # the first one after opening looks at once
-        self.repeated = 0
-        """Batches that were stored before."""
 
     def begin(self, begin: Begin, instant: Instant) -> None:
         """Begin a transaction, in which everything is stamped with one instant."""
@@ -150,41 +164,71 @@ class BatchWriter:
             start, position, left = end, position + size, left - size
         return _INSERTS[left], [position, *common, *(values[start:] if start else values)]
 
-    def write(self, begin: Begin, batch: PreparedBatch) -> Appended:
-        """Write a batch, or refuse it with nothing written.
+    def write(self, begin: Begin, batches: Iterable[PreparedBatch]) -> list[Outcome]:
+        """Write each of some batches, or refuse it with nothing of it written. What becomes of each, once committed.
 
         Raises:
-            WrongVersion, Fenced, BadRequest, IdempotencyConflict: it is refused.
             sqlite3.Error: the transaction must be rolled back.
         """
-        ends = self._ends
-        assert ends.position is not None
-        first = ends.position
-        if not batch.more and len(batch.writes) == 1:  # of most there is nothing to look up and nothing to refuse
-            write = batch.writes[0]
-            stream = write.stream
-            known = ends.streams.get(stream)
-            if (
-                known is not None
+        ends, outcomes = self._ends, list[Outcome]()
+        position, last = ends.position, ends.chain
+        assert position is not None
+        wall_us, monotonic_us, boot = self._wall_us, self._monotonic_us, self._boot
+        streams, type_ids = ends.streams, ends.types
+        add, note, fresh = self._values.extend, outcomes.append, _UNHASHED.copy
+        for batch in batches:
+            first, more, writes = position, batch.more, batch.writes
+            versions: dict[str, int] | None = None
+            write = writes[0] if len(writes) == 1 else None
+            if not (  # of most there is nothing to look up and nothing to refuse
+                write is not None
+                and not more
+                and (known := streams.get(write.stream)) is not None
                 and known[1] == (write.epoch or 0)
                 and (write.expected_version == ANY_VERSION or write.expected_version == known[2])
                 and not write.causes
             ):
-                version = self._write_events(begin, write)
-                return Appended(first + 1 if write.events else first, ends.position, {stream: version})
-        if batch.idempotency_key is not None:
-            earlier = self._earlier(begin(), batch.idempotency_key, batch.digest)
-            if earlier is not None:
-                self.repeated += 1
-                return earlier
-        versions = self._check(begin, batch, first)
-        for write in batch.writes:
-            self._write_events(begin, write)
-        position = ends.position
-        appended = Appended(first + 1 if position > first else position, position, versions)
-        if batch.more:
-            self._write_rest(begin(), batch, self._wall_us, appended)
-        return appended
+                try:
+                    if more and (earlier := self._earlier(begin, batch)) is not None:
+                        note(Repeated(earlier))
+                        continue
+                    versions = self._check(begin, batch, position)
+                except REFUSALS as error:
+                    note(error)
+                    continue
+            for write in writes:
+                stream = write.stream
+                stream_id, epoch, version = streams.get(stream) or self.stream(begin(), stream)
+                for kind, schema, data, cause, after_previous, command_id, correlation_id, depth in write.events:
+                    if after_previous:
+                        cause = position  # noqa: PLW2901 - known only here
+                    type_id = type_ids.get(kind) or _number(begin(), "types", type_ids, kind)
+                    position += 1
+                    version += 1
+                    # As checksums.record_bytes, chain_next and record_checksum say, without their calls: once per event
+                    header = (
+                        position, stream, version, kind, schema, wall_us, monotonic_us, boot,
+                        cause, command_id, correlation_id, depth,
+                    )  # fmt: skip
+                    record = _encode(header) + data
+                    hashed = fresh()
+                    hashed.update(last)
+                    hashed.update(record)
+                    last = hashed.digest()
+                    add((  # bytes are bound by way of an adapter that there is none of, and bytearrays at once
+                        stream_id, version, type_id, schema,
+                        NOTHING if cause is None else cause, NOTHING if command_id is None else command_id,
+                        correlation_id, depth, bytearray(data), bytearray(last), crc32(record),
+                    ))  # fmt: skip
+                streams[stream] = stream_id, epoch, version
+            appended = Appended(
+                first + 1 if position > first else first, position, {stream: version} if versions is None else versions
+            )
+            if more:
+                self._write_rest(begin(), batch, wall_us, appended)
+            note(appended)
+        ends.position, ends.chain = position, last
+        return outcomes
 
     def stream(self, connection: sqlite3.Connection, name: str) -> tuple[int, int, int]:
         """Id, epoch and version of a stream, which is created where there is none."""
@@ -213,15 +257,16 @@ class BatchWriter:
                 streams[name] = known
         return known
 
-    def _earlier(self, connection: sqlite3.Connection, key: str, digest: bytes) -> Appended | None:
-        """The result of the batch that was stored under this key."""
-        row = connection.execute(_APPENDED, (key,)).fetchone()
-        if row is None:
+    def _earlier(self, begin: Begin, batch: PreparedBatch) -> Appended | None:
+        """The result of the batch that was stored under this one's key."""
+        key = batch.idempotency_key
+        row = None if key is None else begin().execute(_APPENDED, (key,)).fetchone()
+        if key is None or row is None:
             return None
         stored, result, checksum = row
         if row_checksum(key, stored, result) != checksum:
             raise CorruptLog(f"what was stored under the idempotency key {key!r} is not what was written")
-        if stored != digest:
+        if stored != batch.digest:
             raise IdempotencyConflict(key)
         return _decode_result(result)
 
@@ -265,40 +310,6 @@ class BatchWriter:
                 raise BadRequest("cursor position", cursor.position, f"the log ends at position {position}")
 
     # --- writing: refuses nothing any more ------------------------------------------------------------------------
-
-    def _write_events(self, begin: Begin, write: PreparedWrite) -> int:
-        """Make rows of one stream's events. Returns its new version."""
-        ends = self._ends
-        stream = write.stream
-        stream_id, epoch, version = ends.streams.get(stream) or self.stream(begin(), stream)
-        position, last = ends.position, ends.chain
-        assert position is not None
-        wall_us, monotonic_us, boot = self._wall_us, self._monotonic_us, self._boot
-        type_ids, add, fresh = ends.types, self._values.extend, _UNHASHED.copy
-        for kind, schema_version, data, cause, after_previous, command_id, correlation_id, depth in write.events:
-            if after_previous:
-                cause = position  # noqa: PLW2901 - known only here
-            type_id = type_ids.get(kind) or _number(begin(), "types", type_ids, kind)
-            position += 1
-            version += 1
-            # As checksums.record_bytes, chain_next and record_checksum say, without their calls: once per event stored.
-            header = (
-                position, stream, version, kind, schema_version, wall_us, monotonic_us, boot,
-                cause, command_id, correlation_id, depth,
-            )  # fmt: skip
-            record = _encode(header) + data
-            hashed = fresh()
-            hashed.update(last)
-            hashed.update(record)
-            last = hashed.digest()
-            add((  # bytes are bound by way of an adapter that there is none of, and bytearrays at once
-                stream_id, version, type_id, schema_version,
-                NOTHING if cause is None else cause, NOTHING if command_id is None else command_id,
-                correlation_id, depth, bytearray(data), bytearray(last), crc32(record),
-            ))  # fmt: skip
-        ends.position, ends.chain = position, last
-        ends.streams[stream] = stream_id, epoch, version
-        return version
 
     def _write_rest(
         self, connection: sqlite3.Connection, batch: PreparedBatch, wall_us: int, appended: Appended

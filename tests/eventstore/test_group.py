@@ -186,14 +186,28 @@ def test_everybody_is_woken_and_nobody_has_to_look_again(
 
 
 def test_who_is_answered_is_woken_when_the_next_leader_waits(committing: Committing) -> None:
-    """Once, all of them, and then nobody is left to be woken."""
+    """The first of them, who wakes the next, and then nobody is left to be woken."""
+    group = committing.group
     sleepers = [threading.Lock() for _ in range(2)]
     for sleeper in sleepers:
         sleeper.acquire()
-    committing.group._answered = list(sleepers)
-    committing.group.wake()
+    group._answered = list(sleepers)
+    group.wake()
+    assert [False, True] == [sleeper.locked() for sleeper in sleepers]
+    group.wake()
+    assert [False, True] == [sleeper.locked() for sleeper in sleepers]
+    group._wake_next()
     assert [False, False] == [sleeper.locked() for sleeper in sleepers]
-    committing.group.wake()
+    group._wake_next()
+
+
+def test_whoever_leaves_wakes_the_next(committing: Committing) -> None:
+    """A signal's exception that hits a caller as it wakes does not leave those behind it asleep."""
+    sleeper = threading.Lock()
+    sleeper.acquire()
+    committing.group._waking.append(sleeper)
+    committing.group._leave(committing.group.hand_in("x"), threading.get_ident())
+    assert not sleeper.locked()
 
 
 def test_the_lead_is_handed_over(committing: Committing, callers: Callers) -> None:
@@ -276,18 +290,28 @@ class InterruptedQueue(deque[Entry[str]]):
         super().popleft()
         raise KeyboardInterrupt
 
+    def clear(self) -> None:
+        super().clear()
+        raise KeyboardInterrupt
 
-def test_what_an_interrupted_leader_had_taken_is_told_as_unknown(committing: Committing) -> None:
+
+@pytest.mark.parametrize("taken", [1, 2])
+def test_what_an_interrupted_leader_had_taken_is_told_as_unknown(
+    committing: Committing, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
     """Whoever waits for it is answered, and does not lead empty transactions for ever."""
+    monkeypatch.setattr(group_module, "MAX_WEIGHT", taken)
     pending = [committing.group.hand_in("x"), committing.group.hand_in("y")]
     committing.group._queue = InterruptedQueue(committing.group._queue)
     with pytest.raises(KeyboardInterrupt):
         committing.group.wait(pending[1])
     committing.group._queue = deque(committing.group._queue)
-    with pytest.raises(OutcomeUnknown):
-        pending[0].result()
-    assert isinstance(pending[1].result(), Appended)
-    assert [["y"]] == committing.groups
+    for one in pending[:taken]:
+        with pytest.raises(OutcomeUnknown):
+            one.result()
+    for one in pending[taken:]:
+        assert isinstance(one.result(), Appended)
+    assert [["y"]] * (2 - taken) == committing.groups
 
 
 def test_in_a_forked_child_nobody_waits_for_who_is_not_there(committing: Committing) -> None:

@@ -173,7 +173,7 @@ def receipt_overwritten(patch: pytest.MonkeyPatch) -> None:
 @store("eventstore/writing.py", "model/lives_beside_a_model")
 def idempotency_key_ignored(patch: pytest.MonkeyPatch) -> None:
     """A batch that is appended again under its key is stored again."""
-    patch.setattr(writing.BatchWriter, "_earlier", lambda self, connection, key, digest: None)
+    patch.setattr(writing.BatchWriter, "_earlier", lambda self, begin, batch: None)
     patch.setattr(writing, "_APPEND", writing._APPEND.replace("INSERT", "INSERT OR REPLACE"))
 
 
@@ -268,13 +268,13 @@ def commits_told_to_nobody(patch: pytest.MonkeyPatch) -> None:
 @store("eventstore/writing.py", "suite/test_verify_counts_everything")
 def chain_begun_anew(patch: pytest.MonkeyPatch) -> None:
     """The hash chain does not go on from the event before, so that nobody can tell whether one was exchanged."""
-    write_events = writing.BatchWriter._write_events
+    write = writing.BatchWriter.write
 
-    def unchained(self: Any, begin: Any, write: Any) -> None:
+    def unchained(self: Any, begin: Any, batches: Any) -> Any:
         self._ends.chain = b""
-        write_events(self, begin, write)
+        return write(self, begin, batches)
 
-    patch.setattr(writing.BatchWriter, "_write_events", unchained)
+    patch.setattr(writing.BatchWriter, "write", unchained)
 
 
 @store("eventstore/group.py", "suite/test_a_barrier_stores_what_was_handed_in")
