@@ -28,8 +28,8 @@ OUTGROWN, ANCHORS_OUTGROWN = 1.0, 1.5
 anchors together are."""
 SMALL_BASE_BYTES = 16 * 1024
 """A base counts for at least so much, or small states would be written whole all the time."""
-HASHED_AT_A_TIME = 64
-"""Leaves, before other threads are let in."""
+LOOKED_AT_A_TIME, HASHED_AT_A_TIME = 5_000, 1_000
+"""Leaves, before other threads are let in: about a millisecond. Letting them in takes a tenth of one."""
 
 
 @frozen
@@ -110,7 +110,7 @@ class Encoder:
         size = sum([len(leaf.data) for leaf in flat])
         if size > form.MAX_STATE_BYTES:
             raise NotCapturable(f"the state has {size} bytes, at most {form.MAX_STATE_BYTES} can be stored")
-        time.sleep(0)
+        _let_others_in(len(flat))
         is_anchor = self._since >= STRIDE
         on = None if whole or self._wants_base(is_anchor=is_anchor) else self._anchor if is_anchor else self._last
         old = [] if on is None else on.flat
@@ -170,7 +170,7 @@ def row_of(
     """
     runs, fresh = delta.runs_of(flat)
     dropped = delta.dropped(runs, old) if parent else []
-    time.sleep(0)
+    _let_others_in(len(flat))
     _hash(fresh)
     data = form.write(
         checkpoint_id=checkpoint_id,
@@ -198,6 +198,12 @@ def _hash(leaves: Iterable[Leaf]) -> None:
         leaf.know_digest()
         if seen % HASHED_AT_A_TIME == HASHED_AT_A_TIME - 1:
             time.sleep(0)
+
+
+def _let_others_in(seen: int) -> None:
+    """Between two parts of the work, where the one that is done went through so many leaves."""
+    if seen > LOOKED_AT_A_TIME:
+        time.sleep(0)
 
 
 def _blobs(
