@@ -77,8 +77,9 @@ CHECKPOINTS = {
     "failures": 0,
 }
 """``last_taken_at`` is in seconds since the Unix epoch."""
-STEPS = {"committed": 0, "in_doubt": None, "repeated": 0, "now": None, "last": None}
-"""``now``: the step that is not over, how far the agent is with it, and its effects; ``last``: the one before it."""
+STEPS: dict[str, Any] = {"committed": 0, "in_doubt": None, "repeated": 0, "now": None, "last": None, "sleeping": {}}
+"""``now``: the step that is not over, how far the agent is with it, and its effects; ``last``: the one before it.
+``sleeping``: seconds that each sleep of the agent has left, by its key."""
 LOG = {"path": "", "head": 0, "size_bytes": 0}
 MODE = {"cause": "", "enabled": True, "pinned": None, "pinned_for_s": None, "runs": []}
 """Why the operation mode is what it is; ``pinned`` is one held by hand, for so long yet; ``runs``: work of these

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ LINES = (
 FULL_BYTES = 1_000_000
 """Less than this is free: the log cannot grow, so it cannot say so either."""
 DAY_S = 86_400.0
+SLEEPS_TOLD = 3
+"""Sleeps under way that have a word each: those that are over first."""
 
 
 def to_max_age(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -321,8 +324,14 @@ def _checkpoints(checkpoints: dict[str, Any]) -> str:
 
 def _steps(steps: dict[str, Any]) -> str:
     doubt = f"step {steps['in_doubt']['step']} in doubt" if steps["in_doubt"] else "none in doubt"
-    told = f"{steps['committed']} done, {doubt}, {steps['repeated']} repeated"
-    return f"{told}; {_step_now(steps['now'])}" if steps["now"] else told
+    told = [f"{steps['committed']} done, {doubt}, {steps['repeated']} repeated"]
+    if steps["now"]:
+        told.append(_step_now(steps["now"]))
+    soonest = sorted(steps["sleeping"].items(), key=itemgetter(1))
+    told += [f"sleeps for {duration(left_s)} more: {key}" for key, left_s in soonest[:SLEEPS_TOLD]]
+    if len(soonest) > SLEEPS_TOLD:
+        told.append(f"and {count(len(soonest) - SLEEPS_TOLD, 'other sleep')}")
+    return "; ".join(told)
 
 
 def _step_now(now: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from eventstore.events import event
 from eventstore.frozen import frozen
+from eventstore.records import Instant
 from lrm_actors.domain.behavior import Command, Context, Decision, then
 from lrm_actors.domain.deadlines import Deadline, deadline
 from lrm_actors.errors import StepOrder
@@ -64,6 +65,15 @@ class Sleeps:
         while len(newest) >= MAX_KEYS:
             newest.pop(next(iter(newest)))
         return Sleeps({**newest, name: Sleep(begun.occurrence, begun.until)})
+
+    def left_s(self, now: Instant) -> dict[str, float]:
+        """Seconds until each is over, by its key, of those that are not: the longest where a key has several."""
+        left: dict[str, float] = {}
+        for name, sleep in self.newest.items():
+            if (seconds := sleep.until.remaining_s(now)) > 0.0:
+                key = name.partition(" ")[2]
+                left[key] = max(seconds, left.get(key, 0.0))
+        return left
 
 
 def begin(sleeps: Sleeps, command: BeginSleep, ctx: Context, *, step: int, is_open: bool) -> Decision:

@@ -181,7 +181,7 @@ def health_report(engine: Engine) -> dict[str, Any]:
             circuit_breakers=_breakers(engine),
             components={name: {} for name in engine.registry.statistics()},
             failures=sections.failures(engine.unlogged.state(analyzer.NAME)),
-            steps=sections.steps(engine.unlogged.state(journal.NAME), progress=engine.stepping.progress()),
+            steps=_steps(engine, engine.unlogged.state(journal.NAME)),
         )
     if engine.final_report is not None:
         return {**engine.final_report, "health_cause": "the mode was stopped", "uptime_s": 0.0}
@@ -220,7 +220,7 @@ def _live_report(engine: Engine, running: Running) -> dict[str, Any]:
         ),
         failures=sections.failures(state(analyzer.NAME)),
         checkpoints=sections.checkpoints(state(checkpointer.NAME), engine.clock.now()),
-        steps=sections.steps(state(journal.NAME), progress=engine.stepping.progress()),
+        steps=_steps(engine, state(journal.NAME)),
         actors={
             one.name: {
                 "status": one.phase,
@@ -232,6 +232,10 @@ def _live_report(engine: Engine, running: Running) -> dict[str, Any]:
         },
         log={"path": str(running.path), "head": counted.head, "size_bytes": counted.size_bytes},
     )
+
+
+def _steps(engine: Engine, state: journal.JournalState) -> dict[str, Any]:
+    return sections.steps(state, engine.clock.now(), progress=engine.stepping.progress())
 
 
 def _breakers(engine: Engine) -> dict[str, dict[str, Any]]:

@@ -116,7 +116,7 @@ def health_of(reader: EventReader, *, now: Instant, owner: Owner, agent_id: str 
         components=sections.components(supervisor, monitor, restarts=restarts),
         failures=sections.failures(states["analyzer"]),
         checkpoints=sections.checkpoints(states["checkpointer"], now),
-        steps=sections.steps(states["journal"], alive=owner.alive),
+        steps=sections.steps(states["journal"], now, alive=owner.alive),
         actors=_actors(reader, supervisor, restarts),
         log={"path": path, "head": head, "size_bytes": reader.statistics().size_bytes},
     )

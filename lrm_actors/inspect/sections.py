@@ -169,11 +169,12 @@ def checkpoints(state: CheckpointerState, now: Instant) -> dict[str, Any]:
     }
 
 
-def steps(state: JournalState, *, alive: bool = True, progress: str = "") -> dict[str, Any]:
+def steps(state: JournalState, now: Instant, *, alive: bool = True, progress: str = "") -> dict[str, Any]:
     """``steps``.
 
     Args:
         state: the journal's.
+        now: this moment.
         alive: whether its process is: else a step that was open is in doubt, and so is an effect that had no end, as
             the next process will say.
         progress: what the open step says of itself, which only the living process knows.
@@ -185,6 +186,7 @@ def steps(state: JournalState, *, alive: bool = True, progress: str = "") -> dic
         "repeated": state.repeated,
         "now": _step_now(state, alive=alive, progress=progress),
         "last": None if state.last is None else attrs.asdict(state.last),
+        "sleeping": state.sleeps.left_s(now),
     }
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from eventstore.opening import open_store
+from eventstore.opening import open_store, system_instant
 from eventstore.reader import SqliteReader
 from eventstore.records import Batch, NewEvent, StreamWrite
 from lrm_actors.cli import exits
-from lrm_actors.domain import monitor
-from lrm_actors.domain.journal import StepCommitted
+from lrm_actors.domain import monitor, sleeps
+from lrm_actors.domain.deadlines import deadline
+from lrm_actors.domain.journal import JournalOpened, StepCommitted
 from lrm_actors.domain.metrics import Metrics
 from tests.cli.conftest import Lived, Lrm
 from tests.inspect.logs import CHECKPOINT, STATE, LogWriter
@@ -302,6 +303,23 @@ def test_health_of_a_dead_agent(lrm: Lrm, life: Lived) -> None:
         document["process"]["alive"],
     )
     assert 1 == told.out.count(document["process"]["stale"])
+
+
+def test_health_tells_of_an_agent_that_sleeps(lrm: Lrm, tmp_path: Path) -> None:
+    """What it sleeps for, and how much longer: nobody has to wonder why it does nothing. The next ones first."""
+    now = system_instant()
+    asleep = [
+        sleeps.SleepBegun(1, f"nap {hours}", inside=False, occurrence=1, until=deadline(now, hours * 3600.0 + 30))
+        for hours in (5, 2, 4, 3)
+    ]
+    with open_store(tmp_path / "a" / "lrm.db") as store:
+        events = tuple(NewEvent(one) for one in (JournalOpened(1), *asleep))
+        store.append(Batch(writes=(StreamWrite("journal", events),)))
+        done = lrm("health", tmp_path / "a")
+        told = "sleeps for 2h00m more: nap 2; sleeps for 3h00m more: nap 3; sleeps for 4h00m more: nap 4"
+        assert f"steps        0 done, none in doubt, 0 repeated; {told}; and 1 other sleep" in done.out
+        left_s = lrm("health", tmp_path / "a", "--json").document["steps"]["sleeping"]["nap 5"]
+        assert 5 * 3600 < left_s <= 5 * 3600 + 30
 
 
 @pytest.mark.parametrize(

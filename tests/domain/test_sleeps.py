@@ -9,7 +9,7 @@ from lrm_actors.domain.deadlines import Deadline
 from lrm_actors.domain.journal import AbandonStep, BeginStep, CommitStep, JournalState, OpenJournal
 from lrm_actors.domain.sleeps import BeginSleep, SleepBegun
 from lrm_actors.errors import StepOrder
-from tests.domain.kit import START, Run
+from tests.domain.kit import START, Run, at
 
 
 def opened() -> Run[JournalState]:
@@ -118,3 +118,17 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         left(run, f"pause {number}", inside=False)
     assert ["before pause 2", "before pause 3", "before pause 4"] == list(run.state.sleeps.newest)
+
+
+def test_those_that_are_not_over_say_what_they_have_left() -> None:
+    """By their key, whether they were begun inside a step or before it; nothing of what is over or was committed."""
+    run = opened()
+    run.tell(BeginSleep("pause", False, 1, 5.0))
+    run.tell(BeginStep("wait"))
+    run.tell(BeginSleep("pause", True, 1, 10.0))
+    run.tell(BeginSleep("two words", True, 1, 3.0))
+    run.seconds = 4.0
+    assert {"pause": 6.0} == run.state.sleeps.left_s(at(4.0).now)
+    assert {"pause": 9.0, "two words": 2.0} == run.state.sleeps.left_s(at(1.0).now)
+    run.tell(CommitStep(1, None))
+    assert {} == run.state.sleeps.left_s(at(4.0).now)
