@@ -29,11 +29,15 @@ class Committing:
         self.go_on = threading.Event()
         self.go_on.set()
         self.fails: BaseException | None = None
+        self.pause_s = 0.0
         self.group = GroupCommit(self.commit, lambda entries: self.told.append([entry.item for entry in entries]))
 
     def commit(self, entries: list[Entry[str]]) -> None:
         self.held.set()
+        self.group.wake()
         assert self.go_on.wait(PATIENCE_S)
+        if self.pause_s:
+            threading.Event().wait(self.pause_s)
         fails, self.fails = self.fails, None
         if fails is not None:
             raise fails
@@ -208,6 +212,53 @@ def test_whoever_leaves_wakes_the_next(committing: Committing) -> None:
     committing.group._waking.append(sleeper)
     committing.group._leave(committing.group.hand_in("x"), threading.get_ident())
     assert not sleeper.locked()
+
+
+def crowd(committing: Committing, each: int, patience_s: float) -> int:
+    """Many callers that commit again and again, each in its own way; how many have not ended in time."""
+    committing.pause_s = 0.0005
+    group, tick = committing.group, threading.Event()
+
+    def work(number: int) -> None:
+        for turn in range(each):
+            if (number + turn) % 7 == 0:
+                group.hand_in("handed in").result()
+            else:
+                group.commit("committed")
+            if (number * turn) % 5 == 4:
+                tick.wait(0.0005)
+
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(patience_s)
+    return sum(thread.is_alive() for thread in threads)
+
+
+def test_in_a_crowd_nobody_is_left_asleep(
+    committing: Committing, monkeypatch: pytest.MonkeyPatch, release: bool
+) -> None:
+    """Each who is woken wakes another, whoever leaves and comes meanwhile. Nobody would look again by itself."""
+    monkeypatch.setattr(group_module, "LOOK_AGAIN_S", 100 * PATIENCE_S)
+    each = 2_000 if release else 50
+    assert 0 == crowd(committing, each, PATIENCE_S * (10 if release else 1))
+    assert 16 * each == sum(map(len, committing.groups))
+    print(f"{16 * each} commits of 16 threads in {len(committing.groups)} transactions")
+
+
+def test_one_who_is_woken_and_wakes_nobody_is_caught(committing: Committing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others sleep on."""
+
+    def wake_one(group: GroupCommit[str]) -> None:
+        answered, group._answered = group._answered, []
+        for sleeper in answered[:1]:
+            sleeper.release()
+
+    monkeypatch.setattr(GroupCommit, "wake", wake_one)
+    monkeypatch.setattr(group_module, "LOOK_AGAIN_S", 1.0)  # and then they look, or their threads would stay
+    assert crowd(committing, 3, 0.02) > 0
+    eventually(lambda: 16 * 3 == sum(map(len, committing.groups)))
 
 
 def test_the_lead_is_handed_over(committing: Committing, callers: Callers) -> None:
