@@ -318,18 +318,20 @@ class GroupCommit(Generic[Item]):
 
     def _take(self, group: list[Entry[Item]]) -> None:
         """Move what waits into a group, as much as one transaction takes. The lock is held."""
+        # Out of the queue first: what an exception in between leaves nowhere is told as unknown, and never stored. What
+        # it left in both places would be told as unknown, settled as not stored, and stored after that.
         queue = self._queue
         weight = sum([entry.weight for entry in group])
         if weight + sum([entry.weight for entry in queue]) <= MAX_WEIGHT:
-            group += queue  # first, or an exception in between would leave them nowhere
+            taken = [*queue]
             queue.clear()
+            group += taken
         while queue:
             entry = queue[0]
             weight += entry.weight
             if weight > MAX_WEIGHT and group:
                 break
-            group.append(entry)
-            queue.popleft()
+            group.append(queue.popleft())
         if group:
             self._taken = group[-1]
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import inspect
 import itertools
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -350,7 +354,7 @@ class InterruptedQueue(deque[Entry[str]]):
 def test_what_an_interrupted_leader_had_taken_is_told_as_unknown(
     committing: Committing, monkeypatch: pytest.MonkeyPatch, taken: int
 ) -> None:
-    """Whoever waits for it is answered, and does not lead empty transactions for ever."""
+    """Whoever waits for it is answered, and does not lead empty transactions for ever; nothing is stored after that."""
     monkeypatch.setattr(group_module, "MAX_WEIGHT", taken)
     pending = [committing.group.hand_in("x"), committing.group.hand_in("y")]
     committing.group._queue = InterruptedQueue(committing.group._queue)
@@ -362,7 +366,40 @@ def test_what_an_interrupted_leader_had_taken_is_told_as_unknown(
             one.result()
     for one in pending[taken:]:
         assert isinstance(one.result(), Appended)
-    assert [["y"]] * (2 - taken) == committing.groups
+    committing.group.commit("z")
+    assert [*[["y"]] * (2 - taken), ["z"]] == committing.groups
+
+
+@pytest.mark.parametrize("line", range(len(inspect.getsourcelines(GroupCommit._take)[0])))
+def test_what_an_exception_makes_unknown_is_settled_for_good(
+    committing: Committing, monkeypatch: pytest.MonkeyPatch, line: int
+) -> None:
+    """Wherever it hits a leader that takes what waits: what is then told as unknown is not stored any more."""
+    _, first = inspect.getsourcelines(GroupCommit._take)
+    pending = [committing.group.hand_in("x"), committing.group.hand_in("y")]
+
+    def interrupt(frame: FrameType, event: str, arg: object) -> Any:
+        if frame.f_code is GroupCommit._take.__code__ and event == "line" and frame.f_lineno == first + line:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return interrupt
+
+    before = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            pending[1].result()
+    finally:
+        sys.settrace(before)
+    unknown = []
+    for one in pending:
+        try:
+            one.result()
+        except OutcomeUnknown:
+            unknown.append(one.item)
+    committing.group.commit("z")
+    stored = [item for group in committing.groups for item in group]
+    assert sorted([*stored, *unknown]) == ["x", "y", "z"]
 
 
 def test_in_a_forked_child_nobody_waits_for_who_is_not_there(committing: Committing) -> None:
