@@ -210,7 +210,8 @@ def _prepare_write(write: StreamWrite) -> PreparedWrite:
                 _check_text("correlation_id", correlation_id)
             correlation_checked = correlation_id
         if cause is not None:
-            _check_number("cause", cause)
+            if type(cause) is not int or not 0 < cause <= INT_MAX:
+                raise BadRequest("cause", cause, "it must be the position of an event, a whole number, at least 1")
             if not after_previous:
                 causes = causes or []
                 causes.append((len(events), cause))

@@ -152,7 +152,7 @@ def batches(
         write = []
         for n, event in enumerate(draw(st.lists(made, max_size=max_events))):
             after = n > 0 and draw(st.booleans())
-            cause = draw(st.none() | st.integers(0, head)) if head and not after else None
+            cause = draw(st.none() | st.integers(1, head)) if head and not after else None
             command_id, correlation_id = draw(st.sampled_from([(None, ""), ("c-1", "trace"), ("ü", "t")]))
             write.append(NewEvent(event, cause, after, command_id, correlation_id, draw(st.integers(0, 3))))
         writes.append(StreamWrite(stream, tuple(write)))

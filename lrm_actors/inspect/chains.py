@@ -143,7 +143,7 @@ def why(reader: EventReader, target: str | int, *, watchdog: EventReader | None 
 def _chain(reader: EventReader, record: Record, *, outer: bool = False) -> Chain:
     links = [Link(record, sentence(record), outer)]
     while True:
-        if record.cause is None:
+        if not record.cause:  # 0 could be stored once, and is the position of nothing
             before = effect_before(reader, record) if len(links) < MAX_LINKS else None
             if before is None:
                 break

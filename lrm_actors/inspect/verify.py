@@ -173,7 +173,7 @@ def as_stored(reader: EventReader, kept: CheckpointerState) -> Iterator[tuple[st
 
 
 def _causes(reader: EventReader) -> Iterator[Problem]:
-    """Every record's cause is before it."""
+    """Every record's cause is before it. Cause 0, which could be stored once, is none."""
     for record in reader.read():
-        if record.cause is not None and not 0 < record.cause < record.position:
+        if record.cause and not 0 < record.cause < record.position:
             yield Problem("cause", record.position, why(reader, record.position).problem)

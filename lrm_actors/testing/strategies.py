@@ -6,6 +6,7 @@ with small pools beside them, so that two commands often mean the same thing.
 
 from __future__ import annotations
 
+import inspect
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
@@ -101,10 +102,11 @@ def commands_of(spec: Spec[Any]) -> tuple[type[Command], ...]:
         return spec.commands
     decide: Any = getattr(spec.decide, "__func__", spec.decide)
     try:
-        hints = [hint for name, hint in typing.get_type_hints(decide).items() if name != "return"]
+        second = list(inspect.signature(spec.decide).parameters)[1]
+        hint = typing.get_type_hints(decide).get(second)
     except Exception:  # noqa: BLE001 - names that only a type checker knows
-        hints = []
-    named = [cls for hint in hints[1:2] for cls in (typing.get_args(hint) or (hint,)) if _is_command(cls)]
+        hint = None
+    named = [cls for cls in (typing.get_args(hint) or (hint,)) if _is_command(cls)]
     if named:
         return tuple(named)
     module = getattr(decide, "__module__", None)

@@ -161,6 +161,14 @@ def test_planted_damage_in_the_file_is_found(life: Lived, damage: str, found: se
     assert not result.ok
 
 
+def test_a_cause_of_zero_is_no_problem(life: Lived) -> None:
+    """An older release stored what is refused today: nothing can mend it, and nothing is lost by it."""
+    _damage("UPDATE events SET cause = 0 WHERE position = 17")(life.path)
+    with open_log(life.path) as reader:
+        result = verify_log(reader, check_checkpoints=checked)
+    assert ("cause", 17) not in details(result)
+
+
 def test_the_store_itself_refuses_a_damaged_attachment(life: Lived) -> None:
     """Verifying is not the only time that it is noticed."""
     _damage("UPDATE attachments SET data = x'00'")(life.path)

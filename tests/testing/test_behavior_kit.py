@@ -247,6 +247,27 @@ def test_the_commands_of_an_actor_are_those_its_decide_names() -> None:
     assert {journal.OpenJournal, journal.BeginStep} <= set(commands_of(journal.spec()))
 
 
+def test_the_command_is_the_second_argument_whatever_else_is_annotated() -> None:
+    """Also of a method, and where only the context says what it is, everything in the module is meant."""
+
+    def bare(state, command: m.Plan, context):  # type: ignore[no-untyped-def]
+        return then()
+
+    class Keeper:
+        def decide(self, state, command: m.Plan | m.Remind, context):  # type: ignore[no-untyped-def]
+            return then()
+
+    def unsaid(state: m.Plan, command, context: m.Remind):  # type: ignore[no-untyped-def]
+        return then()
+
+    def found(decide: Any) -> tuple[type[Command], ...]:
+        return commands_of(attrs.evolve(mailing(), decide=decide, commands=()))
+
+    assert (m.Plan,) == found(bare)
+    assert (m.Plan, m.Remind) == found(Keeper().decide)
+    assert not {m.Plan, m.Remind} & set(found(unsaid))
+
+
 @hypothesis.given(history=histories(m.Planned, m.Sent, m.Reminded), drawn=hypothesis.strategies.data())
 def test_an_actor_takes_any_history(history: tuple[object, ...], drawn: Any) -> None:
     """And any command after it."""

@@ -44,6 +44,8 @@ class Refusing(Beneath):
         "new",
         [
             NewEvent(Counted(1), cause=-1),
+            NewEvent(Counted(1), cause=0),
+            NewEvent(Counted(1), cause=True),
             NewEvent(Counted(1), cause=2**63),
             NewEvent(Counted(1), cause=1),
             NewEvent(Counted(1), depth=-1),
@@ -52,10 +54,10 @@ class Refusing(Beneath):
             NewEvent(Counted(1), command_id="\ud800"),
             NewEvent(Counted(1), after_previous=True),
         ],
-        ids=["negative", "too-large", "itself", "depth", "bool", "correlation", "command", "first"],
+        ids=["negative", "zero", "truth", "too-large", "itself", "depth", "bool", "correlation", "command", "first"],
     )
     def test_an_event_cannot_be_caused_by_nonsense(self, store: EventStore, new: NewEvent) -> None:
-        """A cause comes before its effect, and ids are text."""
+        """A cause is an event before its effect, and positions begin at 1; ids are text."""
         with pytest.raises(BadRequest):
             store.append(Batch((StreamWrite("a", (new,)),)))
         assert 0 == store.head
