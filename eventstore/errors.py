@@ -211,8 +211,8 @@ class BadRequest(EventStoreError, ValueError):
 
     code = "ES-3006"
     hint = (
-        "names are non-empty text without NUL; versions and positions are not negative; a cause is the position of an event"
-        " before its effect"
+        "names are non-empty text without NUL; versions and positions are not negative; a cause is the position of an"
+        " event before its effect"
     )
 
     def __init__(self, field: str, value: object, reason: str, *, hint: str | None = None) -> None:

@@ -250,14 +250,14 @@ def test_the_commands_of_an_actor_are_those_its_decide_names() -> None:
 def test_the_command_is_the_second_argument_whatever_else_is_annotated() -> None:
     """Also of a method, and where only the context says what it is, everything in the module is meant."""
 
-    def bare(state, command: m.Plan, context):  # type: ignore[no-untyped-def]
+    def bare(state, command: m.Plan, context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         return then()
 
     class Keeper:
-        def decide(self, state, command: m.Plan | m.Remind, context):  # type: ignore[no-untyped-def]
+        def decide(self, state, command: m.Plan | m.Remind, context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
             return then()
 
-    def unsaid(state: m.Plan, command, context: m.Remind):  # type: ignore[no-untyped-def]
+    def unsaid(state: m.Plan, command, context: m.Remind):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         return then()
 
     def found(decide: Any) -> tuple[type[Command], ...]:
