@@ -211,9 +211,9 @@ class GroupCommit(Generic[Item]):
         """In a forked child: whoever led is not here, nor is anybody who would commit what was handed in."""
         self._lock = threading.Lock()
         self._queue.clear()
+        self._waking.clear()
         self._leader = self._taken = self._gathering = None
         self._answered = []
-        self._waking = deque()
         self._coming = 0
 
     def wake(self) -> None:

@@ -388,7 +388,7 @@ def command_of(run: Run[CheckpointerState], move: Command | str, choice: int) ->
 def test_state_is_the_fold_of_what_is_stored(steps: list[tuple[float, Command | str, int]]) -> None:
     """After every event, the state is the fold of the events as they come back from storage.
 
-    And the bytes kept are those of the checkpoints kept, no more and no fewer.
+    And the bytes kept are those of the checkpoints kept, and of what the next one may build on, no more and no fewer.
     """
     run = Run.of(checkpointer.spec())
     folded = run.spec.initial
@@ -409,7 +409,9 @@ def test_state_is_the_fold_of_what_is_stored(steps: list[tuple[float, Command | 
         if facts:
             assert set(run.last.discard) <= files
             files = (files - set(run.last.discard)) | {attachment.key for attachment in run.last.attachments}
-        assert files == {attachment_key(checkpoint_id) for checkpoint_id in kept(run)}
+        there = (*kept(run), *(row.checkpoint_id for row in run.state.support))
+        assert files == {attachment_key(checkpoint_id) for checkpoint_id in there}
+        assert {row.checkpoint_id for row in run.state.support} <= {run.state.tip}
         assert kept(run) == sorted(kept(run))
         assert len(run.state.under_way) <= checkpointer.MAX_REMEMBERED
 
