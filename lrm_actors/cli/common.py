@@ -111,6 +111,28 @@ class Request:
                 opened.close()
 
 
+def outer_of(path: Path, reader: SqliteReader, beside: SqliteReader | None, target: str) -> SqliteReader:
+    """The watchdog's log that a question is about: the one beside the agent's, or the one that was named itself.
+
+    Args:
+        path: the log that was named.
+        reader: of it.
+        beside: reader of the watchdog's beside it, if there is one.
+        target: what is asked about.
+
+    Raises:
+        TargetNotFound: there is none. The agent's own events are no answer.
+    """
+    from lrm_actors.inspect.errors import TargetNotFound
+    from lrm_actors.inspect.outer import is_outer
+
+    if is_outer(path):
+        return reader
+    if beside is None:
+        raise TargetNotFound(target, f"{path} has no log of 'lrm run' beside it that can be read")
+    return beside
+
+
 class ListingGroup(click.Group):
     """Takes a log in place of a command of its own for ``list`` of that log, as every other command takes one."""
 

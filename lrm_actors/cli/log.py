@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrm_actors.cli.common import Request, on_a_log, record_data, to_position
+from lrm_actors.cli.common import Request, on_a_log, outer_of, record_data, to_position
 from lrm_actors.cli.output import clock_time, json_line, paint, say_line, talk
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from eventstore.protocol import EventReader
+    from eventstore.reader import SqliteReader
     from eventstore.records import Record
     from lrm_actors.inspect.outer import Told
 
@@ -48,6 +51,7 @@ def command(
     wanted = _wanted(actors, types)
     path = request.path()
     with request.reader(path, without_key=True) as reader, request.watchdog(path, reader) as beside:
+        _check(only, path, reader, beside)
         logs = _Logs(reader, None if only == "agent" else beside, agent=only != "outer" or beside is None)
         begin = logs.position(since or 1)
         found = False
@@ -59,6 +63,17 @@ def command(
         if follow:
             for told in logs.from_now_on(wanted, begin):
                 _print(told, as_json=request.json, both=beside is not None)
+
+
+def _check(only: str | None, path: Path, reader: SqliteReader, beside: SqliteReader | None) -> None:
+    """Refuse to show one log for the other, which is not there."""
+    from lrm_actors.inspect.errors import TargetNotFound
+    from lrm_actors.inspect.outer import is_outer
+
+    if only == "outer":
+        outer_of(path, reader, beside, "--only outer")
+    elif only == "agent" and is_outer(path):
+        raise TargetNotFound("--only agent", f"{path} is the log of 'lrm run', and has none of an agent's events")
 
 
 class _Logs:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrm_actors.cli.common import Request, on_a_log, record_data, record_line, to_position
+from lrm_actors.cli.common import Request, on_a_log, outer_of, record_data, record_line, to_position
 from lrm_actors.cli.output import day_time, document, paint, say, say_line, table
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def command(ctx: click.Context, *, position: str, request: Request) -> None:
         reader = opened.enter_context(request.reader(path))
         outer = position.startswith("outer#")
         if outer:
-            reader = opened.enter_context(request.watchdog(path, reader)) or reader
+            beside = opened.enter_context(request.watchdog(path, reader))
+            reader = outer_of(path, reader, beside, position)
         number = to_position(ctx, ctx.command.params[0], position.removeprefix("outer"))
         assert number is not None
         record = reader.get(number)

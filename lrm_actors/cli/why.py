@@ -8,7 +8,7 @@ import attrs
 import click
 
 from lrm_actors.cli import exits
-from lrm_actors.cli.common import Request, on_a_log, record_data, record_line
+from lrm_actors.cli.common import Request, on_a_log, outer_of, record_data, record_line
 from lrm_actors.cli.finding import looks_like_log
 from lrm_actors.cli.output import document, paint, say, say_line
 
@@ -37,6 +37,8 @@ def command(ctx: click.Context, *, target: str, name: str | None, request: Reque
 
     path = request.path()
     with request.reader(path) as reader, request.watchdog(path, reader) as watchdog:
+        if target.startswith("outer#") and outer_of(path, reader, watchdog, target) is reader:
+            target = target.removeprefix("outer")
         chain = why(reader, target, watchdog=watchdog)
     if request.json:
         document("why", chain_data(target, chain))

@@ -138,6 +138,18 @@ def test_show_of_no_position(lrm: Lrm, life: Lived, position: str) -> None:
     assert exits.USAGE == lrm("show", "--log", life.path, "--", position).code
 
 
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [(("show", "outer#1"), "outer#1"), (("log", "--only", "outer"), "--only outer"), (("why", "outer#1"), "outer#1")],
+)
+def test_a_watchdog_that_is_not_there_has_no_events(lrm: Lrm, life: Lived, words: tuple[str, ...], asked: str) -> None:
+    """The agent's own are no answer, whatever their positions."""
+    done = lrm(*words, "--log", life.path)
+    assert (exits.NOT_FOUND, "") == (done.code, done.out)
+    assert f"error LRM-4001: {asked}: {life.path} has no log of 'lrm run' beside it" in done.err
+    assert "try: " in done.err
+
+
 # why
 
 

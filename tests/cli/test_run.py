@@ -115,6 +115,10 @@ def test_a_log_of_a_watchdog_alone_is_found(lrm: Lrm, tmp_path: Path) -> None:
     assert {"outer"} == {line["log"] for line in lines}
     chain = lrm("why", "restart", place, "--json").document
     assert ("outer.restart_scheduled", "outer") == (chain["links"][0]["type"], chain["links"][0]["log"])
+    assert {"outer#1", "#1"} == {lrm("show", at, place).out.split()[0] for at in ("outer#1", "#1")}
+    assert lrm("why", "outer#1", place).out == lrm("why", "1", place).out
+    assert lines == lrm("log", "--json", "--only", "outer", place).lines
+    assert 3 == lrm("log", "--only", "agent", place).code
     document = lrm("health", place, "--json")
     assert (13, "backing_off", "exit by signal 9 (SIGKILL)") == (
         document.code,
