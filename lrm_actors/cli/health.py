@@ -156,7 +156,7 @@ def _print(found: LogHealth, watched: WatchHealth | None) -> None:
         say_line(paint(f"  {found.stale}", "warn"))
     rows = [*_rows(found), ("lrm run", "" if watched is None else _watchdog(watched))]
     table(((name, text) for name, text in rows if text), indent="  ")
-    if status != "healthy":
+    if status != "healthy" and not found.fallen:  # the cause says what to do about those
         say("  try: lrm why health")
 
 

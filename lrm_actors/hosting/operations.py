@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +28,14 @@ from lrm_actors.errors import (
 from lrm_actors.hosting.answer import ChosenStrategy
 from lrm_actors.hosting.host import check_storable
 from lrm_actors.hosting.stepping import current_step
-from lrm_actors.inspect import sections
-from lrm_actors.runtime.control import FAILED, NO_STORAGE, STOPPED, SUSPENDED
+from lrm_actors.inspect import sections, standing
+from lrm_actors.runtime.control import FAILED, NO_STORAGE, RUNNING, STARTING, STOPPED, SUSPENDED
 
 if TYPE_CHECKING:
+    from lrm_actors.domain.supervisor import SupervisorState
     from lrm_actors.hosting.engine import Engine
     from lrm_actors.hosting.running import Running
+    from lrm_actors.runtime.reports import ActorStatistics
 
 CHECKPOINT_TIMEOUT_S = 90.0
 """How long a checkpoint asked for by hand may take: the step, the host's function, and the packing."""
@@ -198,6 +200,7 @@ def _live_report(engine: Engine, running: Running) -> dict[str, Any]:
         written=all(one.phase != NO_STORAGE for one in actors),
         watched=all(one.phase not in {FAILED, STOPPED, SUSPENDED} for one in actors if one.name == "monitor"),
         suspended=[one.name for one in actors if one.phase == SUSPENDED],
+        fallen=_fallen(engine, supervisor, actors),
     )
     return report.build(
         agent_id=engine.context.agent_id,
@@ -232,6 +235,19 @@ def _live_report(engine: Engine, running: Running) -> dict[str, Any]:
         },
         log={"path": str(running.path), "head": counted.head, "size_bytes": counted.size_bytes},
     )
+
+
+def _fallen(engine: Engine, supervisor: SupervisorState, actors: Sequence[ActorStatistics]) -> list[standing.Fallen]:
+    """Who does not run: by what the supervisor published, and by what each actor is doing, for it may be the one."""
+    known = standing.of_supervisor(supervisor)
+    phases = {one.name: one.phase for one in actors}
+    busy_s = {one.name: one.busy_s for one in actors if one.phase in {STARTING, RUNNING}}
+    return [
+        *standing.of_process(exhausted=engine.exhausted),
+        *known,
+        *standing.of_phases(phases, known),
+        *standing.of_busy(busy_s),
+    ]
 
 
 def _steps(engine: Engine, state: journal.JournalState) -> dict[str, Any]:

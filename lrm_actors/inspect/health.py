@@ -15,7 +15,7 @@ from lrm_actors import report
 from lrm_actors.domain.children import ABSENT, ACTOR
 from lrm_actors.domain.monitor import OVERDUE_AT_LEAST_S, OVERDUE_INTERVALS, MonitorState, interval_s
 from lrm_actors.domain.trends import telling
-from lrm_actors.inspect import sections
+from lrm_actors.inspect import sections, standing
 from lrm_actors.inspect.chains import CHILD_RESTARTED, PROCESS_STARTED, last_of
 from lrm_actors.inspect.folds import BREAKER, Folds
 from lrm_actors.inspect.replay import state_at
@@ -50,6 +50,8 @@ class LogHealth:
     """Seconds since it; None when there is none."""
     stale: str
     """Why the report does not say how the agent is now; empty when it does."""
+    fallen: tuple[standing.Fallen, ...] = ()
+    """Who does not run, or hangs."""
 
 
 def owner_of(log: Path) -> Owner:
@@ -100,13 +102,16 @@ def health_of(reader: EventReader, *, now: Instant, owner: Owner, agent_id: str 
     metrics = sections.metrics(monitor)
     if stale:
         metrics = {"metrics": {}, "last_good": monitor.last_good, "unknown": dict.fromkeys(report.METRICS, STALE)}
-    status, cause = sections.health(monitor)
+    started = last_of(reader, (PROCESS_STARTED,))
+    hanging = standing.of_watchdog(reader, now, after=0 if started is None else started.position)
+    fallen = [*standing.of_supervisor(supervisor), *hanging]
+    status, cause = sections.health(monitor, watched=standing.runs("monitor", fallen), fallen=fallen)
     built = report.build(
         agent_id=agent_id,
         operation_mode=states["modes"].mode,
         health_status=status,
         health_cause=cause,
-        uptime_s=_uptime_s(reader, last, now, alive=owner.alive),
+        uptime_s=_uptime_s(reader, started, last, now, alive=owner.alive),
         **metrics,
         mode=sections.mode(states["modes"], now),
         signals=sections.signals(monitor),
@@ -120,7 +125,7 @@ def health_of(reader: EventReader, *, now: Instant, owner: Owner, agent_id: str 
         actors=_actors(reader, supervisor, restarts),
         log={"path": path, "head": head, "size_bytes": reader.statistics().size_bytes},
     )
-    return LogHealth(built, owner, last, silent_s, stale)
+    return LogHealth(built, owner, last, silent_s, stale, tuple(fallen))
 
 
 _PLAIN = ("analyzer", "checkpointer", "journal", "modes")
@@ -153,8 +158,7 @@ def _stale(monitor: MonitorState, supervisor: Any, owner: Owner, now: Instant) -
     return f"its process is alive, but no sample came for {silent_s:.0f} s" if silent_s > limit_s else ""
 
 
-def _uptime_s(reader: EventReader, last: Record | None, now: Instant, *, alive: bool) -> float:
-    started = last_of(reader, (PROCESS_STARTED,))
+def _uptime_s(reader: EventReader, started: Record | None, last: Record | None, now: Instant, *, alive: bool) -> float:
     if last is None:
         return 0.0
     if started is None:  # a process so long-lived that the record of its start has gone: at least as long as the log

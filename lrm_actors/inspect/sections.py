@@ -20,6 +20,7 @@ from lrm_actors.domain.modes import CRITICALITIES, NORMAL, ModesState
 from lrm_actors.domain.monitor import MonitorState
 from lrm_actors.domain.signals import SIGNALS
 from lrm_actors.domain.supervisor import SupervisorState
+from lrm_actors.inspect.standing import Fallen, worst_first
 
 RECENT = 10
 """Failures told one by one."""
@@ -30,7 +31,12 @@ NOBODY_WATCHES = "the monitor does not run"
 
 
 def health(
-    state: MonitorState, *, written: bool = True, watched: bool = True, suspended: Sequence[str] = ()
+    state: MonitorState,
+    *,
+    written: bool = True,
+    watched: bool = True,
+    suspended: Sequence[str] = (),
+    fallen: Sequence[Fallen] = (),
 ) -> tuple[str, str]:
     """``health_status``, and ``health_cause``, which is empty while nothing is wrong.
 
@@ -41,12 +47,14 @@ def health(
         written: whether the log takes events.
         watched: whether the monitor runs.
         suspended: the actors that are held still.
+        fallen: who does not run, or hangs.
     """
     status, cause = state.status, "" if state.status == HEALTHY else state.cause
     held = f"suspended: {', '.join(suspended)}"
     for is_well, at_least, why in (
         (not suspended, WARNING, held),
         (watched, WARNING, NOBODY_WATCHES),
+        *((False, one.status, one.why) for one in reversed(worst_first(fallen))),
         (written, CRITICAL, LOG_CLOSED),
     ):
         if not is_well:

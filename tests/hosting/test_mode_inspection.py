@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lrm_actors.cli import cli
+from lrm_actors.cli import cli, exits
+from lrm_actors.domain import supervisor
 from lrm_actors.errors import NotRunning
 from lrm_actors.hosting import tracing
 from lrm_actors.hosting.owner.asking import ask_owner
 from lrm_actors.hosting.owner.errors import NoOwner, RequestFailed
 from lrm_actors.hosting.owner.place import SOCKET_NAME
 from lrm_actors.mode import LongRunningMode
+from lrm_actors.runtime import control
 from tests.mode_kit import settings
 from tests.runtime.support import eventually
 
@@ -193,3 +195,47 @@ def test_planted_a_trace_that_outlives_its_reader_is_caught(tmp_path: Path, monk
         ask_owner(log, "trace", {"do": "start", "actors": None, "bodies": True})
         assert not threading.Event().wait(0.1)
         assert mode.inspection.tracing
+
+
+@pytest.mark.parametrize(
+    ("child", "status", "code"),
+    [
+        ("actor:journal", "failing", exits.FAILING),
+        ("actor:checkpointer", "failing", exits.FAILING),
+        ("actor:monitor", "failing", exits.FAILING),
+        ("component:browser", "critical", exits.CRITICAL),
+    ],
+)
+def test_whoever_was_given_up_is_in_the_health(tmp_path: Path, child: str, status: str, code: int) -> None:
+    """By name, with why and with what to do: in the living mode's report, and in the one that is read from its log."""
+    mine = LongRunningMode(settings(tmp_path))
+    name = child.partition(":")[2]
+    with mine as mode:
+        mode.register_component("browser", restart=lambda: None)
+        eventually(lambda: mode.get_health_report()["health_status"] == "healthy")
+        system = mine._engine.running.system  # type: ignore[union-attr]
+        system.tell("supervisor", supervisor.Configure(supervisor.RestartPolicy(intensity=0)))
+        system.tell("supervisor", supervisor.ReportFailure(child, "OSError", "no disk"))
+        eventually(lambda: f"{name} was given up: OSError; " in mode.get_health_report()["health_cause"])
+        assert mode.get_health_report()["health_status"] == status
+        done = lrm("health", tmp_path / "default")
+        assert (done.exit_code, f"{name} was given up: OSError; " in done.stdout) == (code, True)
+        assert "start the process again" in done.stdout
+        assert "try: lrm why health" not in done.stdout
+
+
+def test_an_actor_that_failed_is_in_the_health_until_it_is_back(tmp_path: Path) -> None:
+    """Also while nobody has decided yet what becomes of it."""
+    mine = LongRunningMode(settings(tmp_path))
+    with mine as mode:
+        eventually(lambda: mode.get_health_report()["health_status"] == "healthy")
+        system = mine._engine.running.system  # type: ignore[union-attr]
+        shell = system._shells["journal"]
+        shell.phase = control.FAILED
+        report = mode.get_health_report()
+        assert (report["health_status"], report["health_cause"]) == (
+            "critical",
+            "journal failed and waits for its restart",
+        )
+        shell.phase = control.RUNNING
+        eventually(lambda: mode.get_health_report()["health_status"] == "healthy")
