@@ -77,8 +77,17 @@ CHECKPOINTS = {
     "failures": 0,
 }
 """``last_taken_at`` is in seconds since the Unix epoch."""
-STEPS: dict[str, Any] = {"committed": 0, "in_doubt": None, "repeated": 0, "now": None, "last": None, "sleeping": {}}
+STEPS: dict[str, Any] = {
+    "committed": 0,
+    "in_doubt": None,
+    "repeated": 0,
+    "now": None,
+    "last": None,
+    "sleeping": {},
+    "aside": {"tasks": 0, "effects_in_doubt": 0},
+}
 """``now``: the step that is not over, how far the agent is with it, and its effects; ``last``: the one before it.
+``aside``: tasks that were begun and are neither done nor under way, and how many of their effects are in doubt.
 ``sleeping``: seconds that each sleep of the agent has left, by its key."""
 LOG = {"path": "", "head": 0, "size_bytes": 0}
 MODE = {"cause": "", "enabled": True, "pinned": None, "pinned_for_s": None, "runs": []}

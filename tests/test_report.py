@@ -83,7 +83,7 @@ def test_switched_off_it_says_so() -> None:
     made = report.switched_off("a", steps={"committed": 4})
     assert (False, "normal", "healthy") == (made["enabled"], made["operation_mode"], made["health_status"])
     assert dict.fromkeys(report.METRICS, report.SWITCHED_OFF) == made["unknown"]
-    assert {"committed": 4, "in_doubt": None, "repeated": 0, "now": None, "last": None, "sleeping": {}} == made["steps"]
+    assert {**report.STEPS, "committed": 4} == made["steps"]
 
 
 def test_a_key_that_no_report_has_is_refused() -> None:

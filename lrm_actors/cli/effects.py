@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EXITS = "Exit codes: 1 it is refused, 2 no JSON, 3 no such effect in doubt, 5 the log is locked, 13 no answer."
 BY_HAND = "by hand"
 LIMIT = 1_000
+MAX_STEP = 10**12
 SHOWN = 60
 """Characters of a result or an error in a line."""
 STYLES = {"in_doubt": "bad", "failed": "warn", "intended": "name"}
@@ -41,7 +42,7 @@ def _which(function: Callable[..., Any]) -> Callable[..., Any]:
 def command(ctx: click.Context, /, *, request: Request, **which: Any) -> None:
     """List what the agent did outside, those in doubt first; say what became of one.
 
-    Without a command of its own it lists those of the step that is not over.
+    Without a command of its own it lists those of the step that is not over, and of tasks that are set aside.
     """
     if ctx.invoked_subcommand is None:
         _list(request, **which)
@@ -82,15 +83,20 @@ def settle(*, effect: str, happened: str | None, not_happened: bool, skip: bool,
 
 
 @command.command("forget", epilog=EXITS)
-@click.argument("step", metavar="STEP", type=click.IntRange(1))
+@click.argument("step", metavar="STEP")
 @on_a_log
-def forget(*, step: int, request: Request) -> None:
+def forget(*, step: str, request: Request) -> None:
     """Forget what is on record of a step's effects: when the step begins again, all of them are done anew.
 
-    STEP is the number of the step that is not over, which must not be open in a running agent. Use it when the code has
-    changed so much that what is on record does not belong to it any more, and doing all of it once more is harmless.
+    STEP is the number of the step that is not over, which must not be open in a running agent, or the name of a task
+    that is set aside. Use it when the code has changed so much that what is on record does not belong to it any more,
+    and doing all of it once more is harmless.
     """
-    told = _change(request, request.path(), "forget_effects", {"step": step, "why": BY_HAND})
+    number = int(step) if step.isascii() and step.isdecimal() else 0
+    if step.isascii() and step.isdecimal() and not 1 <= number <= MAX_STEP:
+        raise click.BadParameter(f"{step} is not in the range x>=1.", param_hint="STEP")
+    which = {"step": number} if number else {"task": step}
+    told = _change(request, request.path(), "forget_effects", {**which, "why": BY_HAND})
     if request.json:
         document("effects.forget", dict(told))
     else:
@@ -146,6 +152,7 @@ def _data(effect: ListedEffect) -> dict[str, Any]:
         "occurrence": entry.occurrence,
         "attempt": entry.attempt,
         "state": entry.status,
+        "aside": effect.aside is not None,
         "policy": entry.policy,
         "result": to_json_form(entry.result),
         "error": entry.error,
@@ -178,6 +185,8 @@ def _summary(state: JournalState, found: Sequence[ListedEffect], *, alive: bool)
     step = _step_data(state, alive=alive)
     doubtful = sum(effect.of.status == "in_doubt" for effect in found)
     about = count(len(found), "effect") + (f", {doubtful} in doubt" if doubtful else ", none in doubt")
+    if state.aside.tasks:
+        about += f", {count(len(state.aside.tasks), 'task')} set aside"
     if step is None:
         return f"{about}; no step is open, {state.committed} committed"
     return f"{about}; step {step['step']} ({step['name']}) is {step['state'].replace('_', ' ')}"

@@ -327,6 +327,10 @@ def _steps(steps: dict[str, Any]) -> str:
     told = [f"{steps['committed']} done, {doubt}, {steps['repeated']} repeated"]
     if steps["now"]:
         told.append(_step_now(steps["now"]))
+    aside = steps.get("aside", {"tasks": 0})
+    if aside["tasks"]:
+        doubt = f" with {count(aside['effects_in_doubt'], 'effect')} in doubt" if aside["effects_in_doubt"] else ""
+        told.append(f"{count(aside['tasks'], 'task')} set aside{doubt}")
     soonest = sorted(steps["sleeping"].items(), key=itemgetter(1))
     told += [f"sleeps for {duration(left_s)} more: {key}" for key, left_s in soonest[:SLEEPS_TOLD]]
     if len(soonest) > SLEEPS_TOLD:

@@ -10,7 +10,9 @@ from typing import Any
 from lrm_actors.domain import sleeps
 from lrm_actors.domain.behavior import NOTHING, Command, Context, Decision, Spec, then
 from lrm_actors.domain.journaling import effects
-from lrm_actors.domain.journaling.book import FAILED, FINISHED, INTENDED, UNFINISHED
+from lrm_actors.domain.journaling.aside import TaskEffectSettled, TaskForgotten, TaskSetAside, TaskTakenBack
+from lrm_actors.domain.journaling.beginning import begin, listed
+from lrm_actors.domain.journaling.book import INTENDED
 from lrm_actors.domain.journaling.commands import (
     AbandonStep,
     BeginStep,
@@ -40,8 +42,7 @@ from lrm_actors.domain.journaling.events import (
 )
 from lrm_actors.domain.journaling.state import JournalState, LastStep, OpenStep, evolve, snapshot_due
 from lrm_actors.domain.sleeps import BeginSleep
-from lrm_actors.domain.tasks import TaskBegun, check_same
-from lrm_actors.errors import JournalMismatch, StepOrder
+from lrm_actors.errors import StepOrder
 
 __all__ = [
     "NAME",
@@ -70,6 +71,10 @@ __all__ = [
     "StepCommitted",
     "StepInDoubt",
     "StepRepeated",
+    "TaskEffectSettled",
+    "TaskForgotten",
+    "TaskSetAside",
+    "TaskTakenBack",
     "decide",
     "evolve",
     "spec",
@@ -88,8 +93,6 @@ COMMANDS: tuple[type[Command], ...] = (
     ForgetEffects,
     BeginSleep,
 )
-NAMED = 5
-"""Effects that an error names, at most."""
 
 
 def decide(state: JournalState, command: Command, ctx: Context) -> Decision:
@@ -109,7 +112,7 @@ def decide(state: JournalState, command: Command, ctx: Context) -> Decision:
         case OpenJournal():
             return _open(state, ctx)
         case BeginStep():
-            return _begin(state, command)
+            return begin(state, command)
         case CommitStep():
             return _commit(state, command)
         case AbandonStep(number, error, mismatch):
@@ -145,42 +148,6 @@ def _open(state: JournalState, ctx: Context) -> Decision:
     return then(opened, StepInDoubt(step.step, step.name, step.attempt), *in_doubt, reply=reply)
 
 
-def _begin(state: JournalState, command: BeginStep) -> Decision:
-    name = command.name
-    if state.open is not None:
-        raise StepOrder(f"step {state.open.step} ({state.open.name}) is still open, {name!r} cannot begin", actor=NAME)
-    earlier = state.in_doubt or state.failed
-    events = list[object]()
-    if earlier is not None and earlier.name != name and len(state.effects):
-        events.append(_let_go(state, earlier, name))
-    attempt = 1 if earlier is None else earlier.attempt + 1
-    step = state.committed + 1
-    if earlier is not None and len(state.effects):
-        check_same(state.tasks.open, command.task, step)
-    reply = {"step": step, "attempt": attempt, "repeated": state.in_doubt is not None}
-    if state.in_doubt is not None:
-        events.append(StepRepeated(step, name, attempt))
-    events.append(StepBegun(step, name, attempt, command.at, command.of))
-    if command.task is not None:
-        events.append(TaskBegun(step, command.task.task, command.task.key, command.task.given))
-    return then(*events, reply=reply)
-
-
-def _let_go(state: JournalState, earlier: OpenStep, name: str) -> EffectsForgotten:
-    """Go on from an abandoned step with another: what is on record of the effects of the one is not for the other.
-
-    Raises:
-        JournalMismatch: the step is in doubt and its effects were to be taken up, or one of them is in doubt.
-    """
-    doubtful = state.effects.of(*UNFINISHED)
-    if state.in_doubt is not None or doubtful:
-        named = [effects.effect_id(earlier.step, entry) for entry in doubtful or state.effects.of(*FINISHED, FAILED)]
-        what = "in doubt" if doubtful else "on record"
-        about = f"step {earlier.step} was begun as {earlier.name!r}, and begins as {name!r} now"
-        raise JournalMismatch(f"{about}; {what} of it: {listed(named)}", earlier.step, tuple(named))
-    return effects.forgotten(earlier, state.effects, f"the step is begun as {name!r} now")
-
-
 def _commit(state: JournalState, command: CommitStep) -> Decision:
     number = command.step
     step = _unfinished(state, number, "commit")
@@ -204,12 +171,6 @@ def _unfinished(state: JournalState, number: int, verb: str) -> OpenStep:
     if step.step != number:
         raise StepOrder(f"cannot {verb} step {number}: step {step.step} ({step.name}) is the open one", actor=NAME)
     return step
-
-
-def listed(names: list[str]) -> str:
-    """Some of these names, and how many more there are."""
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _words(step: OpenStep) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from lrm_actors.errors import StepOrder
 
 MAX_KEYS = 1_000
 """Keys of which the newest sleep is remembered until a step is committed. The oldest go, and are slept again."""
+INSIDE = "inside "
+"""How the names of those begin that were begun inside a step."""
 LONGEST_S = 366 * 86_400.0
 """Seconds that one may take: a year."""
 
@@ -66,6 +68,16 @@ class Sleeps:
             newest.pop(next(iter(newest)))
         return Sleeps({**newest, name: Sleep(begun.occurrence, begun.until)})
 
+    def apart(self) -> tuple[Sleeps, Sleeps]:
+        """Those begun inside the step, and those begun before it."""
+        inside = {name: sleep for name, sleep in self.newest.items() if name.startswith(INSIDE)}
+        before = {name: sleep for name, sleep in self.newest.items() if name not in inside}
+        return Sleeps(inside), Sleeps(before)
+
+    def together(self, other: Sleeps) -> Sleeps:
+        """These and those, which are of other keys or other places."""
+        return Sleeps({**self.newest, **other.newest}) if other.newest else self
+
     def left_s(self, now: Instant) -> dict[str, float]:
         """Seconds until each is over, by its key, of those that are not: the longest where a key has several."""
         left: dict[str, float] = {}
@@ -97,4 +109,4 @@ def begin(sleeps: Sleeps, command: BeginSleep, ctx: Context, *, step: int, is_op
 
 
 def _name(key: str, *, inside: bool) -> str:
-    return f"{'inside' if inside else 'before'} {key}"
+    return f"{INSIDE if inside else 'before '}{key}"

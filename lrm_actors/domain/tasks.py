@@ -60,7 +60,7 @@ class Tasks:
 
     def find(self, task: str, key: str) -> KeptTask | None:
         """What is kept of one."""
-        return self.done.get(_name(task, key))
+        return self.done.get(name_of(task, key))
 
     def begun(self, call: TaskCall | None) -> Tasks:
         """A step begins."""
@@ -71,7 +71,7 @@ class Tasks:
         call = self.open
         if call is None:
             return self
-        name = _name(call.task, call.key)
+        name = name_of(call.task, call.key)
         done = {other: kept for other, kept in self.done.items() if other != name}
         done[name] = KeptTask(step, call.given, result, len(msgspec.json.encode(result)))
         size_bytes = sum(kept.size_bytes for kept in done.values())
@@ -92,6 +92,6 @@ def check_same(earlier: TaskCall | None, call: TaskCall | None, step: int) -> No
         raise TaskConflict(call.task, call.key, step)
 
 
-def _name(task: str, key: str) -> str:
+def name_of(task: str, key: str) -> str:
     """One text that no other task with another key has."""
     return f"{len(task)} {task} {key}"

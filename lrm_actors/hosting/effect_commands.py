@@ -39,7 +39,7 @@ def forget_effects(system: ActorSystem, arguments: Mapping[str, Any]) -> dict[st
 
     Raises:
         RequestRefused: an argument is none.
-        StepOrder: the step is open, or has no effects on record.
+        StepOrder: the step is open, or has no effects on record; or no such task is set aside.
         AskError: it cannot be put on record.
     """
     told: dict[str, Any] = system.ask_blocking(NAME, forget_of(arguments), timeout_s=WAIT_S)
@@ -69,7 +69,9 @@ def forget_of(arguments: Mapping[str, Any]) -> ForgetEffects:
     Raises:
         RequestRefused: an argument is none.
     """
-    check_names(arguments, "forget_effects", ("step", "why"))
+    check_names(arguments, "forget_effects", ("step", "task", "why"))
+    if "task" in arguments:
+        return ForgetEffects(0, text_in(arguments, "why", MAX_TEXT), text_in(arguments, "task", MAX_TEXT))
     step = arguments.get("step")
     if isinstance(step, bool) or not isinstance(step, int) or step < 1:
         raise RequestRefused("the step is no number from 1")

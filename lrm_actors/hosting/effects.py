@@ -131,7 +131,7 @@ class Effects:
 
     def key(self, step: Step, name: str, occurrence: int) -> str:
         """The idempotency key of an effect."""
-        return idempotency_key(self.state().journal_id or self._unlogged_id, step.number, step.name, name, occurrence)
+        return idempotency_key(self.state().journal_id or self._unlogged_id, step.keyed, step.name, name, occurrence)
 
     def note(self, command: Command) -> None:
         """Put something on record without waiting for it: whoever would wait is being cancelled, or has failed."""
@@ -211,8 +211,10 @@ class _One:
         if isinstance(policy, Skip):
             yield from self._settle(SKIPPED, "skipped", policy.result)
             return Happened(policy.result)
+        # A task may be another step by the time that somebody has looked into it: its name stays
+        effect = f"{self.step.name}/{key_of(self.name, self.occurrence)}" if self.step.is_task else self.id
         raise EffectInDoubt(
-            self.id, recorded.attempt, recorded.error, self.effects.key(self.step, self.name, self.occurrence)
+            effect, recorded.attempt, recorded.error, self.effects.key(self.step, self.name, self.occurrence)
         )
 
     def _doubt(self, recorded: Recorded) -> Generator[Command | Call, Any, None]:

@@ -7,6 +7,7 @@ they wait for; the two scopes only differ in how they wait.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
@@ -47,6 +48,12 @@ ANSWERED = FINISHED | {IN_DOUBT}
 MANY = 1_000
 """Effects on record that take about a millisecond to look through: more are, while the event loop turns."""
 
+FORGOTTEN = (
+    "%d finished effects of an abandoned step are forgotten: its number %d begins as %r. When that step is begun again "
+    "later, they are done again, under other idempotency keys. A task (mode.task) of its own key would keep them."
+)
+
+_log = logging.getLogger("lrm_actors.mode")
 _current: ContextVar[Step | None] = ContextVar("lrm_current_step", default=None)
 
 
@@ -69,12 +76,18 @@ class Step:
     """Which of ``of`` it is, as it was given; None: its number."""
     of: int | None = attrs.field(default=None, eq=False)
     """How many steps there will be, as it was given."""
+    keyed: int = attrs.field(init=False, eq=False, repr=False)
+    """Number of the step that the idempotency keys of its effects are made from: its own, but for a task that was set
+    aside."""
+    is_task: bool = attrs.field(default=False, init=False, eq=False, repr=False)
+    """It is the call of a durable function."""
     effects: StepEffects = attrs.field(init=False, eq=False, repr=False)
     """What it knows of its effects."""
     _stepping: Stepping | None = attrs.field(default=None, eq=False, repr=False, alias="stepping")
     _around: Step | None = attrs.field(default=None, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        self.keyed = self.number
         self.effects = StepEffects(self.number)
 
     def forget_effects(self) -> None:
@@ -180,6 +193,9 @@ class Stepping:
             reply = yield BeginStep(name, at, of, task)
             number, attempt = int(reply["step"]), int(reply["attempt"])
             step = Step(number, name, attempt, bool(reply["repeated"]), at=at, of=of, stepping=self)
+            step.keyed, step.is_task = reply.get("origin", number), task is not None
+            if reply.get("forgotten"):
+                _log.warning(FORGOTTEN, reply["forgotten"], number, name)
             if attempt > 1 and len(asking.state(JOURNAL).effects) > MANY:
                 yield beside(lambda: self._take_up(step))
             elif attempt > 1:

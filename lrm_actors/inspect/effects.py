@@ -14,8 +14,9 @@ from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Instant
 from lrm_actors.domain.journal import NAME, JournalState
+from lrm_actors.domain.journaling.aside import AsideTask, TaskEffectSettled, TaskForgotten, TaskSetAside, TaskTakenBack
 from lrm_actors.domain.journaling.book import DONE, FAILED, IN_DOUBT, INTENDED, NOT_HAPPENED, SKIPPED, Recorded
-from lrm_actors.domain.journaling.effects import LEFT, effect_id, idempotency_key
+from lrm_actors.domain.journaling.effects import LEFT, aside_id, effect_id, idempotency_key
 from lrm_actors.domain.journaling.events import (
     EffectDone,
     EffectFailed,
@@ -32,6 +33,7 @@ TYPES = (
     "journal.step_begun",
     *(f"journal.effect_{what}" for what in ("intended", "done", "failed", "in_doubt", "settled")),
     "journal.effects_forgotten",
+    *(f"journal.task_{what}" for what in ("set_aside", "taken_back", "forgotten", "effect_settled")),
 )
 
 
@@ -44,26 +46,38 @@ class ListedEffect:
     of: Recorded
     key: str
     """Its idempotency key."""
+    aside: AsideTask | None = None
+    """The task set aside that it is of."""
 
     @property
     def effect(self) -> str:
         """What it is called in the whole log."""
-        return effect_id(self.step, self.of)
+        return effect_id(self.step, self.of) if self.aside is None else aside_id(self.aside, self.of)
 
 
 def unfinished_effects(state: JournalState, *, alive: bool) -> list[ListedEffect]:
-    """The effects of the step that is not over, those in doubt first.
+    """The effects of the step that is not over and of the tasks set aside, those in doubt first.
 
     Args:
         state: of the journal.
         alive: whether a process owns the log. Where none does, an effect that has no end is in doubt, as the next
             process will say.
     """
+    return in_order([*_current(state, alive=alive), *_aside(state)])
+
+
+def _current(state: JournalState, *, alive: bool) -> Iterator[ListedEffect]:
     step = state.unfinished
-    if step is None:
-        return []
-    entries = (entry if alive else _left_behind(entry) for entry in state.effects)
-    return in_order(_listed(state.journal_id, step.step, step.name, entry) for entry in entries)
+    if step is not None:
+        entries = (entry if alive else _left_behind(entry) for entry in state.effects)
+        yield from (_listed(state.journal_id, step.step, step.keyed, step.name, entry) for entry in entries)
+
+
+def _aside(state: JournalState) -> Iterator[ListedEffect]:
+    for task in state.aside.tasks.values():
+        for entry in task.effects:
+            key = idempotency_key(state.journal_id, task.step, task.name, entry.name, entry.occurrence)
+            yield ListedEffect(task.step, task.name, entry, key, task)
 
 
 def effects_on_record(
@@ -80,8 +94,8 @@ def effects_on_record(
     current = state.unfinished
     earlier = _earlier(reader, None if current is None else current.step, step, state.journal_id)
     if current is None or step not in {None, current.step}:
-        return in_order(earlier)
-    return in_order([*earlier, *unfinished_effects(state, alive=alive)])
+        return in_order(earlier if step is not None else [*earlier, *_aside(state)])
+    return in_order([*earlier, *_current(state, alive=alive), *(_aside(state) if step is None else ())])
 
 
 def sleeps_left(state: JournalState, now: Instant) -> dict[str, float]:
@@ -98,19 +112,40 @@ def in_order(effects: Iterable[ListedEffect]) -> list[ListedEffect]:
 def _earlier(reader: EventReader, current: int | None, step: int | None, journal_id: str) -> Iterator[ListedEffect]:
     """Those of the steps that are over, which the state does not have any more."""
     found: dict[int, dict[str, Recorded]] = {}
-    names: dict[int, str] = {}
+    aside: dict[tuple[str, str], dict[str, Recorded]] = {}
+    begun: dict[int, StepBegun] = {}
     for record in reader.read_stream(NAME):
         if record.type in TYPES:
             for event in cast("tuple[Any, ...]", record.events):
-                number = event.step
-                if number != current and step in {None, number}:
-                    if isinstance(event, StepBegun):
-                        names[number] = event.name
-                    else:
-                        _fold(found.setdefault(number, {}), event)
+                if isinstance(event, StepBegun):
+                    begun[event.step] = event
+                elif isinstance(event, (TaskSetAside, TaskTakenBack, TaskForgotten, TaskEffectSettled)):
+                    _fold_task(found, aside, event)
+                else:
+                    _fold(found.setdefault(event.step, {}), event)
     for number, entries in found.items():
-        for entry in entries.values():
-            yield _listed(journal_id, number, names.get(number, ""), entry)
+        if number != current and step in {None, number}:
+            begin = begun.get(number)
+            name, keyed = ("", number) if begin is None else (begin.name, begin.origin or number)
+            for entry in entries.values():
+                yield _listed(journal_id, number, keyed, name, entry)
+
+
+def _fold_task(
+    found: dict[int, dict[str, Recorded]], aside: dict[tuple[str, str], dict[str, Recorded]], event: Any
+) -> None:
+    key = (event.task, event.key)
+    match event:
+        case TaskSetAside(step):
+            aside[key] = found.pop(step, {})
+        case TaskTakenBack(step):
+            found[step] = aside.pop(key, {})
+        case TaskForgotten():
+            aside.pop(key, None)
+        case TaskEffectSettled(outcome=outcome, result=result):
+            entries = aside.setdefault(key, {})
+            entry = attrs.evolve(_before(entries, event), status=outcome, result=result)
+            entries[entry.key] = entry
 
 
 def _fold(entries: dict[str, Recorded], event: Any) -> None:
@@ -145,6 +180,6 @@ def _left_behind(entry: Recorded) -> Recorded:
     return attrs.evolve(entry, status=IN_DOUBT, error="its process ended before its function did")
 
 
-def _listed(journal_id: str, step: int, step_name: str, entry: Recorded) -> ListedEffect:
-    key = idempotency_key(journal_id, step, step_name, entry.name, entry.occurrence)
+def _listed(journal_id: str, step: int, keyed: int, step_name: str, entry: Recorded) -> ListedEffect:
+    key = idempotency_key(journal_id, keyed, step_name, entry.name, entry.occurrence)
     return ListedEffect(step, step_name, entry, key)

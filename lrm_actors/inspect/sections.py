@@ -195,6 +195,10 @@ def steps(state: JournalState, now: Instant, *, alive: bool = True, progress: st
         "now": _step_now(state, alive=alive, progress=progress),
         "last": None if state.last is None else attrs.asdict(state.last),
         "sleeping": state.sleeps.left_s(now),
+        "aside": {
+            "tasks": len(state.aside.tasks),
+            "effects_in_doubt": sum(task.effects.count(IN_DOUBT) for task in state.aside.tasks.values()),
+        },
     }
 
 

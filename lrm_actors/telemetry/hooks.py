@@ -70,6 +70,10 @@ LEVELS = {
     "journal.effect_in_doubt": logging.WARNING,
     "journal.effect_settled": logging.WARNING,
     "journal.effects_forgotten": logging.WARNING,
+    "journal.task_set_aside": logging.WARNING,
+    "journal.task_taken_back": logging.WARNING,
+    "journal.task_forgotten": logging.WARNING,
+    "journal.task_effect_settled": logging.WARNING,
     # What was lost
     "supervisor.process_exit_observed": logging.ERROR,
     "supervisor.child_given_up": logging.ERROR,

@@ -21,6 +21,7 @@ from tests.mode_kit import records, settings, soon
 
 KEYS = {
     *("effect", "step", "step_name", "name", "occurrence", "attempt", "state", "policy", "result", "error", "key"),
+    "aside",
 }
 
 

@@ -38,6 +38,7 @@ from lrm_actors.domain.journal import (
     StepCommitted,
 )
 from lrm_actors.domain.journaling import effects
+from lrm_actors.domain.journaling.aside import Aside
 from lrm_actors.domain.journaling.book import (
     DONE,
     FINISHED,
@@ -511,7 +512,7 @@ def test_an_effect_changes_nothing_else_of_the_state() -> None:
     """Whatever fields it has: none goes back to what it is at first."""
     others = [field.name for field in attrs.fields(JournalState) if field.name not in {"effects", "since"}]
     values: dict[str, Any] = {name: f"a value of {name}" for name in others}
-    values["open"] = journal.OpenStep(1, "post", 2, 1)
+    values |= {"open": journal.OpenStep(1, "post", 2, 1), "aside": Aside(effects=3)}
     marked = attrs.evolve(JournalState(), **values)
     after = journal.evolve(marked, EffectIntended(1, "a", 1, 1, "retry"))
     assert values == {name: getattr(after, name) for name in others}

@@ -327,8 +327,28 @@ def _journal(log: Writer) -> None:
     log.do("journal", journal.BeginStep("buy"))
     _effects(log)
     log.do("journal", journal.CommitStep(2, None, progress="all is bought"))
+    _tasks(log)
     log.do("journal", sleeps.BeginSleep("until the morning", False, 1, 3600.0))
     log.do("journal", journal.BeginStep("pay"))
+
+
+def _tasks(log: Writer) -> None:
+    """One that fails while another goes on, and begins again; and one that is forgotten."""
+    post, read = TaskCall("post", "ü ☃", "c0ffee"), TaskCall("read", "", "")
+    log.do("journal", journal.BeginStep("post ü ☃", task=post))
+    log.do("journal", sleeps.BeginSleep("a while", True, 1, 60.0))
+    log.do("journal", journal.IntendEffect(3, "print", 1, "ask"))
+    log.do("journal", journal.AbandonStep(3, "TimeoutError: no paper"))
+    log.do("journal", journal.BeginStep("read", task=read))
+    log.do("journal", journal.SettleEffect("post ü ☃/print#1", "done", {"pages": 3}))
+    log.do("journal", journal.IntendEffect(3, "fetch", 1))
+    log.do("journal", journal.FinishEffect(3, "fetch", 1, 1, "a page"))
+    log.do("journal", journal.AbandonStep(3, "ValueError: it is empty"))
+    log.do("journal", journal.BeginStep("post ü ☃", task=post))
+    log.do("journal", journal.ForgetEffects(0, task="read"))
+    log.do("journal", journal.AbandonStep(3, "OSError: no ink"))
+    log.do("journal", journal.BeginStep("look again"))
+    log.do("journal", journal.CommitStep(3, None))
 
 
 def _effects(log: Writer) -> None:

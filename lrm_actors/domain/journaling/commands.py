@@ -20,10 +20,15 @@ class OpenJournal(Command):
 class BeginStep(Command):
     """The reply is a dict: step, attempt, repeated (bool: it was in doubt).
 
+    Besides, where there is something to say, ``origin`` as in ``StepBegun``, and ``forgotten``: how many finished
+    effects of an abandoned step are not known any more, as this one has another name.
+
     Beginning while a step is open is refused with ``StepOrder``. ``attempt`` counts on after an abandoned step as after
     one in doubt: either may have had effects outside. Effects on record of an earlier attempt are for a step of the
     same name: under another name it is refused with ``JournalMismatch``, unless the earlier one was abandoned and none
-    of its effects is in doubt.
+    of its effects is in doubt; those are forgotten. Those of a task are set aside until that task begins again,
+    whatever is in doubt of them, but where the task was in doubt only for a task that is known: one of the same name
+    with another key, or one that was set aside.
     """
 
     name: str
@@ -132,7 +137,7 @@ class SettleEffect(Command):
     """
 
     effect: str
-    """``STEP/NAME#OCCURRENCE``, or without the step."""
+    """``STEP/NAME#OCCURRENCE``, or without the step; of a task set aside, the name of its step in place of a number."""
     outcome: str
     """``done`` with its result, ``not_happened``, or ``skipped`` with what is given in place of a result."""
     result: Any = None
@@ -150,4 +155,7 @@ class ForgetEffects(Command):
     """
 
     step: int
+    """0: those of the task set aside that ``task`` names."""
     why: str = "by hand"
+    task: str = ""
+    """Name of the step of a task set aside."""

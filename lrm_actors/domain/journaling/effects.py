@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from lrm_actors.domain.behavior import NOTHING, Decision, then
+from lrm_actors.domain.journaling.aside import AsideTask, TaskEffectSettled
 from lrm_actors.domain.journaling.book import (
     DONE,
     FINISHED,
@@ -127,26 +128,43 @@ def settle(state: JournalState, command: SettleEffect) -> Decision:
     """Put on record what somebody found out of an effect in doubt.
 
     Raises:
-        NoSuchEffect: the step that is not over has none of this name, or it is in no doubt.
+        NoSuchEffect: neither the step that is not over nor a task set aside has one of this name, or it is in no doubt.
         CommandRefused: there is no such outcome.
     """
     if command.outcome not in {DONE, NOT_HAPPENED, SKIPPED}:
         about = f"an effect is settled as {DONE}, {NOT_HAPPENED} or {SKIPPED}, not as {command.outcome!r}"
         raise CommandRefused(about, actor=NAME)
-    step, entry = find(state, command.effect)
-    lost = entry.status == DONE and bool(entry.error) and command.outcome != NOT_HAPPENED
-    if entry.status != IN_DOUBT and not lost:
-        raise NoSuchEffect(command.effect, f"it is {said(entry)}, and in no doubt")
+    try:
+        step, entry = find(state, command.effect)
+    except NoSuchEffect:
+        return _settle_aside(state, command, *find_aside(state, command.effect))
+    _check_doubt(command, entry)
     event = settled(step.step, entry, command.outcome, command.how, command.result)
     return then(event, reply={"effect": effect_id(step.step, entry), "step": step.step, "status": command.outcome})
 
 
+def _settle_aside(state: JournalState, command: SettleEffect, task: AsideTask, entry: Recorded) -> Decision:
+    _check_doubt(command, entry)
+    kept = None if command.outcome not in FINISHED else command.result
+    call, which = task.call, (entry.name, entry.occurrence, entry.attempt)
+    event = TaskEffectSettled(call.task, call.key, task.step, *which, command.outcome, command.how, kept)
+    return then(event, reply={"effect": aside_id(task, entry), "step": task.step, "status": command.outcome})
+
+
+def _check_doubt(command: SettleEffect, entry: Recorded) -> None:
+    lost = entry.status == DONE and bool(entry.error) and command.outcome != NOT_HAPPENED
+    if entry.status != IN_DOUBT and not lost:
+        raise NoSuchEffect(command.effect, f"it is {said(entry)}, and in no doubt")
+
+
 def forget(state: JournalState, command: ForgetEffects) -> Decision:
-    """Let go of what is on record of the effects of a step that is not open.
+    """Let go of what is on record of the effects of a step that is not open, or of a task set aside.
 
     Raises:
-        StepOrder: the step is open, or has nothing on record.
+        StepOrder: the step is open, or has nothing on record; or no task set aside is called so.
     """
+    if command.task:
+        return _forget_aside(state, command)
     step = state.unfinished
     if state.open is not None and state.open.step == command.step:
         about = f"step {command.step} ({state.open.name}) is open"
@@ -159,8 +177,18 @@ def forget(state: JournalState, command: ForgetEffects) -> Decision:
     return then(event, reply=reply)
 
 
+def _forget_aside(state: JournalState, command: ForgetEffects) -> Decision:
+    for task in state.aside.tasks.values():
+        if task.name == command.task:
+            event = task.forgotten(command.why)
+            reply = {"step": task.step, "name": task.name, "forgotten": len(task.effects), "in_doubt": event.in_doubt}
+            return then(event, reply=reply)
+    hint = "'lrm effects' lists what is set aside, and what the step that is not over has"
+    raise StepOrder(f"no task {command.task!r} is set aside", actor=NAME, hint=hint)
+
+
 def find(state: JournalState, effect: str) -> tuple[OpenStep, Recorded]:
-    """An effect by its id, ``STEP/NAME#OCCURRENCE``; the step, and ``#1``, may be left out.
+    """An effect by its id, ``STEP/NAME#OCCURRENCE``; the step, by number or name, and ``#1``, may be left out.
 
     Raises:
         NoSuchEffect: the step that is not over has none of this name.
@@ -168,12 +196,41 @@ def find(state: JournalState, effect: str) -> tuple[OpenStep, Recorded]:
     step = state.unfinished
     if step is None:
         raise NoSuchEffect(effect, "every step is over")
-    names = (effect, effect.removeprefix(f"{step.step}/"))
+    names = (effect, effect.removeprefix(f"{step.step}/"), effect.removeprefix(f"{step.name}/"))
     for key in (*names, *(key_of(name, 1) for name in names)):
         entry = state.effects.get(key)
         if entry is not None:
             return step, entry
     raise NoSuchEffect(effect, f"step {step.step} ({step.name}) has none of this name on record")
+
+
+def find_aside(state: JournalState, effect: str) -> tuple[AsideTask, Recorded]:
+    """An effect of a task set aside: ``STEP NAME/NAME#OCCURRENCE``. The step's name may be left out for one in doubt.
+
+    Raises:
+        NoSuchEffect: there is none, or several that are in doubt.
+    """
+    doubtful = list[tuple[AsideTask, Recorded]]()
+    for task in state.aside.tasks.values():
+        own = effect.removeprefix(f"{task.name}/")
+        for key in dict.fromkeys((own, key_of(own, 1), effect, key_of(effect, 1))):
+            entry = task.effects.get(key)
+            if entry is not None and own != effect:
+                return task, entry
+            if entry is not None and entry.status == IN_DOUBT:
+                doubtful.append((task, entry))
+    if len(doubtful) == 1:
+        return doubtful[0]
+    if doubtful:
+        raise NoSuchEffect(effect, f"{len(doubtful)} tasks set aside have one: say {aside_id(*doubtful[0])!r}")
+    step = state.unfinished
+    where = "every step is over" if step is None else f"step {step.step} ({step.name}) has none of this name on record"
+    raise NoSuchEffect(effect, where)
+
+
+def aside_id(task: AsideTask, entry: Recorded) -> str:
+    """What an effect of a task set aside is called: it has no number while it is, so the name of its step stands."""
+    return f"{task.name}/{entry.key}"
 
 
 def doubtful(state: JournalState, step: int, why: str) -> Iterable[EffectUnfinished]:

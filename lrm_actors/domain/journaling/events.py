@@ -28,6 +28,8 @@ class StepBegun:
     attempt: int
     at: int | None = None
     of: int | None = None
+    origin: int | None = None
+    """Number of the step that the idempotency keys of its effects are made from; None: its own."""
 
 
 @event("journal.step_repeated", 1)

@@ -7,6 +7,14 @@ from typing import Any
 import attrs
 
 from eventstore.frozen import frozen
+from lrm_actors.domain.journaling.aside import (
+    Aside,
+    AsideTask,
+    TaskEffectSettled,
+    TaskForgotten,
+    TaskSetAside,
+    TaskTakenBack,
+)
 from lrm_actors.domain.journaling.book import (
     DONE,
     FAILED,
@@ -56,6 +64,13 @@ class OpenStep:
     """Which of ``of`` it is; None: its number."""
     of: int | None = None
     """How many steps there will be; None: nobody knows."""
+    origin: int | None = None
+    """Number of the step that the idempotency keys of its effects are made from; None: its own."""
+
+    @property
+    def keyed(self) -> int:
+        """Number of the step that the idempotency keys of its effects are made from."""
+        return self.origin or self.step
 
 
 @frozen
@@ -94,6 +109,8 @@ class JournalState:
     """Of the step that is not over, or the next one."""
     tasks: Tasks = Tasks()
     """Durable functions: the one under way, and the results of those that are done."""
+    aside: Aside = Aside()
+    """Tasks that are neither done nor under way: what is on record of their effects."""
     since: int = 0
     """Events of effects since the last snapshot that was due because of them."""
 
@@ -105,7 +122,7 @@ class JournalState:
 
 def evolve(state: JournalState, event: object) -> JournalState:
     """Fold one event."""
-    return _evolve_effects(state, event) or _evolve_steps(state, event)
+    return _evolve_effects(state, event) or _evolve_aside(state, event) or _evolve_steps(state, event)
 
 
 def snapshot_due(state: JournalState, event: object) -> bool:
@@ -165,13 +182,46 @@ def _kept(state: JournalState, effects: Book) -> JournalState:
         last=state.last,
         sleeps=state.sleeps,
         tasks=state.tasks,
-        since=since if since < EFFECT_EVENTS + len(effects) else 0,
+        aside=state.aside,
+        since=since if since < EFFECT_EVENTS + len(effects) + state.aside.effects else 0,
     )
 
 
 def _changed(state: JournalState, name: str, occurrence: int, **changes: Any) -> Recorded:
     before = state.effects.get(key_of(name, occurrence)) or Recorded(name, occurrence, 1, INTENDED)
     return attrs.evolve(before, **changes)
+
+
+def _evolve_aside(state: JournalState, event: object) -> JournalState | None:
+    match event:
+        case TaskSetAside(_, name, attempt, task, key):
+            earlier = state.unfinished
+            if earlier is None:
+                return state
+            call = state.tasks.open or TaskCall(task, key, "")
+            inside, before = state.sleeps.apart()
+            in_doubt = state.in_doubt is not None
+            one = AsideTask(call, earlier.keyed, name, attempt, state.effects, inside, in_doubt)
+            tasks = state.tasks.begun(None)
+            return attrs.evolve(state, aside=state.aside.put(one), effects=Book(), sleeps=before, tasks=tasks)
+        case TaskTakenBack(task=task, key=key):
+            back = state.aside.get(task, key)
+            if back is None:
+                return state
+            sleeps, aside = state.sleeps.together(back.sleeps), state.aside.without(task, key)
+            return attrs.evolve(state, aside=aside, effects=back.effects, sleeps=sleeps)
+        case TaskForgotten(task=task, key=key):
+            return attrs.evolve(state, aside=state.aside.without(task, key))
+        case TaskEffectSettled(task, key, _, name, occurrence, attempt, outcome, how, result):
+            of = state.aside.get(task, key)
+            entry = None if of is None else of.effects.get(key_of(name, occurrence))
+            if of is None or entry is None:
+                return state
+            error = how if outcome == NOT_HAPPENED else ""
+            entry = attrs.evolve(entry, status=outcome, attempt=attempt, result=result, error=error)
+            changed = attrs.evolve(of, effects=of.effects.put(entry))
+            return attrs.evolve(state, aside=state.aside.change(changed))
+    return None
 
 
 def _evolve_steps(state: JournalState, event: object) -> JournalState:
@@ -182,8 +232,8 @@ def _evolve_steps(state: JournalState, event: object) -> JournalState:
             return attrs.evolve(state, in_doubt=state.open, open=None)
         case StepRepeated():
             return attrs.evolve(state, repeated=state.repeated + 1)
-        case StepBegun(step, name, attempt, at, of):
-            begun = OpenStep(step, name, attempt, state.start, at, of)
+        case StepBegun(step, name, attempt, at, of, origin):
+            begun = OpenStep(step, name, attempt, state.start, at, of, origin)
             return attrs.evolve(state, open=begun, in_doubt=None, failed=None, tasks=state.tasks.begun(None))
         case TaskBegun(_, task, key, given):
             return attrs.evolve(state, tasks=state.tasks.begun(TaskCall(task, key, given)))
@@ -196,7 +246,10 @@ def _evolve_steps(state: JournalState, event: object) -> JournalState:
             after = attrs.evolve(
                 state, committed=step, open=None, in_doubt=None, failed=None, last=last, effects=Book()
             )
-            return attrs.evolve(after, sleeps=Sleeps(), tasks=state.tasks.committed(step, result))
+            call, aside = state.tasks.open, state.aside
+            if call is not None:
+                aside = aside.without(call.task, call.key)
+            return attrs.evolve(after, sleeps=Sleeps(), tasks=state.tasks.committed(step, result), aside=aside)
         case StepAbandoned(mismatch=mismatch):
             abandoned = state.open or state.in_doubt
             after = attrs.evolve(state, open=None, in_doubt=None, failed=abandoned, abandoned=state.abandoned + 1)

@@ -15,6 +15,29 @@ says("journal.step_repeated", "step {step} begins again, and may happen twice: {
 says("journal.effect_intended", "effect {step}/{name}#{occurrence} is about to be carried out, attempt {attempt}")
 says("journal.effect_failed", "effect {step}/{name}#{occurrence} failed: {error}")
 says("journal.effect_in_doubt", "effect {step}/{name}#{occurrence} may have happened or not: {why}; policy: {policy}")
+says(
+    "journal.task_set_aside",
+    "task {name} waits until it begins again, with {finished} effects finished, {in_doubt} in doubt",
+)
+
+
+@tells("journal.task_taken_back")
+def _(event: Any) -> str:
+    doubt = f", {event.in_doubt} in doubt" if event.in_doubt else ""
+    return f"task {short(event.name)} goes on in step {event.step} with {event.finished} effects finished{doubt}"
+
+
+@tells("journal.task_forgotten")
+def _(event: Any) -> str:
+    doubt = f" and {event.in_doubt} in doubt" if event.in_doubt else ""
+    return with_reason(f"task {short(event.name)} forgot {event.finished} finished effects{doubt}", event.why)
+
+
+@tells("journal.task_effect_settled")
+def _(event: Any) -> str:
+    outcome = _OUTCOMES.get(event.outcome, event.outcome)
+    whose = f"of the task {short(event.task)}{f' with key {short(event.key)}' if event.key else ''}"
+    return f"effect {short(event.name)}#{event.occurrence} {whose} is in doubt no more: {outcome} ({event.how})"
 
 
 @tells("journal.task_begun")

@@ -1,0 +1,147 @@
+"""Tasks that were begun and are not done while the agent goes on with another step: what is on record of each.
+
+By its key a task is known wherever it begins again, so what it had finished is not done again, and what it does then
+goes by the same idempotency keys. A plain step has no key, and its name may repeat: nothing of one is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from eventstore.events import event
+from eventstore.frozen import frozen
+from lrm_actors.domain.journaling.book import FINISHED, UNFINISHED, Book
+from lrm_actors.domain.sleeps import Sleeps
+from lrm_actors.domain.tasks import TaskCall, name_of
+
+MAX_ASIDE = 1_000
+"""Tasks set aside at a time. When there are more, the oldest are forgotten."""
+MAX_ASIDE_EFFECTS = 100_000
+"""Effects of all of them together. The newest task keeps its own, however many."""
+
+
+@event("journal.task_set_aside", 1)
+class TaskSetAside:
+    """Another step is about to begin: what is on record of the task's effects waits until the task begins again."""
+
+    step: int
+    name: str
+    attempt: int
+    task: str
+    key: str
+    finished: int
+    in_doubt: int
+
+
+@event("journal.task_taken_back", 1)
+class TaskTakenBack:
+    """Stored with the begin of its step: what was set aside of the task counts in this step."""
+
+    step: int
+    name: str
+    task: str
+    key: str
+    origin: int
+    """Number of the step that its idempotency keys are made from."""
+    finished: int
+    in_doubt: int
+
+
+@event("journal.task_forgotten", 1)
+class TaskForgotten:
+    """What was set aside of a task does not count any more: when it begins again, all of it is done anew."""
+
+    task: str
+    key: str
+    origin: int
+    name: str
+    finished: int
+    in_doubt: int
+    why: str
+
+
+@event("journal.task_effect_settled", 1)
+class TaskEffectSettled:
+    """An effect in doubt of a task set aside is so no more."""
+
+    task: str
+    key: str
+    origin: int
+    name: str
+    """Of the effect, as ``occurrence`` and ``attempt`` are."""
+    occurrence: int
+    attempt: int
+    outcome: str
+    """``done``, ``not_happened`` or ``skipped``."""
+    how: str
+    result: Any = None
+
+
+@frozen
+class AsideTask:
+    """What is on record of one."""
+
+    call: TaskCall
+    step: int
+    """Number of the step that its idempotency keys are made from."""
+    name: str
+    """Of its step."""
+    attempt: int
+    """How often it was begun by now, or the steps before it at its place."""
+    effects: Book
+    sleeps: Sleeps = Sleeps()
+    """Those begun inside it."""
+    in_doubt: bool = False
+    """A process ended inside it."""
+
+    def forgotten(self, why: str) -> TaskForgotten:
+        """What is on record of it is let go."""
+        finished, in_doubt = self.effects.count(*FINISHED), self.effects.count(*UNFINISHED)
+        return TaskForgotten(self.call.task, self.call.key, self.step, self.name, finished, in_doubt, why)
+
+
+@frozen
+class Aside:
+    """All of them."""
+
+    tasks: Mapping[str, AsideTask] = {}
+    """By task and key, the one set aside first first."""
+    effects: int = 0
+    """Of all of them together."""
+
+    def find(self, call: TaskCall | None) -> AsideTask | None:
+        """What is set aside of a task."""
+        return None if call is None else self.get(call.task, call.key)
+
+    def get(self, task: str, key: str) -> AsideTask | None:
+        """What is set aside of a task, by its name and key."""
+        return self.tasks.get(name_of(task, key))
+
+    def put(self, one: AsideTask) -> Aside:
+        """With this one as the newest, in place of an earlier one of its key."""
+        before = self.without(one.call.task, one.call.key)
+        name = name_of(one.call.task, one.call.key)
+        return Aside({**before.tasks, name: one}, before.effects + len(one.effects))
+
+    def change(self, one: AsideTask) -> Aside:
+        """With this one in the place of an earlier one, which has as many effects."""
+        return Aside({**self.tasks, name_of(one.call.task, one.call.key): one}, self.effects)
+
+    def without(self, task: str, key: str) -> Aside:
+        """Without one, if it is there."""
+        name = name_of(task, key)
+        if name not in self.tasks:
+            return self
+        tasks = {other: one for other, one in self.tasks.items() if other != name}
+        return Aside(tasks, self.effects - len(self.tasks[name].effects))
+
+    def too_many(self) -> list[AsideTask]:
+        """Those that have to go, the oldest first; never the newest."""
+        going, tasks, effects = list[AsideTask](), len(self.tasks), self.effects
+        for one in list(self.tasks.values())[:-1]:
+            if tasks <= MAX_ASIDE and effects <= MAX_ASIDE_EFFECTS:
+                break
+            going.append(one)
+            tasks, effects = tasks - 1, effects - len(one.effects)
+        return going
