@@ -207,7 +207,7 @@ class IdempotencyConflict(EventStoreError, ValueError):
 
 
 class BadRequest(EventStoreError, ValueError):
-    """An argument of an append makes no sense; nothing was stored."""
+    """An argument of an append, or of opening a log, makes no sense; nothing was stored."""
 
     code = "ES-3006"
     hint = (
@@ -259,7 +259,7 @@ class LogTooNew(OpenError):
 
 
 class LogLocked(OpenError, BlockingIOError):
-    """Another process owns the log."""
+    """Another process owns the log, or this one does already, or another log in its directory is owned."""
 
     code = "ES-4004"
     hint = "stop the other process, or use another agent_id; reading needs no ownership"

@@ -17,6 +17,7 @@ from zlib import crc32
 import msgspec
 
 from eventstore.checksums import HASH_SIZE
+from eventstore.descriptors import open_descriptor
 from eventstore.forking import abandon_in_children
 
 SLOT_BYTES = 64
@@ -117,7 +118,7 @@ class MarkFile:
 
 
 def _map(path: Path) -> mmap.mmap:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         missing = 2 * SLOT_BYTES - os.fstat(descriptor).st_size
         if missing > 0:  # blocks of its own, or a full disk would be met by a signal

@@ -16,6 +16,7 @@ from eventstore.codec import OnUnknown
 from eventstore.connections import Connect, ReaderPool, open_reading, open_writing
 from eventstore.encryption import Unsealer
 from eventstore.errors import (
+    BadRequest,
     LogNotFound,
     LogNotWritable,
     OpenError,
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_S = 5.0
 """How long one statement waits for a lock of another process. Only strangers can hold one that long."""
+IN_MEMORY = ":memory:"
+"""What SQLite calls a database in memory."""
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -88,7 +91,7 @@ def open_store(
     keeps its own. ``connect`` opens SQLite connections; pass another to stand between the store and its file.
 
     Raises:
-        BadRequest: ``reserve_bytes`` or ``log_id`` makes no sense.
+        BadRequest: ``reserve_bytes`` or ``log_id`` makes no sense, or ``path`` is SQLite's name for no file at all.
         WrongKey, KeyRequired: the log is encrypted, and with another key; nothing in the file was changed.
         BadKey, CryptographyMissing: it is no key, or cannot be used here; nothing was made or changed.
         TailMissing: the log ends before a position that was acknowledged, unless ``accept_lost_tail``.
@@ -97,6 +100,7 @@ def open_store(
     """
     check_reserve(reserve_bytes)
     check_log_id(log_id)
+    _check_file(path)
     log = _resolve(path)
     reserve = Reserve(log, reserve_bytes)
     pool = ReaderPool(partial(open_reading, connect, log, busy_timeout_s=busy_timeout_s))
@@ -164,6 +168,14 @@ def open_pool(path: str | os.PathLike[str], *, connect: Connect = sqlite3.connec
         raise LogNotFound(str(log), f"there is no log at {log}")
     immutable = kind == "immutable"
     return log, ReaderPool(partial(open_reading, connect, log, busy_timeout_s=BUSY_TIMEOUT_S, immutable=immutable))
+
+
+def _check_file(path: str | os.PathLike[str]) -> None:
+    """Refuse what SQLite takes for a database in memory: it would be made a file of that name."""
+    name = os.fspath(path)
+    if name == IN_MEMORY or name.startswith(f"file:{IN_MEMORY}"):
+        reason = "a log is a file, and this names none"
+        raise BadRequest("path", name, reason, hint="use eventstore.MemoryStore() for a store in memory")
 
 
 def _resolve(path: str | os.PathLike[str]) -> Path:

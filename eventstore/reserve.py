@@ -10,6 +10,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from eventstore.descriptors import open_descriptor
 from eventstore.errors import BadRequest
 from eventstore.schema import FILE_MODE, WAL_PAGES
 from eventstore.shaping.limits import INT_MAX
@@ -98,7 +99,7 @@ class Reserve:
 
     def _write(self) -> None:
         self._path.unlink(missing_ok=True)
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        descriptor = open_descriptor(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
         try:
             _allocate(descriptor, self._size_bytes)
         except BaseException:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from eventstore.descriptors import open_descriptor
+
 CHUNK_BYTES = 1 << 20
 
 
@@ -19,7 +21,7 @@ def write_again(path: Path) -> None:
     Raises:
         OSError: the disk still refuses.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    descriptor = open_descriptor(path, os.O_RDWR)
     try:
         offset = 0
         while data := os.pread(descriptor, CHUNK_BYTES, offset):

@@ -19,7 +19,7 @@ from eventstore.connections import file_uri, open_reading
 from eventstore.damage.findings import Diagnosis, Finding, size_text
 from eventstore.damage.surroundings import look_around
 from eventstore.errors import EventStoreError, LogNotFound
-from eventstore.locking import LOCK_NAME
+from eventstore.locking import LOCK_NAME, read_holder
 from eventstore.mark import is_behind, is_mark_damaged, read_mark
 from eventstore.schema import APPLICATION_ID, SCHEMA_VERSION, commits_without_events, identify, log_end
 
@@ -114,7 +114,7 @@ def _owner(log: Path) -> Finding:
     try:
         import fcntl  # POSIX only, as the lock is
 
-        pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        pid = read_holder(descriptor)[0] or "unknown"
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EACCES):

@@ -18,6 +18,7 @@ from eventstore.copying.placing import check_free, make_directory, placed
 from eventstore.damage.choosing import Found, choose, resolve
 from eventstore.damage.remains import Remains
 from eventstore.damage.salvaged import Besides, besides_of, write_log
+from eventstore.descriptors import open_descriptor
 from eventstore.errors import CopyFailed, CorruptLog, LogLocked, LogNotFound, LogNotWritable
 from eventstore.locking import LOCK_NAME, LogLock
 from eventstore.mark import Mark, MarkFile, mark_path, read_mark
@@ -193,7 +194,7 @@ def _unowned(log: Path) -> Iterator[None]:
     except LogNotWritable:
         import fcntl
 
-        descriptor = os.open(log.with_name(LOCK_NAME), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_descriptor(log.with_name(LOCK_NAME), os.O_RDONLY)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import importlib
 import io
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -15,7 +14,8 @@ import click
 from eventstore.errors import EventStoreError
 from lrm_actors import __version__
 from lrm_actors.cli import exits
-from lrm_actors.cli.output import json_line, talk
+from lrm_actors.cli.output import json_line, silence, talk
+from lrm_actors.cli.streams import open_standard_streams
 from lrm_actors.errors import LrmError
 from lrm_actors.inspect.plain import plain
 
@@ -108,7 +108,8 @@ class LazyGroup(click.Group):
         try:
             options = {**options, "standalone_mode": False}
             code = super().main(words, *rest, **options)
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
         except click.UsageError as error:
             _show(error)
             code = exits.USAGE
@@ -132,7 +133,7 @@ class LazyGroup(click.Group):
 
 def _seen_enough() -> int:
     """Whoever read us has seen enough; what is still in the buffer must not fail at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    silence(sys.stdout)
     return exits.OK
 
 
@@ -179,4 +180,5 @@ def cli(ctx: click.Context, *, log: str | None, as_json: bool, key_file: str | N
 
 def main() -> NoReturn:
     """Run the command line."""
+    open_standard_streams()
     cli.main(prog_name="lrm")

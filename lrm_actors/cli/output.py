@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -32,7 +32,9 @@ UNKNOWN_BAR = "·"
 
 def colours() -> bool:
     """Whether stdout is a terminal that shows colours, and nobody said ``NO_COLOR``."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def paint(text: str, style: str) -> str:
@@ -49,8 +51,19 @@ def say(line: str = "", *, err: bool = False) -> None:
 
 
 def talk(line: str) -> None:
-    """A line about what is being done, or several."""
-    click.echo(plain_lines(line), err=True)
+    """A line about what is being done, or several. That nobody can be told changes nothing of it."""
+    try:
+        click.echo(plain_lines(line), err=True)
+    except OSError:  # who read it is gone, or its disk is full
+        silence(sys.stderr)
+
+
+def silence(stream: IO[str] | None) -> None:
+    """Let whatever is still to be written to a stream go nowhere, so that it does not fail at exit."""
+    if stream is not None:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 def document(name: str, data: dict[str, Any]) -> None:

@@ -169,9 +169,11 @@ class SignalDump:
 
 def _write(text: str) -> None:
     """To standard error itself: Python's own stream may be locked by the thread that hangs."""
+    if sys.__stderr__ is None:  # it was closed: what has its number now is somebody's file
+        return
     left = memoryview(text.encode("utf-8", "replace"))
     try:
-        fd = 2 if sys.__stderr__ is None else sys.__stderr__.fileno()
+        fd = sys.__stderr__.fileno()
         while left:
             if not select.select((), (fd,), (), PRINT_WAIT_S)[1]:
                 return

@@ -59,7 +59,8 @@ class SlowWriter:
     """Writes to a descriptor that somebody else owns, as much as it takes without waiting.
 
     Args:
-        descriptor: left as it is: to make it non-blocking would make it so for all who share it.
+        descriptor: left as it is: to make it non-blocking would make it so for all who share it. One that is closed
+            now stays so: whatever is opened under its number later is not what was meant.
     """
 
     def __init__(self, descriptor: int = 2) -> None:
@@ -67,7 +68,7 @@ class SlowWriter:
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._dropped = 0
-        self._gone = False
+        self._gone = _is_closed(descriptor)
 
     @property
     def waits(self) -> bool:
@@ -76,6 +77,8 @@ class SlowWriter:
 
     def write(self, data: bytes) -> None:
         """Write, now or later."""
+        if self._gone:
+            return
         if self._size + len(data) > WAITING_MAX:
             self._dropped += len(data)
             return
@@ -119,3 +122,11 @@ class SlowWriter:
         except (OSError, ValueError):
             self._gone = True
             return False
+
+
+def _is_closed(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return True
+    return False

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from eventstore.descriptors import open_descriptor
 from eventstore.frozen import frozen
 from lrm_actors.adapters.browser_use.browser_errors import BrowserInUse, BrowserNotFound
 
@@ -134,7 +135,7 @@ class Places:
             OSError: it cannot be locked at all.
         """
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        handle = open_descriptor(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
