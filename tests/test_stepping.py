@@ -177,6 +177,79 @@ def test_a_caller_cancelled_while_the_step_begins_leaves_no_step_open() -> None:
     assert IDLE == steps.boundary.statistics()
 
 
+@pytest.mark.parametrize("way", ["cancel", "timeout"])
+def test_a_caller_cancelled_while_its_step_is_committed_can_tell_that_it_is_done(way: str) -> None:
+    """The commit was sent and goes through, though the caller is told of a cancellation or a timeout."""
+    steps = Steps()
+    kept: list[Step] = []
+
+    async def main() -> None:
+        asked, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def gate(command: Command) -> None:
+            if isinstance(command, journal.CommitStep):
+                asked.set()
+                await may_answer.wait()
+
+        async def one(deadline: asyncio.Timeout) -> None:
+            async with deadline, steps.step() as step:
+                kept.append(step)
+                assert not step.committed
+
+        steps.journal.gate = gate
+        deadline = asyncio.timeout(None)
+        task = asyncio.create_task(one(deadline))
+        await asked.wait()
+        if way == "cancel":
+            task.cancel()
+        else:
+            deadline.reschedule(asyncio.get_running_loop().time())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert deadline.expired() == (way == "timeout")
+        may_answer.set()
+        with pytest.raises(asyncio.CancelledError if way == "cancel" else TimeoutError):
+            await task
+
+    asyncio.run(main())
+    assert [True] == [step.committed for step in kept]
+    assert 1 == steps.journal.state("journal").committed
+    assert IDLE == steps.boundary.statistics()
+
+
+def test_a_step_that_is_not_committed_says_so() -> None:
+    """Open, abandoned, or not stored; and it cannot be set."""
+    steps = Steps()
+    with pytest.raises(KeyError), steps.blocking_step() as abandoned:
+        raise KeyError("x")
+    steps.journal.failing = journal.CommitStep
+    with pytest.raises(StorageUnavailable), steps.blocking_step() as not_stored:
+        pass
+    steps.journal.failing = None
+    with steps.blocking_step() as done:
+        assert not done.committed
+    assert [False, False, True] == [step.committed for step in (abandoned, not_stored, done)]
+    with pytest.raises(AttributeError):
+        done.committed = False  # type: ignore[misc]
+
+
+def test_an_interrupt_after_the_commit_of_a_blocking_step_leaves_it_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control-C between the commit and its answer: the journal knows."""
+    steps = Steps()
+    ask = steps.journal.ask_blocking
+
+    def interrupted(to: str, command: Command, **options: Any) -> Any:
+        reply = ask(to, command, **options)
+        if isinstance(command, journal.CommitStep):
+            raise KeyboardInterrupt
+        return reply
+
+    monkeypatch.setattr(steps.journal, "ask_blocking", interrupted)
+    with pytest.raises(KeyboardInterrupt), steps.blocking_step() as step:
+        pass
+    assert step.committed
+
+
 def test_a_caller_cancelled_inside_a_step_abandons_it() -> None:
     """A cancelled step is not committed."""
     steps = Steps()

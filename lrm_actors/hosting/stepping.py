@@ -24,10 +24,11 @@ from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.journal import AbandonStep, BeginStep, CommitStep, JournalState
 from lrm_actors.domain.journaling.book import FINISHED, IN_DOUBT, Recorded
 from lrm_actors.domain.tasks import TaskCall
-from lrm_actors.errors import CommandRefused, JournalMismatch, SettingsError, WrongWith
+from lrm_actors.errors import CommandRefused, JournalMismatch, WrongWith
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.offload import beside, unbroken
 from lrm_actors.hosting.step_effects import StepEffects
+from lrm_actors.hosting.step_progress import check_progress, shown
 from lrm_actors.hosting.stories import awaited, waited_for
 
 T = TypeVar("T")
@@ -42,7 +43,6 @@ IN_A_LOOP = (
 )
 WITHOUT_A_LOOP = "write 'with blocking.step(...)'; in an event loop, 'async with mode:' has 'async with mode.step(...)'"
 
-MAX_STEPS = 10**9
 ANSWERED = FINISHED | {IN_DOUBT}
 """What a repeated step has to ask for: else it would be lost without a word."""
 MANY = 1_000
@@ -83,12 +83,21 @@ class Step:
     """It is the call of a durable function."""
     effects: StepEffects = attrs.field(init=False, eq=False, repr=False)
     """What it knows of its effects."""
+    _committed: bool = attrs.field(default=False, init=False, eq=False, repr=False)
     _stepping: Stepping | None = attrs.field(default=None, eq=False, repr=False, alias="stepping")
     _around: Step | None = attrs.field(default=None, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.keyed = self.number
         self.effects = StepEffects(self.number)
+
+    @property
+    def committed(self) -> bool:
+        """Whether its commit is in the log: it is done, even where its end was cancelled or timed out. Any thread.
+
+        False while it is open, when it was abandoned, and when its commit was not answered: then nobody knows.
+        """
+        return self._committed
 
     def forget_effects(self) -> None:
         """Have what is on record of this step's effects count no more: each is carried out anew. Returns at once.
@@ -162,7 +171,7 @@ class Stepping:
     def progress(self) -> str:
         """What the open step says of how far it is."""
         step = self._open
-        return "" if step is None else _shown(step.progress)
+        return "" if step is None else shown(step.progress)
 
     def on_record(self, step: int) -> list[Recorded]:
         """The effects on record of a step that is not over."""
@@ -208,6 +217,17 @@ class Stepping:
         self._open = step
         return step
 
+    def _commit(self, step: Step) -> Waits[None]:
+        asking = self._asking
+        try:
+            yield CommitStep(step.number, step.result, step.effects.forget, shown(step.progress))
+        except BaseException:
+            # Nobody else can have begun meanwhile. An interrupt may have come between the commit and its answer.
+            with suppress(Exception):
+                step._committed = asking is not None and asking.state(JOURNAL).committed >= step.number  # noqa: SLF001
+            raise
+        step._committed = True  # noqa: SLF001 - a step's own module
+
     def _take_up(self, step: Step) -> None:
         """Note what a repeated step has to ask for."""
         needed = (one for one in self.on_record(step.number) if one.status in ANSWERED and not one.stray)
@@ -221,7 +241,7 @@ class Stepping:
                 try:
                     self._check("journal.step_committed", "result", step.result)
                     step.effects.check_end()
-                    yield CommitStep(step.number, step.result, step.effects.forget, _shown(step.progress))
+                    yield from self._commit(step)
                 except (EventRefused, CommandRefused) as refused:
                     yield AbandonStep(step.number, _said(refused), isinstance(refused, JournalMismatch))
                     raise
@@ -236,24 +256,6 @@ class Stepping:
 
 def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {text_of(error)}"
-
-
-def _shown(progress: object) -> str:
-    """What a step says of how far it is, safe to store: whatever that is, no step fails because of it."""
-    return "" if progress is None else text_of(progress)
-
-
-def check_progress(at: int | None, of: int | None) -> None:
-    """See that a step can be shown as one of several.
-
-    Raises:
-        SettingsError: it cannot.
-    """
-    for field, value in (("at", at), ("of", of)):
-        if value is not None and (type(value) is not int or not 1 <= value <= MAX_STEPS):
-            raise SettingsError(field, value, f"a whole number from 1 to {MAX_STEPS:,}, or None")
-    if at is not None and (of is None or at > of):
-        raise SettingsError("at", at, "at most of, which says how many steps there will be")
 
 
 class _Scope:
