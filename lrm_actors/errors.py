@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from eventstore.errors import EventStoreError, StorageFull
+
+MAX_SHOWN = 300
+"""Characters of a value that are shown in a message."""
+
 
 class LrmError(Exception):
     """Base of every error of this package."""
@@ -19,6 +24,15 @@ class LrmError(Exception):
             self.hint = hint
 
 
+def _shown(value: object) -> str:
+    """What was given, for the message: strangers' code may fail on that, and a page of it helps nobody."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - somebody else's __repr__
+        text = f"(a {type(value).__name__} that cannot be shown)"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
 # --- settings and set-up ------------------------------------------------------------------------------------------
 
 
@@ -29,7 +43,7 @@ class SettingsError(LrmError, ValueError):
 
     def __init__(self, field: str, value: object, allowed: str, *, source: str = "argument") -> None:
         super().__init__(
-            f"{field} = {value!r} (from {source}) is not allowed: it must be {allowed}",
+            f"{field} = {_shown(value)} (from {source}) is not allowed: it must be {allowed}",
             hint=f"set {field} to {allowed}",
         )
         self.field, self.value, self.allowed, self.source = field, value, allowed, source
@@ -477,6 +491,24 @@ class NotCapturable(LrmError, TypeError):
 
     code = "LRM-3004"
     hint = "give plain data: dict, list, str, numbers, bytes, bool, None, or objects of attrs, dataclasses or pydantic"
+
+
+class CaptureTimedOut(NotCapturable, TimeoutError):
+    """The host's state was not had in time: a step did not end, or the host's function did not."""
+
+    code = "LRM-3019"
+    hint = "let the open step end, or have the capture function answer sooner; an emergency one waits for no step"
+
+
+class CheckpointNotStored(LrmError, StorageFull):
+    """The disk had no room for a checkpoint. Nothing of it was stored; those before it are as they were."""
+
+    code = "LRM-3018"
+    hint = "free space on the disk of the log, or keep fewer checkpoints with max_checkpoints; then take it again"
+
+    def __init__(self, checkpoint_id: str, reason: str) -> None:
+        EventStoreError.__init__(self, f"{checkpoint_id} was not stored: {reason}")
+        self.checkpoint_id, self.reason = checkpoint_id, reason
 
 
 class StateNotUpcast(LrmError, ValueError):

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from eventstore.errors import EventStoreError
+from lrm_actors.actors.analyzer import text_of
 from lrm_actors.domain.checkpointer import EMERGENCY
 from lrm_actors.errors import LrmError
 from lrm_actors.hosting.host import Component, Host
@@ -90,9 +91,13 @@ class LongRunningIntegration:
         return await self._mode.handle_failure(error, {"component": component})
 
     async def create_emergency_checkpoint(self, reason: str) -> str | None:
-        """Save the host's state at once. Returns the checkpoint's id; None when there is none: the log says why."""
+        """Save the host's state at once. Returns the checkpoint's id; None when there is none: the log says why.
+
+        Args:
+            reason: kept with it, the first 500 characters of it; what is no text is told as one.
+        """
         try:
-            return await self._mode.take_checkpoint(reason, kind=EMERGENCY) or None
+            return await self._mode.take_checkpoint(text_of(reason), kind=EMERGENCY) or None
         except (LrmError, EventStoreError, TimeoutError) as error:
             _log.error("no emergency checkpoint: %s", error)
             return None

@@ -17,9 +17,10 @@ from lrm_actors.domain.checkpointer import MANUAL
 from lrm_actors.effects import Policy
 from lrm_actors.hosting import operations, recovering
 from lrm_actors.hosting.answer import ChosenStrategy
+from lrm_actors.hosting.arguments import check_deadline, check_set_up
 from lrm_actors.hosting.effects import RETRY
 from lrm_actors.hosting.engine import STOP_DEADLINE_S, Engine
-from lrm_actors.hosting.host import Host
+from lrm_actors.hosting.host import Host, check_function
 from lrm_actors.hosting.offload import off_loop
 from lrm_actors.hosting.stepping import AsyncStepScope
 from lrm_actors.settings import LongRunningSettings
@@ -50,6 +51,9 @@ class LongRunningMode(Words):
             after an emergency checkpoint: the process is to be replaced, and ``exit_code`` will be 75. By default the
             process sends itself SIGTERM, which ends it unless the host handles that. Where it is given, it is called
             as well when a failure leaves nothing else to try (``restart_process``), and when memory runs out.
+
+    Raises:
+        SettingsError: one of them is none.
     """
 
     def __init__(
@@ -60,8 +64,11 @@ class LongRunningMode(Words):
         predecessor_exit: int | None = None,
         on_exhausted: Callable[[str], object] | None = None,
     ) -> None:
-        super().__init__(Engine(settings if settings is not None else LongRunningSettings(), host, predecessor_exit))
+        settings = LongRunningSettings() if settings is None else settings
+        check_set_up(settings, host, predecessor_exit)
+        super().__init__(Engine(settings, host, predecessor_exit))
         if on_exhausted is not None:
+            check_function("on_exhausted", on_exhausted)
             self._engine.on_exhausted = on_exhausted
             self._engine.replaceable = True
         self.checkpointer = Checkpoints(self._engine)
@@ -108,8 +115,12 @@ class LongRunningMode(Words):
         Idempotent. Afterwards ``exit_code`` says whether everything ended in order; what hangs is left behind.
 
         Args:
-            deadline_s: seconds for all of it.
+            deadline_s: seconds for all of it, up to a day.
+
+        Raises:
+            SettingsError: the deadline is none. Nothing is stopped.
         """
+        check_deadline(deadline_s)
         await self._stop(deadline_s, "stop")
 
     async def _stop(self, deadline_s: float, reason: str) -> None:
@@ -129,10 +140,14 @@ class LongRunningMode(Words):
 
         Args:
             error: what was raised.
-            context: ``component``: what of the host failed; ``step``: in which step, the open one by default.
+            context: ``component``: what of the host failed; ``step``: in which step, the open one by default. What is
+                of another type there is told as text, or left out: a failure is put on record all the same.
 
         Returns: the strategy that suits it, one of ``lrm_actors.domain.analyzer.STRATEGIES``: a string that has
             ``delay_s``, the seconds to wait before the next try, ``reason``, ``category`` and ``severity`` besides.
+
+        Raises:
+            SettingsError: the context is no mapping.
         """
         return await self._beside(lambda: operations.handle_failure(self._engine, error, context))
 
@@ -148,6 +163,7 @@ class LongRunningMode(Words):
             checkpoint_id: this one and no other; None: the best there is, past damaged ones.
 
         Raises:
+            SettingsError: the id is no text.
             NotRunning: the mode was not started.
             StepOrder: called inside a step.
             StateNotUpcast: the state cannot be made one of the host's version.
@@ -165,9 +181,12 @@ class LongRunningMode(Words):
         Returns: its id; "" while the mode is switched off.
 
         Raises:
-            NotCapturable: the host's state could not be captured.
+            SettingsError: the reason is no text, or there is no such kind.
+            NotCapturable: the host's state could not be captured. ``CaptureTimedOut``, which is a ``TimeoutError`` too:
+                the host did not come to the end of a step, or its function to an end, in time.
+            CheckpointNotStored: the disk had no room for it. It is a ``StorageFull``.
             StepOrder: called inside a step.
-            TimeoutError: the host did not come to the end of a step, or its function to an end, in time.
+            TimeoutError: it was not taken in time, and may still be.
             NotRunning, AskError: the log cannot be written now.
         """
         return await self._beside(lambda: operations.take_checkpoint(self._engine, reason, kind=kind))
@@ -188,7 +207,7 @@ class LongRunningMode(Words):
             of: how many steps there will be, if that is known.
 
         Raises:
-            SettingsError: ``at`` or ``of`` is no such number.
+            SettingsError: the name is no text, or ``at`` or ``of`` no such number.
         """
         return AsyncStepScope(self._engine, self._engine.stepping, name, at=at, of=of)
 

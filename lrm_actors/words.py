@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lrm_actors.domain import analyzer, modes
+from lrm_actors.domain.given import is_number, plain_text, storable_text
 from lrm_actors.domain.journal import OpenStep
 from lrm_actors.domain.rules import Rule, RuleTable
 from lrm_actors.errors import NotRunning, SettingsError
@@ -136,9 +137,10 @@ class Words:
         Raises:
             CommandRefused: there is no such criticality.
             DeferralFull: a thousand pieces of work wait already.
-            SettingsError: what is to be called is no function.
+            SettingsError: what is to be called is no function, or the name no text.
         """
         check_function("function", function)
+        name = plain_text("name", name)
         return self._engine.shedding.defer(name, lambda: function(*args), criticality)
 
     def pin_mode(self, mode: str, *, for_s: float = modes.PIN_S, reason: str = "by hand") -> None:
@@ -150,22 +152,24 @@ class Words:
             reason: kept with it.
 
         Raises:
-            SettingsError: there is no such mode, or it cannot be held for so long.
+            SettingsError: there is no such mode, it cannot be held for so long, or the reason is no text.
             NotRunning, AskError: it cannot be put on record now.
         """
-        if mode not in modes.PROFILES:
+        if mode not in tuple(modes.PROFILES):
             raise SettingsError("mode", mode, f"one of {', '.join(modes.PROFILES)}")
-        if not _is_number(for_s) or not 0 < for_s <= modes.MAX_PIN_S:
+        if not is_number(for_s) or not 0 < for_s <= modes.MAX_PIN_S:
             raise SettingsError("for_s", for_s, f"more than 0 and at most {modes.MAX_PIN_S:g} seconds")
-        self._engine.tell(modes.NAME, modes.Pin(mode, reason, for_s))
+        mode, reason = plain_text("mode", mode), storable_text("reason", reason)
+        self._engine.tell(modes.NAME, modes.Pin(mode, reason, float(for_s)))
 
     def unpin_mode(self, reason: str = "by hand") -> None:
         """Let the health choose the operation mode again. Returns at once.
 
         Raises:
+            SettingsError: the reason is no text.
             NotRunning, AskError: it cannot be put on record now.
         """
-        self._engine.tell(modes.NAME, modes.Pin(None, reason))
+        self._engine.tell(modes.NAME, modes.Pin(None, storable_text("reason", reason)))
 
     @property
     def paused(self) -> str:
@@ -177,15 +181,20 @@ class Words:
         """End the pause: somebody looked after what was called for. Returns at once.
 
         Raises:
+            SettingsError: the reason is no text.
             NotRunning, AskError: it cannot be put on record now.
         """
-        self._engine.tell(analyzer.NAME, analyzer.GoOn(reason))
+        self._engine.tell(analyzer.NAME, analyzer.GoOn(storable_text("reason", reason)))
 
     def call_with(self, function: Callable[[str], Any]) -> None:
         """Call a human with this function, plain or async, which is told why.
 
         It is called for ``pause_and_call`` and ``stop_and_report``, once in five minutes for one reason.
+
+        Raises:
+            SettingsError: it is no function.
         """
+        check_function("function", function)
         self._engine.on_call = function
 
     def register_component(
@@ -210,7 +219,8 @@ class Words:
             pid: its process, None while it has none; one that is gone, or a zombie, has exited. Must answer at once.
 
         Raises:
-            SettingsError: the name is empty, the timeout is not above 0, or what is to be called is no function.
+            SettingsError: the name is empty or no text, the timeout is no number above 0, or what is to be called is no
+                function.
         """
         self._engine.register(Component(name, restart, clear_caches, heartbeat_timeout_s, exit_status, pid))
 
@@ -365,7 +375,3 @@ class Words:
         running = self._engine.running
         path = running.path if running is not None else self._engine.settings.log_path
         return open_reader(path, key=log_key())
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from eventstore.frozen import frozen
+from lrm_actors.domain.given import is_number
 from lrm_actors.errors import Rejected, SettingsError
 
 logger = logging.getLogger(__name__)
@@ -67,8 +68,11 @@ class CallRules:
 
     def __attrs_post_init__(self) -> None:
         """Refuse what could only go wrong later."""
-        if self.timeout_s is not None and not 0.0 < self.timeout_s < float("inf"):
+        if self.timeout_s is not None and not (is_number(self.timeout_s) and self.timeout_s > 0.0):
             raise SettingsError("timeout_s", self.timeout_s, "a finite number of seconds above 0, or None")
+        for name in ("bad_result", "fallback"):
+            if (function := getattr(self, name)) is not None and not callable(function):
+                raise SettingsError(name, function, "a function, and not what it gives")
         plain = self.bad_result is None and self.timeout_s is None and self.fallback is None
         object.__setattr__(self, "plain", plain)
 

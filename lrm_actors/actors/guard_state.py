@@ -19,6 +19,7 @@ from lrm_actors.domain import breaker
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.breaker import BreakerState
 from lrm_actors.domain.breaker_config import CONSECUTIVE, BreakerConfig, check
+from lrm_actors.domain.given import is_number, storable_text
 from lrm_actors.errors import SettingsError
 from lrm_actors.runtime.clock import SystemClock, monotonic_s
 
@@ -170,13 +171,14 @@ class GuardState:
             for_s: seconds, above 0 and 30 days at most.
 
         Raises:
-            SettingsError: there is no such status, or it cannot be forced for so long.
+            SettingsError: there is no such status, the reason is no text, or it cannot be forced for so long.
         """
         if status not in breaker.FORCIBLE:
             raise SettingsError("status", status, ", ".join(breaker.FORCIBLE))
-        if for_s is not None and not 0.0 < for_s <= breaker.MAX_HOLD_S:
-            raise SettingsError("for_s", for_s, "above 0 and 30 days at most")
-        self._outbox.send(breaker.ForceState(status, reason, for_s))
+        if for_s is not None and not (is_number(for_s) and 0.0 < for_s <= breaker.MAX_HOLD_S):
+            raise SettingsError("for_s", for_s, "a number of seconds above 0, 30 days at most")
+        reason = storable_text("reason", reason)
+        self._outbox.send(breaker.ForceState(str(status), reason, None if for_s is None else float(for_s)))
 
     def _recount(self, before: BreakerConfig) -> None:
         """Count anew if the config now counts another way. A changed threshold holds for the row that is under way."""

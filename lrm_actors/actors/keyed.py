@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from lrm_actors.actors.breaker import CircuitBreaker
+from lrm_actors.domain.given import is_whole, plain_text
 from lrm_actors.errors import SettingsError
 
 REST = "*"
@@ -36,7 +37,7 @@ class KeyedBreakers:
     def __init__(
         self, family: str, *, make: Callable[[str], CircuitBreaker], drop: Callable[[str], object], limit: int = 64
     ) -> None:
-        if limit < 1:
+        if not is_whole(limit) or limit < 1:
             raise SettingsError("limit", limit, "a whole number of at least 1")
         self.family = family
         self.limit = limit
@@ -46,7 +47,13 @@ class KeyedBreakers:
         self._kept: OrderedDict[str, CircuitBreaker] = OrderedDict()
 
     def __getitem__(self, key: str) -> CircuitBreaker:
-        """The breaker of a key; the same one as long as it is kept."""
+        """The breaker of a key; the same one as long as it is kept.
+
+        Raises:
+            SettingsError: the key cannot be a part of a name.
+        """
+        if type(key) is not str:
+            key = plain_text("key", key)
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None:

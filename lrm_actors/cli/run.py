@@ -82,7 +82,12 @@ def to_optional_seconds(ctx: click.Context, param: click.Parameter, value: str |
     help="in so long a time.",
 )
 @click.option(
-    "--backoff", metavar="TIME", default="1", show_default=True, callback=seconds_up_to(DAY_S), help="The first wait."
+    "--backoff",
+    metavar="TIME",
+    default="1",
+    show_default=True,
+    callback=seconds_up_to(DAY_S),
+    help="The first wait, no longer than the longest.",
 )
 @click.option(
     "--max-backoff",
@@ -136,6 +141,7 @@ def command(
     """
     from lrm_actors.outer.watching import Options, watch
 
+    _check_backoff(ctx, backoff, max_backoff)
     common = ctx.find_object(Common) or Common(None, json=False)
     path, settings = _place(log or common.log, agent_id)
     policy = Policy(
@@ -161,6 +167,15 @@ def command(
         shown=command,
     )
     ctx.exit(watch(options))
+
+
+def _check_backoff(ctx: click.Context, backoff: float, max_backoff: float) -> None:
+    """Refuse a first wait that is longer than the longest. Where only the longest is given, the first is cut to it."""
+    given = ctx.get_parameter_source("backoff") is not click.core.ParameterSource.DEFAULT
+    if given and backoff > max_backoff:
+        raise click.UsageError(
+            f"--backoff {backoff:g} s is longer than --max-backoff {max_backoff:g} s: lower the one or raise the other"
+        )
 
 
 def _executed(command: tuple[str, ...]) -> tuple[str, ...]:

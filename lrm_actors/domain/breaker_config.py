@@ -7,11 +7,15 @@ from collections.abc import Callable
 from eventstore.events import float_fields
 from eventstore.frozen import frozen
 from lrm_actors.domain.backoff import delay_s
+from lrm_actors.domain.given import is_number, is_whole
 from lrm_actors.errors import SettingsError
 
 CONSECUTIVE, COUNT, TIME = "consecutive", "count", "time"
 MAX_THRESHOLD = 1_000_000
 MAX_WINDOW_CALLS = 100_000
+NUMBERS = ("failure_rate", "slow_rate", "jitter", "window_s", "probe_lease_s", "slow_after_s", "recovery_timeout_s",
+           "recovery_timeout_max_s", "retry_after_max_s")  # fmt: skip
+"""Fields of a config that are numbers, whole or not."""
 
 
 @frozen(field_transformer=float_fields)
@@ -61,15 +65,22 @@ def check(config: BreakerConfig) -> None:
     Raises:
         SettingsError: a value that it cannot have; the error names the field and what is allowed.
     """
-    if config.policy not in {CONSECUTIVE, COUNT, TIME}:
+    if not isinstance(config, BreakerConfig):
+        raise SettingsError("policy", config, "a BreakerConfig(...)")
+    if config.policy not in (CONSECUTIVE, COUNT, TIME) or type(config.policy) is not str:
         raise SettingsError("policy", config.policy, "consecutive, count or time")
     for name in ("failure_threshold", "half_open_permits", "successes_to_close", "minimum_calls", "window_calls"):
-        if getattr(config, name) < 1:
+        if not is_whole(getattr(config, name)) or getattr(config, name) < 1:
             raise SettingsError(name, getattr(config, name), "a whole number of at least 1")
-    if config.failure_threshold > MAX_THRESHOLD:
-        raise SettingsError("failure_threshold", config.failure_threshold, f"at most {MAX_THRESHOLD}")
-    if config.window_calls > MAX_WINDOW_CALLS:
-        raise SettingsError("window_calls", config.window_calls, f"at most {MAX_WINDOW_CALLS}")
+        most = MAX_WINDOW_CALLS if name == "window_calls" else MAX_THRESHOLD
+        if getattr(config, name) > most:
+            raise SettingsError(name, getattr(config, name), f"at most {most}")
+    for name in NUMBERS:
+        if not is_number(getattr(config, name)):
+            raise SettingsError(name, getattr(config, name), "a number")
+    for name in ("cancelled_slow_counts", "own"):
+        if not isinstance(getattr(config, name), bool):
+            raise SettingsError(name, getattr(config, name), "True or False")
     if config.policy == COUNT and config.minimum_calls > config.window_calls:
         raise SettingsError("minimum_calls", config.minimum_calls, f"at most window_calls, {config.window_calls}")
     for name in ("failure_rate", "slow_rate"):

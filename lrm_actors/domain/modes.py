@@ -313,8 +313,11 @@ def should_run(state: ModesState, criticality: str = "critical") -> bool:
     Raises:
         CommandRefused: there is no such criticality.
     """
-    if criticality in RUNS[state.mode]:
-        return True
+    try:
+        if criticality in RUNS[state.mode]:
+            return True
+    except TypeError:  # what has no hash is no criticality either
+        pass
     _check("criticality", criticality, CRITICALITIES)
     return False
 

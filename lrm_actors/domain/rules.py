@@ -31,11 +31,15 @@ GROUPS = frozenset(("ExceptionGroup", "BaseExceptionGroup"))
 
 
 def _texts(value: Iterable[str] | str) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+    return (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
 
 
 def _numbers(value: Iterable[int] | int) -> frozenset[int]:
-    return frozenset((value,)) if isinstance(value, int) else frozenset(value)
+    numbers = tuple(value) if isinstance(value, Iterable) else (value,)
+    try:
+        return frozenset(numbers)
+    except TypeError:
+        raise SettingsError("statuses or exit_statuses", value, "whole numbers") from None
 
 
 @frozen(kw_only=True)
@@ -123,6 +127,8 @@ class RuleTable:
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
+        if not isinstance(rules, Iterable):
+            raise SettingsError("rules", rules, "rules, in a list")
         self.rules: Sequence[Rule] = tuple(rules)
         if len(self.rules) > MAX_RULES:
             raise SettingsError("rules", len(self.rules), f"at most {MAX_RULES} rules")

@@ -5,6 +5,7 @@ Talks to the host over the bridge, and to the step boundary. Decides nothing: th
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -211,9 +212,20 @@ async def _replay_some(function: Callable[[Any], Any], steps: Sequence[Committed
                 await result
 
 
+def _is_being_cancelled() -> bool:
+    """Whether somebody cancelled the task we are in; the host's function may raise the same error by itself."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs here
+        return False
+    return task is not None and task.cancelling() > 0
+
+
 @contextmanager
 def _said_which(step: CommittedStep) -> Iterator[None]:
     try:
         yield
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+            raise
         raise StepNotReplayed(step.step, step.name, f"{type(error).__name__}: {text_of(error)}") from error

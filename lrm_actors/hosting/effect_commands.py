@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_TEXT = 1_000
 """Characters of an effect's name or a reason."""
+MAX_STEPS = 10**9
 OUTCOMES = (DONE, NOT_HAPPENED, SKIPPED)
 WAIT_S = 8.0
 """How long the journal has to answer: whoever asks over the socket waits ten seconds."""
@@ -73,6 +74,6 @@ def forget_of(arguments: Mapping[str, Any]) -> ForgetEffects:
     if "task" in arguments:
         return ForgetEffects(0, text_in(arguments, "why", MAX_TEXT), text_in(arguments, "task", MAX_TEXT))
     step = arguments.get("step")
-    if isinstance(step, bool) or not isinstance(step, int) or step < 1:
-        raise RequestRefused("the step is no number from 1")
+    if isinstance(step, bool) or not isinstance(step, int) or not 1 <= step <= MAX_STEPS:
+        raise RequestRefused(f"the step is no number from 1 to {MAX_STEPS:,}")
     return ForgetEffects(step, text_in(arguments, "why", MAX_TEXT))

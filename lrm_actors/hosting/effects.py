@@ -87,7 +87,7 @@ class Effects:
         self, name: str, function: Callable[..., Any], policy: Any = RETRY, given: Any = None
     ) -> Generator[Command | Call, Any, Any]:
         """One effect, from the question whether it is on record to its result."""
-        check_name("name", name)
+        name = check_name("name", name)
         check_function("function", function)
         chosen = RETRY if policy is RETRY else policy_of(policy)
         digest = ""

@@ -26,6 +26,7 @@ from lrm_actors.domain.metrics import Metrics
 from lrm_actors.domain.rules import RuleTable
 from lrm_actors.errors import ActorStopped, AskError, LrmError, NotRunning
 from lrm_actors.hosting import configuration, operations, relocation
+from lrm_actors.hosting.arguments import check_deadline
 from lrm_actors.hosting.beating import HEART
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.capture_options import CaptureOptions
@@ -236,7 +237,12 @@ class Engine:
             self._started = True
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S, *, reason: str = "stop") -> None:
-        """Take a last checkpoint if there is time, stop the actors and let go of the log. Never takes much longer."""
+        """Take a last checkpoint if there is time, stop the actors and let go of the log. Never takes much longer.
+
+        Raises:
+            SettingsError: the deadline is no number of seconds from 0 to a day. Nothing is stopped.
+        """
+        check_deadline(deadline_s)
         try:
             self._stop(deadline_s, reason)
         finally:

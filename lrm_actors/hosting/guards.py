@@ -108,6 +108,8 @@ class Guards:
         """
         if policy is not None:
             check(policy)
+        if type(service) is not str:
+            service = check_name("service", service)
         guard = self._guards.get(service)
         if guard is None:
             check_name("service", service)
@@ -130,7 +132,7 @@ class Guards:
             policy: of each of them, the first time that it is asked for.
             limit: how many are kept, as the first who asks says.
         """
-        check_name("family", family)
+        family = check_name("family", family)
         if policy is not None:
             check(policy)
         with self._lock:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol, runtime_checkable
 
 from eventstore.frozen import frozen
+from lrm_actors.domain.given import is_encodable, is_number
 from lrm_actors.errors import SettingsError
 
 CALL_TIMEOUT_S = 30.0
@@ -78,8 +79,8 @@ def check_storable(event: str, field: str, value: Any) -> None:
     encode_value(value, what=event, field=field)
 
 
-def check_name(field: str, value: object) -> None:
-    """See that a value can name something in the log.
+def check_name(field: str, value: object) -> str:
+    """See that a value can name something in the log. Returns it as a plain ``str``.
 
     Raises:
         SettingsError: it cannot.
@@ -89,9 +90,10 @@ def check_name(field: str, value: object) -> None:
         or not value.strip()
         or "\0" in value
         or len(value) > MAX_NAME
-        or not _encodable(value)
+        or not is_encodable(value)
     ):
         raise SettingsError(field, value, f"a text of 1 to {MAX_NAME} characters")
+    return str.__str__(value)
 
 
 def check_function(field: str, value: object) -> None:
@@ -108,21 +110,19 @@ def check_component(component: Component) -> None:
     """See that a part of the host can be looked after.
 
     Raises:
-        SettingsError: its name cannot name anything, or what is to be called is no function.
+        SettingsError: it is none, its name cannot name anything, what is to be called is no function, or its timeout
+            is no number of seconds above 0.
     """
+    if not isinstance(component, Component):
+        raise SettingsError("components", component, "Component(...) of lrm_actors")
     check_name("name", component.name)
+    timeout_s = component.heartbeat_timeout_s
+    if timeout_s is not None and not (is_number(timeout_s) and timeout_s > 0):
+        raise SettingsError("heartbeat_timeout_s", timeout_s, "a number of seconds above 0, or None")
     check_function("restart", component.restart)
     for field in ("clear_caches", "exit_status", "pid"):
         if (function := getattr(component, field)) is not None:
             check_function(field, function)
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class HostBridge:

@@ -5,11 +5,11 @@ Talks to the engine and to the log. None of these is for an event loop's thread 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lrm_actors.domain import checkpointer
+from lrm_actors.domain.given import is_number, is_whole
 from lrm_actors.errors import CheckpointNotFound, SettingsError
 from lrm_actors.hosting.host import check_name
 from lrm_actors.hosting.published import published_state
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lrm_actors.domain.checkpointer import CheckpointerState, CheckpointInfo
     from lrm_actors.hosting.engine import Engine
 
+MOST = 10**9
+"""Of a number or a time in a rule of retention."""
 STATES = ("agent_state", "browser_state")
 """What of a checkpoint is compared with another."""
 
@@ -58,9 +60,12 @@ def diff(engine: Engine, before: str, after: str, limit: int) -> list[Change]:
     """What changed in the state from one checkpoint to another.
 
     Raises:
+        SettingsError: the limit is none.
         CheckpointNotFound: there is none of this id.
         CheckpointDamaged: its bytes are not what was captured.
     """
+    if not is_whole(limit) or not 0 <= limit <= MOST:
+        raise SettingsError("limit", limit, f"a whole number from 0 to {MOST:,}")
     old, new = _documents(engine, before, after)
     return compared(old, new, limit)
 
@@ -73,8 +78,8 @@ def pin(engine: Engine, checkpoint_id: str, reason: str, *, pinned: bool) -> Non
         CommandRefused: as many as may be are pinned.
         NotRunning, AskError: it cannot be put on record now.
     """
-    check_name("reason", reason)
-    describe(engine, checkpoint_id)
+    reason = check_name("reason", reason)
+    checkpoint_id = describe(engine, checkpoint_id).checkpoint_id
     engine.ask_blocking(checkpointer.NAME, checkpointer.PinCheckpoint(checkpoint_id, pinned, reason))
 
 
@@ -85,13 +90,15 @@ def prune(engine: Engine, *, dry_run: bool, reason: str, rules: Mapping[str, Any
         SettingsError: a rule that cannot be.
         NotRunning, AskError: it cannot be put on record now.
     """
-    check_name("reason", reason)
+    reason = check_name("reason", reason)
+    if not isinstance(dry_run, bool):  # what is taken for false removes
+        raise SettingsError("dry_run", dry_run, "True or False")
     given = {name: value for name, value in rules.items() if value is not None}
     for name, value in given.items():
         least = 1 if name == "max_checkpoints" else 0
-        numbers = (int, float) if name == "max_age_s" else int
-        if not isinstance(value, numbers) or isinstance(value, bool) or not least <= value < math.inf:
-            raise SettingsError(name, value, f"a number of at least {least}")
+        fits = is_number(value) if name == "max_age_s" else is_whole(value)
+        if not fits or not least <= value <= MOST:
+            raise SettingsError(name, value, f"a number from {least} to {MOST:,}")
     command = checkpointer.Prune(**given, reason=reason)
     state = engine.state(checkpointer.NAME)
     if dry_run or engine.is_off:

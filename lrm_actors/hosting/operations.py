@@ -15,17 +15,22 @@ import attrs
 
 from eventstore.errors import EventStoreError
 from lrm_actors import report
-from lrm_actors.actors.analyzer import facts_of
+from lrm_actors.actors.analyzer import facts_of, text_of
 from lrm_actors.domain import analyzer, checkpointer, journal
 from lrm_actors.domain.classify import FailureFacts, classify
+from lrm_actors.domain.given import plain_text
 from lrm_actors.domain.trends import telling
 from lrm_actors.errors import (
     AskError,
+    CaptureTimedOut,
+    CheckpointNotStored,
     LrmError,
     NotCapturable,
+    SettingsError,
     StepOrder,
 )
 from lrm_actors.hosting.answer import ChosenStrategy
+from lrm_actors.hosting.capturing import NoCapture
 from lrm_actors.hosting.host import check_storable
 from lrm_actors.hosting.stepping import current_step
 from lrm_actors.inspect import sections, standing
@@ -41,6 +46,8 @@ CHECKPOINT_TIMEOUT_S = 90.0
 """How long a checkpoint asked for by hand may take: the step, the host's function, and the packing."""
 NEWEST_LOOKED_AT = 4
 """As many as captures are under way at a time."""
+NOT_IN_TIME = frozenset((TimeoutError.__name__, StepOrder.__name__, checkpointer.OVERDUE))
+"""Errors of a capture for which there was no moment between two steps, or that took too long."""
 ENDS = ("checkpointer.taken", "checkpointer.failed")
 
 _log = logging.getLogger("lrm_actors.mode")
@@ -51,9 +58,15 @@ def handle_failure(engine: Engine, error: BaseException, context: Mapping[str, A
 
     A host that deals with a failure is not given another one: where the log cannot be written, the failure is
     classified all the same, and logged.
+
+    Raises:
+        SettingsError: the context is no mapping.
     """
+    if context is not None and not isinstance(context, Mapping):
+        raise SettingsError("context", context, "a mapping, as in {'component': 'browser', 'step': 3}, or None")
     known = context or {}
-    facts = facts_of(error, str(known.get("component", "")), _step(known.get("step")))
+    component = known.get("component")
+    facts = facts_of(error, "" if component is None else text_of(component), _step(known.get("step")))
     if (category := engine.rules.category(facts)) is not None:
         facts = attrs.evolve(facts, category=category)
     try:
@@ -92,11 +105,17 @@ def take_checkpoint(
     """Have a checkpoint taken, and wait until it is in the log. Returns its id; "" when the mode is switched off.
 
     Raises:
+        SettingsError: the reason is no text, or there is no such kind.
         StepOrder: asked for inside a step. An emergency may be.
-        NotCapturable: the host's state could not be captured.
+        NotCapturable: the host's state could not be captured; ``CaptureTimedOut``: not in time.
+        CheckpointNotStored: the disk had no room for it.
         TimeoutError: it was not taken in time, and may still be.
         AskError: the request could not be stored.
     """
+    reason = plain_text("reason", reason)
+    if kind not in (checkpointer.MANUAL, checkpointer.EMERGENCY):
+        raise SettingsError("kind", kind, f"{checkpointer.MANUAL} or {checkpointer.EMERGENCY}")
+    kind = plain_text("kind", kind)
     if kind != checkpointer.EMERGENCY and current_step() is not None:
         raise StepOrder("a checkpoint cannot be taken inside a step", actor=checkpointer.NAME, hint="take it after")
     running = engine.running
@@ -146,9 +165,23 @@ def _ended(event: Any, checkpoint_id: str) -> bool:
         case checkpointer.CheckpointTaken(info):
             return bool(info.checkpoint_id == checkpoint_id)
         case checkpointer.CheckpointFailed(failed, error, message) if failed == checkpoint_id:
-            msg = f"{checkpoint_id} was not taken: {error}: {message}"
-            raise NotCapturable(msg, hint="see the host's capture function")
+            raise _not_taken(checkpoint_id, error, message)
     return False
+
+
+def _not_taken(checkpoint_id: str, error: str, message: str) -> LrmError:
+    """What kept a checkpoint from being taken, as an error of its kind."""
+    about = f"{checkpoint_id} was not taken: {error}: {message}"
+    if error == checkpointer.FULL:
+        return CheckpointNotStored(checkpoint_id, message)
+    if error in NOT_IN_TIME:
+        return CaptureTimedOut(about)
+    if error == NoCapture.__name__:
+        return NoCapture(about)
+    if error == NotCapturable.__name__:
+        return NotCapturable(about)
+    hint = "take it again" if error == checkpointer.INTERRUPTED else "see the host's capture function"
+    return NotCapturable(about, hint=hint)
 
 
 def last_checkpoint(engine: Engine, timeout_s: float) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lrm_actors.domain import modes
+from lrm_actors.domain.given import is_encodable, is_number
 from lrm_actors.hosting.owner.errors import RequestRefused
 from lrm_actors.inspect import sections
 
@@ -27,9 +28,9 @@ def pin_command(system: ActorSystem, arguments: Mapping[str, Any]) -> dict[str, 
     mode, for_s, reason = (arguments.get(name) for name in ("mode", "for_s", "reason"))
     if arguments.keys() - {"mode", "for_s", "reason"} or not isinstance(mode, str | None):
         raise RequestRefused("pin_mode takes a mode, for_s and a reason, and nothing else")
-    if not isinstance(reason, str) or len(reason) > MAX_REASON:
+    if not isinstance(reason, str) or len(reason) > MAX_REASON or not is_encodable(reason):
         raise RequestRefused(f"the reason is no text of up to {MAX_REASON} characters")
-    if isinstance(for_s, bool) or not isinstance(for_s, int | float):
+    if not is_number(for_s):
         raise RequestRefused("for_s is no number of seconds")
     pin = modes.Pin(mode, reason, None if mode is None else float(for_s))
     system.ask_blocking(modes.NAME, pin)

@@ -69,8 +69,7 @@ class Reclaiming:
         Raises:
             SettingsError: the name cannot name anything.
         """
-        check_name("name", name)
-        self._hooks[name] = function
+        self._hooks[check_name("name", name)] = function
 
     def follow(self, store: EventStore) -> None:
         """Have memory given back from now on whenever it is scarce or leaks, as long as the log is open."""

@@ -5,6 +5,7 @@ Talks to the engine, the log and the host. Its calls block; none is for an event
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import attrs
 
 from lrm_actors.actors.analyzer import text_of
 from lrm_actors.domain import checkpointer, journal
+from lrm_actors.domain.given import plain_text
 from lrm_actors.errors import (
     AskError,
     CheckpointDamaged,
@@ -44,6 +46,7 @@ def recover(engine: Engine, checkpoint_id: str | None = None) -> bool:
     nothing can be said: the id is not known, or its bytes are damaged.
 
     Raises:
+        SettingsError: the id is no text.
         NotRunning: the mode was not started.
         StepOrder: inside a step.
         StateNotUpcast: the state cannot be made one of the host's version. No older checkpoint is taken for that.
@@ -51,6 +54,8 @@ def recover(engine: Engine, checkpoint_id: str | None = None) -> bool:
         StepNotReplayed: the host could not take up a step that was committed after the checkpoint.
         ReadFailed: a checkpoint was asked for by its id, and the storage does not answer.
     """
+    if checkpoint_id is not None:
+        checkpoint_id = plain_text("checkpoint_id", checkpoint_id)
     engine.last_recovery = None
     running = engine.running
     if running is None:
@@ -123,7 +128,7 @@ def _restore(engine: Engine, found: Recovery) -> None:
         return
     try:
         engine.capturing.restore(found.state)
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:  # nobody cancels us here: the host's function raised it
         _log.exception("the host could not take up %s", found.checkpoint_id, extra=engine.context.extra())
         raise StateNotRestored(found.checkpoint_id, f"{type(error).__name__}: {text_of(error)}") from error
 

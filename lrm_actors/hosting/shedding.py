@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from eventstore.frozen import frozen
 from lrm_actors.actors.gates import Gate
 from lrm_actors.domain import analyzer, modes
+from lrm_actors.domain.given import is_number, plain_text
 from lrm_actors.domain.modes import CRITICALITIES
 from lrm_actors.errors import DeferralFull, NotRunning, SettingsError, WorkShed
 from lrm_actors.hosting.host import HostBridge
@@ -231,9 +232,9 @@ class WorkGate(Gate):
     def __init__(self, shedding: Shedding, name: str, criticality: str, *, wait_s: float = 0.0) -> None:
         if criticality not in CRITICALITIES:
             raise SettingsError("criticality", criticality, f"one of {', '.join(CRITICALITIES)}")
-        if not 0.0 <= wait_s <= MAX_WAIT_S:
+        if not is_number(wait_s) or not 0.0 <= wait_s <= MAX_WAIT_S:
             raise SettingsError("wait_s", wait_s, f"a number of seconds from 0 to {MAX_WAIT_S:g}")
-        self.name, self.criticality = name, criticality
+        self.name, self.criticality = plain_text("name", name), criticality
         self._shedding, self._wait_s = shedding, wait_s
 
     def is_open(self) -> bool:

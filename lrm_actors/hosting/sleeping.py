@@ -85,7 +85,7 @@ class Sleeping:
             SettingsError: the key can name nothing, or the seconds are none.
             AmbiguousEffect: another one of this key is under way.
         """
-        check_name("key", key)
+        key = check_name("key", key)
         if type(seconds) not in {int, float} or not 0 <= seconds <= LONGEST_S:
             raise SettingsError("seconds", seconds, f"a number from 0 to {LONGEST_S:.0f}, a year")
         step = current_step(self._stepping)

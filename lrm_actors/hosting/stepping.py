@@ -21,6 +21,7 @@ import attrs
 from eventstore.errors import EventRefused
 from lrm_actors.actors.analyzer import text_of
 from lrm_actors.domain.behavior import Command
+from lrm_actors.domain.given import plain_text
 from lrm_actors.domain.journal import AbandonStep, BeginStep, CommitStep, JournalState
 from lrm_actors.domain.journaling.book import FINISHED, IN_DOUBT, Recorded
 from lrm_actors.domain.tasks import TaskCall
@@ -271,7 +272,7 @@ class _Scope:
     ) -> None:
         self._asking = asking
         self._stepping = stepping
-        self._name = name
+        self._name = plain_text("name", name)
         self._at, self._of, self._task = at, of, task
         check_progress(at, of)
         self._step: Step | None = None

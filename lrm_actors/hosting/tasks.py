@@ -37,7 +37,7 @@ class Tasks:
         self, name: str, key: Key, function: Callable[P, Coroutine[Any, Any, T]]
     ) -> Callable[P, Coroutine[Any, Any, T]]:
         """The durable form of a coroutine function."""
-        _check(name, key)
+        name, key = _checked(name, key)
         if not inspect.iscoroutinefunction(function):
             wanted = "an async function; 'with mode as blocking:' has 'blocking.task' for a plain one"
             raise SettingsError("function", function, wanted)
@@ -60,7 +60,7 @@ class Tasks:
 
     def durable_blocking(self, name: str, key: Key, function: Callable[P, T]) -> Callable[P, T]:
         """The durable form of a plain function."""
-        _check(name, key)
+        name, key = _checked(name, key)
         check_function("function", function)
         if inspect.iscoroutinefunction(function):
             wanted = "a plain function; in an event loop 'mode.task' takes an async one"
@@ -95,9 +95,7 @@ class Tasks:
 
 def _call(name: str, key: Key, arguments: inspect.BoundArguments, given: str) -> TaskCall:
     found = key(*arguments.args, **arguments.kwargs) if callable(key) else key
-    if found is not None:
-        check_name("key", found)
-    return TaskCall(name, found or "", given)
+    return TaskCall(name, "" if found is None else check_name("key", found), given)
 
 
 def _step_name(call: TaskCall) -> str:
@@ -120,7 +118,5 @@ def _digest(given: dict[str, Any]) -> str:
         return ""
 
 
-def _check(name: str, key: Key) -> None:
-    check_name("name", name)
-    if key is not None and not callable(key):
-        check_name("key", key)
+def _checked(name: str, key: Key) -> tuple[str, Key]:
+    return check_name("name", name), key if key is None or callable(key) else check_name("key", key)

@@ -15,6 +15,7 @@ from typing import Any
 from eventstore.protocol import EventStore
 from lrm_actors.domain.behavior import Command, Spec, Wire
 from lrm_actors.domain.dead_letters import DeadLetterAdded
+from lrm_actors.domain.given import is_text
 from lrm_actors.domain.supervisor import ReportEnd, ReportFailure
 from lrm_actors.errors import ActorStopped, AskError, AskInsideDecide, NoSuchActor, NotRunning
 from lrm_actors.runtime.clock import Clock
@@ -82,7 +83,7 @@ class Roster:
         Raises:
             NoSuchActor: there is none of this name.
         """
-        shell = self._shells.get(name)
+        shell = self._shells.get(name) if is_text(name) else None
         if shell is None:
             raise self._nobody(name)
         return shell

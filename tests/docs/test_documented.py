@@ -96,7 +96,7 @@ def error_codes() -> dict[str, list[str]]:
     every = [
         cls for base in (lrm_actors.errors.LrmError, eventstore.errors.EventStoreError) for cls in subclasses(base)
     ]
-    coded = [(str(vars(cls)["code"]), cls.__name__) for cls in every if "code" in vars(cls)]
+    coded = [(str(vars(cls)["code"]), cls.__name__) for cls in dict.fromkeys(every) if "code" in vars(cls)]
     assert len(coded) == len(dict(coded)), "two errors share a code"
     return {code: [f"`{name}`"] for code, name in coded if not code.endswith("000")}
 

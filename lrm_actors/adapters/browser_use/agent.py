@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, overload
 
+from lrm_actors.actors.analyzer import text_of
 from lrm_actors.adapters.browser_use import compat, slim
 from lrm_actors.adapters.browser_use.chromium import OwnedChromium
 from lrm_actors.adapters.browser_use.keeping import BrowserKeeper, BrowserLost, end_elsewhere, make_session
@@ -330,7 +331,7 @@ class Agent:
 
     async def _emergency(self, mode: Any, error: Exception) -> str | None:
         with contextlib.suppress(Exception):
-            taken: str = await mode.take_checkpoint(str(error), kind=EMERGENCY)
+            taken: str = await mode.take_checkpoint(text_of(error), kind=EMERGENCY)
             return taken or None
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lrm_actors.domain.given import is_encodable
 from lrm_actors.hosting.owner.errors import RequestRefused
 
 
@@ -30,6 +31,6 @@ def text_in(arguments: Mapping[str, Any], name: str, most: int) -> str:
         RequestRefused: it is none.
     """
     value = arguments.get(name)
-    if not isinstance(value, str) or not value or len(value) > most:
+    if not isinstance(value, str) or not value or len(value) > most or not is_encodable(value):
         raise RequestRefused(f"{name} is no text of up to {most} characters")
     return value

@@ -23,6 +23,9 @@ ITEMS_AT_ONCE = 20
 TEXT_LIMIT = 2_000
 """Characters of an error's text in a reply."""
 
+FAILED_HINT = "the owner's own log has the traceback"
+"""Where a command failed on something that nobody expected."""
+
 Function = Callable[[Mapping[str, Any]], Any]
 """Carries out one command, on a thread of its own. Takes the request's arguments; what it returns must be JSON."""
 
@@ -96,7 +99,7 @@ def failure(error: BaseException) -> bytes:
         code, hint = error.code, error.hint
     else:
         logger.warning("a command from the socket failed", exc_info=error)
-        code, hint = RequestRefused.code, "the owner's own log has the traceback"
+        code, hint = RequestRefused.code, FAILED_HINT
     try:
         text = str(error) if isinstance(error, (LrmError, EventStoreError)) else f"{type(error).__name__}: {error}"
     except BaseException:  # noqa: BLE001 - the text of a failure must not be the next failure

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lrm_actors.domain.children import ACTOR
-from lrm_actors.errors import ActorStopped, AskTimeout
+from lrm_actors.domain.given import is_number, is_text, is_whole
+from lrm_actors.errors import ActorStopped, AskTimeout, SettingsError
 from lrm_actors.runtime.control import STARTING, STOPPED, SUSPENDED, Resume, Suspend
 from lrm_actors.runtime.effects import EffectJob
 from lrm_actors.runtime.inspection.records import (
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SUSPEND_TIMEOUT_S = 5.0
+MOST_S = 86_400.0
+"""Seconds that somebody may wait for an actor to be suspended."""
 STACK_AFTER_S = 0.25
 """Seconds that an actor or an effect is at the same thing before its stack is shown unasked."""
 TIMERS_SHOWN = 20
@@ -139,12 +142,15 @@ class Inspection:
         health is at least a warning meanwhile. Suspending a suspended actor does nothing.
 
         Raises:
+            SettingsError: the timeout is no number of seconds.
             NoSuchActor, ActorStopped: there is none of this name, or not any more.
             CommandRefused: it does not run: it has failed, or waits for the log.
             AskTimeout: it did not finish in time. It is not suspended.
         """
         system = self._system
         shell = system.shell(name)
+        if not is_number(timeout_s) or not 0 <= timeout_s <= MOST_S:  # before the actor is held, and not after
+            raise SettingsError("timeout_s", timeout_s, f"a number of seconds from 0 to {MOST_S:,.0f}")
         if shell.phase == STOPPED:
             raise ActorStopped(f"{name} has stopped", actor=name)
         reply = here().reply(name)
@@ -182,11 +188,11 @@ class Inspection:
             bodies: keep what is in them too, as text. They may hold secrets; types and ids do not.
 
         Raises:
-            ValueError: ``keep`` is out of range.
+            SettingsError: ``keep`` is out of range, or the actors are no names.
         """
-        if not 1 <= keep <= MAX_TRACE_KEPT:
-            raise ValueError(f"keep must be a whole number from 1 to {MAX_TRACE_KEPT}, got {keep!r}")
-        names = [actors] if isinstance(actors, str) else actors
+        if not is_whole(keep) or not 1 <= keep <= MAX_TRACE_KEPT:
+            raise SettingsError("keep", keep, f"a whole number from 1 to {MAX_TRACE_KEPT}")
+        names = _names(actors)
         self._system.tracer.start(names, keep=keep, bodies=bodies)
 
     def stop_trace(self) -> None:
@@ -198,7 +204,12 @@ class Inspection:
 
         Args:
             last: only the newest so many.
+
+        Raises:
+            SettingsError: that is no number.
         """
+        if last is not None and not is_whole(last):
+            raise SettingsError("last", last, "a whole number, or None")
         return self._system.tracer.entries(last)
 
     @property
@@ -300,6 +311,17 @@ def _mailbox(shell: Shell) -> MailboxStatus:
         dead_letters=mailbox.dead_letters,
         closed=mailbox.closed,
     )
+
+
+def _names(given: object) -> list[str] | None:
+    """Names of actors as they were given: one, several, or None for all."""
+    if given is None:
+        return None
+    several = list(given) if isinstance(given, Iterable) and not is_text(given) else [given]
+    names = [one for one in several if is_text(one)]
+    if len(names) < len(several):
+        raise SettingsError("actors", given, "names of actors, or None")
+    return names
 
 
 def _in_hand(shell: Shell, now_s: float) -> InHand | None:
