@@ -37,7 +37,7 @@ def _shown(value: object) -> str:
 
 
 class SettingsError(LrmError, ValueError):
-    """A setting has a value it cannot have."""
+    """A setting, or an argument, has a value it cannot have."""
 
     code = "LRM-1001"
 

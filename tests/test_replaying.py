@@ -102,6 +102,33 @@ def test_a_step_that_cannot_be_taken_up_ends_the_recovery(tmp_path: Path) -> Non
             blocking.replay_with(done)  # type: ignore[arg-type]  # what is refused
 
 
+def test_a_function_that_says_it_was_cancelled_was_not(tmp_path: Path) -> None:
+    """Nobody cancelled whoever waits: it is an error of the function, with a loop and without, plain and async."""
+    lived(tmp_path, [1, 2])
+
+    def cancelled(_: CommittedStep) -> None:
+        raise asyncio.CancelledError
+
+    async def cancelled_later(_: CommittedStep) -> None:
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+    async def in_a_loop() -> None:
+        mode = LongRunningMode(settings(tmp_path))
+        async with mode:
+            for replay in (cancelled, cancelled_later):
+                mode.replay_with(replay)
+                with pytest.raises(StepNotReplayed, match="step 1, 'step 1'"):
+                    await mode.recover_from_checkpoint()
+
+    asyncio.run(in_a_loop())
+    with LongRunningMode(settings(tmp_path)) as blocking:
+        for replay in (cancelled, cancelled_later):
+            blocking.replay_with(replay)
+            with pytest.raises(StepNotReplayed, match="step 1, 'step 1'"):
+                blocking.recover_from_checkpoint()
+
+
 class Counter:
     """A host that takes up its steps."""
 

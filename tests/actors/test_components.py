@@ -121,6 +121,14 @@ class TestObserving:
         (seen,) = rig.registry.observe()
         assert (exited, status) == (seen.exited, seen.exit_status)
 
+    @pytest.mark.parametrize("given", ["5", 10**400, b"x", -1.5, True, object()])
+    def test_what_is_no_exit_status_is_not_passed_on(self, given: Any) -> None:
+        """The component has exited, and nobody knows how: no actor could store what it gave."""
+        rig = Rig()
+        rig.registry.register("browser", print, exit_status=lambda: given)
+        (seen,) = rig.registry.observe()
+        assert (True, None) == (seen.exited, seen.exit_status)
+
     @pytest.mark.parametrize("error", [AttributeError("no process"), SystemExit(1)])
     def test_what_cannot_be_looked_at_is_not_well(self, error: BaseException) -> None:
         """A component whose state cannot be told counts as gone, and the others are observed all the same."""

@@ -78,6 +78,8 @@ def test_a_function_is_called_in_a_python_of_its_own(lrm: Lrm, asked: list[Any])
         ("--max-restarts", "-1", "x"),
         ("--restart", "sometimes", "x"),
         ("--log", "a", "--agent-id", "b", "x"),
+        ("--backoff", "10", "--max-backoff", "1", "x"),
+        ("--backoff", "2m", "x"),
     ],
 )
 def test_what_makes_no_sense_is_refused(lrm: Lrm, asked: list[Any], words: tuple[str, ...]) -> None:

@@ -255,7 +255,6 @@ WORDS: dict[str, Entry] = {
     "a component's exit status": lambda w, v: w.blocking.register_component("c", restart=int, exit_status=v),
     "a component's pid": lambda w, v: w.blocking.register_component("c", restart=int, pid=v),
     "whose heartbeat": lambda w, v: w.blocking.heartbeat(v),
-    "what may run": lambda w, v: w.blocking.should_run(v),
     "how critical it is": lambda w, v: w.blocking.should_run("w", v),
     "a gate's name": lambda w, v: w.blocking.work(v),
     "a gate's criticality": lambda w, v: w.blocking.work("w", v),
@@ -318,8 +317,6 @@ BREAKERS: dict[str, Entry] = {
 LOOKS: dict[str, Entry] = {
     "whose state": lambda w, v: w.blocking.inspection.get_state(v),
     "whose status": lambda w, v: w.blocking.inspection.get_status(v),
-    "whose counts": lambda w, v: w.blocking.inspection.statistics(v),
-    "whose stack": lambda w, v: w.blocking.inspection.stack(v),
     "who is suspended": suspended,
     "how long suspending may take": lambda w, v: suspended(w, "modes", 5 if v == 7 else v),
     "who is resumed": lambda w, v: w.blocking.inspection.resume(v),
