@@ -137,6 +137,54 @@ def test_the_queue_goes_on_while_a_human_looks_into_one_job(tmp_path: Path) -> N
         assert {"tasks": 0, "effects_in_doubt": 0} == mode.get_health_report()["steps"]["aside"]
 
 
+def test_an_effect_that_ends_after_its_task_failed_counts_for_that_task(tmp_path: Path) -> None:
+    """``gather`` goes on with the others when one raises; the task that follows has effects of the same names."""
+    paid: list[str] = []
+
+    async def story() -> None:
+        may_end, ended = asyncio.Event(), asyncio.Event()
+        async with LongRunningMode(settings(tmp_path)) as mode:
+
+            async def slow() -> str:
+                paid.append("B")
+                await may_end.wait()
+                return "receipt of B"
+
+            async def own() -> str:
+                may_end.set()
+                await ended.wait()
+                raise RuntimeError("C has failed")
+
+            async def down() -> None:
+                raise RuntimeError("the printer is down")
+
+            async def left_behind() -> Any:
+                try:
+                    return await mode.effect("pay", slow)
+                finally:
+                    ended.set()
+
+            @mode.task("job", key=lambda name: name)
+            async def job(name: str, again: bool = False) -> Any:
+                if name == "C":
+                    return await mode.effect("pay", own)
+                if again:
+                    await mode.effect("print", lambda: None)
+                    return await mode.effect("pay", slow)
+                return await asyncio.gather(left_behind(), mode.effect("print", down))
+
+            with pytest.raises(RuntimeError, match="printer"):
+                await job("B")
+            with pytest.raises(RuntimeError, match="C has failed"):
+                await job("C")
+            assert ["failed"] == [entry.status for entry in mode._engine.state("journal").effects]
+            [task] = mode._engine.state("journal").aside.tasks.values()
+            assert {"pay": "receipt of B", "print": None} == {one.name: one.result for one in task.effects}
+
+    asyncio.run(story())
+    assert ["B"] == paid
+
+
 def test_a_planted_journal_that_forgets_pays_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So this story would find it."""
     from lrm_actors.domain.journaling import state

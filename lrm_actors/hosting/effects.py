@@ -220,7 +220,7 @@ class _One:
     def _doubt(self, recorded: Recorded) -> Generator[Command | Call, Any, None]:
         """One that failed may have happened all the same, as its probe says."""
         if recorded.status in {FAILED, NOT_HAPPENED}:
-            yield DoubtEffect(self.step.number, self.name, self.occurrence, recorded.attempt, recorded.error)
+            yield DoubtEffect(self.step.number, self.name, self.occurrence, recorded.attempt, recorded.error, self.step.name)
 
     def _settle(self, outcome: str, how: str, result: Any) -> Generator[Command | Call, Any, None]:
         encode_value(result, what="journal.effect_settled", field="result")
@@ -232,27 +232,31 @@ class _One:
         forget = progress.take_forget()
         policy = self.policy.name
         try:
-            yield IntendEffect(self.step.number, self.name, self.occurrence, policy, self.digest, self.settled, forget)
+            which = (self.step.number, self.name, self.occurrence)
+            yield IntendEffect(*which, policy, self.digest, self.settled, forget, self.step.name)
         except BaseException:
             progress.forget = progress.forget or forget
             where = (self.step.number, self.name, self.occurrence, self.attempt)
             doubted = self.doubted
-            self.effects.note(DoubtEffect(*where, NOT_CALLED_AGAIN) if doubted else FailEffect(*where, NOT_CALLED))
+            of = self.step.name
+            self.effects.note(
+                DoubtEffect(*where, NOT_CALLED_AGAIN, of) if doubted else FailEffect(*where, NOT_CALLED, of)
+            )
             raise
         progress.remember(key_of(self.name, self.occurrence))
 
     def _do(self, call: Call) -> Generator[Command | Call, Any, Any]:
         """Call the function, and have on record what came of it."""
-        where = (self.step.number, self.name, self.occurrence, self.attempt)
+        where, of = (self.step.number, self.name, self.occurrence, self.attempt), self.step.name
         try:
             result = yield call
         except Exception as error:
             said = f"{type(error).__name__}: {text_of(error)}"
             with suppress(AskError):  # without an end on record it is in doubt
-                yield DoubtEffect(*where, said) if is_no_answer(error) else FailEffect(*where, said)
+                yield DoubtEffect(*where, said, of) if is_no_answer(error) else FailEffect(*where, said, of)
             raise
         except BaseException as error:
-            self.effects.note(DoubtEffect(*where, f"{type(error).__name__} while its function ran"))
+            self.effects.note(DoubtEffect(*where, f"{type(error).__name__} while its function ran", of))
             raise
         yield from self._finish(result)
         return result
@@ -266,7 +270,9 @@ class _One:
                 yield Call(lambda: check_storable("journal.effect_done", "result", result), ())
         except EventRefused as error:
             refused, lost, result = error, error.reason, None
-        end = FinishEffect(self.step.number, self.name, self.occurrence, self.attempt, result, lost)
+        end = FinishEffect(
+            self.step.number, self.name, self.occurrence, self.attempt, result, lost, self.step.name
+        )
         try:
             yield end
         except BaseException as error:

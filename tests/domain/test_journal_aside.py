@@ -23,6 +23,7 @@ from lrm_actors.domain.journal import (
     DoubtEffect,
     EffectDone,
     EffectSettled,
+    FailEffect,
     FinishEffect,
     ForgetEffects,
     IntendEffect,
@@ -36,8 +37,8 @@ from lrm_actors.domain.journal import (
     TaskTakenBack,
 )
 from lrm_actors.domain.journaling import aside
-from lrm_actors.domain.journaling.book import DONE, FINISHED, IN_DOUBT
-from lrm_actors.domain.journaling.effects import idempotency_key
+from lrm_actors.domain.journaling.book import DONE, FINISHED, IN_DOUBT, INTENDED
+from lrm_actors.domain.journaling.effects import LATE, idempotency_key
 from lrm_actors.domain.sleeps import BeginSleep
 from lrm_actors.domain.tasks import TaskCall
 from lrm_actors.errors import CommandRefused, JournalMismatch, NoSuchEffect, StepOrder, TaskConflict
@@ -276,6 +277,25 @@ def test_a_state_from_before_has_nothing_set_aside() -> None:
     fresh = decode_state(encode_state({"committed": 3, "journal_id": "old"}), JournalState)
     assert JournalState(committed=3, journal_id="old") == fresh
     assert StepBegun(1, "look", 1).origin is None
+
+
+def test_a_word_of_a_step_that_is_over_is_not_for_the_one_that_has_its_number() -> None:
+    """Neither its end nor a new intent; its end counts for its task, once, and only where it was in doubt."""
+    run = failed(doubt=True)
+    run.tell(begin("C"))
+    run.tell(IntendEffect(2, "pay", 1, of="job C"))
+    with pytest.raises(StepOrder, match="step 2 is not open"):
+        run.tell(IntendEffect(2, "post", 1, of="job B"))
+    assert () == run.tell(FailEffect(2, "pay", 1, 1, "no", "job B"))
+    assert () == run.tell(DoubtEffect(2, "pay", 1, 1, "no", "job B"))
+    assert () == run.tell(FinishEffect(2, "pay", 1, 1, None, "it is no JSON value", "job B"))
+    assert () == run.tell(FinishEffect(2, "pay", 1, 2, 9, of="job B"))
+    [settled] = run.tell(FinishEffect(2, "pay", 1, 1, 9, of="job B"))
+    assert TaskEffectSettled("job", "B", 2, "pay", 1, 1, DONE, LATE, 9) == settled
+    assert () == run.tell(FinishEffect(2, "pay", 1, 1, 9, of="job B"))
+    assert [INTENDED] == [entry.status for entry in run.state.effects]
+    run.tell(FinishEffect(2, "pay", 1, 1, 5, of="job C"))
+    assert [5] == [entry.result for entry in run.state.effects]
 
 
 # --- any order ----------------------------------------------------------------------------------------------------

@@ -91,11 +91,13 @@ class IntendEffect(Command):
     """How one in doubt is settled by this: ``retried``, or ``probed`` when it was found not to have happened."""
     forget: bool = False
     """What is on record of the step's effects does not count any more; this one is the first again."""
+    of: str = ""
+    """Name of its step: another one may have its number by now. Empty: whichever has it."""
 
 
 @frozen
 class FinishEffect(Command):
-    """It happened. Told twice, it counts once. The reply is None."""
+    """It happened. Told twice, it counts once; also where its task is set aside by now. The reply is None."""
 
     step: int
     name: str
@@ -105,6 +107,8 @@ class FinishEffect(Command):
     """A JSON value."""
     lost: str = ""
     """Why the result cannot be kept, although it happened."""
+    of: str = ""
+    """Name of its step: another one may have its number by now. Empty: whichever has it."""
 
 
 @frozen
@@ -116,6 +120,8 @@ class FailEffect(Command):
     occurrence: int
     attempt: int
     error: str
+    of: str = ""
+    """Name of its step: another one may have its number by now. Empty: whichever has it."""
 
 
 @frozen
@@ -127,6 +133,8 @@ class DoubtEffect(Command):
     occurrence: int
     attempt: int
     error: str
+    of: str = ""
+    """Name of its step: another one may have its number by now. Empty: whichever has it."""
 
 
 @frozen

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 NAME = "journal"
 MAX_EFFECTS = 100_000
 """Effects on record of one step, at most."""
+LATE = "its function ended after its step"
 REPEATED, LEFT = "repeated", "left"
 """How an effect in doubt is settled when nobody knows: it is done again, or its step is committed without it."""
 
@@ -82,7 +83,7 @@ def intend(state: JournalState, command: IntendEffect) -> Decision:
         CommandRefused: it is finished.
         TooManyEffects: the step has as many as it may.
     """
-    step = open_step(state, command.step)
+    step = open_step(state, command.step, command.of)
     book, events = state.effects, list[object]()
     if command.forget and len(book):
         events.append(forgotten(step, book, "forgotten by the step itself"))
@@ -112,6 +113,8 @@ def end(state: JournalState, command: FinishEffect | FailEffect | DoubtEffect) -
     """Put on record what came of an effect. What is no longer of interest is passed over."""
     step, name, occurrence, attempt = command.step, command.name, command.occurrence, command.attempt
     owner = state.unfinished
+    if command.of and (owner is None or (owner.step, owner.name) != (step, command.of)):
+        return _end_aside(state, command)
     entry = state.effects.get(key_of(name, occurrence)) if owner is not None and owner.step == step else None
     if entry is None or entry.attempt != attempt or entry.status in FINISHED:
         return NOTHING  # told twice, or settled or forgotten meanwhile
@@ -122,6 +125,22 @@ def end(state: JournalState, command: FinishEffect | FailEffect | DoubtEffect) -
     if isinstance(command, FinishEffect):
         return then(EffectDone(step, name, occurrence, attempt, command.result, command.lost))
     return then(EffectFailed(step, name, occurrence, attempt, command.error))
+
+
+def _end_aside(state: JournalState, command: FinishEffect | FailEffect | DoubtEffect) -> Decision:
+    """What came of an effect whose step is over: it counts for the task that it is of, if that is set aside."""
+    if not isinstance(command, FinishEffect) or command.lost:
+        return NOTHING
+    for task in state.aside.tasks.values():
+        entry = task.effects.get(key_of(command.name, command.occurrence))
+        if (
+            task.name == command.of
+            and entry is not None
+            and (entry.status, entry.attempt) == (IN_DOUBT, command.attempt)
+        ):
+            call, which = task.call, (entry.name, entry.occurrence, entry.attempt)
+            return then(TaskEffectSettled(call.task, call.key, task.step, *which, DONE, LATE, command.result))
+    return NOTHING
 
 
 def settle(state: JournalState, command: SettleEffect) -> Decision:
@@ -243,14 +262,14 @@ def left(state: JournalState, step: int) -> Iterable[EffectSettled]:
     return [settled(step, entry, LEFT, "step ended") for entry in state.effects.of(IN_DOUBT)]
 
 
-def open_step(state: JournalState, number: int) -> OpenStep:
-    """The open step, if it has this number.
+def open_step(state: JournalState, number: int, name: str = "") -> OpenStep:
+    """The open step, if it has this number, and this name where one is given.
 
     Raises:
         StepOrder: it has not, or none is open.
     """
     step = state.open
-    if step is None or step.step != number:
+    if step is None or step.step != number or name not in {"", step.name}:
         raise StepOrder(f"step {number} is not open: it can have no effects now", actor=NAME, hint="begin a step first")
     return step
 
