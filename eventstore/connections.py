@@ -77,10 +77,16 @@ def closed_error(pid: int) -> StoreClosed:
 
 
 class ReaderPool:
-    """Lends read-only connections. Each is used by one thread at a time, for one page."""
+    """Lends read-only connections. Each is used by one thread at a time, for one page.
 
-    def __init__(self, open_connection: Callable[[], sqlite3.Connection]) -> None:
+    Args:
+        open_connection: opens one.
+        path: of the log, which an error names.
+    """
+
+    def __init__(self, open_connection: Callable[[], sqlite3.Connection], path: str) -> None:
         self._open = open_connection
+        self._path = path
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -104,7 +110,11 @@ class ReaderPool:
             if connection is not None:
                 connection.close()
                 connection = None
-            raise read_error(error) from error
+            typed = read_error(error)
+            raise (typed.in_file(self._path) if isinstance(typed, CorruptLog) else typed) from error
+        except CorruptLog as error:
+            error.in_file(self._path)
+            raise
         finally:
             if connection is not None:
                 self._give_back(connection)

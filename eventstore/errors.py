@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from eventstore.notes import Notes, Reduced, reduced
+
 
 class EventStoreError(Exception):
     """Base of every error of this package."""
@@ -12,11 +14,15 @@ class EventStoreError(Exception):
     """Stable code, for documentation and for programs."""
     hint: str = ""
     """What to try, a sentence."""
+    __notes__ = Notes()  # the code and the hint, made when somebody looks
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         if hint is not None:
             self.hint = hint
+
+    def __reduce__(self) -> Reduced:
+        return reduced(self)
 
 
 # --- declaring and encoding events --------------------------------------------------------------------------------
@@ -334,14 +340,21 @@ class SnapshotUnusable(EventStoreError, ValueError):
 
 
 class CorruptLog(EventStoreError, ValueError):
-    """The file itself is damaged."""
+    """The file itself is damaged. ``path`` says which, as far as that is known."""
 
     code = "ES-5004"
     hint = "run 'lrm verify' to see how far the damage goes"
 
     def __init__(self, reason: str, *, hint: str | None = None) -> None:
         super().__init__(f"the log is damaged: {reason}", hint=hint)
-        self.reason = reason
+        self.reason, self.path = reason, ""
+
+    def in_file(self, path: str) -> CorruptLog:
+        """The same error, with the file named."""
+        if not self.path:
+            self.path = path
+            self.args = (f"the log is damaged: {path}: {self.reason}",)
+        return self
 
 
 class TailMissing(OpenError, ValueError):

@@ -122,7 +122,7 @@ def open_error(log: Path, error: sqlite3.Error) -> EventStoreError:
     if code == sqlite3.SQLITE_NOTADB:
         return NotALog(str(log), f"{log}: {error}")
     if isinstance(damage := read_error(error), CorruptLog):
-        return damage
+        return damage.in_file(str(log))
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return LogLocked(str(log), f"{log}: another program keeps a lock on the file")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):

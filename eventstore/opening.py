@@ -17,6 +17,7 @@ from eventstore.connections import Connect, ReaderPool, open_reading, open_writi
 from eventstore.encryption import Unsealer
 from eventstore.errors import (
     BadRequest,
+    CorruptLog,
     LogNotFound,
     LogNotWritable,
     OpenError,
@@ -103,7 +104,7 @@ def open_store(
     _check_file(path)
     log = _resolve(path)
     reserve = Reserve(log, reserve_bytes)
-    pool = ReaderPool(partial(open_reading, connect, log, busy_timeout_s=busy_timeout_s))
+    pool = ReaderPool(partial(open_reading, connect, log, busy_timeout_s=busy_timeout_s), str(log))
     unsealer = Unsealer(log, key, pool.lend)
     unsealer.check_usable()
     while True:
@@ -167,7 +168,8 @@ def open_pool(path: str | os.PathLike[str], *, connect: Connect = sqlite3.connec
     if kind is None:
         raise LogNotFound(str(log), f"there is no log at {log}")
     immutable = kind == "immutable"
-    return log, ReaderPool(partial(open_reading, connect, log, busy_timeout_s=BUSY_TIMEOUT_S, immutable=immutable))
+    connecting = partial(open_reading, connect, log, busy_timeout_s=BUSY_TIMEOUT_S, immutable=immutable)
+    return log, ReaderPool(connecting, str(log))
 
 
 def _check_file(path: str | os.PathLike[str]) -> None:
@@ -217,7 +219,9 @@ def _open(
         lock.release()
         cause = error if isinstance(error, sqlite3.Error) else error.__cause__
         if isinstance(cause, sqlite3.Error) and not isinstance(error, OpenError):
-            raise open_error(log, cause) from error
+            raise open_error(log, cause) from cause
+        if isinstance(error, CorruptLog):
+            error.in_file(str(log))
         raise
     retainer = Retainer(log, pool, writer.transactions, clock, reserve)
     store = SqliteStore(

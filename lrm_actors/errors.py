@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from eventstore.errors import EventStoreError, StorageFull
+from eventstore.notes import Notes, Reduced, reduced
 
 MAX_SHOWN = 300
 """Characters of a value that are shown in a message."""
@@ -17,11 +18,15 @@ class LrmError(Exception):
     """Stable code, for documentation and for programs."""
     hint: str = ""
     """What to try, a sentence."""
+    __notes__ = Notes()  # the code and the hint, made when somebody looks
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         if hint is not None:
             self.hint = hint
+
+    def __reduce__(self) -> Reduced:
+        return reduced(self)
 
 
 def _shown(value: object) -> str:
@@ -253,7 +258,6 @@ class EffectInDoubt(CommandRefused):
             hint="find out, and begin the step again after: lrm effects settle"
             f" {effect!r} --happened RESULT (or --not-happened, or --skip)",
         )
-        self.add_note(f"try: {self.hint}")
         self.effect, self.attempt, self.why, self.key = effect, attempt, why, key
         """``key``: its idempotency key."""
 
@@ -270,7 +274,6 @@ class JournalMismatch(CommandRefused):
             hint="run the code that wrote it; or give up what is on record, with step.forget_effects() inside the step"
             f" or 'lrm effects forget {step}'",
         )
-        self.add_note(f"try: {self.hint}")
         self.step, self.effects = step, effects
         """``effects``: those on record that do not fit, ``STEP/NAME#OCCURRENCE``."""
 
@@ -403,6 +406,9 @@ class CircuitOpen(Rejected):
 
     def __str__(self) -> str:
         return f"circuit for {self.service!r} is open, retry in {self.retry_after_s:.1f} s"
+
+    def __reduce__(self) -> Reduced:
+        return type(self), (self.service, self.retry_after_s), self.__dict__.copy()
 
 
 class CallTimedOut(LrmError, TimeoutError):

@@ -449,7 +449,7 @@ def test_an_end_that_cannot_be_put_on_record_is_told_again_and_said() -> None:
     world.journal.failing = FinishEffect
     with pytest.raises(StorageUnavailable) as caught, world.step():
         world.effect("send", world.send)
-    assert ["effect 1/send#1 has happened, and that may not be on record"] == caught.value.__notes__
+    assert "effect 1/send#1 has happened, and that may not be on record" == caught.value.__notes__[-1]
     world.journal.failing = None
     with world.step():
         world.effect("send", world.send)

@@ -90,5 +90,6 @@ def test_a_log_with_a_damaged_event_is_told_at_the_start(tmp_path: Path) -> None
     )
     connection.commit()
     connection.close()
-    with pytest.raises(CorruptEvent, match="position"), LongRunningMode(mine):
+    with pytest.raises(CorruptEvent, match="position") as raised, LongRunningMode(mine):
         pass
+    assert f"log: {mine.log_path}" == raised.value.__notes__[-1]

@@ -118,7 +118,6 @@ def _upcast(engine: Engine, found: Recovery) -> Recovery:
         )
     except StateNotUpcast as error:
         _log.error("nothing is restored: %s; %s", error, error.hint, extra=engine.context.extra())
-        error.add_note(f"try: {error.hint}")  # it ends the host's start, and a traceback shows no hint
         raise
     return attrs.evolve(found, checkpoint=attrs.evolve(checkpoint, state=state))
 

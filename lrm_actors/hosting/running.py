@@ -150,6 +150,10 @@ class Running:
         for error in self.system.start_errors().values():
             if isinstance(error, (CorruptEvent, CorruptLog, UnknownEventType)):
                 self.system.stop(DAMAGED_STOP_S)
+                if isinstance(error, CorruptLog):
+                    error.in_file(str(self.path))
+                else:
+                    error.add_note(f"log: {self.path}")  # it says at which position, but not in which
                 raise error
 
     def _serve(self) -> OwnerSocket | None:
