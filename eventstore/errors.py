@@ -104,13 +104,18 @@ class EventsRemoved(EventStoreError, LookupError):
     """Events that retention has removed were asked for."""
 
     code = "ES-2004"
-    hint = "begin with a snapshot of the stream, or look in the archive of what was removed"
+    hint = (
+        "begin with a snapshot of the stream, or look in the archive of what was removed; to go on without them, read"
+        " after 'removed'"
+    )
 
-    def __init__(self, stream: str, after: int, removed: int) -> None:
-        super().__init__(
-            f"stream {stream!r}: versions up to {removed} are no longer kept, and those after {after} were asked for"
-        )
+    def __init__(self, stream: str | None, after: int, removed: int) -> None:
+        what = "positions" if stream is None else f"stream {stream!r}: versions"
+        super().__init__(f"{what} up to {removed} are no longer kept, and those after {after} were asked for")
         self.stream, self.after, self.removed = stream, after, removed
+        """The stream whose versions the two numbers are; None: they are positions in the log."""
+        self.first = removed + 1
+        """Where what is still kept begins."""
 
 
 class AttachmentNotFound(EventStoreError, KeyError):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Generic, TypeVar
 
+from eventstore.asked import check_text
 from eventstore.records import Attachment
 
 PAGE_KEYS = 256
@@ -30,7 +31,7 @@ class InOrder(Iterator[Attachment], Generic[Row]):
         read: Callable[[Sequence[str]], Mapping[str, Row]],
         open_row: Callable[[str, Row | None], Attachment],
     ) -> None:
-        self._wanted = iter(wanted)
+        self._wanted = map(_text, wanted)
         self._read = read
         self._open_row = open_row
         self._page: deque[str] = deque()
@@ -46,3 +47,8 @@ class InOrder(Iterator[Attachment], Generic[Row]):
             self._rows = self._read(tuple(self._page))
         key = self._page.popleft()
         return self._open_row(key, self._rows.get(key))
+
+
+def _text(key: str) -> str:
+    check_text("one of keys", key)
+    return key

@@ -133,7 +133,11 @@ class MemoryStore(MemoryReader):
         return self._owner_epoch
 
     def subscribe(self, listener: Callable[[int, frozenset[str]], None]) -> Callable[[], None]:
-        """Call ``listener(head, type names)`` after each append of events, on the appending thread."""
+        """Call ``listener(head, type names)`` after each append of events, on the appending thread.
+
+        Raises:
+            BadRequest: it cannot be called.
+        """
         return self._commits_heard.subscribe(listener)
 
     def close(self) -> None:

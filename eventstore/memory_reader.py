@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from eventstore.asked import OnRemoved, check_callable, check_range, check_seconds, check_tail, check_text, check_whole
 from eventstore.codec import OnUnknown, decode_events, decode_value
 from eventstore.errors import (
     AttachmentNotFound,
@@ -17,7 +18,7 @@ from eventstore.errors import (
 )
 from eventstore.in_order import InOrder
 from eventstore.memory_log import MemoryLog, Stored
-from eventstore.naming import check_names
+from eventstore.naming import check_names, listed
 from eventstore.records import (
     Attachment,
     Folded,
@@ -58,6 +59,7 @@ class MemoryReader:
 
     def streams(self, prefix: str = "") -> Sequence[StreamInfo]:
         """The streams whose name starts with ``prefix``, by name."""
+        check_text("prefix", prefix)
         log = self._open()
         with log.lock:
             found = [StreamInfo(name, stream.version, stream.epoch) for name, stream in log.streams.items()]
@@ -65,6 +67,7 @@ class MemoryReader:
 
     def version(self, stream: str) -> int:
         """Version of a stream, 0 when it does not exist."""
+        check_text("stream", stream)
         log = self._open()
         with log.lock:
             return log.stream(stream).version
@@ -76,6 +79,7 @@ class MemoryReader:
             PositionNotFound: no event has this position.
             UnknownEventType, CorruptEvent: it cannot be decoded.
         """
+        check_whole("position", position)
         log = self._open()
         with log.lock:
             if not log.removed < position <= log.head:
@@ -91,25 +95,43 @@ class MemoryReader:
         types: Iterable[str] | None = None,
         streams: Iterable[str] | None = None,
         limit: int | None = None,
+        removed: OnRemoved = "raise",
     ) -> Iterator[Record]:
-        """Records in log order, positions in ``(after, up_to]``, optionally only of some types or exact streams."""
+        """Records in log order, positions in ``(after, up_to]``, optionally only of some types or exact streams.
+
+        From 0, or with ``removed="skip"``, it begins with the oldest that is still kept.
+
+        Raises:
+            EventsRemoved: when it gets there: events after the last that was given, or after ``after``, were removed.
+            BadRequest: an argument is not of its kind.
+        """
+        check_range(after, up_to, removed)
+        if limit is not None:
+            check_whole("limit", limit)
+        wanted_types, wanted_streams = listed("types", types), listed("streams", streams)
         self._open()
-        check_names("types", types)
-        check_names("streams", streams)
-        wanted_types = None if types is None else frozenset(types)
-        wanted_streams = None if streams is None else frozenset(streams)
 
         def wanted(stored: Stored) -> bool:
             return (wanted_types is None or stored.type in wanted_types) and (
                 wanted_streams is None or stored.stream in wanted_streams
             )
 
-        return self._read(after, up_to, wanted, limit)
+        return self._read(after, up_to, wanted, limit, removed)
 
-    def read_stream(self, stream: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
-        """Records of one stream in order, versions in ``(after, up_to]``. Empty for a stream that does not exist."""
+    def read_stream(
+        self, stream: str, *, after: int = 0, up_to: int | None = None, removed: OnRemoved = "raise"
+    ) -> Iterator[Record]:
+        """Records of one stream in order, versions in ``(after, up_to]``. Empty for a stream that does not exist.
+
+        From 0, or with ``removed="skip"``, it begins with the oldest that is still kept.
+
+        Raises:
+            EventsRemoved, BadRequest: as ``read``.
+        """
+        check_text("stream", stream)
+        check_range(after, up_to, removed)
         self._open()
-        return self._read_stream(stream, after, up_to)
+        return self._read_stream(stream, after, up_to, removed)
 
     def fold(
         self,
@@ -126,6 +148,9 @@ class MemoryReader:
             EventsRemoved: some of these events are no longer kept; begin with a snapshot.
             UnknownEventType, CorruptEvent: one cannot be decoded.
         """
+        check_text("stream", stream)
+        check_callable("evolve", evolve, "a state and an event")
+        check_range(after, up_to)
         version = after = max(after, 0)
         while True:
             log = self._open()
@@ -143,24 +168,47 @@ class MemoryReader:
             if not page:
                 return Folded(state, version)
 
-    def read_category(self, category: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
-        """Records of ``category`` and of every ``category/…`` stream in log order, positions in ``(after, up_to]``."""
+    def read_category(
+        self, category: str, *, after: int = 0, up_to: int | None = None, removed: OnRemoved = "raise"
+    ) -> Iterator[Record]:
+        """As ``read``, of ``category`` and every ``category/…`` stream."""
+        check_text("category", category)
+        check_range(after, up_to, removed)
         self._open()
-        return self._read(after, up_to, lambda stored: f"{stored.stream}/".startswith(f"{category}/"), None)
+        return self._read(after, up_to, lambda stored: f"{stored.stream}/".startswith(f"{category}/"), None, removed)
 
-    def tail(self, *, after: int = 0, poll_s: float = 0.1, stop: Callable[[], bool] | None = None) -> Iterator[Record]:
-        """Like ``read``, then wait for more, for ever or until ``stop()`` is true."""
+    def tail(
+        self,
+        *,
+        after: int = 0,
+        poll_s: float = 0.1,
+        stop: Callable[[], bool] | None = None,
+        removed: OnRemoved = "raise",
+    ) -> Iterator[Record]:
+        """Like ``read``, then wait for more, for ever or until ``stop()`` is true.
+
+        Raises:
+            EventsRemoved: it lagged behind: a new tail after ``error.removed`` goes on, or one with ``removed="skip"``.
+            BadRequest: an argument is not of its kind.
+        """
+        check_tail(after, poll_s, stop, removed)
         self._open()
-        return self._tail(after, poll_s, stop or (lambda: False))
+        return self._tail(after, poll_s, stop or (lambda: False), removed)
 
     def position_at(self, wall_s: float) -> int:
         """The last position recorded at or before a wall-clock time, 0 when there is none."""
+        check_seconds("wall_s", wall_s)
         log = self._open()
         with log.lock:
             return next((stored.position for stored in reversed(log.events) if stored.recorded_at.wall_s <= wall_s), 0)
 
     def snapshot(self, stream: str, *, schema: str | None = None, up_to: int | None = None) -> Snapshot | None:
         """The newest snapshot of a stream at or below a version, optionally only of one schema."""
+        check_text("stream", stream)
+        if schema is not None:
+            check_text("schema", schema)
+        if up_to is not None:
+            check_whole("up_to", up_to)
         log = self._open()
         with log.lock:
             kept = log.stream(stream).snapshots
@@ -171,10 +219,12 @@ class MemoryReader:
 
     def cursor(self, consumer: str) -> int | None:
         """How far a consumer has read, None when it never stored a cursor."""
+        check_text("consumer", consumer)
         return self._open().cursors.get(consumer)
 
     def receipt(self, command_id: str) -> Receipt | None:
         """The remembered reply to a command, if it is still kept."""
+        check_text("command_id", command_id)
         kept = self._open().receipts.get(command_id)
         return Receipt(command_id, decode_value(kept[1])) if kept is not None else None
 
@@ -184,6 +234,7 @@ class MemoryReader:
         Raises:
             AttachmentNotFound: there are none.
         """
+        check_text("key", key)
         try:
             return self._open().attachments[key]
         except KeyError:
@@ -210,6 +261,7 @@ class MemoryReader:
 
     def attachment_keys(self, prefix: str = "") -> Sequence[str]:
         """The keys kept, in order."""
+        check_text("prefix", prefix)
         log = self._open()
         with log.lock:
             return tuple(sorted(key for key in log.attachments if key.startswith(prefix)))
@@ -256,10 +308,24 @@ class MemoryReader:
         return self.log
 
     def _read(
-        self, after: int, up_to: int | None, wanted: Callable[[Stored], bool], limit: int | None
+        self,
+        after: int,
+        up_to: int | None,
+        wanted: Callable[[Stored], bool],
+        limit: int | None,
+        removed: OnRemoved = "skip",
+        *,
+        begun: bool = False,
     ) -> Iterator[Record]:
         left = limit
-        while page := self._page(after):
+        begun = begun or after > 0
+        while (up_to is None or after < up_to) and (left is None or left > 0):
+            page, gone = self._page(after)
+            if begun and removed == "raise" and gone > after:
+                raise EventsRemoved(None, after, gone)
+            if not page:
+                return
+            begun = True
             for stored in page:
                 if (up_to is not None and stored.position > up_to) or (left is not None and left <= 0):
                     return
@@ -268,16 +334,21 @@ class MemoryReader:
                     yield self._record(stored)
             after = page[-1].position
 
-    def _page(self, after: int) -> list[Stored]:
+    def _page(self, after: int) -> tuple[list[Stored], int]:
+        """What comes next, and up to where events were removed when it was looked at."""
         log = self._open()
         with log.lock:
-            return log.page(after)
+            return log.page(after), log.removed
 
-    def _read_stream(self, stream: str, after: int, up_to: int | None) -> Iterator[Record]:
-        while True:
+    def _read_stream(self, stream: str, after: int, up_to: int | None, removed: OnRemoved) -> Iterator[Record]:
+        begun = after > 0
+        while up_to is None or after < up_to:
             log = self._open()
             with log.lock:
-                page = log.stream_page(stream, after)
+                page, gone = log.stream_page(stream, after), log.stream(stream).removed
+            if begun and removed == "raise" and gone > after:
+                raise EventsRemoved(stream, after, gone)
+            begun = True
             for stored in page:
                 if up_to is not None and stored.version > up_to:
                     return
@@ -286,15 +357,20 @@ class MemoryReader:
                 return
             after = page[-1].version
 
-    def _tail(self, after: int, poll_s: float, stop: Callable[[], bool]) -> Iterator[Record]:
+    def _tail(self, after: int, poll_s: float, stop: Callable[[], bool], removed: OnRemoved) -> Iterator[Record]:
+        begun = after > 0
         with waking(self._listeners) as woken:
             while not stop():
                 woken.clear()
-                for record in self._read(after, None, lambda _stored: True, None):
+                for record in self._read(after, None, lambda _stored: True, None, removed, begun=begun):
                     after = record.position
                     yield record
                     if stop():
                         return
+                if not begun:
+                    begun = True
+                    if after <= 0:  # nothing was there: it begins behind what never will be again
+                        after = self._open().removed
                 woken.wait(poll_s)
 
     def _decode(self, stored: Stored) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
+from eventstore.asked import OnRemoved
 from eventstore.records import (
     Appended,
     Attachment,
@@ -29,7 +30,10 @@ from eventstore.records import (
 
 
 class EventReader(Protocol):
-    """Reading a log, from the owning process or any other, while it is written. Safe to use from any thread."""
+    """Reading a log, from the owning process or any other, while it is written. Safe to use from any thread.
+
+    An argument that is not of its kind is a ``BadRequest`` that names it, in every method.
+    """
 
     @property
     def head(self) -> int:
@@ -61,17 +65,29 @@ class EventReader(Protocol):
         types: Iterable[str] | None = None,
         streams: Iterable[str] | None = None,
         limit: int | None = None,
+        removed: OnRemoved = "raise",
     ) -> Iterator[Record]:
         """Records in log order, positions in ``(after, up_to]``, optionally only of some types or some exact streams.
 
         Reads in short pages, so that a slow reader never pins the log. Sees what is committed when each page is read.
+        From 0, or with ``removed="skip"``, it begins with the oldest that is still kept.
 
         Raises:
-            BadRequest: ``types`` or ``streams`` is one text, where several names are asked for.
+            EventsRemoved: when it gets there: events after the last that was given, or after ``after``, were removed.
+            UnknownEventType, CorruptEvent: when it gets there: one cannot be decoded.
+            BadRequest: an argument is not of its kind, as one text where several names are asked for.
         """
 
-    def read_stream(self, stream: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
-        """Records of one stream in order, versions in ``(after, up_to]``. Empty for a stream that does not exist."""
+    def read_stream(
+        self, stream: str, *, after: int = 0, up_to: int | None = None, removed: OnRemoved = "raise"
+    ) -> Iterator[Record]:
+        """Records of one stream in order, versions in ``(after, up_to]``. Empty for a stream that does not exist.
+
+        From 0, or with ``removed="skip"``, it begins with the oldest that is still kept.
+
+        Raises:
+            EventsRemoved, UnknownEventType, CorruptEvent, BadRequest: as ``read``.
+        """
 
     def fold(
         self,
@@ -91,11 +107,32 @@ class EventReader(Protocol):
             UnknownEventType, CorruptEvent: one cannot be decoded.
         """
 
-    def read_category(self, category: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
-        """Records of ``category`` and of every ``category/…`` stream in log order, positions in ``(after, up_to]``."""
+    def read_category(
+        self, category: str, *, after: int = 0, up_to: int | None = None, removed: OnRemoved = "raise"
+    ) -> Iterator[Record]:
+        """Records of ``category`` and of every ``category/…`` stream in log order, positions in ``(after, up_to]``.
 
-    def tail(self, *, after: int = 0, poll_s: float = 0.1, stop: Callable[[], bool] | None = None) -> Iterator[Record]:
-        """Like ``read``, then wait for more, for ever or until ``stop()`` is true."""
+        From 0, or with ``removed="skip"``, it begins with the oldest that is still kept.
+
+        Raises:
+            EventsRemoved, UnknownEventType, CorruptEvent, BadRequest: as ``read``.
+        """
+
+    def tail(
+        self,
+        *,
+        after: int = 0,
+        poll_s: float = 0.1,
+        stop: Callable[[], bool] | None = None,
+        removed: OnRemoved = "raise",
+    ) -> Iterator[Record]:
+        """Like ``read``, then wait for more, for ever or until ``stop()`` is true.
+
+        Raises:
+            EventsRemoved: it lagged behind, and events that it would have given next were removed: a new tail after
+                ``error.removed`` goes on behind them, and so does this one with ``removed="skip"``.
+            UnknownEventType, CorruptEvent, BadRequest: as ``read``.
+        """
 
     def position_at(self, wall_s: float) -> int:
         """The last position recorded at or before a wall-clock time, 0 when there is none."""
@@ -233,4 +270,7 @@ class EventStore(EventReader, Protocol):
         """Call ``listener(head, type names)`` after each commit of events, on the committing thread.
 
         It must be quick; what it raises is logged. Returns what ends the subscription.
+
+        Raises:
+            BadRequest: it cannot be called.
         """

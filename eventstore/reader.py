@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from eventstore import attachments, snapshots
+from eventstore.asked import OnRemoved, check_callable, check_range, check_seconds, check_tail, check_text, check_whole
 from eventstore.checksums import row_checksum
 from eventstore.codec import OnUnknown, decode_value, encode_value
 from eventstore.connections import ReaderPool
@@ -17,27 +18,18 @@ from eventstore.encryption import Unsealer, about_receipt
 from eventstore.errors import BadRequest, CorruptLog, EventRefused, PositionNotFound
 from eventstore.folding import fold
 from eventstore.in_order import InOrder
-from eventstore.naming import check_names
+from eventstore.naming import check_names, listed
+from eventstore.paging import EVENTS, FOREVER, HEAD, Pages, clamp
 from eventstore.records import Attachment, Folded, Receipt, Record, Snapshot, StoreStatistics, StreamInfo, Verification
-from eventstore.schema import PAGE_ROWS
-from eventstore.waking import Listeners, waking
-
-SCAN_POSITIONS = 20_000
-"""Positions one filtered read looks through in one transaction, however few of them match."""
+from eventstore.waking import Listeners
 
 _FIRST = "SELECT value + 1 FROM meta WHERE key = 'removed_position'"
-_HEAD = "SELECT coalesce((SELECT max(position) FROM events), (SELECT value FROM meta WHERE key = 'removed_position'))"
 _STREAMS = (
     "SELECT name, coalesce((SELECT max(version) FROM events WHERE stream_id = streams.id), removed_version), epoch"
     " FROM streams"
 )
 _ONE_STREAM = _STREAMS + " WHERE name = ?"
 _STREAMS_FROM = _STREAMS + " WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1 ORDER BY name"
-_EVENTS = (
-    "SELECT position, stream_id, version, type_id, schema_version, wall_us, monotonic_us, boot_id,"
-    " cause, command_id, correlation_id, depth, data FROM events"
-)
-_POSITIONS = " WHERE position > ? AND position <= ?"
 _OF_TYPES = " AND type_id IN (SELECT id FROM types WHERE name IN (SELECT value FROM json_each(?)))"
 _OF_STREAMS = " AND stream_id IN (SELECT id FROM streams WHERE name IN (SELECT value FROM json_each(?)))"
 _FEW_TYPES = 16
@@ -46,17 +38,11 @@ _OF_ONE_TYPE = "+type_id = (SELECT id FROM types WHERE name = ?)"
 _OF_CATEGORY = (
     " AND stream_id IN (SELECT id FROM streams WHERE name = ?3 OR substr(name, 1, length(?3) + 1) = ?3 || '/')"
 )
-_IN_ORDER = " ORDER BY position LIMIT ?"
-_OF_STREAM = (
-    " WHERE stream_id = (SELECT id FROM streams WHERE name = ?) AND version > ? AND version <= ?"
-    " ORDER BY version LIMIT ?"
-)
 _NAMES = {
     "streams": "SELECT id, name FROM streams WHERE id > ?",
     "types": "SELECT id, name FROM types WHERE id > ?",
     "boots": "SELECT id, name FROM boots WHERE id > ?",
 }
-_FOREVER = 2**63 - 1
 
 
 class SqliteReader:
@@ -88,7 +74,7 @@ class SqliteReader:
     @property
     def head(self) -> int:
         """Position of the newest event, 0 when there is none."""
-        return self._one(_HEAD)
+        return self._one(HEAD)
 
     @property
     def first(self) -> int:
@@ -97,10 +83,12 @@ class SqliteReader:
 
     def streams(self, prefix: str = "") -> Sequence[StreamInfo]:
         """The streams whose name starts with ``prefix``, by name."""
+        check_text("prefix", prefix)
         return tuple(StreamInfo(*row) for row in self._all(_STREAMS_FROM, (prefix,)))
 
     def version(self, stream: str) -> int:
         """Version of a stream, 0 when it does not exist."""
+        check_text("stream", stream)
         rows = self._all(_ONE_STREAM, (stream,))
         return int(rows[0][1]) if rows else 0
 
@@ -111,7 +99,8 @@ class SqliteReader:
             PositionNotFound: no event has this position.
             UnknownEventType, CorruptEvent: it cannot be decoded.
         """
-        rows = self._all(_EVENTS + " WHERE position = ?", (_clamp(position),))
+        check_whole("position", position)
+        rows = self._all(EVENTS + " WHERE position = ?", (clamp(position),))
         if not rows:
             raise PositionNotFound(position, self.first, self.head)
         return next(self._decoding().records(rows))
@@ -124,32 +113,51 @@ class SqliteReader:
         types: Iterable[str] | None = None,
         streams: Iterable[str] | None = None,
         limit: int | None = None,
+        removed: OnRemoved = "raise",
     ) -> Iterator[Record]:
         """Records in log order, positions in ``(after, up_to]``, optionally only of some types or some exact streams.
 
         Reads in short pages, so that a slow reader never pins the log. Sees what is committed when each page is read.
+        From 0, or with ``removed="skip"``, it begins with the oldest that is still kept.
+
+        Raises:
+            EventsRemoved: when it gets there: events after the last that was given, or after ``after``, were removed.
+            UnknownEventType, CorruptEvent: when it gets there: one cannot be decoded.
+            BadRequest: an argument is not of its kind.
         """
+        check_range(after, up_to, removed)
+        if limit is not None:
+            check_whole("limit", limit)
         where = ""
         values: list[str] = []
         for field, sql, names in (("types", _OF_TYPES, types), ("streams", _OF_STREAMS, streams)):
-            check_names(field, names)
-            if names is None:
+            wanted = listed(field, names)
+            if wanted is None:
                 continue
-            wanted = list(names)
-            listed = _json(wanted)
+            as_json = _json(wanted)
             if field == "types" and 0 < len(wanted) <= _FEW_TYPES:
                 where += f" AND ({' OR '.join([_OF_ONE_TYPE] * len(wanted))})"
                 values.extend(wanted)
             else:
                 where += sql
-                values.append(listed)
+                values.append(as_json)
         self._pool.check_open()
-        return self._read(after, up_to, where, values, limit)
+        return self._pages(removed).read(clamp(after), _end(up_to), where, values, limit)
 
-    def read_stream(self, stream: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
-        """Records of one stream in order, versions in ``(after, up_to]``. Empty for a stream that does not exist."""
+    def read_stream(
+        self, stream: str, *, after: int = 0, up_to: int | None = None, removed: OnRemoved = "raise"
+    ) -> Iterator[Record]:
+        """Records of one stream in order, versions in ``(after, up_to]``. Empty for a stream that does not exist.
+
+        From 0, or with ``removed="skip"``, it begins with the oldest that is still kept.
+
+        Raises:
+            EventsRemoved, UnknownEventType, CorruptEvent, BadRequest: as ``read``.
+        """
+        check_text("stream", stream)
+        check_range(after, up_to, removed)
         self._pool.check_open()
-        return self._read_stream(stream, _clamp(after), _FOREVER if up_to is None else _clamp(up_to))
+        return self._pages(removed).read_stream(stream, clamp(after), _end(up_to))
 
     def fold(
         self,
@@ -168,23 +176,50 @@ class SqliteReader:
             EventsRemoved: some of these events are no longer kept; begin with a snapshot.
             UnknownEventType, CorruptEvent: one cannot be decoded.
         """
-        bound = _FOREVER if up_to is None else _clamp(up_to)
-        return fold(self._pool, self._decoding(), stream, evolve, state, after=_clamp(after), up_to=bound)
+        check_text("stream", stream)
+        check_callable("evolve", evolve, "a state and an event")
+        check_range(after, up_to)
+        return fold(self._pool, self._decoding(), stream, evolve, state, after=clamp(after), up_to=_end(up_to))
 
-    def read_category(self, category: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
-        """Records of ``category`` and of every ``category/…`` stream in log order, positions in ``(after, up_to]``."""
-        self._pool.check_open()
-        return self._read(after, up_to, _OF_CATEGORY, [category], None)
+    def read_category(
+        self, category: str, *, after: int = 0, up_to: int | None = None, removed: OnRemoved = "raise"
+    ) -> Iterator[Record]:
+        """Records of ``category`` and of every ``category/…`` stream in log order, positions in ``(after, up_to]``.
 
-    def tail(self, *, after: int = 0, poll_s: float = 0.1, stop: Callable[[], bool] | None = None) -> Iterator[Record]:
-        """Like ``read``, then wait for more, for ever or until ``stop()`` is true."""
+        From 0, or with ``removed="skip"``, it begins with the oldest that is still kept.
+
+        Raises:
+            EventsRemoved, UnknownEventType, CorruptEvent, BadRequest: as ``read``.
+        """
+        check_text("category", category)
+        check_range(after, up_to, removed)
         self._pool.check_open()
-        return self._tail(after, poll_s, stop or _never)
+        return self._pages(removed).read(clamp(after), _end(up_to), _OF_CATEGORY, [category])
+
+    def tail(
+        self,
+        *,
+        after: int = 0,
+        poll_s: float = 0.1,
+        stop: Callable[[], bool] | None = None,
+        removed: OnRemoved = "raise",
+    ) -> Iterator[Record]:
+        """Like ``read``, then wait for more, for ever or until ``stop()`` is true.
+
+        Raises:
+            EventsRemoved: it lagged behind, and events that it would have given next were removed: a new tail after
+                ``error.removed`` goes on behind them, and so does this one with ``removed="skip"``.
+            UnknownEventType, CorruptEvent, BadRequest: as ``read``.
+        """
+        check_tail(after, poll_s, stop, removed)
+        self._pool.check_open()
+        return self._pages(removed).tail(clamp(after), poll_s, stop or _never, self._listeners)
 
     def position_at(self, wall_s: float) -> int:
         """The last position recorded at or before a wall-clock time, 0 when there is none."""
+        check_seconds("wall_s", wall_s)
         sql = "SELECT position FROM events WHERE wall_us <= ? ORDER BY position DESC LIMIT 1"
-        rows = self._all(sql, (_clamp(wall_s * 1e6),))
+        rows = self._all(sql, (clamp(wall_s * 1e6),))
         return int(rows[0][0]) if rows else 0
 
     # --- beside the events ----------------------------------------------------------------------------------------
@@ -194,16 +229,23 @@ class SqliteReader:
 
         One whose checksum is wrong is passed over for the next older one: the log still has the truth.
         """
+        check_text("stream", stream)
+        if schema is not None:
+            check_text("schema", schema)
+        if up_to is not None:
+            check_whole("up_to", up_to)
         with self._pool.lend() as connection:
             return snapshots.newest(connection, stream, schema=schema, up_to=up_to, unsealer=self._unsealer)
 
     def cursor(self, consumer: str) -> int | None:
         """How far a consumer has read, None when it never stored a cursor."""
+        check_text("consumer", consumer)
         rows = self._all("SELECT position FROM cursors WHERE consumer = ?", (consumer,))
         return int(rows[0][0]) if rows else None
 
     def receipt(self, command_id: str) -> Receipt | None:
         """The remembered reply to a command, if it is still kept."""
+        check_text("command_id", command_id)
         rows = self._all("SELECT * FROM receipts WHERE command_id = ?", (command_id,))
         if not rows:
             return None
@@ -223,6 +265,7 @@ class SqliteReader:
             AttachmentNotFound: there are none.
             CorruptAttachment: they are not what was stored.
         """
+        check_text("key", key)
         with self._pool.lend() as connection:
             return attachments.fetch(connection, key, self._unsealer)
 
@@ -246,6 +289,7 @@ class SqliteReader:
 
     def attachment_keys(self, prefix: str = "") -> Sequence[str]:
         """The keys kept, in order."""
+        check_text("prefix", prefix)
         with self._pool.lend() as connection:
             return attachments.keys(connection, prefix)
 
@@ -296,49 +340,8 @@ class SqliteReader:
     def _decoding(self) -> Decoding:
         return Decoding(self._names, self._unknown, self._unsealer)
 
-    def _read(
-        self, after: int, up_to: int | None, where: str, values: Sequence[Any], limit: int | None
-    ) -> Iterator[Record]:
-        sql = _EVENTS + _POSITIONS + where + _IN_ORDER
-        after = _clamp(after)
-        bound = _FOREVER if up_to is None else _clamp(up_to)
-        left = _FOREVER if limit is None else limit
-        decoding = self._decoding()
-        while left > 0 and after < bound:
-            rows_wanted = min(PAGE_ROWS, left)
-            window_end = min(bound, _clamp(after + SCAN_POSITIONS)) if where else bound
-            with self._pool.lend() as connection:
-                # The head before the page: what is committed between the two is then not skipped, only not seen yet.
-                head = connection.execute(_HEAD).fetchone()[0] if where else 0
-                rows = connection.execute(sql, (after, window_end, *values, rows_wanted)).fetchall()
-            yield from decoding.records(rows)
-            left -= len(rows)
-            if len(rows) == rows_wanted:
-                after = _onwards(after, rows[-1][0])
-            elif window_end >= min(bound, head) or not where:
-                return
-            else:
-                after = window_end
-
-    def _read_stream(self, stream: str, after: int, up_to: int) -> Iterator[Record]:
-        decoding = self._decoding()
-        while after < up_to:
-            rows = self._all(_EVENTS + _OF_STREAM, (stream, after, up_to, PAGE_ROWS))
-            yield from decoding.records(rows)
-            if len(rows) < PAGE_ROWS:
-                return
-            after = _onwards(after, rows[-1][2])
-
-    def _tail(self, after: int, poll_s: float, stop: Callable[[], bool]) -> Iterator[Record]:
-        with waking(self._listeners) as woken:
-            while not stop():
-                woken.clear()
-                for record in self._read(after, None, "", (), None):
-                    after = record.position
-                    yield record
-                    if stop():
-                        return
-                woken.wait(poll_s)
+    def _pages(self, removed: OnRemoved) -> Pages:
+        return Pages(self._pool, self._decoding, removed)
 
     def _forget_names(self) -> None:
         """After an unknown outcome: what was read before it was settled may not be what holds."""
@@ -352,16 +355,8 @@ class SqliteReader:
         return size
 
 
-def _onwards(after: int, last: int) -> int:
-    """Where the next page begins. On damaged pages SQLite goes in circles."""
-    if last <= after:
-        raise CorruptLog("its events are out of order")
-    return last
-
-
-def _clamp(number: float) -> int:
-    """The nearest number that SQLite has: positions beyond it hold nothing either."""
-    return round(max(-_FOREVER, min(_FOREVER, number)))
+def _end(up_to: int | None) -> int:
+    return FOREVER if up_to is None else clamp(up_to)
 
 
 def _json(names: Iterable[str]) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eventstore.asked import check_seconds
 from eventstore.codec import OnUnknown
 from eventstore.connections import ReaderPool, closed_error
 from eventstore.encryption import Unsealer
-from eventstore.errors import KeyRequired
+from eventstore.errors import BadRequest, KeyRequired
 from eventstore.forking import abandon_in_children
 from eventstore.group import Entry
 from eventstore.locking import LogLock
@@ -128,11 +129,14 @@ class SqliteStore(SqliteReader):
             within_s: after this many seconds it stops where it is, and says ``time``; call again for the rest.
 
         Raises:
-            BadRequest: a limit makes no sense, or there is none.
+            BadRequest: a limit makes no sense, or there is none, or another argument is not of its kind.
             CopyFailed: the archive could not be written; what was not archived was not removed.
             CorruptEvent: an event that should be archived is damaged; it was not removed.
             AppendFailed, OutcomeUnknown, Fenced: the storage refused, or another owner has taken the log.
         """
+        check_seconds("within_s", within_s, least=0.0)
+        if archive is not None and not isinstance(archive, str | os.PathLike):
+            raise BadRequest("archive", archive, "it must be the path of a directory", hint="give a str or a Path")
         self._pool.check_open()
         epoch = self.owner_epoch
         try:
@@ -193,6 +197,9 @@ class SqliteStore(SqliteReader):
         """Call ``listener(head, type names)`` after each commit of events, on the committing thread.
 
         It must be quick; what it raises is logged. Returns what ends the subscription.
+
+        Raises:
+            BadRequest: it cannot be called.
         """
         return self._commits.subscribe(listener)
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
+from eventstore.asked import check_callable
+
 Listener: TypeAlias = Callable[[int, frozenset[str]], None]
 
 _log = logging.getLogger("eventstore")
@@ -23,7 +25,12 @@ class Listeners:
         """Whether anybody listens."""
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Add a listener; call what is returned to remove it again."""
+        """Add a listener; call what is returned to remove it again.
+
+        Raises:
+            BadRequest: it cannot be called.
+        """
+        check_callable("listener", listener, "a position and the names of types")
         key = object()
         with self._lock:
             self._listeners = (*self._listeners, (key, listener))

@@ -114,7 +114,7 @@ class _Logs:
         if reader is not None and watchdog is None:
             from lrm_actors.inspect.outer import Told
 
-            for record in filter(wanted, reader.tail(after=seen[0], poll_s=POLL_S)):
+            for record in filter(wanted, reader.tail(after=seen[0], poll_s=POLL_S, removed="skip")):
                 yield Told(record, outer=False)
         while True:
             heads = [0 if one is None else one.head for one in self._readers]
@@ -126,7 +126,7 @@ class _Logs:
         from lrm_actors.inspect.outer import together
 
         agent, watchdog = (
-            () if one is None else filter(wanted, one.read(after=begin, up_to=end))
+            () if one is None else filter(wanted, one.read(after=begin, up_to=end, removed="skip"))
             for one, begin, end in zip(self._readers, after, up_to, strict=True)
         )
         return together(agent, watchdog)

@@ -69,4 +69,8 @@ def command(ctx: click.Context, *, position: str, request: Request) -> None:
 def effects_of(reader: EventReader, record: Record) -> list[Record]:
     """The records that name this one as their cause, of those not too far after it."""
     after = record.position
-    return [one for one in reader.read(after=after, up_to=after + EFFECTS_WITHIN) if one.cause == record.position]
+    return [
+        one
+        for one in reader.read(after=after, up_to=after + EFFECTS_WITHIN, removed="skip")
+        if one.cause == record.position
+    ]

@@ -233,7 +233,7 @@ class Parent:
     def _tail_log(self, log: str) -> None:
         reader = open_log(log)
         try:
-            for record in reader.tail(poll_s=TAIL_POLL_S, stop=self._over.is_set):
+            for record in reader.tail(poll_s=TAIL_POLL_S, stop=self._over.is_set, removed="skip"):
                 self._inbox.put(record)
         finally:
             reader.close()

@@ -43,7 +43,7 @@ def carry_out(engine: Engine, store: EventStore) -> None:
         nonlocal seen
         with doing:
             try:
-                for record in store.read(after=seen, types=(CHOSEN,)):
+                for record in store.read(after=seen, types=(CHOSEN,), removed="skip"):
                     seen = record.position
                     for event in record.events:
                         _do(engine, event)

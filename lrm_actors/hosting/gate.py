@@ -38,7 +38,7 @@ def keep_told(bridge: HostBridge, gate: Callable[[str], Any], store: EventStore,
         nonlocal seen
         with telling:
             modes = [first.pop()] if first else []
-            for record in store.read(after=seen, types=(MODE_CHANGED,)):
+            for record in store.read(after=seen, types=(MODE_CHANGED,), removed="skip"):
                 seen = record.position
                 modes += (event.mode for event in record.events if hasattr(event, "mode"))
             for one in modes:

@@ -134,7 +134,7 @@ def take_checkpoint(
         until_s = engine.clock.monotonic() + timeout_s
         while True:
             changed.clear()
-            for record in store.read(after=position, types=ENDS):
+            for record in store.read(after=position, types=ENDS, removed="skip"):
                 position = record.position
                 if _ended(record.event, checkpoint_id):
                     if not _is_listed(engine, checkpoint_id):

@@ -105,7 +105,7 @@ class Reclaiming:
         """Whatever came since; and memory, where it is critical and nothing came, because the health gets no worse."""
         until_published(self._engine.running, store, monitor.NAME)
         nothing_new = True
-        for record in store.read(after=seen[0], types=(CHANGED, LEAKS)):
+        for record in store.read(after=seen[0], types=(CHANGED, LEAKS), removed="skip"):
             seen[0], nothing_new = record.position, False
             for event in record.events:
                 self._consider(event)

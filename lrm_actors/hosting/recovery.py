@@ -208,7 +208,7 @@ class _Steps:
 
     def __call__(self, position: int) -> list[Record]:
         if self._after is None or position < self._after:
-            older = self._reader.read(after=position, up_to=self._after, streams=(JOURNAL,))
+            older = self._reader.read(after=position, up_to=self._after, streams=(JOURNAL,), removed="skip")
             self._records = [*older, *self._records]
             self._after = position
         if position == self._after:

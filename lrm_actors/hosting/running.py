@@ -176,7 +176,7 @@ class Running:
     def restarts(self) -> dict[str, int]:
         """Completed restarts of each child since the log began. Reads on from where it was."""
         with self._counting:
-            for record in self.store.read(after=self._counted_to, types=(CHILD_RESTARTED,)):
+            for record in self.store.read(after=self._counted_to, types=(CHILD_RESTARTED,), removed="skip"):
                 self._counted_to = record.position
                 self._restarts.update(event.child for event in record.events if hasattr(event, "child"))
             return dict(self._restarts)

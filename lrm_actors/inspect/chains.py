@@ -370,7 +370,7 @@ def last_of(
     up_to, stretch = reader.head if up_to is None else up_to, 1_000
     while up_to > 0:
         found = None
-        for record in reader.read(after=max(0, up_to - stretch), up_to=up_to, types=types):
+        for record in reader.read(after=max(0, up_to - stretch), up_to=up_to, types=types, removed="skip"):
             if _known(record) and matches(record):
                 found = record
         if found is not None:

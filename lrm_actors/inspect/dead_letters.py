@@ -34,7 +34,7 @@ def dead_letters(reader: EventReader, *, every: bool = False) -> Listing:
     """The letters that wait for somebody; with ``every`` also those that were sent again."""
     gathered = Gathered()
     stood: dict[str, tuple[int, float]] = {}
-    for record in reader.read_stream(STREAM):
+    for record in reader.read_stream(STREAM, removed="skip"):
         for event in record.events:
             gathered.add(event)
             if isinstance(event, DeadLetterAdded):
@@ -43,7 +43,7 @@ def dead_letters(reader: EventReader, *, every: bool = False) -> Listing:
     letters = [Listed(letter, *stood[name]) for name, letter in state.letters.items() if every or letter.status == KEPT]
     skipped = [
         (record.position, record.recorded_at.wall_s, event)
-        for record in reader.read_stream(DELIVERIES)
+        for record in reader.read_stream(DELIVERIES, removed="skip")
         for event in record.events
     ]
     return Listing(tuple(letters), tuple(skipped), state.dropped)
@@ -57,7 +57,7 @@ def letter_in(reader: EventReader, letter_id: str) -> Letter | None:
 def letters_of(reader: EventReader) -> DeadLetters:
     """The letters that the log still holds. Not by a fold, which wants all events: retention may have taken some."""
     gathered = Gathered()
-    for record in reader.read_stream(STREAM):
+    for record in reader.read_stream(STREAM, removed="skip"):
         for event in record.events:
             gathered.add(event)
     return gathered.done()

@@ -114,7 +114,7 @@ def _earlier(reader: EventReader, current: int | None, step: int | None, journal
     found: dict[int, dict[str, Recorded]] = {}
     aside: dict[tuple[str, str], dict[str, Recorded]] = {}
     begun: dict[int, StepBegun] = {}
-    for record in reader.read_stream(NAME):
+    for record in reader.read_stream(NAME, removed="skip"):
         if record.type in TYPES:
             for event in cast("tuple[Any, ...]", record.events):
                 if isinstance(event, StepBegun):

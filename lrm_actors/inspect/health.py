@@ -97,7 +97,9 @@ def health_of(reader: EventReader, *, now: Instant, owner: Owner, agent_id: str 
     silent_s = None if last is None else seconds_since(last.recorded_at, now)
     stale = _stale(monitor, supervisor, owner, now)
     restarts = Counter(
-        str(record.event.child) for record in reader.read(types=(CHILD_RESTARTED,)) if hasattr(record.event, "child")
+        str(record.event.child)
+        for record in reader.read(types=(CHILD_RESTARTED,), removed="skip")
+        if hasattr(record.event, "child")
     )
     metrics = sections.metrics(monitor)
     if stale:

@@ -134,7 +134,7 @@ def _fold(reader: EventReader, spec: Spec[Any], at: int, beginning: _Beginning) 
     seen: list[Record] = []  # the first one, and the last one
 
     def watched() -> Iterator[Record]:
-        for record in reader.read_stream(spec.name, after=after):
+        for record in reader.read_stream(spec.name, after=after, removed="skip"):
             if record.position > at:
                 return
             seen[1:] = [record]  # the first time it becomes the only one
@@ -179,14 +179,14 @@ def _beginning(reader: EventReader, spec: Spec[Any], at: int) -> _Beginning:
 def _position_of(reader: EventReader, snapshot: Snapshot) -> int | None:
     """Position of the event that a snapshot ends with; 0 where it was removed with all before it; None if unknown."""
     stream, version = snapshot.stream, snapshot.version
-    record = next(iter(reader.read_stream(stream, after=version - 1, up_to=version)), None)
+    record = next(iter(reader.read_stream(stream, after=version - 1, up_to=version, removed="skip")), None)
     if record is not None:
         return record.position
-    return None if next(iter(reader.read_stream(stream, up_to=version)), None) is not None else 0
+    return None if next(iter(reader.read_stream(stream, up_to=version, removed="skip")), None) is not None else 0
 
 
 def _unfolded(reader: EventReader, stream: str, at: int) -> Replayed:
-    until_then = takewhile(lambda record: record.position <= at, reader.read_stream(stream))
+    until_then = takewhile(lambda record: record.position <= at, reader.read_stream(stream, removed="skip"))
     events = deque(until_then, maxlen=EVENTS_KEPT)
     note = (
         "no actor: these are events only"

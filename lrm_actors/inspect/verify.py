@@ -95,7 +95,7 @@ class _Snapshots:
             if self._is_gap(spec, at):
                 state, at = snapshot_state(spec, snapshot), snapshot.version
                 continue  # the events before it are not kept any more: it is where the rest begins
-            records = self.reader.read_stream(spec.name, after=at, up_to=snapshot.version)
+            records = self.reader.read_stream(spec.name, after=at, up_to=snapshot.version, removed="skip")
             try:
                 state, unknown = fold(spec, state, records)
             except FoldFailed as error:
@@ -108,7 +108,7 @@ class _Snapshots:
             yield from self._compare(spec, snapshot, state)
 
     def _is_gap(self, spec: Spec[object], at: int) -> bool:
-        first = next(iter(self.reader.read_stream(spec.name, after=at)), None)
+        first = next(iter(self.reader.read_stream(spec.name, after=at, removed="skip")), None)
         return first is None or first.version != at + 1
 
     def _kept(self, spec: Spec[object], version: int) -> Iterator[Snapshot]:
@@ -174,6 +174,6 @@ def as_stored(reader: EventReader, kept: CheckpointerState) -> Iterator[tuple[st
 
 def _causes(reader: EventReader) -> Iterator[Problem]:
     """Every record's cause is before it. Cause 0, which could be stored once, is none."""
-    for record in reader.read():
+    for record in reader.read(removed="skip"):
         if record.cause and not 0 < record.cause < record.position:
             yield Problem("cause", record.position, why(reader, record.position).problem)

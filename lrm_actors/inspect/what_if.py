@@ -140,7 +140,7 @@ def what_if(reader: EventReader, changes: Mapping[str, Any], *, to: int | None =
 
 def _records(reader: EventReader, to: int) -> Iterator[Record]:
     streams = (monitor.NAME, modes.NAME)
-    for record in reader.read():
+    for record in reader.read(removed="skip"):
         if record.position > to:
             return
         if record.stream in streams:

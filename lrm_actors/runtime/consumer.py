@@ -101,7 +101,7 @@ class Consumer:
         head = self._reader.head  # before reading, so that it never runs ahead of what the reading saw
         records: list[Record] = []
         try:
-            records.extend(self._reader.read(after=self.position, types=self.types, limit=limit))
+            records.extend(self._reader.read(after=self.position, types=self.types, limit=limit, removed="skip"))
         except (CorruptEvent, UnknownEventType) as error:
             # Those before it first; then it is a delivery that fails, and is skipped in the end.
             return [*records] or [_unreadable(error)]

@@ -235,7 +235,7 @@ def _records(
         if stop():
             return
         types, head = wants(), reader.head
-        for record in reader.read(after=after, up_to=head, types=types):
+        for record in reader.read(after=after, up_to=head, types=types, removed="skip"):
             after = record.position
             yield record
             if stop():

@@ -75,7 +75,7 @@ class Recorded:
         Raises:
             CheckFailed: ``applied-twice`` or ``delivery-skipped``.
         """
-        for record in reader.read(after=len(self.records)):
+        for record in reader.read(after=len(self.records), removed="skip"):
             self.records.append(record)
             self._look_at(record)
             self._fold(record)

@@ -37,6 +37,6 @@ def table_of(log: EventReader, most: int = MOST_EVENTS) -> str:
     """The newest records of a log that is open; what is wrong with it, where it cannot be read."""
     try:
         head = log.head
-        return log_table(list(log.read(after=max(0, head - most))), most, of=head)
+        return log_table(list(log.read(after=max(0, head - most), removed="skip")), most, of=head)
     except EventStoreError as error:
         return f"the log cannot be read: {error}"

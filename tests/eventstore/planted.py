@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import msgspec
 
+from eventstore.asked import OnRemoved
 from eventstore.errors import EventStoreError
 from eventstore.group import Entry
 from eventstore.memory import MemoryStore
@@ -171,13 +172,15 @@ class RoundsTime(MemoryLog):
 
 
 class TakesAPrefixForACategory(MemoryStore):
-    def read_category(self, category: str, *, after: int = 0, up_to: int | None = None) -> Iterator[Record]:
-        return self._read(after, up_to, lambda stored: stored.stream.startswith(category), None)
+    def read_category(
+        self, category: str, *, after: int = 0, up_to: int | None = None, removed: OnRemoved = "raise"
+    ) -> Iterator[Record]:
+        return self._read(after, up_to, lambda stored: stored.stream.startswith(category), None, removed)
 
 
 class EndsFilteredReadsEarly(MemoryStore):
-    def _page(self, after: int) -> list[Stored]:
-        return [] if after >= 1000 else super()._page(after)
+    def _page(self, after: int) -> tuple[list[Stored], int]:
+        return ([], 0) if after >= 1000 else super()._page(after)
 
 
 class TrustsTheClock(MemoryStore):

@@ -229,9 +229,10 @@ class Log:
         """One for each event."""
         return 1 + len(self.events)
 
-    def read(self, *, after: int, types: tuple[str, ...]) -> list[SimpleNamespace]:
+    def read(self, *, after: int, types: tuple[str, ...], removed: str) -> list[SimpleNamespace]:
         """Everything after a position."""
         assert types
+        assert removed == "skip"
         return [
             SimpleNamespace(position=number, events=(event,))
             for number, event in enumerate(self.events, 1)

@@ -250,13 +250,13 @@ def state_decoded_without_its_tail(patch: pytest.MonkeyPatch) -> None:
 @store("eventstore/reader.py", "suite/test_many_pages_read_like_one")
 def reading_skips_between_pages(patch: pytest.MonkeyPatch) -> None:
     """The first event of each further page is left out."""
-    patch.setattr("eventstore.reader._onwards", lambda after, last: last + 1)
+    patch.setattr("eventstore.paging._onwards", lambda after, last: last + 1)
 
 
 @store("eventstore/reader.py", "suite/test_a_clock_that_goes_back_disorders_nothing")
 def reading_in_the_order_of_the_clock(patch: pytest.MonkeyPatch) -> None:
     """Events come in the order of the wall clock, which may have been set."""
-    patch.setattr("eventstore.reader._IN_ORDER", " ORDER BY wall_us, position LIMIT ?")
+    patch.setattr("eventstore.paging._IN_ORDER", " ORDER BY wall_us, position LIMIT ?")
 
 
 @store("eventstore/waking.py", "suite/test_listeners_hear_of_each_commit_of_events")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +12,55 @@ from eventstore.errors import AttachmentNotFound, BadRequest, EventRefused, NotA
 from eventstore.protocol import EventStore
 from eventstore.records import Attachment, Batch, Cursor, NewEvent, Receipt, Retention, Snapshot, StreamWrite
 from eventstore.testing.conformance.base import Beneath, Counted, Measured, append
+
+WITH_NUMBERS: tuple[tuple[str, Callable[[EventStore, Any], Any]], ...] = (
+    ("position", lambda store, wrong: store.get(wrong)),
+    ("after", lambda store, wrong: store.read(after=wrong)),
+    ("up_to", lambda store, wrong: store.read(up_to=wrong)),
+    ("limit", lambda store, wrong: store.read(limit=wrong)),
+    ("after", lambda store, wrong: store.read_stream("a", after=wrong)),
+    ("up_to", lambda store, wrong: store.read_stream("a", up_to=wrong)),
+    ("after", lambda store, wrong: store.read_category("a", after=wrong)),
+    ("up_to", lambda store, wrong: store.read_category("a", up_to=wrong)),
+    ("after", lambda store, wrong: store.fold("a", max, 0, after=wrong)),
+    ("up_to", lambda store, wrong: store.fold("a", max, 0, up_to=wrong)),
+    ("after", lambda store, wrong: store.tail(after=wrong)),
+    ("poll_s", lambda store, wrong: store.tail(poll_s=wrong)),
+    ("up_to", lambda store, wrong: store.snapshot("a", up_to=wrong)),
+    ("wall_s", lambda store, wrong: store.position_at(wrong)),
+)
+"""Every argument of a reading that is a number, and a call that gives it."""
+WITH_TEXT: tuple[tuple[str, Callable[[EventStore, Any], Any]], ...] = (
+    ("prefix", lambda store, wrong: store.streams(wrong)),
+    ("stream", lambda store, wrong: store.version(wrong)),
+    ("stream", lambda store, wrong: store.read_stream(wrong)),
+    ("category", lambda store, wrong: store.read_category(wrong)),
+    ("stream", lambda store, wrong: store.fold(wrong, max, 0)),
+    ("stream", lambda store, wrong: store.snapshot(wrong)),
+    ("schema", lambda store, wrong: store.snapshot("a", schema=wrong)),
+    ("consumer", lambda store, wrong: store.cursor(wrong)),
+    ("command_id", lambda store, wrong: store.receipt(wrong)),
+    ("key", lambda store, wrong: store.attachment(wrong)),
+    ("prefix", lambda store, wrong: store.attachment_keys(wrong)),
+)
+WITH_NAMES: tuple[tuple[str, Callable[[EventStore, Any], Any]], ...] = (
+    ("types", lambda store, wrong: store.read(types=wrong)),
+    ("streams", lambda store, wrong: store.read(streams=wrong)),
+    ("keys", lambda store, wrong: list(store.attachments(wrong))),
+)
+WITH_FUNCTIONS: tuple[tuple[str, Callable[[EventStore, Any], Any]], ...] = (
+    ("evolve", lambda store, wrong: store.fold("a", wrong, 0)),
+    ("stop", lambda store, wrong: store.tail(stop=wrong)),
+    ("listener", lambda store, wrong: store.subscribe(wrong)),
+)
+
+
+def refused(store: EventStore, use: Callable[[EventStore, Any], Any], wrong: Any, field: str) -> None:
+    """Demand that this argument is refused by name."""
+    with pytest.raises(BadRequest) as caught:
+        use(store, wrong)
+    assert field in caught.value.field
+    assert caught.value.hint
 
 
 class Refusing(Beneath):
@@ -171,6 +222,53 @@ class Refusing(Beneath):
         with pytest.raises(BadRequest):
             store.retain(retention)
         assert 1 == store.first
+
+    @pytest.mark.parametrize("wrong", ["1", 1.0, True, None, b"1", [1]], ids=repr)
+    def test_a_number_that_is_none_is_refused_by_every_reading(self, store: EventStore, wrong: Any) -> None:
+        """The error names the argument. Only what says where to end may be left open, as None."""
+        for field, use in WITH_NUMBERS:
+            if wrong is None and field in ("up_to", "limit"):
+                continue
+            if field in ("wall_s", "poll_s") and wrong == 1.0 and wrong is not True:
+                continue
+            refused(store, use, wrong, field)
+
+    @pytest.mark.parametrize("wrong", [5, None, b"a", ["a"], object()], ids=lambda wrong: type(wrong).__name__)
+    def test_a_name_that_is_no_text_is_refused_by_every_reading(self, store: EventStore, wrong: Any) -> None:
+        """Rather than found nowhere."""
+        for field, use in WITH_TEXT:
+            if wrong is not None or field != "schema":
+                refused(store, use, wrong, field)
+
+    @pytest.mark.parametrize("wrong", [5, "a", object(), [5], [None], (b"a",)], ids=lambda wrong: type(wrong).__name__)
+    def test_names_that_are_none_are_refused_by_every_reading(self, store: EventStore, wrong: Any) -> None:
+        """Be it that there are not several, or that one of them is no text."""
+        for field, use in WITH_NAMES:
+            refused(store, use, wrong, field)
+
+    @pytest.mark.parametrize("wrong", [5, "a", [len]], ids=lambda wrong: type(wrong).__name__)
+    def test_what_cannot_be_called_is_refused(self, store: EventStore, wrong: Any) -> None:
+        """When it is given, and not when it would be called."""
+        for field, use in WITH_FUNCTIONS:
+            refused(store, use, wrong, field)
+        append(store, "a", Counted(1))
+
+    def test_a_batch_or_a_limit_of_another_kind_is_refused(self, store: EventStore) -> None:
+        """So is what is to be done about removed events, where there is no such thing."""
+        uses: list[Callable[[Any], Any]] = [store.append, store.submit, store.retain]
+        for use in uses:
+            for wrong in (5, None, "a", object()):
+                with pytest.raises(BadRequest):
+                    use(wrong)
+        reads: list[Callable[..., Any]] = [store.read, store.tail]
+        for read in reads:
+            with pytest.raises(BadRequest) as caught:
+                read(removed="ignore")
+            assert "removed" == caught.value.field
+        for nonsense in (math.nan, math.inf, -1.0):
+            refused(store, lambda store, wrong: store.tail(poll_s=wrong), nonsense, "poll_s")
+        refused(store, lambda store, wrong: store.position_at(wrong), math.nan, "wall_s")
+        assert 0 == store.head
 
     def test_a_closed_store_says_so(self, store: EventStore) -> None:
         """Every use after close is StoreClosed; closing again is fine."""

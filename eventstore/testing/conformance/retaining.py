@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+
 import pytest
 
 from eventstore.errors import EventsRemoved, PositionNotFound
-from eventstore.protocol import EventStore
-from eventstore.records import Appended, Attachment, Batch, Cursor, Folded, Receipt, Retained, Retention, Snapshot
+from eventstore.protocol import EventReader, EventStore
+from eventstore.records import (
+    Appended,
+    Attachment,
+    Batch,
+    Cursor,
+    Folded,
+    Receipt,
+    Record,
+    Retained,
+    Retention,
+    Snapshot,
+)
 from eventstore.testing.clock import FakeClock
 from eventstore.testing.conformance.base import Beneath, Counted, add, append, counts, one_write
 
@@ -57,6 +72,63 @@ class Retaining(Beneath):
         assert [5] == [record.position for record in long.read(limit=1)]
         assert [5] == [record.position for record in long.read_category("a", up_to=5)]
         assert [9, 10] == [record.version for record in long.read_stream("a", after=8)]
+
+    def test_reading_on_from_what_was_removed_is_told(self, long: EventStore) -> None:
+        """Whatever is read, and where it ends; from the first that is kept, and from 0, all that is there is given."""
+        retain(long, Retention(max_events=0))
+        ways: tuple[Callable[..., Iterator[Record]], ...] = (
+            long.read,
+            partial(long.read, types=["conformance.counted"]),
+            partial(long.read, streams=["a"]),
+            partial(long.read_category, "a"),
+            partial(long.read_stream, "a"),
+        )
+        for read in ways:
+            for after, up_to in ((1, None), (3, None), (3, 4), (1, 7)):
+                with pytest.raises(EventsRemoved) as caught:
+                    next(read(after=after, up_to=up_to))
+                assert (after, 4, 5) == (caught.value.after, caught.value.removed, caught.value.first)
+            assert list(range(5, 11)) == [record.position for record in read(after=caught.value.removed)]
+            assert list(range(5, 11)) == [record.position for record in read()]
+            assert [5, 6] == [record.position for record in read(up_to=6)]
+            assert [5, 6] == [record.position for record in read(after=2, up_to=6, removed="skip")]
+            assert [] == list(read(after=3, up_to=3)) == list(read(up_to=4)) == list(read(after=99))
+
+    def test_a_reading_that_lags_behind_is_told(self, store: EventStore) -> None:
+        """Each page is of its own moment: what is removed between two of them is missing, and that is said."""
+        append(store, "a", *(Counted(n) for n in range(1, 3001)))
+        tail, skipping, part = store.tail(), store.tail(removed="skip"), store.read_stream("a", after=1)
+        filtered = store.read(types=["conformance.counted"])
+        for one in (tail, skipping, filtered):
+            assert 1 == next(one).position
+        assert 2 == next(part).position
+        store.append(Batch(snapshots=(Snapshot("a", 3000, "a/1", b""),)))
+        retain(store, Retention(max_events=5))
+        assert 2996 == store.first
+        for one in (tail, filtered, part):
+            last = 1
+            with pytest.raises(EventsRemoved) as caught:
+                for record in one:
+                    last = record.position
+            assert (last, 2995) == (caught.value.after, caught.value.removed)
+            assert last < 2995
+        beyond = next(record.position for record in skipping if record.position > last)
+        assert 2996 == beyond
+        again = store.tail(after=caught.value.removed)
+        assert 2996 == next(again).position
+
+    def test_a_tail_that_waits_is_told_too(self, store: EventStore, reader: EventReader) -> None:
+        """Of what came and went while it was at the end; one that began with nothing begins with what is there."""
+        append(store, "a", Counted(1))
+        waiting, early = reader.tail(poll_s=0.001), reader.tail(after=7, poll_s=0.001)
+        assert 1 == next(waiting).position
+        append(store, "a", *(Counted(n) for n in range(2, 21)), snapshots=(Snapshot("a", 20, "a/1", b""),))
+        retain(store, Retention(max_events=2))
+        assert 19 == reader.first
+        for one in (waiting, early):
+            with pytest.raises(EventsRemoved):
+                next(one)
+        assert [19, 20] == [record.position for record in islice(reader.tail(), 2)]
 
     def test_the_newest_events_stay(self, long: EventStore) -> None:
         """As many as were asked for; asked again nothing more goes."""

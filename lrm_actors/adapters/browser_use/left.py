@@ -34,7 +34,7 @@ def _since_commit(reader: EventReader) -> list[Record]:
     up_to, size = reader.head, WINDOW
     while up_to > 0:
         after = max(0, up_to - size)
-        found[:0] = reader.read(after=after, up_to=up_to, types=(COMMITTED, DONE))
+        found[:0] = reader.read(after=after, up_to=up_to, types=(COMMITTED, DONE), removed="skip")
         committed = [place for place, record in enumerate(found) if record.type == COMMITTED]
         if committed:
             return found[committed[-1] + 1 :]

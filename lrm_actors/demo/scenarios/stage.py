@@ -144,7 +144,7 @@ class Stage:
         """
         until_s, read_to = time.monotonic() + PATIENCE_S, max(after, self._fault_at)
         while time.monotonic() < until_s:
-            for record in self.reader.read(after=read_to, types=(kind,)):
+            for record in self.reader.read(after=read_to, types=(kind,), removed="skip"):
                 read_to = record.position
                 if where(record.event):
                     return record

@@ -81,7 +81,7 @@ class Walk:
         """
         until_s = time.monotonic() + stages.PATIENCE_S
         while time.monotonic() < until_s:
-            for record in self.reader.read(after=self._read_to, types=(CHANGED,)):
+            for record in self.reader.read(after=self._read_to, types=(CHANGED,), removed="skip"):
                 self._read_to = record.position
                 self._heed(record)
                 if record.event.mode in modes and because in record.event.cause:

@@ -322,7 +322,7 @@ class Simulation:
         lines += deadlock.left_over(self.systems)
         if self._store is not None:
             newest = self._store.head
-            records = self._store.inner.read(after=max(0, newest - LAST_EVENTS))
+            records = self._store.inner.read(after=max(0, newest - LAST_EVENTS), removed="skip")
             lines += [f"  {one.position} {one.stream}: {', '.join(map(repr, one.events))}"[:LINE] for one in records]
         return "\n".join(lines)
 
