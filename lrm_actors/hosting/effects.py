@@ -220,7 +220,9 @@ class _One:
     def _doubt(self, recorded: Recorded) -> Generator[Command | Call, Any, None]:
         """One that failed may have happened all the same, as its probe says."""
         if recorded.status in {FAILED, NOT_HAPPENED}:
-            yield DoubtEffect(self.step.number, self.name, self.occurrence, recorded.attempt, recorded.error, self.step.name)
+            yield DoubtEffect(
+                self.step.number, self.name, self.occurrence, recorded.attempt, recorded.error, self.step.name
+            )
 
     def _settle(self, outcome: str, how: str, result: Any) -> Generator[Command | Call, Any, None]:
         encode_value(result, what="journal.effect_settled", field="result")
