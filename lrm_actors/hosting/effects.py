@@ -272,9 +272,7 @@ class _One:
                 yield Call(lambda: check_storable("journal.effect_done", "result", result), ())
         except EventRefused as error:
             refused, lost, result = error, error.reason, None
-        end = FinishEffect(
-            self.step.number, self.name, self.occurrence, self.attempt, result, lost, self.step.name
-        )
+        end = FinishEffect(self.step.number, self.name, self.occurrence, self.attempt, result, lost, self.step.name)
         try:
             yield end
         except BaseException as error:
