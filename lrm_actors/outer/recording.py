@@ -12,8 +12,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from eventstore.codec import encode_state
-from eventstore.errors import BadKey, CryptographyMissing, EventStoreError, LogLocked, OutcomeUnknown
+from eventstore.errors import (
+    BadKey,
+    BadRequest,
+    CryptographyMissing,
+    EventRefused,
+    EventStoreError,
+    LogLocked,
+    OutcomeUnknown,
+)
 from eventstore.records import Batch, NewEvent, Retention, Snapshot, StreamWrite
 from lrm_actors.domain.behavior import Spec
 from lrm_actors.inspect.keys import log_key
@@ -26,6 +36,10 @@ RETRY_S = 10.0
 """Seconds between two tries to write a log that could not be written."""
 PENDING_MAX = 10_000
 """Events that wait for that at most; the oldest go."""
+REFUSALS = (BadRequest, EventRefused)
+"""What is wrong with an event, and will be whenever it is tried."""
+MAX_VOID = 16
+"""Stretches of positions that are known to name nothing; with more, the two oldest become one."""
 SNAPSHOT_EVERY = 500
 KEPT = 20_000
 """Newest events that stay in the log."""
@@ -57,6 +71,10 @@ class Recorder:
         """Of the last event, stored or not; negative for as long as nobody knows where the log ends."""
         self._pending: list[NewEvent] = []
         self._lost = 0
+        """Of those that waited: the oldest, which were given up."""
+        self._void: list[tuple[int, int]] = []
+        """After the first and up to the second: positions that were promised to events of which some were given up, so
+        that others stand there now."""
         self._problem = ""
         self._retry_at_s = 0.0
         self._trimmed_at = 0
@@ -86,11 +104,17 @@ class Recorder:
     def write(self, events: Sequence[object], cause: int | None, command_id: str) -> int:
         """Put events on record, each caused by the one before it; gives the position of the last, 0 if unknown.
 
+        Where others that waited are given up meanwhile, the position names nothing any more, and is not taken as a
+        cause.
+
         Args:
             events: at least one.
             cause: position of what caused the first; None: it comes from outside.
             command_id: of the command it was decided from.
         """
+        if cause is not None and any(first < cause <= last for first, last in self._void):
+            cause = None
+        voided = len(self._void), self._void[-1:]
         for number, event in enumerate(events):
             self._pending.append(NewEvent(event, cause or None, bool(number), command_id, command_id))
         if self._store is not None:
@@ -100,7 +124,8 @@ class Recorder:
         elif len(self._pending) > PENDING_MAX:
             self._lost += len(self._pending) - PENDING_MAX
             del self._pending[:-PENDING_MAX]
-        return self._position if self._store is not None else 0
+        is_known = self._store is not None and not self._lost and voided == (len(self._void), self._void[-1:])
+        return self._position if is_known else 0
 
     def retry(self, state: Any) -> tuple[int, str] | None:
         """Try again to write what could not be written, now and then. Gives how much that was and why, once it could.
@@ -115,15 +140,24 @@ class Recorder:
             if self._store is None:
                 self._open()
                 self._version = self._reading().version(self._spec.name)
-                self._pending = [_without_cause(event) for event in self._pending]
+                self._pending = _from_here(self._pending, up_to=0)
+                self._position += len(self._pending)
             else:
                 self._store.settle()
                 stored = self._store.version(self._spec.name) - self._version
-                del self._pending[:stored]
+                given_up = min(stored, self._lost)  # and were in the log all the same
+                self._lost -= given_up
+                del self._pending[: stored - given_up]
                 self._version += stored
+                if self._lost:
+                    self._break_promises()
+                else:
+                    self._pending = _from_here(self._pending, up_to=self._position)
         except EventStoreError as error:
             self._note(error)
             return None
+        if self._lost:
+            self._trouble(f"the oldest {self._lost} of {waited} events that waited are left out of the log")
         self._problem, self._lost = "", 0
         self._flush()
         if self._problem:
@@ -168,15 +202,55 @@ class Recorder:
     def _flush(self) -> None:
         if self._store is None or not self._pending:
             return
-        events = tuple(self._pending)
-        write = StreamWrite(self._spec.name, events, self._version, self._epoch)
         try:
-            self._store.append(Batch(writes=(write,)))
+            self._append(self._pending)
+        except REFUSALS:
+            self._flush_each()
         except EventStoreError as error:
             self._note(error)
-            return
-        self._version += len(events)
-        self._pending.clear()
+        else:
+            self._version += len(self._pending)
+            self._pending.clear()
+
+    def _flush_each(self) -> None:
+        """Store what waits one by one, without what is refused for good: that would keep everything else waiting."""
+        certain = self._break_promises()
+        waiting, self._pending = self._pending, []
+        refused, why = 0, ""
+        for index, event in enumerate(waiting):
+            (one,) = _from_here([event], up_to=certain)
+            try:
+                self._append([one])
+            except REFUSALS as error:
+                refused, why = refused + 1, str(error)
+            except EventStoreError as error:
+                self._pending = [one, *waiting[index + 1 :]]
+                self._note(error)
+                break
+            else:
+                self._version += 1
+        with contextlib.suppress(EventStoreError):
+            self._position = self._reading().head + len(self._pending)
+        if refused:
+            self._trouble(f"the log refuses {refused} events, which are left out of it: {why}")
+
+    def _append(self, events: Sequence[NewEvent]) -> None:
+        write = StreamWrite(self._spec.name, tuple(events), self._version, self._epoch)
+        self._reading().append(Batch(writes=(write,)))
+
+    def _break_promises(self) -> int:
+        """Some of what waited is given up: the rest will stand elsewhere than was said, and so will their causes.
+
+        Returns the last position that is certain.
+        """
+        certain = self._position - len(self._pending) - self._lost
+        self._void.append((certain, self._position))
+        if len(self._void) > MAX_VOID:
+            (first, _), (_, last), *newer = self._void
+            self._void = [(first, last), *newer]
+        self._pending = _from_here(self._pending, up_to=certain)
+        self._position = self._reading().head + len(self._pending)
+        return certain
 
     def _keep_snapshot(self, state: Any) -> None:
         if self._store is None:
@@ -194,6 +268,12 @@ class Recorder:
         self._retry_at_s = time.monotonic() + RETRY_S
 
 
-def _without_cause(event: NewEvent) -> NewEvent:
-    """Decided while nobody knew where the log ends: its positions name nothing."""
-    return NewEvent(event.event, None, event.after_previous, event.command_id, event.correlation_id)
+def _from_here(events: Sequence[NewEvent], *, up_to: int) -> list[NewEvent]:
+    """The same, the first of them caused by none of the others, and all by nothing that stands behind a position."""
+
+    def placed(event: NewEvent) -> NewEvent:
+        cause = None if event.after_previous else event.cause
+        kept = cause if cause is not None and cause <= up_to else None
+        return msgspec.structs.replace(event, cause=kept, after_previous=False)
+
+    return [event if event.after_previous and index else placed(event) for index, event in enumerate(events)]
