@@ -45,6 +45,9 @@ def reduced(error: BaseException) -> Reduced:
 
 
 def _again(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
-    error = cls.__new__(cls, *args)
+    builtin: Any = cls
+    while builtin.__module__ != "builtins":  # of two that it may have, the one that says how its instances are laid out
+        builtin = builtin.__base__
+    error: BaseException = builtin.__new__(cls, *args)
     error.args = args  # a subclass of OSError that has its own __init__ would have none
     return error

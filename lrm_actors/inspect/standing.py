@@ -103,7 +103,7 @@ def of_watchdog(reader: EventReader, now: Instant, *, after: int = 0) -> list[Fa
     """
     slow: dict[str, tuple[Record, float]] = {}
     exhausted = False
-    for record in reader.read(after=after, types=(_SLOW, _TAKEN, _EXHAUSTED)):
+    for record in reader.read(after=after, types=(_SLOW, _TAKEN, _EXHAUSTED), removed="skip"):
         exhausted = exhausted or record.type == _EXHAUSTED
         event = record.events[0] if record.events else None
         name = getattr(event, "actor", "")
@@ -164,4 +164,4 @@ def _at_worst(name: str, status: str) -> str:
 
 
 def _went_on(reader: EventReader, name: str, slow: Record) -> bool:
-    return any(True for _ in reader.read(after=slow.position, streams=(name,), limit=1))
+    return any(True for _ in reader.read(after=slow.position, streams=(name,), limit=1, removed="skip"))

@@ -69,6 +69,7 @@ WITHOUT_DEFAULT = {
     "limit in eventstore/memory_reader.py": "of an iterator that reads page by page: the caller stops when it likes",
     "limit in eventstore/protocol.py": "as above",
     "limit in eventstore/reader.py": "as above",
+    "limit in eventstore/paging.py": "as above",
     "open_files_limit in lrm_actors/domain/metrics.py": "what was measured, not what is allowed",
     "limit in lrm_actors/actors/sampling/readings.py": "all of a file of the kernel's, which bounds it",
 }
