@@ -70,7 +70,7 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> list[timing.Line]:
 
 def changes(untouched: list[timing.Line], lines: list[timing.Line]) -> list[str]:
     """What happened otherwise, or at another time."""
-    return [f"{one}" for one in sorted(set(untouched) ^ set(lines))]
+    return [f"{one}" for one in timing.different(untouched, lines)]
 
 
 @pytest.mark.parametrize("size_s", JUMPS)

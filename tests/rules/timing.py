@@ -30,6 +30,8 @@ LABELS = frozenset(("wall_s", "taken_at_s"))
 CHECKPOINT_ID = re.compile(r"checkpoint_\d{13}_[0-9a-f]{8}")
 """Begins with the wall time, for whoever reads it."""
 
+SERVED = "may be served"
+"""In place of what happened, where that is a checkpoint that another one may have served as well."""
 Line = tuple[float, str, str, str]
 """When on the monotonic clock, who, what, and its fields."""
 
@@ -130,32 +132,38 @@ def live(directory: Path, jump: Callable[[ManualClock], object], guard_clock: An
 def _told(world: World) -> list[Line]:
     lines = []
     ids: dict[str, str] = {}
-    records = list(world.store.read())
-    beside = {
-        record.recorded_at.monotonic_s for record in records for fact in record.events if _may_be_served(fact)
-    }  # moments at which another capture is under way, which a periodic one is served by
-    for record in records:
+    for record in world.store.read():
         if record.stream == "tally":  # it tells of positions in the log, which say nothing of time
             continue
+        at_s = record.recorded_at.monotonic_s
         for fact in record.events:
-            if _may_be_served(fact, periodic=record.recorded_at.monotonic_s in beside):
-                continue
             fields = msgspec.json.encode(_without_labels(msgspec.to_builtins(fact)), order="sorted").decode()
-            fields = CHECKPOINT_ID.sub(lambda found: ids.setdefault(found[0], f"checkpoint {len(ids)}"), fields)
-            lines.append((record.recorded_at.monotonic_s, record.stream, record.type, fields))
+            for found in CHECKPOINT_ID.findall(fields):
+                fields = fields.replace(found, ids.setdefault(found, f"checkpoint of {at_s}"))
+            lines.append((at_s, record.stream, SERVED if _may_be_served(fact) else record.type, fields))
     return lines
 
 
-def _may_be_served(fact: Any, *, periodic: bool = False) -> bool:
-    """Whether it is a checkpoint that one under way at that moment serves as well: whether one is, threads decide.
+def different(one: list[Line], other: list[Line]) -> list[Line]:
+    """What happened in one of two lives only, or at another time.
 
-    Those are emergencies, and what is saved after a recovery; and a periodic one, at a moment when there is such a one.
+    But for checkpoints that one under way at that moment serves as well: whether one is, threads decide. Those are
+    emergencies, and what is saved after a recovery; and a periodic one, at a moment when there is such a one in either.
     """
+    beside = {at_s for at_s, _, what, _ in (*one, *other) if what == SERVED}
+
+    def counts(line: Line) -> bool:
+        at_s, stream, what, fields = line
+        periodic = stream == checkpointer.NAME and at_s in beside and '"kind":"periodic"' in fields
+        return what != SERVED and not periodic
+
+    return sorted(set(filter(counts, one)) ^ set(filter(counts, other)))
+
+
+def _may_be_served(fact: Any) -> bool:
     about = getattr(fact, "checkpoint", fact)
     return isinstance(fact, checkpointer.CheckpointRequested | checkpointer.CheckpointTaken) and (
-        about.kind == checkpointer.EMERGENCY
-        or about.reason.startswith("after ")
-        or (periodic and about.kind == checkpointer.PERIODIC)
+        about.kind == checkpointer.EMERGENCY or about.reason.startswith("after ")
     )
 
 
