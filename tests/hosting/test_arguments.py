@@ -120,6 +120,11 @@ class World:
         actor = self.blocking.inspection.get_status(name)
         return not actor.mailbox.depth and actor.in_hand is None
 
+    def all_run(self) -> bool:
+        """Whether none is only just starting, or does not run any more."""
+        actors = self.blocking.get_health_report()["actors"]
+        return {one["status"] for one in actors.values()} == {"running"}
+
     def check(self) -> None:
         """No actor has failed; a step, an effect and a checkpoint are taken as ever."""
         self.calm()
@@ -133,7 +138,7 @@ class World:
         assert {name: look.statistics(name).failures for name in names} == dict.fromkeys(names, 0)
         report = self.blocking.get_health_report()
         assert {name: one["restarts"] for name, one in report["actors"].items()} == dict.fromkeys(report["actors"], 0)
-        assert {one["status"] for one in report["actors"].values()} == {"running"}
+        eventually(self.all_run, "every actor that was added")
         assert records(self.blocking, "supervisor.child_failed") == []
         self.harmed = False
 
