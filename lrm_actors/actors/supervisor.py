@@ -18,7 +18,7 @@ from eventstore.frozen import frozen
 from lrm_actors.actors.sampling.watching import ProcessWatch
 from lrm_actors.domain.behavior import Command, Effect
 from lrm_actors.domain.children import ACTOR, COMPONENT
-from lrm_actors.domain.given import is_text, is_whole
+from lrm_actors.domain.given import is_exit_status, is_text
 from lrm_actors.domain.monitor import Observation
 from lrm_actors.domain.supervisor import (
     CachesDone,
@@ -33,8 +33,6 @@ from lrm_actors.runtime.actor import describe
 from lrm_actors.runtime.machine import Flag, here
 
 RESTART_TIMEOUT_S = 60.0
-MOST_STATUS = 2**32
-"""An exit status is below, on any system."""
 SETTLE_S = 0.5
 """Seconds after a restart in which a component is not observed: its restart is still on the way to everybody else."""
 
@@ -337,7 +335,7 @@ def _observe(component: _Component, now_s: float) -> Observation:
         try:
             status = component.exit_status()
             exited = status is not None
-            if status is not None and not (is_whole(status) and abs(status) < MOST_STATUS):
+            if status is not None and not is_exit_status(status):
                 logger.warning("exit status of component %s: %.100r is no exit status", component.name, status)
                 status = None
         except BaseException as error:  # noqa: BLE001 - a component that cannot be looked at is not well

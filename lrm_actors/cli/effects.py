@@ -106,7 +106,7 @@ def forget(*, step: str, request: Request) -> None:
 
 def _list(request: Request, *, step: int | None, every: bool | None, limit: int | None) -> None:
     from eventstore.opening import system_instant
-    from lrm_actors.inspect.effects import effects_on_record, sleeps_left, unfinished_effects
+    from lrm_actors.inspect.effects import effects_on_record, unfinished_effects
     from lrm_actors.inspect.health import owner_of
 
     if step is not None and every:
@@ -118,7 +118,7 @@ def _list(request: Request, *, step: int | None, every: bool | None, limit: int 
             found = effects_on_record(reader, state, alive=alive, step=step)
         else:
             found = unfinished_effects(state, alive=alive)
-    shown, sleeps = found[: limit or LIMIT], sleeps_left(state, system_instant())
+    shown, sleeps = found[: limit or LIMIT], state.sleeps.left_s(system_instant())
     if request.json:
         told, more = [_data(effect) for effect in shown], len(found) - len(shown)
         step_data, asleep = _step_data(state, alive=alive), [{"key": key, "left_s": s} for key, s in sleeps.items()]

@@ -327,7 +327,7 @@ def _steps(steps: dict[str, Any]) -> str:
     told = [f"{steps['committed']} done, {doubt}, {steps['repeated']} repeated"]
     if steps["now"]:
         told.append(_step_now(steps["now"]))
-    aside = steps.get("aside", {"tasks": 0})
+    aside = steps["aside"]
     if aside["tasks"]:
         doubt = f" with {count(aside['effects_in_doubt'], 'effect')} in doubt" if aside["effects_in_doubt"] else ""
         told.append(f"{count(aside['tasks'], 'task')} set aside{doubt}")

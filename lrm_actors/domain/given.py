@@ -10,6 +10,9 @@ from typing import TypeGuard
 
 from lrm_actors.errors import SettingsError
 
+MOST_STATUS = 2**32
+"""An exit status is below, on any system."""
+
 
 def plain_text(field: str, value: object) -> str:
     """A text as a plain ``str``: what is more, as a member of an enumeration, would come back as something else.
@@ -43,6 +46,8 @@ def is_text(value: object) -> TypeGuard[str]:
 
 def is_encodable(text: str) -> bool:
     """Whether a text has no lone surrogates, which no JSON can hold."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -63,3 +68,8 @@ def is_number(value: object) -> TypeGuard[float]:
 def is_whole(value: object) -> TypeGuard[int]:
     """Whether it is a whole number, and no truth value."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_exit_status(value: object) -> TypeGuard[int]:
+    """Whether a process can have ended with it: a whole number; below zero where a signal ended it."""
+    return is_whole(value) and abs(value) < MOST_STATUS

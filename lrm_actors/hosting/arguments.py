@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from lrm_actors.actors.supervisor import MOST_STATUS
-from lrm_actors.domain.given import is_number, is_whole
+from lrm_actors.domain.given import is_exit_status, is_number
 from lrm_actors.errors import SettingsError
-from lrm_actors.settings import LongRunningSettings
+from lrm_actors.settings import DAY_S, LongRunningSettings
 
 METHODS = ("capture", "restore", "components", "gate")
 """What a host must have."""
-DAY_S = 86_400.0
 
 
 def check_set_up(settings: object, host: object, predecessor_exit: object) -> None:
@@ -20,7 +18,7 @@ def check_set_up(settings: object, host: object, predecessor_exit: object) -> No
     """
     if not isinstance(settings, LongRunningSettings):
         raise SettingsError("settings", settings, "LongRunningSettings(...)")
-    if predecessor_exit is not None and not (is_whole(predecessor_exit) and abs(predecessor_exit) < MOST_STATUS):
+    if predecessor_exit is not None and not is_exit_status(predecessor_exit):
         raise SettingsError("predecessor_exit", predecessor_exit, "an exit status, a whole number, or None")
     if host is None:
         return

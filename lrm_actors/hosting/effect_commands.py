@@ -11,13 +11,13 @@ from lrm_actors.domain.journaling.book import DONE, NOT_HAPPENED, SKIPPED
 from lrm_actors.hosting.host import check_storable
 from lrm_actors.hosting.owner.arguments import check_names, text_in
 from lrm_actors.hosting.owner.errors import RequestRefused
+from lrm_actors.hosting.step_progress import MAX_STEPS
 
 if TYPE_CHECKING:
     from lrm_actors.runtime.system import ActorSystem
 
 MAX_TEXT = 1_000
 """Characters of an effect's name or a reason."""
-MAX_STEPS = 10**9
 OUTCOMES = (DONE, NOT_HAPPENED, SKIPPED)
 WAIT_S = 8.0
 """How long the journal has to answer: whoever asks over the socket waits ten seconds."""

@@ -50,12 +50,12 @@ from lrm_actors.hosting.sleeping import Sleeping
 from lrm_actors.hosting.stepping import Stepping
 from lrm_actors.hosting.tasks import Tasks
 from lrm_actors.hosting.terminating import TERMINATION
-from lrm_actors.hosting.trimming import DAY_S, MB, Limits, Trimmer
+from lrm_actors.hosting.trimming import MB, Limits, Trimmer
 from lrm_actors.hosting.unlogged import UnloggedSystem
 from lrm_actors.runtime.clock import SystemClock
 from lrm_actors.runtime.inspection.rendering import lines_of
 from lrm_actors.runtime.reports import EXIT_ABANDONED, EXIT_CLEAN, EXIT_ESCALATED
-from lrm_actors.settings import LongRunningSettings
+from lrm_actors.settings import DAY_S, LongRunningSettings
 from lrm_actors.telemetry.logging import LogContext
 from lrm_actors.wiring import LOG
 

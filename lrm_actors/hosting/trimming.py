@@ -40,7 +40,7 @@ KEPT_AT_LEAST = 10_000
 """Newest events that stay whatever the size is: what happened last is what somebody will ask for."""
 SHRINK_TO = 0.75
 """Share of the limit that a log is made small to, so that the limit is not reached again at once."""
-MB, DAY_S = 1_000_000, 86_400.0
+MB = 1_000_000
 
 _log = logging.getLogger("lrm_actors.mode")
 

@@ -12,7 +12,6 @@ import attrs
 
 from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
-from eventstore.records import Instant
 from lrm_actors.domain.journal import NAME, JournalState
 from lrm_actors.domain.journaling.aside import AsideTask, TaskEffectSettled, TaskForgotten, TaskSetAside, TaskTakenBack
 from lrm_actors.domain.journaling.book import DONE, FAILED, IN_DOUBT, INTENDED, NOT_HAPPENED, SKIPPED, Recorded
@@ -96,12 +95,6 @@ def effects_on_record(
     if current is None or step not in {None, current.step}:
         return in_order(earlier if step is not None else [*earlier, *_aside(state)])
     return in_order([*earlier, *_current(state, alive=alive), *(_aside(state) if step is None else ())])
-
-
-def sleeps_left(state: JournalState, now: Instant) -> dict[str, float]:
-    """The sleeps that are not over, each with the seconds that are left of it."""
-    left = {key: sleep.until.remaining_s(now) for key, sleep in state.sleeps.newest.items()}
-    return {key.partition(" ")[2]: left_s for key, left_s in left.items() if left_s > 0}
 
 
 def in_order(effects: Iterable[ListedEffect]) -> list[ListedEffect]:

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 import attrs
 import msgspec
 
+from lrm_actors.domain.given import is_encodable
 from lrm_actors.errors import NotCapturable
 
 MAX_DEPTH = 100
@@ -175,7 +176,7 @@ def _inside(value: Any, path: Path, *, loose: bool) -> Iterator[tuple[Any, Any]]
     """What a container holds, by key or index; None for a scalar."""
     match kind_of(value):
         case 0:  # a scalar
-            if type(value) is str and not _encodable(value):
+            if type(value) is str and not is_encodable(value):
                 raise NotCapturable(f"a text with lone surrogates at {shown(path)} cannot be stored")
             return None
         case 1:  # a list
@@ -198,19 +199,13 @@ def check_key(key: Any, path: Path) -> None:
         NotCapturable: it would not.
     """
     kind = type(key)
-    if kind not in _KEYS or (kind is str and not _encodable(key)) or (kind is int and not _SMALLEST <= key <= _LARGEST):
+    if (
+        kind not in _KEYS
+        or (kind is str and not is_encodable(key))
+        or (kind is int and not _SMALLEST <= key <= _LARGEST)
+    ):
         what = "more than 64 bits" if kind is int else kind.__qualname__
         raise NotCapturable(f"a key at {shown(path)} cannot be stored: {what}")
-
-
-def _encodable(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def shown(path: Path) -> str:
