@@ -114,18 +114,18 @@ class Recorder:
         """
         if cause is not None and any(first < cause <= last for first, last in self._void):
             cause = None
+        voided = len(self._void), self._void[-1:]
         for number, event in enumerate(events):
             self._pending.append(NewEvent(event, cause or None, bool(number), command_id, command_id))
         if self._store is not None:
             self._position += len(events)
-        promised = self._position
         if not self._problem:
             self._flush()
         elif len(self._pending) > PENDING_MAX:
             self._lost += len(self._pending) - PENDING_MAX
             del self._pending[:-PENDING_MAX]
-        is_known = self._store is not None and not self._lost and self._position == promised
-        return promised if is_known else 0
+        is_known = self._store is not None and not self._lost and voided == (len(self._void), self._void[-1:])
+        return self._position if is_known else 0
 
     def retry(self, state: Any) -> tuple[int, str] | None:
         """Try again to write what could not be written, now and then. Gives how much that was and why, once it could.
@@ -214,11 +214,11 @@ class Recorder:
 
     def _flush_each(self) -> None:
         """Store what waits one by one, without what is refused for good: that would keep everything else waiting."""
-        self._break_promises()
+        certain = self._break_promises()
         waiting, self._pending = self._pending, []
         refused, why = 0, ""
         for index, event in enumerate(waiting):
-            (one,) = _from_here([event], up_to=self._position)
+            (one,) = _from_here([event], up_to=certain)
             try:
                 self._append([one])
             except REFUSALS as error:
@@ -238,8 +238,11 @@ class Recorder:
         write = StreamWrite(self._spec.name, tuple(events), self._version, self._epoch)
         self._reading().append(Batch(writes=(write,)))
 
-    def _break_promises(self) -> None:
-        """Some of what waited is given up: the rest will stand elsewhere than was said, and so will their causes."""
+    def _break_promises(self) -> int:
+        """Some of what waited is given up: the rest will stand elsewhere than was said, and so will their causes.
+
+        Returns the last position that is certain.
+        """
         certain = self._position - len(self._pending) - self._lost
         self._void.append((certain, self._position))
         if len(self._void) > MAX_VOID:
@@ -247,6 +250,7 @@ class Recorder:
             self._void = [(first, last), *newer]
         self._pending = _from_here(self._pending, up_to=certain)
         self._position = self._reading().head + len(self._pending)
+        return certain
 
     def _keep_snapshot(self, state: Any) -> None:
         if self._store is None:
