@@ -38,6 +38,7 @@ class Worker:
         self._name = name
         self.starts = 0
         self.process: subprocess.Popen[str] | None = None
+        self._listener: threading.Thread | None = None
         self.start()
 
     def start(self) -> None:
@@ -45,7 +46,8 @@ class Worker:
         process = subprocess.Popen([sys.executable, "-c", BEATING], stdout=subprocess.PIPE, text=True)
         self.process = process
         self.starts += 1
-        threading.Thread(target=self._listen, args=(process,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(process,), daemon=True)
+        self._listener.start()
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -63,7 +65,8 @@ class Worker:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
-            assert self.process.stdout is not None
+            assert self.process.stdout is not None and self._listener is not None
+            self._listener.join()
             self.process.stdout.close()
 
 
