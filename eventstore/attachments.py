@@ -41,7 +41,7 @@ def opened(key: str, row: tuple[bytes, Any] | None, unsealer: Unsealer) -> Attac
     if not is_intact(key, data, checksum):
         raise CorruptAttachment(key, "its checksum is wrong")
     try:
-        return Attachment(key, unsealer.beside(about_attachment(key), data))
+        return Attachment(key, unsealer.beside(about_attachment(key), data), verified=True)
     except Unopened as error:
         raise CorruptAttachment(key, str(error)) from error
 

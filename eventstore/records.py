@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from typing import Any
 
+import attrs
 import msgspec
 
 from eventstore.errors import EventCountError
@@ -108,6 +109,8 @@ class Attachment:
 
     key: str
     data: bytes
+    verified: bool = attrs.field(default=False, eq=False, repr=False)
+    """Whether the reader that gives it has compared it with a checksum. A store that keeps none says no."""
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):

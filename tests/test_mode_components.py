@@ -65,7 +65,8 @@ class Worker:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
-            assert self.process.stdout is not None and self._listener is not None
+            assert self.process.stdout is not None
+            assert self._listener is not None
             self._listener.join()
             self.process.stdout.close()
 

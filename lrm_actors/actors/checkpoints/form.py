@@ -151,26 +151,41 @@ def _prefix(dropped: Sequence[bytes | memoryview]) -> Any:
     return zstd.ZstdDict(known, is_raw=True).as_prefix if len(known) >= LEAST_PREFIX_BYTES else None
 
 
+def check(data: bytes) -> None:
+    """Compare a row with its checksum.
+
+    Raises:
+        Unreadable: a byte of it is not what was stored.
+    """
+    body = _body(data)
+    made = _old_check(body) if data.startswith(_OLD_MAGIC) else _check(body)
+    if data[len(MAGIC) : len(MAGIC) + _CHECK_BYTES] != made:
+        msg = "its checksum is wrong"
+        raise Unreadable(msg)
+
+
+def _body(data: bytes) -> memoryview:
+    """What its checksum is over."""
+    body = memoryview(data)[len(MAGIC) + _CHECK_BYTES :]
+    if not data.startswith((MAGIC, _OLD_MAGIC)) or len(body) < _SIZE_BYTES:
+        msg = "it does not begin like a checkpoint"
+        raise Unreadable(msg)
+    return body
+
+
 def read(data: bytes, at_most: int = MAX_STATE_BYTES) -> Row | OldCheckpoint:
-    """A row, its checksum verified.
+    """A row. Whether its bytes are what was stored is for ``check`` to say, or for whoever read them.
 
     Args:
         data: the bytes.
         at_most: bytes that the state has, as the log says: what claims to be more is refused before it is made.
 
     Raises:
-        Unreadable: a byte of it is not what was stored.
+        Unreadable: it is no row.
     """
-    body = memoryview(data)[len(MAGIC) + _CHECK_BYTES :]
-    if not data.startswith((MAGIC, _OLD_MAGIC)) or len(body) < _SIZE_BYTES:
-        msg = "it does not begin like a checkpoint"
-        raise Unreadable(msg)
-    is_old = data.startswith(_OLD_MAGIC)
-    if data[len(MAGIC) : len(MAGIC) + _CHECK_BYTES] != (_old_check(body) if is_old else _check(body)):
-        msg = "its checksum is wrong"
-        raise Unreadable(msg)
+    body = _body(data)
     size = int.from_bytes(body[:_SIZE_BYTES], "big")
-    if is_old:
+    if data.startswith(_OLD_MAGIC):
         return _read_old(size, body[_SIZE_BYTES:], at_most)
     try:
         head = _header_decoder.decode(body[_SIZE_BYTES : _SIZE_BYTES + size])
@@ -180,11 +195,12 @@ def read(data: bytes, at_most: int = MAX_STATE_BYTES) -> Row | OldCheckpoint:
     if len(head.lengths) > at_most or head.size > at_most:
         msg = f"it claims to be larger than the {at_most} bytes of its state"
         raise Unreadable(msg)
-    if head.size < 0 or sum(max(length, 0) for length in head.lengths) != head.size:
-        msg = "its leaves have another size than it claims"
-        raise Unreadable(msg)
-    if head.lengths.count(_BLOB) != len(head.blobs) or min(head.lengths, default=0) < _BLOB:
+    blobs = head.lengths.count(_BLOB)
+    if blobs != len(head.blobs) or min(head.lengths, default=0) < _BLOB:
         msg = "it does not name each of its blobs"
+        raise Unreadable(msg)
+    if sum(head.lengths) - blobs * _BLOB != head.size:
+        msg = "its leaves have another size than it claims"
         raise Unreadable(msg)
     return Row(
         head.name, head.parent, tuple(head.hints), head.state_version, tuple(head.runs), tuple(head.lengths),
@@ -205,34 +221,36 @@ def parts_of(row: Row, before: Sequence[Part], at_most: int = MAX_STATE_BYTES) -
     """
     try:
         dropped = delta.dropped(row.runs, before) if row.parent else []
-        literals = _Literals(_decompressed(row.packed, row.size, [part.data for part in dropped if not part.is_blob]))
-        named = iter(row.blobs)
-        fresh = [Part(b"", next(named)) if length == _BLOB else Part(literals.next(length)) for length in row.lengths]
-        return delta.apply(row.runs, before, fresh, at_most)
+        literals = _decompressed(row.packed, row.size, [part.data for part in dropped if not part.is_blob])
+        return delta.apply(row.runs, before, _fresh(literals, row.lengths, row.blobs), at_most)
     except ValueError as error:
         raise Unreadable(str(error)) from error
 
 
-class _Literals:
-    """The leaves that a row brings, one after the other, out of the pieces that it was decompressed in."""
+def _fresh(pieces: Iterable[bytes], lengths: Sequence[int], blobs: Iterable[bytes]) -> list[Part]:
+    """The leaves that a row brings, one after the other, out of the pieces that it was decompressed in.
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = (memoryview(one) for one in pieces)
-        self._piece = memoryview(b"")
-
-    def next(self, length: int) -> bytes | memoryview:
-        """The next so many bytes; where they are in one piece, they are not copied."""
-        piece = self._piece
-        if length <= len(piece):
-            self._piece = piece[length:]
-            return piece[:length]
-        parts: list[memoryview] = []
-        while length > len(piece):
-            parts.append(piece)
-            length -= len(piece)
-            piece = next(self._pieces)
-        self._piece = piece[length:]
-        return b"".join([*parts, piece[:length]])
+    Where the bytes of a leaf are in one piece, they are not copied.
+    """
+    views, named = (memoryview(one) for one in pieces), iter(blobs)
+    made: list[Part] = []
+    piece, at = memoryview(b""), 0
+    for length in lengths:
+        if length == _BLOB:
+            made.append(Part(b"", next(named)))
+            continue
+        end = at + length
+        if end <= len(piece):
+            made.append(Part(piece[at:end]))
+        else:
+            parts = [piece[at:]]
+            end -= len(piece)
+            while end > len(piece := next(views)):
+                parts.append(piece)
+                end -= len(piece)
+            made.append(Part(b"".join([*parts, piece[:end]])))
+        at = end
+    return made
 
 
 def with_blobs(document: Iterable[Part], blobs: Blobs, at_most: int = MAX_STATE_BYTES) -> None:
