@@ -13,7 +13,7 @@ from lrm_actors.hosting import operations, recovering
 from lrm_actors.hosting.answer import ChosenStrategy
 from lrm_actors.hosting.effects import RETRY
 from lrm_actors.hosting.engine import STOP_DEADLINE_S, Engine
-from lrm_actors.hosting.stepping import BlockingStepScope
+from lrm_actors.hosting.step_scopes import BlockingStepScope
 from lrm_actors.words import Words
 
 P = ParamSpec("P")
@@ -60,9 +60,11 @@ class BlockingMode(Words):
         """See ``LongRunningMode.get_health_report``."""
         return operations.health_report(self._engine)
 
-    def step(self, name: str, *, at: int | None = None, of: int | None = None) -> BlockingStepScope:
+    def step(
+        self, name: str, *, key: str | None = None, at: int | None = None, of: int | None = None
+    ) -> BlockingStepScope:
         """See ``LongRunningMode.step``."""
-        return BlockingStepScope(self._engine, self._engine.stepping, name, at=at, of=of)
+        return BlockingStepScope(self._engine, self._engine.stepping, name, key=key, at=at, of=of)
 
     def effect(
         self, name: str, function: Callable[..., Any], *, policy: Policy | Callable[..., Any] = RETRY, given: Any = None

@@ -22,7 +22,7 @@ from lrm_actors.hosting.effects import RETRY
 from lrm_actors.hosting.engine import STOP_DEADLINE_S, Engine
 from lrm_actors.hosting.host import Host, check_function
 from lrm_actors.hosting.offload import off_loop
-from lrm_actors.hosting.stepping import AsyncStepScope
+from lrm_actors.hosting.step_scopes import AsyncStepScope
 from lrm_actors.settings import LongRunningSettings
 from lrm_actors.words import CommittedStep, Component, OpenStep, Recovery, Rule, Words
 
@@ -195,7 +195,9 @@ class LongRunningMode(Words):
         """How the agent is, as JSON data with every key always present. Reading it changes nothing."""
         return await self._beside(lambda: operations.health_report(self._engine))
 
-    def step(self, name: str, *, at: int | None = None, of: int | None = None) -> AsyncStepScope:
+    def step(
+        self, name: str, *, key: str | None = None, at: int | None = None, of: int | None = None
+    ) -> AsyncStepScope:
         """One step of the agent: ``async with mode.step("fetch") as step: ...; step.result = {...}``.
 
         Its begin is in the log before the body runs, its result before the block is left. An exception abandons it.
@@ -203,13 +205,16 @@ class LongRunningMode(Words):
 
         Args:
             name: what it does.
+            key: what tells it from others of its name, as the number of an order. When it is abandoned and another step
+                begins, what its effects had finished waits until the step of this name and key begins again, and is
+                not done again then. Without a key it is forgotten, with a warning: a name alone may come back.
             at: which of ``of`` it is, for the health report; its number by default.
             of: how many steps there will be, if that is known.
 
         Raises:
-            SettingsError: the name is no text, or ``at`` or ``of`` no such number.
+            SettingsError: the name or the key is no text, or ``at`` or ``of`` no such number.
         """
-        return AsyncStepScope(self._engine, self._engine.stepping, name, at=at, of=of)
+        return AsyncStepScope(self._engine, self._engine.stepping, name, key=key, at=at, of=of)
 
     async def effect(
         self, name: str, function: Callable[..., Any], *, policy: Policy | Callable[..., Any] = RETRY, given: Any = None

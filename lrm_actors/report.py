@@ -87,7 +87,8 @@ STEPS: dict[str, Any] = {
     "aside": {"tasks": 0, "effects_in_doubt": 0},
 }
 """``now``: the step that is not over, how far the agent is with it, and its effects; ``last``: the one before it.
-``aside``: tasks that were begun and are neither done nor under way, and how many of their effects are in doubt.
+``aside``: ``tasks`` and steps with a key that were begun and are neither done nor under way, and how many of their
+effects are in doubt.
 ``sleeping``: seconds that each sleep of the agent has left, by its key."""
 LOG = {"path": "", "head": 0, "size_bytes": 0}
 MODE = {"cause": "", "enabled": True, "pinned": None, "pinned_for_s": None, "runs": []}

@@ -36,7 +36,8 @@ from lrm_actors.errors import (
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.effects import Effects, is_small
 from lrm_actors.hosting.host import check_storable
-from lrm_actors.hosting.stepping import AsyncStepScope, BlockingStepScope, Stepping
+from lrm_actors.hosting.step_scopes import AsyncStepScope, BlockingStepScope
+from lrm_actors.hosting.stepping import Stepping
 from lrm_actors.hosting.unlogged import UnloggedSystem
 from tests.runtime.support import eventually
 

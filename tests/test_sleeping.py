@@ -17,7 +17,8 @@ from lrm_actors.errors import AmbiguousEffect, NotRunning, SettingsError
 from lrm_actors.hosting.beating import Heart, StepProof
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.sleeping import Sleeping
-from lrm_actors.hosting.stepping import AsyncStepScope, BlockingStepScope, Stepping
+from lrm_actors.hosting.step_scopes import AsyncStepScope, BlockingStepScope
+from lrm_actors.hosting.stepping import Stepping
 from lrm_actors.hosting.unlogged import UnloggedSystem
 from lrm_actors.mode import LongRunningMode
 from lrm_actors.runtime.clock import ManualClock

@@ -14,7 +14,8 @@ from lrm_actors.domain.behavior import Command
 from lrm_actors.errors import StepOrder, StorageUnavailable, WrongWith
 from lrm_actors.hosting.boundary import BoundaryStatistics, StepBoundary
 from lrm_actors.hosting.offload import start_thread
-from lrm_actors.hosting.stepping import AsyncStepScope, BlockingStepScope, Step, Stepping, current_step
+from lrm_actors.hosting.step_scopes import AsyncStepScope, BlockingStepScope
+from lrm_actors.hosting.stepping import Step, Stepping, current_step
 from lrm_actors.hosting.unlogged import UnloggedSystem
 
 IDLE = BoundaryStatistics(open_steps=0, held=False, waiting=0)

@@ -42,7 +42,7 @@ def _which(function: Callable[..., Any]) -> Callable[..., Any]:
 def command(ctx: click.Context, /, *, request: Request, **which: Any) -> None:
     """List what the agent did outside, those in doubt first; say what became of one.
 
-    Without a command of its own it lists those of the step that is not over, and of tasks that are set aside.
+    Without a command of its own it lists those of the step that is not over, and of those that are set aside.
     """
     if ctx.invoked_subcommand is None:
         _list(request, **which)
@@ -88,7 +88,7 @@ def settle(*, effect: str, happened: str | None, not_happened: bool, skip: bool,
 def forget(*, step: str, request: Request) -> None:
     """Forget what is on record of a step's effects: when the step begins again, all of them are done anew.
 
-    STEP is the number of the step that is not over, which must not be open in a running agent, or the name of a task
+    STEP is the number of the step that is not over, which must not be open in a running agent, or the name of one
     that is set aside. Use it when the code has changed so much that what is on record does not belong to it any more,
     and doing all of it once more is harmless.
     """
@@ -186,7 +186,7 @@ def _summary(state: JournalState, found: Sequence[ListedEffect], *, alive: bool)
     doubtful = sum(effect.of.status == "in_doubt" for effect in found)
     about = count(len(found), "effect") + (f", {doubtful} in doubt" if doubtful else ", none in doubt")
     if state.aside.tasks:
-        about += f", {count(len(state.aside.tasks), 'task')} set aside"
+        about += f", {count(len(state.aside.tasks), 'step')} set aside"
     if step is None:
         return f"{about}; no step is open, {state.committed} committed"
     return f"{about}; step {step['step']} ({step['name']}) is {step['state'].replace('_', ' ')}"

@@ -330,7 +330,7 @@ def _steps(steps: dict[str, Any]) -> str:
     aside = steps["aside"]
     if aside["tasks"]:
         doubt = f" with {count(aside['effects_in_doubt'], 'effect')} in doubt" if aside["effects_in_doubt"] else ""
-        told.append(f"{count(aside['tasks'], 'task')} set aside{doubt}")
+        told.append(f"{count(aside['tasks'], 'step')} set aside{doubt}")
     soonest = sorted(steps["sleeping"].items(), key=itemgetter(1))
     told += [f"sleeps for {duration(left_s)} more: {key}" for key, left_s in soonest[:SLEEPS_TOLD]]
     if len(soonest) > SLEEPS_TOLD:

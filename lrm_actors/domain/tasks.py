@@ -1,4 +1,7 @@
-"""Durable functions: which one a step is, and the results of those that are done, for whoever calls one again."""
+"""Durable functions: which one a step is, and the results of those that are done, for whoever calls one again.
+
+A plain step that was given a key is known by it in the same way, as long as it is not done.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,18 @@ class TaskCall:
     """What tells one run of it from another; empty for the only one."""
     given: str
     """A digest of what it was called with; empty where nothing can be said of that."""
+    is_step: bool = False
+    """It is a plain step that was given a key: nothing is called, and when it is done, its key is free for another."""
+
+    @property
+    def step_name(self) -> str:
+        """What the step is called in the log and to people."""
+        return f"{self.task} {self.key}" if self.key else self.task
+
+
+def keyed_step(step_name: str, key: str) -> TaskCall:
+    """What a plain step with a key is, by what it is called in the log."""
+    return TaskCall(step_name.removesuffix(f" {key}"), key, "", is_step=True)
 
 
 @event("journal.task_begun", 1)
@@ -71,6 +86,8 @@ class Tasks:
         call = self.open
         if call is None:
             return self
+        if call.is_step:
+            return Tasks(None, self.done, self.size_bytes)
         name = name_of(call.task, call.key)
         done = {other: kept for other, kept in self.done.items() if other != name}
         done[name] = KeptTask(step, call.given, result, len(msgspec.json.encode(result)))

@@ -211,8 +211,8 @@ class _One:
         if isinstance(policy, Skip):
             yield from self._settle(SKIPPED, "skipped", policy.result)
             return Happened(policy.result)
-        # A task may be another step by the time that somebody has looked into it: its name stays
-        effect = f"{self.step.name}/{key_of(self.name, self.occurrence)}" if self.step.is_task else self.id
+        # It may be another step by the time that somebody has looked into it: its name stays
+        effect = f"{self.step.name}/{key_of(self.name, self.occurrence)}" if self.step.by_name else self.id
         raise EffectInDoubt(
             effect, recorded.attempt, recorded.error, self.effects.key(self.step, self.name, self.occurrence)
         )

@@ -1,7 +1,7 @@
-"""The agent's steps: durable when begun, durable with their result when they end, for asyncio and for threads alike.
+"""The agent's steps: durable when begun, durable with their result when they end.
 
 Talks to the journal actor and to the step boundary. What a step does is written once, as generators that yield what
-they wait for; the two scopes only differ in how they wait.
+they wait for; the two scopes of ``step_scopes`` only differ in how they wait.
 """
 
 from __future__ import annotations
@@ -13,24 +13,21 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import ContextVar
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import attrs
 
 from eventstore.errors import EventRefused
 from lrm_actors.actors.analyzer import text_of
 from lrm_actors.domain.behavior import Command
-from lrm_actors.domain.given import plain_text
 from lrm_actors.domain.journal import AbandonStep, BeginStep, CommitStep, JournalState
 from lrm_actors.domain.journaling.book import FINISHED, IN_DOUBT, Recorded
 from lrm_actors.domain.tasks import TaskCall
-from lrm_actors.errors import CommandRefused, JournalMismatch, WrongWith
+from lrm_actors.errors import CommandRefused, JournalMismatch
 from lrm_actors.hosting.boundary import StepBoundary
-from lrm_actors.hosting.offload import beside, unbroken
+from lrm_actors.hosting.offload import beside
 from lrm_actors.hosting.step_effects import StepEffects
-from lrm_actors.hosting.step_progress import check_progress, shown
-from lrm_actors.hosting.stories import awaited, waited_for
+from lrm_actors.hosting.step_progress import shown
 
 T = TypeVar("T")
 
@@ -39,11 +36,6 @@ Waits: TypeAlias = "Generator[Future[None] | Command, Any, T]"
 
 JOURNAL = "journal"
 
-IN_A_LOOP = (
-    "write 'async with mode.step(...)'; without an event loop, 'with mode as blocking:' has 'blocking.step(...)'"
-)
-WITHOUT_A_LOOP = "write 'with blocking.step(...)'; in an event loop, 'async with mode:' has 'async with mode.step(...)'"
-
 ANSWERED = FINISHED | {IN_DOUBT}
 """What a repeated step has to ask for: else it would be lost without a word."""
 MANY = 1_000
@@ -51,7 +43,8 @@ MANY = 1_000
 
 FORGOTTEN = (
     "%d finished effects of an abandoned step are forgotten: its number %d begins as %r. When that step is begun again "
-    "later, they are done again, under other idempotency keys. A task (mode.task) of its own key would keep them."
+    "later, they are done again, under other idempotency keys. A step with a key of its own would keep them: "
+    "mode.step(name, key=...), or mode.task."
 )
 
 _log = logging.getLogger("lrm_actors.mode")
@@ -65,6 +58,7 @@ class Step:
     number: int
     """From 1, without gaps between committed steps."""
     name: str
+    """With its key after it, where it was given one."""
     attempt: int
     """1 for the first time."""
     repeated: bool
@@ -78,10 +72,10 @@ class Step:
     of: int | None = attrs.field(default=None, eq=False)
     """How many steps there will be, as it was given."""
     keyed: int = attrs.field(init=False, eq=False, repr=False)
-    """Number of the step that the idempotency keys of its effects are made from: its own, but for a task that was set
+    """Number of the step that the idempotency keys of its effects are made from: its own, but for one that was set
     aside."""
-    is_task: bool = attrs.field(default=False, init=False, eq=False, repr=False)
-    """It is the call of a durable function."""
+    by_name: bool = attrs.field(default=False, init=False, eq=False, repr=False)
+    """People know it by its name and not by its number, which may be another when it begins again: it has a key."""
     effects: StepEffects = attrs.field(init=False, eq=False, repr=False)
     """What it knows of its effects."""
     _committed: bool = attrs.field(default=False, init=False, eq=False, repr=False)
@@ -135,6 +129,17 @@ def current_step(of: Stepping | None = None) -> Step | None:
     while of is not None and step is not None and step._stepping is not of:  # noqa: SLF001 - a step's own module
         step = step._around  # noqa: SLF001
     return step
+
+
+def go_inside(step: Step) -> None:
+    """The calling task or thread is inside of this step from now on."""
+    step._around = _current.get()  # noqa: SLF001 - a step's own module
+    _current.set(step)
+
+
+def go_outside(step: Step) -> None:
+    """The calling task or thread is where it was before that."""
+    _current.set(step._around)  # noqa: SLF001 - a step's own module
 
 
 class Stepping:
@@ -203,7 +208,7 @@ class Stepping:
             reply = yield BeginStep(name, at, of, task)
             number, attempt = int(reply["step"]), int(reply["attempt"])
             step = Step(number, name, attempt, bool(reply["repeated"]), at=at, of=of, stepping=self)
-            step.keyed, step.is_task = reply.get("origin", number), task is not None
+            step.keyed, step.by_name = reply.get("origin", number), task is not None
             if reply.get("forgotten"):
                 _log.warning(FORGOTTEN, reply["forgotten"], number, name)
             if attempt > 1 and len(asking.state(JOURNAL).effects) > MANY:
@@ -257,142 +262,3 @@ class Stepping:
 
 def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {text_of(error)}"
-
-
-class _Scope:
-    def __init__(
-        self,
-        asking: Asking,
-        stepping: Stepping,
-        name: str,
-        *,
-        at: int | None = None,
-        of: int | None = None,
-        task: TaskCall | None = None,
-    ) -> None:
-        self._asking = asking
-        self._stepping = stepping
-        self._name = plain_text("name", name)
-        self._at, self._of, self._task = at, of, task
-        check_progress(at, of)
-        self._step: Step | None = None
-        self._outer: Step | None = None
-
-    def _begin(self) -> Waits[Step]:
-        return self._stepping.begin(self._asking, self._name, self._at, self._of, self._task)
-
-    def _inside(self, step: Step) -> Step:
-        self._outer = step._around = _current.get()  # noqa: SLF001 - a step's own module
-        self._step = step
-        _current.set(step)
-        return step
-
-    def _outside(self) -> Step:
-        step, self._step = self._step, None
-        if step is None:
-            msg = f"step {self._name!r} is not open"
-            raise CommandRefused(msg, actor=JOURNAL, hint="enter each step once, and leave it once")
-        _current.set(self._outer)
-        return step
-
-
-class AsyncStepScope(_Scope):
-    """``async with mode.step(name) as step``."""
-
-    async def __aenter__(self) -> Step:
-        """Begin: durable before the body runs. When cancelled meanwhile, the step is abandoned first.
-
-        Raises:
-            StepOrder: another step is open.
-            StorageUnavailable, OutcomeUnknown, AskTimeout: it could not be stored, or not in time.
-        """
-        boundary = self._stepping.boundary
-        passed = boundary.enter()
-        try:
-            await asyncio.wrap_future(passed)
-        except asyncio.CancelledError:
-            # It may have been let in at the same moment.
-            passed.add_done_callback(lambda done: None if done.cancelled() else boundary.leave())
-            raise
-        begun = asyncio.ensure_future(self._run(self._begin()))
-        try:
-            return self._inside(await unbroken(begun))
-        except asyncio.CancelledError as error:
-            if begun.done() and not begun.cancelled() and begun.exception() is None:
-                await unbroken(self._run(self._stepping.end(begun.result(), error)))
-            raise
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Commit the result, or abandon the step because of the body's exception, which goes on.
-
-        Raises:
-            EventRefused: the result is not a JSON value.
-            StorageUnavailable, OutcomeUnknown, AskTimeout: the end could not be stored. The step counts as not done.
-        """
-        await unbroken(self._run(self._stepping.end(self._outside(), error)))
-
-    async def _run(self, story: Waits[T]) -> T:
-        return await awaited(story, self._answer)
-
-    async def _answer(self, wanted: Future[None] | Command) -> Any:
-        if isinstance(wanted, Future):
-            return await asyncio.wrap_future(wanted)
-        return await self._asking.ask(JOURNAL, wanted, timeout_s=self._stepping.timeout_s)
-
-    if not TYPE_CHECKING:  # a type checker tells by itself, as long as it knows of neither
-
-        def __enter__(self) -> NoReturn:
-            """Refuse.
-
-            Raises:
-                WrongWith: always; it says what to write.
-            """
-            raise WrongWith(self._name, "with", IN_A_LOOP)
-
-        def __exit__(self, *_: object) -> None:
-            """Never reached. Without it ``with`` itself would raise, and say less."""
-
-
-class BlockingStepScope(_Scope):
-    """``with mode.step(name) as step``, for a host without an event loop. The same story, waited for on this thread."""
-
-    def __enter__(self) -> Step:
-        """Begin: durable before the body runs. Raises as the asynchronous form does."""
-        boundary = self._stepping.boundary
-        passed = boundary.enter()
-        try:
-            passed.result()
-        except BaseException:
-            if not passed.cancel():
-                passed.add_done_callback(lambda done: boundary.leave())
-            raise
-        return self._inside(self._run(self._begin()))
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Commit the result, or abandon the step because of the body's exception, which goes on."""
-        self._run(self._stepping.end(self._outside(), error))
-
-    def _run(self, story: Waits[T]) -> T:
-        return waited_for(story, self._answer)
-
-    def _answer(self, wanted: Future[None] | Command) -> Any:
-        if isinstance(wanted, Future):
-            return wanted.result()
-        return self._asking.ask_blocking(JOURNAL, wanted, timeout_s=self._stepping.timeout_s)
-
-    if not TYPE_CHECKING:
-
-        async def __aenter__(self) -> NoReturn:
-            """Refuse.
-
-            Raises:
-                WrongWith: always; it says what to write.
-            """
-            raise WrongWith(self._name, "async with", WITHOUT_A_LOOP)
-
-        async def __aexit__(self, *_: object) -> None:
-            """Never reached."""

@@ -17,7 +17,8 @@ from lrm_actors.errors import SettingsError, TaskConflict
 from lrm_actors.hosting.effects import digest_of, is_small
 from lrm_actors.hosting.host import check_function, check_name
 from lrm_actors.hosting.offload import off_loop
-from lrm_actors.hosting.stepping import JOURNAL, Asking, AsyncStepScope, BlockingStepScope, Stepping
+from lrm_actors.hosting.step_scopes import AsyncStepScope, BlockingStepScope
+from lrm_actors.hosting.stepping import JOURNAL, Asking, Stepping
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,7 +53,7 @@ class Tasks:
             call = _call(name, key, arguments, digest)
             if (kept := self._kept(call)) is not None:
                 return kept.result  # type: ignore[no-any-return]  # what the function gave
-            async with AsyncStepScope(self._asking, self._stepping, _step_name(call), task=call) as step:
+            async with AsyncStepScope(self._asking, self._stepping, call.step_name, task=call) as step:
                 result = step.result = await function(*args, **kwargs)
             return result
 
@@ -74,7 +75,7 @@ class Tasks:
             call = _call(name, key, arguments, _digest(_values(arguments)))
             if (kept := self._kept(call)) is not None:
                 return kept.result  # type: ignore[no-any-return]  # what the function gave
-            with BlockingStepScope(self._asking, self._stepping, _step_name(call), task=call) as step:
+            with BlockingStepScope(self._asking, self._stepping, call.step_name, task=call) as step:
                 result = step.result = function(*args, **kwargs)
             return result
 
@@ -96,11 +97,6 @@ class Tasks:
 def _call(name: str, key: Key, arguments: inspect.BoundArguments, given: str) -> TaskCall:
     found = key(*arguments.args, **arguments.kwargs) if callable(key) else key
     return TaskCall(name, "" if found is None else check_name("key", found), given)
-
-
-def _step_name(call: TaskCall) -> str:
-    """As the log and the health report call the step."""
-    return f"{call.task} {call.key}" if call.key else call.task
 
 
 def _values(arguments: inspect.BoundArguments) -> dict[str, Any]:

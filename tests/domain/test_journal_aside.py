@@ -1,6 +1,7 @@
 """Tasks that fail while others go on: what one had finished is not done again, and goes by the same keys.
 
-A model of the outside counts what was done of each task. Each planted bug is a journal with one rule left out.
+A plain step that was given a key is as good as a task in this. A model of the outside counts what was done of each.
+Each planted bug is a journal with one rule left out.
 """
 
 from __future__ import annotations
@@ -45,11 +46,13 @@ from lrm_actors.errors import CommandRefused, JournalMismatch, NoSuchEffect, Ste
 from tests.domain.kit import Run
 
 JOBS = ("A", "B", "C")
+"""C is a step with a key, the others are tasks."""
+KEYED = "C"
 
 
-def begin(key: str, task: str = "job", given: str = "") -> BeginStep:
+def begin(key: str, task: str = "job", given: str = "", *, is_step: bool = False) -> BeginStep:
     """The begin of one."""
-    return BeginStep(f"{task} {key}", task=TaskCall(task, key, given))
+    return BeginStep(f"{task} {key}", task=TaskCall(task, key, given, is_step))
 
 
 def opened() -> Run[JournalState]:
@@ -89,22 +92,23 @@ def commit(run: Run[JournalState]) -> None:
     run.tell(CommitStep(run.state.open.step, None))
 
 
-def failed(key: str = "B", *, doubt: bool = False) -> Run[JournalState]:
+def failed(key: str = "B", *, doubt: bool = False, is_step: bool = False) -> Run[JournalState]:
     """A journal whose second step was a task that failed after an effect."""
     run = opened()
     run.tell(begin("A"))
     pay(run)
     commit(run)
-    run.tell(begin(key))
+    run.tell(begin(key, is_step=is_step))
     pay(run, doubt=doubt)
     fail(run)
     return run
 
 
+@pytest.mark.parametrize("is_step", [False, True])
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_task_that_failed_goes_on_after_others_with_what_it_had_finished(killed: bool) -> None:
+def test_a_task_that_failed_goes_on_after_others_with_what_it_had_finished(killed: bool, is_step: bool) -> None:
     """In another step, in this process or the next, and under the keys of the step in which it began."""
-    run = failed()
+    run = failed(is_step=is_step)
     key = idempotency_key(run.state.journal_id, 2, "job B", "pay", 1)
     run.tell(begin("C"))
     assert TaskSetAside(2, "job B", 1, "job", "B", 1, 0) in run.log
@@ -112,17 +116,17 @@ def test_a_task_that_failed_goes_on_after_others_with_what_it_had_finished(kille
     commit(run)
     if killed:
         run.tell(OpenJournal())
-    assert {"step": 3, "attempt": 2, "repeated": False, "origin": 2} == run.ask(begin("B"))
+    assert {"step": 3, "attempt": 2, "repeated": False, "origin": 2} == run.ask(begin("B", is_step=is_step))
     assert TaskTakenBack(3, "job B", "job", "B", 2, 1, 0) == run.log[-1]
     assert key == key_of(run.state)
     assert [("pay", DONE, "paid by job B")] == [(one.name, one.status, one.result) for one in run.state.effects]
     with pytest.raises(CommandRefused, match="finished"):
         run.tell(IntendEffect(3, "pay", 1))
     fail(run)
-    assert {"step": 3, "attempt": 3, "repeated": False, "origin": 2} == run.ask(begin("B"))
+    assert {"step": 3, "attempt": 3, "repeated": False, "origin": 2} == run.ask(begin("B", is_step=is_step))
     commit(run)
     assert {} == run.state.aside.tasks
-    assert ["1 A", "1 C", "1 B"] == [f"1 {name.split()[-1]}" for name in run.state.tasks.done]
+    assert ["A", "C", *(() if is_step else "B")] == [name.split()[-1] for name in run.state.tasks.done]
 
 
 def test_without_effects_on_record_there_is_nothing_to_set_aside() -> None:
@@ -209,14 +213,14 @@ def test_one_name_that_several_have_in_doubt_is_asked_back() -> None:
     pay(run, doubt=True)
     fail(run)
     run.tell(begin("D"))
-    with pytest.raises(NoSuchEffect, match="2 tasks set aside have one: say 'job B/pay#1'"):
+    with pytest.raises(NoSuchEffect, match="2 steps set aside have one: say 'job B/pay#1'"):
         run.tell(SettleEffect("pay", DONE))
 
 
 def test_what_is_set_aside_can_be_forgotten() -> None:
     """By the name of its step; the task then begins anew."""
     run = failed()
-    with pytest.raises(StepOrder, match="no task 'job B' is set aside"):
+    with pytest.raises(StepOrder, match="nothing called 'job B' is set aside"):
         run.tell(ForgetEffects(0, task="job B"))
     run.tell(begin("C"))
     told = run.ask(ForgetEffects(0, task="job B"))
@@ -259,6 +263,46 @@ def test_the_newest_keeps_its_effects_however_many(monkeypatch: pytest.MonkeyPat
     assert 2 == run.state.aside.effects
 
 
+def test_a_step_with_a_key_that_is_done_leaves_its_key_to_another() -> None:
+    """Its block cannot be left out as a call can: the next one of its key does all of it anew, under other keys."""
+    run = failed(is_step=True)
+    run.tell(begin("C"))
+    commit(run)
+    run.tell(begin("B", is_step=True))
+    done = key_of(run.state)
+    commit(run)
+    assert {"step": 4, "attempt": 1, "repeated": False} == run.ask(begin("B", is_step=True))
+    assert done != pay(run)
+
+
+def test_a_process_that_died_in_a_step_with_a_key_may_begin_with_another_of_its_name() -> None:
+    """As one that died in a task: what the step had finished waits for it, and it is in doubt when it begins again."""
+    run = failed(is_step=True)
+    run.tell(begin("C", is_step=True))
+    key = pay(run)
+    run.tell(OpenJournal())
+    for other in (begin("C", "renamed", is_step=True), BeginStep("something else")):
+        with pytest.raises(JournalMismatch, match="2/pay#1"):
+            run.tell(other)
+    assert not run.ask(begin("D", is_step=True))["repeated"]
+    commit(run)
+    assert {"step": 3, "attempt": 3, "repeated": True, "origin": 2} == run.ask(begin("C", is_step=True))
+    assert key == key_of(run.state)
+
+
+def test_a_step_without_effects_on_record_is_begun_again_by_its_key_as_any_other() -> None:
+    """There is nothing to keep."""
+    run = opened()
+    run.tell(begin("B", is_step=True))
+    assert TaskCall("job", "B", "", is_step=True) == run.state.tasks.open
+    fail(run)
+    run.tell(BeginStep("look"))
+    assert run.state.tasks.open is None
+    commit(run)
+    assert {"step": 2, "attempt": 1, "repeated": False} == run.ask(begin("B", is_step=True))
+    assert ["B", None, "B"] == [event.key for event in run.log if isinstance(event, StepBegun)]
+
+
 def test_a_plain_step_forgets_and_says_so() -> None:
     """It has no key: a later one of its name may be another."""
     run = opened()
@@ -276,7 +320,9 @@ def test_a_state_from_before_has_nothing_set_aside() -> None:
     assert decode_state(encoded, JournalState) == run.state
     fresh = decode_state(encode_state({"committed": 3, "journal_id": "old"}), JournalState)
     assert JournalState(committed=3, journal_id="old") == fresh
-    assert StepBegun(1, "look", 1).origin is None
+    assert (None, None) == (StepBegun(1, "look", 1).origin, StepBegun(1, "look", 1).key)
+    call = encode_state({"task": "job", "key": "B", "given": "abc"})
+    assert TaskCall("job", "B", "abc") == decode_state(call, TaskCall)
 
 
 def test_a_word_of_a_step_that_is_over_is_not_for_the_one_that_has_its_number() -> None:
@@ -342,7 +388,7 @@ class Shop:
             case "begin", ("plain",):
                 self._tell(BeginStep("plain"))
             case "begin", (job,) if job not in self.over:
-                self._tell(begin(job))
+                self._tell(begin(job, is_step=job == KEYED))
             case "pay", (name, doubt) if state.open is not None and state.open.name != "plain":
                 self._pay(name, doubt)
             case "commit", () if state.open is not None:
@@ -407,6 +453,7 @@ def test_in_any_order_each_task_does_its_effects_once_and_under_one_key(release:
 
     judge()
     seen.update(lived(SHOP_STORY).seen)
+    seen.update(lived(KEYED_STORY).seen)
     print(f"{lives} lives:", dict(seen))
     for needed in (EffectDone, TaskSetAside, TaskTakenBack, TaskEffectSettled):
         assert seen[needed.__name__], f"no history had {needed.__name__}"
@@ -420,6 +467,13 @@ SHOP_STORY: list[Any] = [
     *[("begin", "B"), PAID, ("pay", "post", False), ("commit",)],
     *[("begin", "C"), PAID, ("commit",)],
 ]
+KEYED_STORY: list[Any] = [
+    *[("begin", KEYED), PAID, ("pay", "post", True), ("abandon",)],
+    *[("begin", "A"), PAID, ("kill",)],
+    *[("begin", KEYED), PAID, ("pay", "post", False), ("abandon",)],
+    *[("begin", "plain"), ("commit",)],
+    *[("begin", KEYED), PAID, ("pay", "post", False), ("commit",)],
+]
 
 
 def _keeps_nothing(state: JournalState, event: object) -> JournalState:
@@ -431,7 +485,7 @@ def _keeps_nothing(state: JournalState, event: object) -> JournalState:
 def _new_keys(state: JournalState, event: object) -> JournalState:
     """Planted: a task that goes on in another step has the keys of that one."""
     if isinstance(event, StepBegun):
-        event = StepBegun(event.step, event.name, event.attempt, event.at, event.of)
+        event = StepBegun(event.step, event.name, event.attempt, event.at, event.of, key=event.key)
     return journal.evolve(state, event)
 
 
@@ -445,12 +499,20 @@ def _still_in_doubt(state: JournalState, event: object) -> JournalState:
     return state if isinstance(event, TaskEffectSettled | EffectSettled) else journal.evolve(state, event)
 
 
+def _plain(state: JournalState, event: object) -> JournalState:
+    """Planted: what a step with a key had finished is forgotten, as that of one without."""
+    if isinstance(event, StepBegun):
+        event = StepBegun(event.step, event.name, event.attempt, event.at, event.of, event.origin)
+    return journal.evolve(state, event)
+
+
 PLANTED = {
     "keeps nothing": _keeps_nothing,
     "new keys": _new_keys,
     "takes nothing": _takes_nothing,
     "still in doubt": _still_in_doubt,
 }
+KEYED_PLANTED = {"keeps nothing": _keeps_nothing, "takes nothing": _takes_nothing, "heeds no key": _plain}
 
 
 @pytest.mark.parametrize("name", sorted(PLANTED))
@@ -459,3 +521,11 @@ def test_a_journal_with_a_rule_left_out_is_caught(name: str) -> None:
     lived(SHOP_STORY)
     with pytest.raises(Broken):
         lived(SHOP_STORY, attrs.evolve(journal.spec(), evolve=PLANTED[name]))
+
+
+@pytest.mark.parametrize("name", sorted(KEYED_PLANTED))
+def test_a_journal_that_leaves_out_a_rule_of_steps_with_a_key_is_caught(name: str) -> None:
+    """In the same way."""
+    lived(KEYED_STORY)
+    with pytest.raises(Broken):
+        lived(KEYED_STORY, attrs.evolve(journal.spec(), evolve=KEYED_PLANTED[name]))

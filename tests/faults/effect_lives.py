@@ -1,7 +1,8 @@
 """An agent with many lives: for each line on its input it forks a process that goes on with its effects until killed.
 
-Each life does its effects against a real HTTP server, twenty in a step, and writes a line when it is about to call the
-server, when that has answered, and when an effect is recorded. Every other step is a durable function that sleeps too.
+Each life does its effects against a real HTTP server, twenty in a batch, and writes a line when it is about to call the
+server, when that has answered, and when an effect is recorded. Of three batches one is a step with a key, which fails
+in its middle and begins again when the others are done, one a durable function that sleeps too, and one a plain step.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from lrm_actors import LongRunningMode
+from lrm_actors.domain.journal import StepCommitted
 from lrm_actors.effects import NOT_HAPPENED, Happened, Probe, Retry
 from tests.faults import effect_plants
 from tests.faults.effect_server import KINDS
@@ -87,10 +90,21 @@ def kind_of(number: int) -> str:
     return KINDS[number % len(KINDS)]
 
 
-def number_of(step: int, name: str, occurrence: int) -> int:
+def name_of(number: int) -> str:
+    """What an effect is called: several of a batch have the same name. Its batch may be another step after a kill."""
+    return f"{kind_of(number)} of {number // IN_A_STEP + 1}"
+
+
+def number_of(name: str, occurrence: int) -> int:
     """Which effect it is, of all that the agent does."""
-    of_kind = [number for number in range((step - 1) * IN_A_STEP, step * IN_A_STEP) if kind_of(number) == name]
-    return of_kind[occurrence - 1]
+    batch = int(name.rpartition(" ")[2])
+    of_name = [number for number in effects_of(batch) if name_of(number) == name]
+    return of_name[occurrence - 1]
+
+
+def effects_of(batch: int) -> range:
+    """The effects of a batch, from 1."""
+    return range((batch - 1) * IN_A_STEP, batch * IN_A_STEP)
 
 
 async def live(life: Life) -> None:
@@ -100,26 +114,64 @@ async def live(life: Life) -> None:
 
         @mode.task("batch", key=str)
         async def batch(number: int) -> int:
-            await do(life, mode, number)
+            await do(life, mode, effects_of(number))
             await mode.sleep(0.001, "between")
             return number
 
-        committed = (await mode.get_health_report())["steps"]["committed"]
-        for number in range(1, life.steps + 1):
-            if number % 2:
+        async def keyed(number: int, *, fails: bool) -> None:
+            effects = effects_of(number)
+            with suppress(Failed):
+                async with mode.step("batch", key=str(number)) as step:
+                    step.result = number
+                    await do(life, mode, effects[: IN_A_STEP // 2])
+                    if fails:
+                        raise Failed
+                    await do(life, mode, effects[IN_A_STEP // 2 :])
+
+        done = _done(mode)
+        later = [number for number in range(1, life.steps + 1) if number % 3 == 1 and number not in done]
+        for number in _in_order(mode, life.steps):
+            if number % 3 == 1 and number in later:
+                await keyed(number, fails=True)
+            elif number % 3 == 2:
                 assert number == await batch(number)  # one that is done gives what it gave
-            elif number > committed:
-                async with mode.step("batch"):
-                    await do(life, mode, number)
+            elif number % 3 == 0 and number not in done:
+                async with mode.step("plain batch") as step:
+                    step.result = number
+                    await do(life, mode, effects_of(number))
+        for number in later:
+            await keyed(number, fails=False)
         say("finished", life.steps)
 
 
-async def do(life: Life, mode: LongRunningMode, number: int) -> None:
-    """The effects of one step."""
-    for effect in range((number - 1) * IN_A_STEP, number * IN_A_STEP):
-        kind = kind_of(effect)
-        await mode.effect(kind, life.deed(kind, effect), policy=Probe(life.look) if kind == "probed" else Retry())
-        say("recorded", effect)
+class Failed(Exception):
+    """A batch cannot be done now."""
+
+
+def _done(mode: LongRunningMode) -> set[int]:
+    """The batches whose steps are committed."""
+    with closing(mode.reader()) as log:
+        ends = (record.event for record in log.read_stream("journal") if record.type == "journal.step_committed")
+        return {int(end.result) for end in ends if isinstance(end, StepCommitted)}
+
+
+def _in_order(mode: LongRunningMode, batches: int) -> list[int]:
+    """All batches, but first the plain step that a kill left in doubt: no other may begin before it."""
+    done, doubtful = _done(mode), mode.blocking.get_health_report()["steps"]["in_doubt"]
+    numbers = list(range(1, batches + 1))
+    if doubtful and doubtful["name"] == "plain batch":
+        first = next(number for number in numbers if number % 3 == 0 and number not in done)
+        return [first, *(number for number in numbers if number != first)]
+    return numbers
+
+
+async def do(life: Life, mode: LongRunningMode, numbers: Iterable[int]) -> None:
+    """These effects."""
+    for number in numbers:
+        kind = kind_of(number)
+        policy = Probe(life.look) if kind == "probed" else Retry()
+        await mode.effect(name_of(number), life.deed(kind, number), policy=policy)
+        say("recorded", number)
 
 
 def say(word: str, number: int) -> None:

@@ -129,4 +129,4 @@ def listed(log: Path) -> dict[int, str]:
     done = CliRunner().invoke(cli, ["effects", "--json", "--log", str(log)], catch_exceptions=False)
     assert 0 == done.exit_code, done.stderr
     doubtful = [effect for effect in json.loads(done.stdout)["effects"] if effect["state"] == "in_doubt"]
-    return {number_of(**{name: one[name] for name in ("step", "name", "occurrence")}): one["key"] for one in doubtful}
+    return {number_of(**{name: one[name] for name in ("name", "occurrence")}): one["key"] for one in doubtful}

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
+from lrm_actors.domain.journaling import beginning
 from lrm_actors.domain.journaling import effects as deciding
 from lrm_actors.domain.journaling import state as folding
 from lrm_actors.domain.journaling.book import INTENDED, Book
@@ -62,10 +63,23 @@ def plant_doubt_forgotten() -> None:
     PATCH.setattr(deciding, "doubtful", lambda *_: [])
 
 
+def plant_key_ignored() -> None:
+    """A journal that forgets an abandoned step with a key as it forgets one without."""
+
+    def forgetful(state: folding.JournalState, earlier: folding.OpenStep, call: Any, back: Any) -> list[object]:
+        if call.is_step:
+            return [deciding.forgotten(earlier, state.effects, "another step begins")]
+        return set_aside(state, earlier, call, back)
+
+    set_aside = beginning._set_aside
+    PATCH.setattr(beginning, "_set_aside", forgetful)
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     "": lambda: None,
     "call_before_intent": plant_call_before_intent,
     "doubt_forgotten": plant_doubt_forgotten,
+    "key_ignored": plant_key_ignored,
 }
 
 

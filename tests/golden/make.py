@@ -333,8 +333,9 @@ def _journal(log: Writer) -> None:
 
 
 def _tasks(log: Writer) -> None:
-    """One that fails while another goes on, and begins again; and one that is forgotten."""
+    """One that fails while another goes on, and begins again; one that is forgotten; and a step with a key."""
     post, read = TaskCall("post", "ü ☃", "c0ffee"), TaskCall("read", "", "")
+    order = TaskCall("order", "ü 4711", "", is_step=True)
     log.do("journal", journal.BeginStep("post ü ☃", task=post))
     log.do("journal", sleeps.BeginSleep("a while", True, 1, 60.0))
     log.do("journal", journal.IntendEffect(3, "print", 1, "ask"))
@@ -347,8 +348,14 @@ def _tasks(log: Writer) -> None:
     log.do("journal", journal.BeginStep("post ü ☃", task=post))
     log.do("journal", journal.ForgetEffects(0, task="read"))
     log.do("journal", journal.AbandonStep(3, "OSError: no ink"))
+    log.do("journal", journal.BeginStep(order.step_name, task=order))
+    log.do("journal", journal.IntendEffect(3, "pay", 1))
+    log.do("journal", journal.FinishEffect(3, "pay", 1, 1, "a receipt"))
+    log.do("journal", journal.AbandonStep(3, "OSError: no parcel"))
     log.do("journal", journal.BeginStep("look again"))
     log.do("journal", journal.CommitStep(3, None))
+    log.do("journal", journal.BeginStep(order.step_name, task=order))
+    log.do("journal", journal.AbandonStep(4, "OSError: no parcel"))
 
 
 def _effects(log: Writer) -> None:

@@ -376,7 +376,7 @@ def test_whatever_is_handed_over_no_actor_fails_on_it(world: World, entry: str) 
 
 
 UNCHECKED: dict[str, tuple[str, type[BaseException]]] = {
-    "a step's name": ("lrm_actors.hosting.stepping.plain_text", HandlerFailed),
+    "a step's name": ("lrm_actors.hosting.step_scopes.plain_text", HandlerFailed),
     "a checkpoint's reason": ("lrm_actors.hosting.operations.plain_text", HandlerFailed),
     "an effect's name": ("lrm_actors.hosting.effects.check_name", HandlerFailed),
     "a sleep's key": ("lrm_actors.hosting.sleeping.check_name", HandlerFailed),

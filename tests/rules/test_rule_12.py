@@ -138,7 +138,7 @@ def test_rule_12_holds_an_agent_goes_on_with_a_log_of_each_release(place: Path, 
         assert mode.last_recovery is not None
         assert expected["checkpoints"][mode.last_recovery.checkpoint_id] == restored[0]
         with mode.step("pay") as step:
-            assert (4, 2, True) == (step.number, step.attempt, step.repeated)
+            assert (4, 7, True) == (step.number, step.attempt, step.repeated)
     with open_reader(log) as reader:
         assert reader.verify().ok
         kept = list(reader.read(up_to=len(expected["events"])))

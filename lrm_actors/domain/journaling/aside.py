@@ -1,7 +1,9 @@
 """Tasks that were begun and are not done while the agent goes on with another step: what is on record of each.
 
 By its key a task is known wherever it begins again, so what it had finished is not done again, and what it does then
-goes by the same idempotency keys. A plain step has no key, and its name may repeat: nothing of one is kept.
+goes by the same idempotency keys. A plain step is set aside in the same way where it was given a key, and is meant by
+"task" here. Without one nothing of it is kept: its name may come back in a loop, for the next round or for the same one
+again, and the two look alike.
 """
 
 from __future__ import annotations

@@ -46,13 +46,14 @@ def begin(state: JournalState, command: BeginStep) -> Decision:
     origin = back.step if back is not None else earlier.origin if earlier is not None and again else None
     if repeated:
         events.append(StepRepeated(step, name, attempt))
-    events.append(StepBegun(step, name, attempt, command.at, command.of, origin))
-    if call is not None:
+    key = call.key if call is not None and call.is_step else None
+    events.append(StepBegun(step, name, attempt, command.at, command.of, origin, key))
+    if call is not None and not call.is_step:
         events.append(TaskBegun(step, call.task, call.key, call.given))
-        if back is not None:
-            book = back.effects
-            finished, in_doubt = book.count(*FINISHED), book.count(*UNFINISHED)
-            events.append(TaskTakenBack(step, name, call.task, call.key, back.step, finished, in_doubt))
+    if call is not None and back is not None:
+        book = back.effects
+        finished, in_doubt = book.count(*FINISHED), book.count(*UNFINISHED)
+        events.append(TaskTakenBack(step, name, call.task, call.key, back.step, finished, in_doubt))
     lost = sum(event.finished for event in events if isinstance(event, EffectsForgotten))
     reply: dict[str, Any] = {"step": step, "attempt": attempt, "repeated": repeated}
     if origin is not None:

@@ -28,7 +28,7 @@ class BeginStep(Command):
     same name: under another name it is refused with ``JournalMismatch``, unless the earlier one was abandoned and none
     of its effects is in doubt; those are forgotten. Those of a task are set aside until that task begins again,
     whatever is in doubt of them, but where the task was in doubt only for a task that is known: one of the same name
-    with another key, or one that was set aside.
+    with another key, or one that was set aside. A plain step with a key is as good as a task in this.
     """
 
     name: str
@@ -37,7 +37,7 @@ class BeginStep(Command):
     of: int | None = None
     """How many steps there will be; None: nobody knows."""
     task: TaskCall | None = None
-    """The call of a durable function that it is. Another one than it was before is refused with ``TaskConflict``."""
+    """The call of a durable function that it is, or its key. Another call than before is refused (``TaskConflict``)."""
 
 
 @frozen

@@ -203,7 +203,7 @@ def _forget_aside(state: JournalState, command: ForgetEffects) -> Decision:
             reply = {"step": task.step, "name": task.name, "forgotten": len(task.effects), "in_doubt": event.in_doubt}
             return then(event, reply=reply)
     hint = "'lrm effects' lists what is set aside, and what the step that is not over has"
-    raise StepOrder(f"no task {command.task!r} is set aside", actor=NAME, hint=hint)
+    raise StepOrder(f"nothing called {command.task!r} is set aside", actor=NAME, hint=hint)
 
 
 def find(state: JournalState, effect: str) -> tuple[OpenStep, Recorded]:
@@ -241,7 +241,7 @@ def find_aside(state: JournalState, effect: str) -> tuple[AsideTask, Recorded]:
     if len(doubtful) == 1:
         return doubtful[0]
     if doubtful:
-        raise NoSuchEffect(effect, f"{len(doubtful)} tasks set aside have one: say {aside_id(*doubtful[0])!r}")
+        raise NoSuchEffect(effect, f"{len(doubtful)} steps set aside have one: say {aside_id(*doubtful[0])!r}")
     step = state.unfinished
     where = "every step is over" if step is None else f"step {step.step} ({step.name}) has none of this name on record"
     raise NoSuchEffect(effect, where)

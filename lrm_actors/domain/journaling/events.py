@@ -30,6 +30,8 @@ class StepBegun:
     of: int | None = None
     origin: int | None = None
     """Number of the step that the idempotency keys of its effects are made from; None: its own."""
+    key: str | None = None
+    """What tells a plain step from others of its name, which ends in it; None: nothing does, or it is a task."""
 
 
 @event("journal.step_repeated", 1)

@@ -41,7 +41,7 @@ from lrm_actors.domain.journaling.events import (
     StepRepeated,
 )
 from lrm_actors.domain.sleeps import SleepBegun, Sleeps
-from lrm_actors.domain.tasks import TaskBegun, TaskCall, Tasks
+from lrm_actors.domain.tasks import TaskBegun, TaskCall, Tasks, keyed_step
 
 EFFECT_EVENTS = 500
 """Events of effects from one snapshot to the next, at least: as many more as there are effects, so that a step of very
@@ -110,7 +110,7 @@ class JournalState:
     tasks: Tasks = Tasks()
     """Durable functions: the one under way, and the results of those that are done."""
     aside: Aside = Aside()
-    """Tasks that are neither done nor under way: what is on record of their effects."""
+    """Tasks, and steps with a key, that are neither done nor under way: what is on record of their effects."""
     since: int = 0
     """Events of effects since the last snapshot that was due because of them."""
 
@@ -232,9 +232,10 @@ def _evolve_steps(state: JournalState, event: object) -> JournalState:
             return attrs.evolve(state, in_doubt=state.open, open=None)
         case StepRepeated():
             return attrs.evolve(state, repeated=state.repeated + 1)
-        case StepBegun(step, name, attempt, at, of, origin):
+        case StepBegun(step, name, attempt, at, of, origin, key):
             begun = OpenStep(step, name, attempt, state.start, at, of, origin)
-            return attrs.evolve(state, open=begun, in_doubt=None, failed=None, tasks=state.tasks.begun(None))
+            tasks = state.tasks.begun(None if key is None else keyed_step(name, key))
+            return attrs.evolve(state, open=begun, in_doubt=None, failed=None, tasks=tasks)
         case TaskBegun(_, task, key, given):
             return attrs.evolve(state, tasks=state.tasks.begun(TaskCall(task, key, given)))
         case SleepBegun():

@@ -17,26 +17,26 @@ says("journal.effect_failed", "effect {step}/{name}#{occurrence} failed: {error}
 says("journal.effect_in_doubt", "effect {step}/{name}#{occurrence} may have happened or not: {why}; policy: {policy}")
 says(
     "journal.task_set_aside",
-    "task {name} waits until it begins again, with {finished} effects finished, {in_doubt} in doubt",
+    "{name} waits until it begins again, with {finished} effects finished, {in_doubt} in doubt",
 )
 
 
 @tells("journal.task_taken_back")
 def _(event: Any) -> str:
     doubt = f", {event.in_doubt} in doubt" if event.in_doubt else ""
-    return f"task {short(event.name)} goes on in step {event.step} with {event.finished} effects finished{doubt}"
+    return f"{short(event.name)} goes on in step {event.step} with {event.finished} effects finished{doubt}"
 
 
 @tells("journal.task_forgotten")
 def _(event: Any) -> str:
     doubt = f" and {event.in_doubt} in doubt" if event.in_doubt else ""
-    return with_reason(f"task {short(event.name)} forgot {event.finished} finished effects{doubt}", event.why)
+    return with_reason(f"{short(event.name)} forgot {event.finished} finished effects{doubt}", event.why)
 
 
 @tells("journal.task_effect_settled")
 def _(event: Any) -> str:
     outcome = _OUTCOMES.get(event.outcome, event.outcome)
-    whose = f"of the task {short(event.task)}{f' with key {short(event.key)}' if event.key else ''}"
+    whose = f"of {short(event.task)}{f' with key {short(event.key)}' if event.key else ''}"
     return f"effect {short(event.name)}#{event.occurrence} {whose} is in doubt no more: {outcome} ({event.how})"
 
 
