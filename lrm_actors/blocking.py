@@ -12,7 +12,8 @@ from lrm_actors.effects import Policy
 from lrm_actors.hosting import operations, recovering
 from lrm_actors.hosting.answer import ChosenStrategy
 from lrm_actors.hosting.effects import RETRY
-from lrm_actors.hosting.engine import STOP_DEADLINE_S, Engine
+from lrm_actors.hosting.engine import Engine
+from lrm_actors.hosting.life import STOP_DEADLINE_S
 from lrm_actors.hosting.step_scopes import BlockingStepScope
 from lrm_actors.words import Words
 

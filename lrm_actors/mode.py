@@ -19,8 +19,9 @@ from lrm_actors.hosting import operations, recovering
 from lrm_actors.hosting.answer import ChosenStrategy
 from lrm_actors.hosting.arguments import check_deadline, check_set_up
 from lrm_actors.hosting.effects import RETRY
-from lrm_actors.hosting.engine import STOP_DEADLINE_S, Engine
+from lrm_actors.hosting.engine import Engine
 from lrm_actors.hosting.host import Host, check_function
+from lrm_actors.hosting.life import STOP_DEADLINE_S
 from lrm_actors.hosting.offload import off_loop
 from lrm_actors.hosting.step_scopes import AsyncStepScope
 from lrm_actors.settings import LongRunningSettings

@@ -521,7 +521,7 @@ def test_a_second_stop_does_not_wait_for_a_first_that_hangs(tmp_path: Path) -> N
     """Whoever holds up the life of the mode, the process can end; the exit code says that it was not in order."""
     mode = LongRunningMode(settings(tmp_path))
     mode.blocking.start_monitoring()
-    with mode._engine._life:
+    with mode._engine.life.lock:
         mode.blocking.stop_monitoring(deadline_s=0.05)
         assert mode.exit_code == 70
     mode.blocking.stop_monitoring()

@@ -382,7 +382,7 @@ async def moved(mode: LongRunningMode, directory: Path) -> None:
     """Until the log is in this directory and the mode runs there."""
     for _ in range(3000):
         running = mode._engine.running
-        if running is not None and running.path.is_relative_to(directory) and mode._engine._moved.is_set():
+        if running is not None and running.path.is_relative_to(directory) and mode._engine.moved.is_set():
             return
         await asyncio.sleep(0.01)
     raise AssertionError(mode.settings.log_path)
@@ -486,7 +486,7 @@ def test_the_limits_of_the_log_are_when_old_events_go(
     monkeypatch.setattr(hosting, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(hosting, "AGE_EVERY_S", 0.0)
     monkeypatch.setattr(hosting, "KEPT_AT_LEAST", 10)
-    monkeypatch.setattr(f"lrm_actors.hosting.engine.{unit}", 1e-9)
+    monkeypatch.setattr(f"lrm_actors.hosting.life.{unit}", 1e-9)
     with LongRunningMode(settings(tmp_path, **({} if assigned else {setting: least}))) as mode:
         assert not assigned or not records(mode, "log.trimmed")
         grow(mode)

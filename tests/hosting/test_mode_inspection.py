@@ -122,7 +122,7 @@ def test_looking_from_outside_never_holds_up_the_hosts_loop(tmp_path: Path) -> N
 def dumps_while_locked(mode: Any, log: Path) -> bool:
     """Whether a dump comes while the locks of the system and of the mode's life are held by somebody who hangs."""
     running = mode._engine.running
-    with running.system._lock, mode._engine._life:
+    with running.system._lock, mode._engine.life.lock:
         return bool(lrm("dump", "--timeout", "0.7", log).exit_code == 0)
 
 

@@ -180,7 +180,7 @@ def test_a_running_mode_looks_by_itself_with_the_limits_of_its_settings(
     """Soon after its start and then again and again, beside the host's thread; a changed setting counts at once."""
     monkeypatch.setattr(hosting, "FIRST_LOOK_S", 0.01)
     monkeypatch.setattr(hosting, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr("lrm_actors.hosting.engine.MB", 1)  # the least that may be set is then a byte
+    monkeypatch.setattr("lrm_actors.hosting.life.MB", 1)  # the least that may be set is then a byte
     looked: list[threading.Thread] = []
     look = Trimmer.look
 

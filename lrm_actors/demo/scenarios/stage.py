@@ -65,7 +65,7 @@ class Stage:
         }
         self.mode = LongRunningMode(LongRunningSettings(**{**usual, **changes}), host)
         engine: Any = self.mode._engine  # noqa: SLF001 - no word of the mode is for this: an agent shares its machine
-        self.sampler = engine._sampler = OwnSampler(engine._sampler, disk)  # noqa: SLF001
+        self.sampler = engine.sampler = OwnSampler(engine.sampler, disk)
         self.kept_at = self.mode.settings.log_path
         """Where the log is found when all is over."""
         self._name = name
