@@ -28,13 +28,13 @@ async def main():
             harm(state["n"])
             async with mode.step(f"step {state['n']}") as step:
                 state["n"] += 1
+                with open("effects", "a") as effects:
+                    effects.write(f"{state['n']}\\n")
                 step.result = {"n": state["n"]}
-            with open("effects", "a") as effects:
-                effects.write(f"{state['n']}\\n")
             await asyncio.sleep(0.01)
     pathlib.Path("finished").write_text(f"{state['n']}\\n")
 """
-"""Counts to ``LAST`` in steps, writes each down, and does itself what harm ``harm(n)`` does before step ``n``."""
+"""Counts to ``LAST`` in steps, each of which writes its number down, and does itself what harm ``harm(n)`` does before."""
 
 BLOCKING = """
 import pathlib, threading, time

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from lrm_actors.cli import cli
+from lrm_actors.domain.journal import StepAbandoned, StepCommitted, StepInDoubt
 from lrm_actors.inspect.folds import open_log
 from tests.outer.agents import agent, blocking
 from tests.outer.watched import Watched, waited, watching
@@ -64,12 +66,23 @@ def test_an_agent_goes_on_where_it_was(tmp_path: Path, release: bool) -> None:
         with watching(directory, *HEARTBEATS, program=agent(harm)) as one:
             assert (name, 0) == (name, one.ended()[0])
             assert [*whys, "exit"] == reasons(one)
-            assert list(range(1, 7)) == effects(one)
+            check_steps(one, last=6)
             assert "6\n" == one.file("finished").read_text()
             assert TOLD.get(name, HUNG) == starts(one)
             check_story(one, whys)
             last = one.told()[-4:]
             assert ["heartbeats_began", "heartbeats_ended", "process_exited", "watch_ended"] == last
+
+
+def check_steps(one: Watched, last: int) -> None:
+    """Each step is committed once; only what was not committed when its process ended is done again."""
+    with open_log(one.directory / "agent" / "lrm.db") as reader:
+        steps = [event for record in reader.read(streams=("journal",)) for event in record.events]
+    assert list(range(1, last + 1)) == [event.result["n"] for event in steps if isinstance(event, StepCommitted)]
+    times = Counter(effects(one))
+    assert list(range(1, last + 1)) == sorted(times)
+    unfinished = Counter(event.name for event in steps if isinstance(event, StepInDoubt | StepAbandoned))
+    assert [] == [n for n, count in times.items() if count > 1 + unfinished[f"step {n - 1}"]]
 
 
 def check_story(one: Watched, whys: list[str]) -> None:
@@ -150,7 +163,6 @@ def test_an_agent_survives_a_kill_at_any_moment(tmp_path: Path, release: bool) -
             )
             os.kill(pid, signal.SIGKILL)
         assert 0 == one.ended()[0]
-        done = effects(one)
         assert "60\n" == one.file("finished").read_text()
-    assert set(range(1, 61)) == set(done) | {60}
-    print(f"{kills} kills, {len(done)} effects of 60 steps")
+        check_steps(one, last=60)
+    print(f"{kills} kills, {len(effects(one))} effects of 60 steps")
