@@ -34,7 +34,7 @@ async def main():
             await asyncio.sleep(0.01)
     pathlib.Path("finished").write_text(f"{state['n']}\\n")
 """
-"""Counts to ``LAST`` in steps, each of which writes its number down, and does itself what harm ``harm(n)`` does before."""
+"""Counts to ``LAST`` in steps, each of which notes its number, and does itself what harm ``harm(n)`` does before."""
 
 BLOCKING = """
 import pathlib, threading, time
