@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from lrm_actors.checkpoints import BlockingCheckpoints
 from lrm_actors.domain.checkpointer import MANUAL
 from lrm_actors.effects import Policy
+from lrm_actors.errors import LoopWouldWait
 from lrm_actors.hosting import operations, recovering
 from lrm_actors.hosting.answer import ChosenStrategy
 from lrm_actors.hosting.effects import RETRY
@@ -50,11 +51,21 @@ class BlockingMode(Words):
         return operations.handle_failure(self._engine, error, context)
 
     def recover_from_checkpoint(self, checkpoint_id: str | None = None) -> bool:
-        """See ``LongRunningMode.recover_from_checkpoint``."""
+        """See ``LongRunningMode.recover_from_checkpoint``.
+
+        Raises:
+            LoopWouldWait: called on the host's event loop.
+        """
+        self._check_elsewhere("recover_from_checkpoint")
         return recovering.recover(self._engine, checkpoint_id)
 
     def take_checkpoint(self, reason: str = "by hand", *, kind: str = MANUAL) -> str:
-        """See ``LongRunningMode.take_checkpoint``."""
+        """See ``LongRunningMode.take_checkpoint``.
+
+        Raises:
+            LoopWouldWait: called on the host's event loop.
+        """
+        self._check_elsewhere("take_checkpoint")
         return operations.take_checkpoint(self._engine, reason, kind=kind)
 
     def get_health_report(self) -> dict[str, Any]:
@@ -82,3 +93,8 @@ class BlockingMode(Words):
     ) -> Callable[[Callable[P, T]], Callable[P, T]]:
         """See ``LongRunningMode.task``. It takes a plain function."""
         return lambda function: self._engine.tasks.durable_blocking(name, key, function)
+
+    def _check_elsewhere(self, word: str) -> None:
+        """Refuse to hold the loop on which the host's functions are to be called meanwhile."""
+        if self._engine.bridge.is_here:
+            raise LoopWouldWait(word)

@@ -146,6 +146,17 @@ class WrongWith(LrmError, TypeError):
         self.name, self.used = name, used
 
 
+class LoopWouldWait(LrmError, RuntimeError):
+    """A blocking word was called on the thread of the host's event loop, which would then wait for itself."""
+
+    code = "LRM-1012"
+
+    def __init__(self, word: str) -> None:
+        hint = f"'await mode.{word}(...)' there; or call it on another thread: 'await asyncio.to_thread(...)'"
+        super().__init__(f"blocking.{word} was called on the event loop that it has to wait for", hint=hint)
+        self.word = word
+
+
 # --- asking and telling -------------------------------------------------------------------------------------------
 
 

@@ -158,7 +158,7 @@ class LongRunningMode(Words):
         Call it after the start and before the first step. The steps that follow are given to the function of
         ``replay_with``; without one, take them up yourself. With False and ``last_recovery`` there is none, but
         there may be steps from the beginning; with False and no ``last_recovery`` the checkpoint that was asked for is
-        not there or is damaged, and the log says so.
+        not there or is damaged, and the log says so. Cancelled before the host was given anything, it gives it nothing.
 
         Args:
             checkpoint_id: this one and no other; None: the best there is, past damaged ones.
@@ -170,7 +170,12 @@ class LongRunningMode(Words):
             StateNotUpcast: the state cannot be made one of the host's version.
             StateNotRestored, StepNotReplayed: the function of ``restore_with``, or of ``replay_with``, failed.
         """
-        return await self._beside(lambda: recovering.recover(self._engine, checkpoint_id))
+        given_up = threading.Event()
+        try:
+            return await self._beside(lambda: recovering.recover(self._engine, checkpoint_id, given_up=given_up.is_set))
+        except asyncio.CancelledError:
+            given_up.set()
+            raise
 
     async def take_checkpoint(self, reason: str = "by hand", *, kind: str = MANUAL) -> str:
         """Take a checkpoint now and wait until it is in the log.

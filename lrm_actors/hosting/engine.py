@@ -78,6 +78,7 @@ class Engine(Reaching):
             on_begin=self.capturing.goes_on,
             check=self._check_storable,
             run_async=self.bridge.run_async,
+            is_in_loop=lambda: self.bridge.is_here,
         )
         self.effects = Effects(self, self.stepping)
         self.sleeping, self.tasks = Sleeping(self, self.stepping), Tasks(self, self.stepping)

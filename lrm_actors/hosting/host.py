@@ -178,6 +178,14 @@ class HostBridge:
         """Whether a call now would run on the host's loop, and not on the calling thread."""
         return self._usable_loop() is not None
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller is on the host's loop: whoever waits there for the host waits in vain."""
+        try:
+            return self._loop is not None and asyncio.get_running_loop() is self._loop
+        except RuntimeError:  # no loop runs on this thread
+            return False
+
     def _usable_loop(self) -> asyncio.AbstractEventLoop | None:
         """The host's loop, unless it is gone, or waiting for us on this very thread."""
         loop = self._loop

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -39,8 +40,14 @@ RECOVERY_WAIT_S = 30.0
 _log = logging.getLogger("lrm_actors.mode")
 
 
-def recover(engine: Engine, checkpoint_id: str | None = None) -> bool:
+def recover(engine: Engine, checkpoint_id: str | None = None, *, given_up: Callable[[], bool] = lambda: False) -> bool:
     """Restore the host from a checkpoint; ``engine.last_recovery`` has what there is to go on from.
+
+    Args:
+        engine: of the mode.
+        checkpoint_id: this one and no other; None: the best there is.
+        given_up: whether nobody waits for it any more. The host goes on as it is then: what it becomes meanwhile must
+            not be put back to what it was.
 
     Without a usable checkpoint the answer is no, and the steps run from the beginning. ``last_recovery`` is None when
     nothing can be said: the id is not known, or its bytes are damaged.
@@ -67,6 +74,8 @@ def recover(engine: Engine, checkpoint_id: str | None = None) -> bool:
         if found is None:
             return False
         found = _upcast(engine, found)
+        if given_up():
+            return False
         _restore(engine, found)
         engine.capturing.behind(steps=bool(found.steps))
         if engine.capturing.replay(found.steps):

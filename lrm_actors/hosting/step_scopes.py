@@ -127,7 +127,13 @@ class BlockingStepScope(_Scope):
     """``with mode.step(name) as step``, for a host without an event loop. The same story, waited for on this thread."""
 
     def __enter__(self) -> Step:
-        """Begin: durable before the body runs. Raises as the asynchronous form does."""
+        """Begin: durable before the body runs. Raises as the asynchronous form does.
+
+        Raises:
+            WrongWith: on the host's event loop: a checkpoint under way waits for the loop, and this for the checkpoint.
+        """
+        if self._stepping.is_in_loop():
+            raise WrongWith(self._name, "with", IN_A_LOOP)
         boundary = self._stepping.boundary
         passed = boundary.enter()
         try:

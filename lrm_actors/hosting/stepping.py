@@ -151,6 +151,7 @@ class Stepping:
         check: raises ``EventRefused`` when a value cannot be stored in an event's field. An actor that was handed one
             would have to be restarted, and given up in the end, for what is the host's mistake.
         run_async: runs a coroutine to its end.
+        is_in_loop: whether the caller is on the host's event loop, which no step may hold.
         timeout_s: how long the journal may take to store the begin or the end of a step.
     """
 
@@ -161,9 +162,11 @@ class Stepping:
         on_begin: Callable[[], object] = lambda: None,
         check: Callable[[str, str, Any], object] = lambda event, field, value: None,
         run_async: Callable[[Any], Any] = asyncio.run,
+        is_in_loop: Callable[[], bool] = lambda: False,
         timeout_s: float = 30.0,
     ) -> None:
         self.boundary = boundary
+        self.is_in_loop = is_in_loop
         self.run_async = run_async
         """Runs a coroutine to its end, for a host without an event loop."""
         self.timeout_s = timeout_s
