@@ -48,6 +48,8 @@ class Entry(msgspec.Struct, Generic[Item], eq=False):
     error: BaseException | None = None
     repeated: bool = False
     """Whether it was stored before, so that its result is not new."""
+    handed_in: bool = False
+    """Whether its caller went on without waiting for it."""
     sleepers: dict[int, threading.Lock] | None = None
     """By thread: a lock, held, of each caller that sleeps until this is done or it leads."""
 
@@ -110,8 +112,9 @@ class GroupCommit(Generic[Item]):
         self._gathering: threading.Lock | None = None
         """Held by a leader that waits for ``_coming`` others to hand in."""
         abandon_in_children(self)
-        self._taken: Entry[Item] | None = None
-        """The last entry of the transaction under way, if it was in the queue before."""
+        self._taken: list[Entry[Item]] | None = None
+        """The entries of the transaction under way, if any was in the queue before."""
+        self._most = MAX_PENDING
 
     def commit(self, item: Item, weight: int = 1) -> Appended:
         """Commit an item, together with whatever else waits; raises what became of it."""
@@ -172,13 +175,13 @@ class GroupCommit(Generic[Item]):
 
     def hand_in(self, item: Item, weight: int = 1) -> Entry[Item]:
         """Queue an item. Where too many wait, this call commits them."""
-        entry = Entry(self, item, weight)
+        entry = Entry(self, item, weight, handed_in=True)
         queue = self._queue
         with self._lock:
             queue.append(entry)
             if self._gathering is not None:
                 self._look_who_came()
-        if len(queue) >= MAX_PENDING:
+        if len(queue) >= self._most:
             self.wait(entry)
         return entry
 
@@ -200,12 +203,22 @@ class GroupCommit(Generic[Item]):
                 told.
         """
         with self._lock:
-            entries = [*self._queue] if self._taken is None else [self._taken, *self._queue]
+            entries = [*self._queue] if self._taken is None else [self._taken[-1], *self._queue]
         if entries:
             self.wait(entries[-1])
         for entry in entries:
             if isinstance(entry.error, AppendFailed | OutcomeUnknown):
                 raise entry.error.with_traceback(None)
+
+    def waiting(self) -> list[Entry[Item]]:
+        """What was handed in by callers that went on, and is not stored yet, in order."""
+        with self._lock:
+            entries = (*(self._taken or ()), *self._queue)
+        return [entry for entry in entries if entry.handed_in and not entry.done]
+
+    def store_at_once(self) -> None:
+        """From now on each caller that hands in commits, as where too many wait."""
+        self._most = 0
 
     def abandon(self) -> None:
         """In a forked child: whoever led is not here, nor is anybody who would commit what was handed in."""
@@ -333,7 +346,7 @@ class GroupCommit(Generic[Item]):
                 break
             group.append(queue.popleft())
         if group:
-            self._taken = group[-1]
+            self._taken = group
 
     def _hand_over(self) -> None:
         """Wake the first caller that waits to lead; where nobody does, the next to come leads. The lock is held."""

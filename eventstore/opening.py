@@ -23,6 +23,7 @@ from eventstore.errors import (
     OpenError,
     TailMissing,
 )
+from eventstore.exiting import OPEN
 from eventstore.identifying import OPEN_TIMEOUT_S, check_nothing_lost, identify_path, open_error
 from eventstore.locking import LogLock
 from eventstore.mark import MarkFile, is_behind, mark_path, read_mark
@@ -102,6 +103,7 @@ def open_store(
     check_reserve(reserve_bytes)
     check_log_id(log_id)
     _check_file(path)
+    OPEN.close_dropped()
     log = _resolve(path)
     reserve = Reserve(log, reserve_bytes)
     pool = ReaderPool(partial(open_reading, connect, log, busy_timeout_s=busy_timeout_s), str(log))

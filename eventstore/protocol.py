@@ -234,7 +234,8 @@ class EventStore(EventReader, Protocol):
         """Hand in a batch and go on. Batches of one thread are stored in the order they were handed in.
 
         It is stored when somebody waits, for it or for another; ``barrier`` and ``close`` wait for all that was handed
-        in. Where too many wait already, this call stores them.
+        in. Where too many wait already, this call stores them. A store that outlives its process stores at the end of
+        the interpreter what nobody waited for.
 
         Raises:
             EventRefused, BadRequest: as ``append``; every other error comes from ``Pending.result``.

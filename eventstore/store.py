@@ -12,6 +12,7 @@ from eventstore.codec import OnUnknown
 from eventstore.connections import ReaderPool, closed_error
 from eventstore.encryption import Unsealer
 from eventstore.errors import BadRequest, KeyRequired
+from eventstore.exiting import OpenLog
 from eventstore.forking import abandon_in_children
 from eventstore.group import Entry
 from eventstore.locking import LogLock
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 class SqliteStore(SqliteReader):
     """An ``EventStore`` in a log file."""
+
+    _open_log: OpenLog | None = None
+    """None while it is being made."""
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class SqliteStore(SqliteReader):
         self._hand_in = writer.hand_in
         self._pid = os.getpid()
         abandon_in_children(self)
+        self._open_log = OpenLog(path, pool, writer, lock)
 
     @property
     def owner_epoch(self) -> int:
@@ -101,7 +106,8 @@ class SqliteStore(SqliteReader):
         """Hand in a batch and go on. Batches of one thread are stored in the order they were handed in.
 
         It is stored when somebody waits, for it or for another; ``barrier`` and ``close`` wait for all that was handed
-        in. Where too many wait already, this call stores them.
+        in. Where too many wait already, this call stores them. What nobody waited for when the interpreter ends is
+        stored then, and logged where it cannot be within ``exiting.EXIT_S``; a kill, ``os._exit`` and ``exec`` lose it.
 
         Raises:
             EventRefused, BadRequest: as ``append``; every other error comes from ``Pending.result``, and once in
@@ -222,9 +228,13 @@ class SqliteStore(SqliteReader):
 
     def close(self) -> None:
         """Close the log and let others own it. Idempotent. In a forked child, forget it without touching the file."""
-        super().close()  # the writer last, so that SQLite checkpoints and removes the WAL
-        self._writer.close()
-        self._log_lock.release()
+        if self._open_log is not None:
+            self._open_log.close()
+
+    def __del__(self) -> None:
+        """Leave a log that nobody closed to whoever opens the next one, or to the end of the process."""
+        if self._open_log is not None:
+            self._open_log.drop()
 
     def abandon(self) -> None:
         """Refuse every batch in a forked child, before it waits for a thread that only its parent has."""

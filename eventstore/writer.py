@@ -87,6 +87,18 @@ class Writer:
         self._group.flush()
         self.transactions.barrier()
 
+    def waiting(self) -> list[Entry[PreparedBatch]]:
+        """What was handed in by callers that went on, and is not stored yet, in order."""
+        return self._group.waiting()
+
+    def flush(self) -> None:
+        """Commit what was handed in; raises what the storage refused of it."""
+        self._group.flush()
+
+    def store_at_once(self) -> None:
+        """From now on whoever hands in commits: nobody may come to do so later."""
+        self._group.store_at_once()
+
     def settle(self) -> int:
         """Commit a new owner epoch over whatever a failed commit left behind."""
         return self.transactions.settle()

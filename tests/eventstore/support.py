@@ -10,8 +10,10 @@ from typing import Any
 import attrs
 
 from eventstore.events import event, upcast
+from eventstore.exiting import OPEN
 from eventstore.protocol import EventStore
 from eventstore.records import ANY_VERSION, Appended, Batch, Instant, NewEvent, StreamWrite
+from eventstore.store import SqliteStore
 
 
 @event("sample.counted", 1)
@@ -72,6 +74,13 @@ class FaultyConnection(sqlite3.Connection):
         return super().execute(sql, parameters)
 
 
+def left_open(store: SqliteStore) -> None:
+    """Have nobody close what a test leaves as a kill does."""
+    assert store._open_log is not None
+    store._open_log.closed = True
+    OPEN.discard(store._open_log)
+
+
 @attrs.define
 class Fault:
     """The next ``left`` statements that start with ``statement`` fail."""
@@ -127,8 +136,15 @@ def append(
     **batch: Any,
 ) -> Appended:
     """Append plain events to one stream."""
+    return store.append(one_write(stream, *events, expected_version=expected_version, epoch=epoch, **batch))
+
+
+def one_write(
+    stream: str, *events: object, expected_version: int = ANY_VERSION, epoch: int | None = None, **batch: Any
+) -> Batch:
+    """A batch of plain events of one stream."""
     write = StreamWrite(stream, tuple(NewEvent(one) for one in events), expected_version, epoch)
-    return store.append(Batch((write,), **batch))
+    return Batch((write,), **batch)
 
 
 def counts(store: Any, stream: str) -> list[int]:

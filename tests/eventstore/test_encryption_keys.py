@@ -38,7 +38,7 @@ from tests.eventstore.sealed import (
     in_memory,
     sealed_values,
 )
-from tests.eventstore.support import Counted, Fault, append, counts, faulty, io_error
+from tests.eventstore.support import Counted, Fault, append, counts, faulty, io_error, left_open
 from tests.runtime.support import PATIENCE_S, Add, Look, Note, counter, running
 
 
@@ -147,6 +147,7 @@ def test_no_data_key_seals_more_than_it_may(path: Path, monkeypatch: pytest.Monk
         else:  # as a kill leaves it
             store._log_lock.release()
             store._writer.transactions._connection.close()
+            left_open(store)
     with open_reader(path, key=KEY) as reader, contextlib.closing(sqlite3.connect(path)) as connection:
         for n in range(12):
             assert_holds(reader, stream=f"diary/{n}")

@@ -245,7 +245,7 @@ def a_missing_tail() -> None:
             (left / name).write_bytes(data)
         (left / "lrm.db-shm").unlink(missing_ok=True)
         with pytest.raises(TailMissing):
-            open_store(left / "lrm.db", reserve_bytes=0)
+            open_store(left / "lrm.db", reserve_bytes=0).close()  # where a bug lets it open
 
 
 CHECKS: tuple[Callable[[], None], ...] = (lives_beside_a_model, a_power_cut, a_disk_that_fails, a_missing_tail)
