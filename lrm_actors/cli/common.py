@@ -175,13 +175,17 @@ def with_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return log(as_json(key_file(click.pass_context(with_request))))
 
 
+POSITION_DIGITS = 100
+"""Of a number that is taken for a position; none has more than 19, and int() takes only so many."""
+
+
 def to_position(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     """Turn ``123`` or ``#123`` into a number, as a click callback."""
     if value is None:
         return None
     digits = value.removeprefix("#")
-    if not digits.isascii() or not digits.isdigit():
-        raise click.BadParameter(f"{value!r} is no position: give 123 or #123", ctx, param)
+    if not digits.isascii() or not digits.isdigit() or len(digits) > POSITION_DIGITS:
+        raise click.BadParameter(f"{value[:POSITION_DIGITS]!r} is no position: give 123 or #123", ctx, param)
     return int(digits)
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 EXITS = "Exit codes: 1 it is refused, 2 no JSON, 3 no such effect in doubt, 5 the log is locked, 13 no answer."
 BY_HAND = "by hand"
 LIMIT = 1_000
-MAX_STEP = 10**12
+STEPS = click.IntRange(1, 10**12)
+"""The numbers that a step may have."""
 SHOWN = 60
 """Characters of a result or an error in a line."""
 STYLES = {"in_doubt": "bad", "failed": "warn", "intended": "name"}
@@ -29,7 +30,7 @@ STYLES = {"in_doubt": "bad", "failed": "warn", "intended": "name"}
 
 def _which(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which effects are listed."""
-    step = click.option("--step", type=click.IntRange(1), metavar="N", help="Those of this step, which may be over.")
+    step = click.option("--step", type=STEPS, metavar="N", help="Those of this step, which may be over.")
     every = click.option("--all", "every", is_flag=True, help="Those of every step that the log still keeps.")
     limit = click.option("--limit", type=click.IntRange(1, 10**6), metavar="N", help="At most so many; 1000.")
     return step(every(limit(function)))
@@ -85,17 +86,17 @@ def settle(*, effect: str, happened: str | None, not_happened: bool, skip: bool,
 @command.command("forget", epilog=EXITS)
 @click.argument("step", metavar="STEP")
 @on_a_log
-def forget(*, step: str, request: Request) -> None:
+@click.pass_context
+def forget(ctx: click.Context, /, *, step: str, request: Request) -> None:
     """Forget what is on record of a step's effects: when the step begins again, all of them are done anew.
 
     STEP is the number of the step that is not over, which must not be open in a running agent, or the name of one
     that is set aside. Use it when the code has changed so much that what is on record does not belong to it any more,
     and doing all of it once more is harmless.
     """
-    number = int(step) if step.isascii() and step.isdecimal() else 0
-    if step.isascii() and step.isdecimal() and not 1 <= number <= MAX_STEP:
-        raise click.BadParameter(f"{step} is not in the range x>=1.", param_hint="STEP")
-    which = {"step": number} if number else {"task": step}
+    is_number = step.isascii() and step.isdecimal()
+    param = next(one for one in ctx.command.params if one.name == "step")
+    which = {"step": STEPS(step, param, ctx)} if is_number else {"task": step}
     told = _change(request, request.path(), "forget_effects", {**which, "why": BY_HAND})
     if request.json:
         document("effects.forget", dict(told))

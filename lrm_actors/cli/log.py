@@ -30,7 +30,7 @@ POLL_S = 0.1
 @click.option("--actor", "actors", multiple=True, metavar="NAME", help="Only of this actor; 'breaker' means every one.")
 @click.option("--type", "types", multiple=True, metavar="TYPE", help="Only of this type; 'breaker.' means every one.")
 @click.option("--since", callback=to_position, metavar="POSITION", help="Begin at this position.")
-@click.option("--limit", type=click.IntRange(min=0), help="Only the newest so many.")
+@click.option("--limit", type=click.IntRange(0, 10**9), help="Only the newest so many.")
 @click.option("--only", type=click.Choice(("agent", "outer")), help="Only this log of the two.")
 @on_a_log
 def command(

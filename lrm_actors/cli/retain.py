@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--older-than", "max_age_s", callback=to_seconds, metavar="AGE", help="Remove what is older: 12h, 30d.")
 @click.option(
-    "--keep-events", "max_events", type=click.IntRange(min=0), metavar="N", help="Keep the newest so many events."
+    "--keep-events", "max_events", type=click.IntRange(0, 10**18), metavar="N", help="Keep the newest so many events."
 )
 @click.option(
     "--expendable", multiple=True, metavar="CATEGORY", help="Its streams may lose what no snapshot covers. Repeatable."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,6 +28,8 @@ def command(ctx: click.Context, *, position: str, request: Request) -> None:
 
     POSITION is a number, with or without #; outer#12 in the log of 'lrm run' beside an agent's.
     """
+    from lrm_actors.inspect.effect_history import effect_before
+
     with ExitStack() as opened:
         path = request.path()
         reader = opened.enter_context(request.reader(path))
@@ -40,8 +42,11 @@ def command(ctx: click.Context, *, position: str, request: Request) -> None:
         record = reader.get(number)
         effects = effects_of(reader, record)
         cause = reader.get(record.cause) if record.cause is not None and record.cause >= reader.first else None
+        before = effect_before(reader, record)
     if request.json:
-        data = {"event": record_data(record), "effects": [effect.position for effect in effects]}
+        data: dict[str, Any] = {"event": record_data(record), "effects": [effect.position for effect in effects]}
+        if before is not None:
+            data["before"] = before.position
         document("show", data | {"log": "outer" if outer or record.stream == "outer" else "agent"})
         return
     say_line(paint(record_line(record, outer=outer), "name"))
@@ -57,7 +62,9 @@ def command(ctx: click.Context, *, position: str, request: Request) -> None:
     say("  data")
     for line in json.dumps(json.loads(record.data), ensure_ascii=False, indent=2).split("\n"):
         say(f"    {line}")
-    if record.cause is None:
+    if before is not None:
+        say_line(f"└ after {record_line(before, outer=outer)}")
+    elif record.cause is None:
         say("└ comes from outside, or was seen")
     else:
         gone = f"#{record.cause}, which is not kept any more"

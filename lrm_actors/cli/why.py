@@ -25,9 +25,9 @@ def command(ctx: click.Context, *, target: str, name: str | None, request: Reque
     """Explain something by what caused it.
 
     TARGET is a position (123 or #123; outer#123 in the log of 'lrm run'), an event's type, or one of: restart, process,
-    mode, health, trend, breaker, failure, checkpoint. The last one of its kind is explained; NAME picks that of one
-    component, service, mode, status or kind: 'lrm why restart browser' or 'lrm why restart:browser'. The death of a
-    process is followed into the log of the 'lrm run' that started the next one.
+    mode, health, trend, breaker, failure, checkpoint, effect. The last one of its kind is explained; NAME picks that of
+    one component, service, mode, status, kind or effect: 'lrm why restart browser' or 'lrm why restart:browser'. The
+    death of a process is followed into the log of the 'lrm run' that started the next one.
     """
     if name is not None and request.given is None and looks_like_log(name):
         request, name = attrs.evolve(request, given=name), None

@@ -16,29 +16,26 @@ from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Record
 from lrm_actors.domain.breaker import summary
+from lrm_actors.inspect.effect_history import NEWS, effect_before, is_of_effect
 from lrm_actors.inspect.errors import BadTarget, TargetNotFound
+from lrm_actors.inspect.looking_back import last_of
 from lrm_actors.inspect.sentences import sentence
 from lrm_actors.inspect.telling.monitor import sample
 from lrm_actors.inspect.telling.words import short
 
+POSITION_DIGITS = 100
+"""Of a number that is taken for a position; none has more than 19."""
 MAX_LINKS = 10_000
 """Links followed before a chain is cut: one this long is no explanation."""
 
 CHILD_RESTARTED = "supervisor.child_restarted"
 RESTART_STARTED = "supervisor.restart_started"
-STEP_BEGUN = "journal.step_begun"
-EFFECT = (
-    "journal.effect_intended",
-    "journal.effect_done",
-    "journal.effect_failed",
-    "journal.effect_in_doubt",
-    "journal.effect_settled",
-)
 PROCESS_STARTED = "supervisor.process_started"
 OUTER_RESTART, OUTER_STARTED = "outer.restart_scheduled", "outer.process_started"
 
 OBSERVATIONS: dict[str, Callable[[Any], str]] = {
     "supervisor.process_exit_observed": lambda event: str(event.description),
+    "supervisor.child_ended": lambda event: f"{event.child} ended by itself",
     "supervisor.child_failed": lambda event: f"{event.error}: {short(event.message)}" if event.message else event.error,
     "monitor.component_exited": lambda event: str(event.description),
     "monitor.heartbeat_missed": lambda event: f"heartbeat missed for {event.age_s:.1f} s",
@@ -57,6 +54,11 @@ OBSERVATIONS: dict[str, Callable[[Any], str]] = {
     "analyzer.recovery_carried_out": lambda event: f"{event.strategy} {'done' if event.ok else 'not done'}",
     "checkpointer.failed": lambda event: f"{event.error}: {short(event.message)}",
     "checkpointer.damage_found": lambda event: f"damaged: {short(event.reason)}",
+    "checkpointer.change_missed": lambda event: f"{event.way!r} missed a change at {short(', '.join(event.paths))}",
+    "checkpointer.trouble_noted": lambda event: short(event.reason) or "checkpoints are in order again",
+    "modes.memory_reclaimed": lambda event: (
+        f"{event.name}: {short(event.error)}" if event.error else f"{event.name} gave {event.freed_bytes} bytes back"
+    ),
     "watchdog.handler_slow": lambda event: f"{event.handling} in hand for {event.elapsed_s:.1f} s",
     "watchdog.actor_taken_over": lambda event: f"{event.handling} hung for {event.elapsed_s:.1f} s",
     "watchdog.exhausted": lambda event: f"{event.handling} hung for {event.elapsed_s:.1f} s",
@@ -213,15 +215,6 @@ def _checkpoint_of(name: str) -> Callable[[Record], bool]:
     return matches
 
 
-def _effect_of(name: str) -> Callable[[Record], bool]:
-    def matches(record: Record) -> bool:
-        event: Any = record.events[0]
-        key = f"{event.name}#{event.occurrence}"
-        return name in {"", event.name, key, f"{event.step}/{key}"}
-
-    return matches
-
-
 def _trend_of(name: str) -> Callable[[Record], bool]:
     def matches(record: Record) -> bool:
         event: Any = record.events[0]
@@ -247,7 +240,7 @@ WORDS: dict[str, tuple[str, tuple[str, ...], Callable[[str], Callable[[Record], 
     "breaker": ("the last opening of a breaker", ("breaker.opened",), _field_is("service")),
     "failure": ("the last failure", ("analyzer.failure_recorded", "supervisor.child_failed"), _failure_of),
     "checkpoint": ("the last checkpoint", ("checkpointer.taken", "checkpointer.failed"), _checkpoint_of),
-    "effect": ("the last news of an effect", EFFECT[1:], _effect_of),
+    "effect": ("the last news of an effect", NEWS, is_of_effect),
 }
 """Each word: what it means, the event types it is looked for among, and what ``word:NAME`` picks of them."""
 
@@ -267,6 +260,8 @@ def resolve(reader: EventReader, target: str | int) -> Record:
     text = str(target).strip()
     digits = text.removeprefix("#")
     if digits.isascii() and digits.isdigit():
+        if len(digits) > POSITION_DIGITS:
+            raise BadTarget(f"{text[:POSITION_DIGITS]}…", ALLOWED)
         try:
             return reader.get(int(digits))
         except PositionNotFound as error:
@@ -283,7 +278,7 @@ def resolve(reader: EventReader, target: str | int) -> Record:
             )
         return found
     if "." in text and ":" not in text:
-        found = last_of(reader, (text,))
+        found = last_of(reader, (text,), in_any_form=True)
         if found is None:
             raise TargetNotFound(text, "the log has no event of this type")
         return found
@@ -329,63 +324,3 @@ def _held(reader: EventReader, name: str) -> Record | None:
         return None
     event: Any = held.events[0]
     return None if event.mode is None or name not in {"", event.mode} else held
-
-
-def effect_before(reader: EventReader, record: Record) -> Record | None:
-    """What an effect had come to before a record of it; at first, the begin of its step.
-
-    Each of these begins with a call from the host, which knows of no position: the effect itself is what they share.
-    """
-    if record.type not in EFFECT or not _known(record):
-        return None
-    event: Any = record.events[0]
-    step, before = event.step, record.position - 1
-
-    def same(other: Record) -> bool:
-        one: Any = other.events[0]
-        return bool((one.step, one.name, one.occurrence) == (step, event.name, event.occurrence))
-
-    def its_step(other: Record) -> bool:
-        one: Any = other.events[0]
-        return bool(one.step == step)
-
-    return last_of(reader, EFFECT, same, up_to=before) or last_of(reader, (STEP_BEGUN,), its_step, up_to=before)
-
-
-def last_of(
-    reader: EventReader,
-    types: tuple[str, ...],
-    matches: Callable[[Record], bool] = lambda record: True,
-    *,
-    up_to: int | None = None,
-) -> Record | None:
-    """The newest record of some types that matches, looked for backwards in growing stretches.
-
-    Args:
-        reader: the log.
-        types: the types.
-        matches: what else is asked of it.
-        up_to: its position at most; None: the head.
-    """
-    up_to, stretch = reader.head if up_to is None else up_to, 1_000
-    while up_to > 0:
-        found = None
-        for record in reader.read(after=max(0, up_to - stretch), up_to=up_to, types=types, removed="skip"):
-            if _known(record) and matches(record):
-                found = record
-        if found is not None:
-            return found
-        up_to, stretch = up_to - stretch, stretch * 4
-    return None
-
-
-def _known(record: Record) -> bool:
-    """Whether it can be looked into; of another type than ours any will do."""
-    return bool(record.events) and not (isinstance(record.events[0], UnknownEvent) and record.type in _LOOKED_INTO)
-
-
-_LOOKED_INTO = frozenset(name for _, types, _ in WORDS.values() for name in types) | {
-    "modes.pinned",
-    STEP_BEGUN,
-    *EFFECT,
-}

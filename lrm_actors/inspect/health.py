@@ -16,8 +16,9 @@ from lrm_actors.domain.children import ABSENT, ACTOR
 from lrm_actors.domain.monitor import OVERDUE_AT_LEAST_S, OVERDUE_INTERVALS, MonitorState, interval_s
 from lrm_actors.domain.trends import telling
 from lrm_actors.inspect import sections, standing
-from lrm_actors.inspect.chains import CHILD_RESTARTED, PROCESS_STARTED, last_of
+from lrm_actors.inspect.chains import CHILD_RESTARTED, PROCESS_STARTED
 from lrm_actors.inspect.folds import BREAKER, Folds
+from lrm_actors.inspect.looking_back import last_of
 from lrm_actors.inspect.replay import state_at
 
 LOCK_NAME = "lrm.lock"

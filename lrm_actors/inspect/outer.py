@@ -16,8 +16,9 @@ from eventstore.protocol import EventReader
 from eventstore.records import Instant, Record
 from lrm_actors.domain import outer
 from lrm_actors.domain.deadlines import elapsed_s
-from lrm_actors.inspect.chains import PROCESS_STARTED, last_of
+from lrm_actors.inspect.chains import PROCESS_STARTED
 from lrm_actors.inspect.health import Owner
+from lrm_actors.inspect.looking_back import last_of
 from lrm_actors.inspect.replay import state_at
 
 DIRECTORY, NAME = "outer", "outer.db"

@@ -5,16 +5,18 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from eventstore.opening import open_store, system_instant
 from eventstore.reader import SqliteReader
 from eventstore.records import Batch, NewEvent, StreamWrite
-from lrm_actors.cli import exits
-from lrm_actors.domain import monitor, sleeps
+from lrm_actors.cli import app, exits
+from lrm_actors.domain import journal, monitor, sleeps
 from lrm_actors.domain.deadlines import deadline
 from lrm_actors.domain.journal import JournalOpened, StepCommitted
 from lrm_actors.domain.metrics import Metrics
@@ -123,6 +125,53 @@ def test_show_as_a_document(lrm: Lrm, life: Lived) -> None:
     )
 
 
+def test_show_of_an_effect_tells_what_it_had_come_to_before(lrm: Lrm, tmp_path: Path) -> None:
+    """The host calls for each of these, so none has a cause."""
+    with open_store(tmp_path / "lrm.db") as store:
+        begun, doubted = journal.StepBegun(1, "buy", 1), journal.EffectUnfinished(1, "pay", 1, 1, "ask", "no answer")
+        store.append(Batch((StreamWrite("journal", (NewEvent(begun), NewEvent(doubted))),)))
+    assert "└ after #1  " in lrm("show", 2, tmp_path).out
+    assert 1 == lrm("show", 2, tmp_path, "--json").document["before"]
+    assert "before" not in lrm("show", 1, tmp_path, "--json").document
+
+
+@pytest.mark.parametrize(
+    ("words", "bounds"),
+    [
+        (("effects", "forget"), "1<=x<=1000000000000"),
+        (("effects", "--step"), "1<=x<=1000000000000"),
+        (("log", "--limit"), "0<=x<=1000000000"),
+        (("retain", "--keep-events"), "0<=x<=1000000000000000000"),
+    ],
+)
+def test_a_number_that_is_too_large_is_told_both_bounds(
+    lrm: Lrm, life: Lived, words: tuple[str, ...], bounds: str
+) -> None:
+    """As wrong usage: none of them ends in a traceback."""
+    done = lrm(*words, 10**25, "--log", life.path)
+    assert (exits.USAGE, True) == (done.code, bounds in done.err), done.err
+
+
+def test_no_range_of_numbers_has_one_end() -> None:
+    """Planted: one that has, is found."""
+    assert [] == [str(found) for found in boundless(app.cli)]
+    planted = click.Command("planted", params=[click.Option(["--many"], type=click.IntRange(1))])
+    assert ["--many"] == [found.opts[0] for found in boundless(planted)]
+
+
+def boundless(command: click.Command) -> Iterator[click.Parameter]:
+    """The numbers of a command, and of those below it, that have a least value or a largest, and not both."""
+    for param in command.params:
+        if isinstance(param.type, click.IntRange | click.FloatRange):
+            yield from [param] if None in (param.type.min, param.type.max) else []
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from boundless(below)
+
+
 @pytest.mark.parametrize("position", ["0", "999", "#22"])
 def test_show_of_nothing(lrm: Lrm, life: Lived, position: str) -> None:
     """Not found, and which positions there are."""
@@ -132,7 +181,7 @@ def test_show_of_nothing(lrm: Lrm, life: Lived, position: str) -> None:
     assert "try: " in done.err
 
 
-@pytest.mark.parametrize("position", ["x", "-1", "1.5", ""])
+@pytest.mark.parametrize("position", ["x", "-1", "1.5", "", "9" * 5_000], ids=lambda one: one[:3])
 def test_show_of_no_position(lrm: Lrm, life: Lived, position: str) -> None:
     """Wrong usage."""
     assert exits.USAGE == lrm("show", "--log", life.path, "--", position).code

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,7 +13,7 @@ from eventstore.errors import CorruptEvent
 from eventstore.events import event, find_type
 from eventstore.reader import SqliteReader
 from eventstore.records import Batch, NewEvent, Record, StreamWrite
-from lrm_actors.domain import analyzer, breaker, journal, modes, monitor, supervisor
+from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.analyzer import FailureFacts
 from lrm_actors.domain.deadlines import Deadline
 from lrm_actors.domain.metrics import Metrics
@@ -151,7 +153,7 @@ def test_a_chain_that_is_too_long_is_cut(life: Lived, monkeypatch: pytest.Monkey
     assert (3, "longer than 3 links") == (len(chain.links), chain.problem)
 
 
-@pytest.mark.parametrize("target", ["nothing", "", "restart!", "-1", "1.", "١٢"])
+@pytest.mark.parametrize("target", ["nothing", "", "restart!", "-1", "1.", "١٢", "9" * 5_000], ids=lambda one: one[:8])
 def test_a_word_without_a_meaning_is_refused(life: Lived, target: str) -> None:
     """With what can be asked about instead."""
     with pytest.raises((BadTarget, TargetNotFound)) as refused:
@@ -254,6 +256,12 @@ EXAMPLES = [
     (monitor.Sampled(Metrics(memory_percent=96.0)), "cpu unknown, memory 96.0 %"),
     (breaker.FailuresObserved("s", ("status 500: x", "status 500: y")), "2 failures in a row: 2 status 500"),
     (breaker.ProbeFailed("s", 2, "timeout: z"), "probe failed: timeout: z"),
+    (supervisor.ChildEnded("actor:shop", 1.0, BOOT), "actor:shop ended by itself"),
+    (checkpointer.ChangeMissed(("a.b", "c"), "identity"), "'identity' missed a change at a.b, c"),
+    (checkpointer.TroubleNoted("no checkpoint for 90 s"), "no checkpoint for 90 s"),
+    (checkpointer.TroubleNoted(""), "checkpoints are in order again"),
+    (modes.MemoryReclaimed("cache", 5, 0, 0.1), "cache gave 5 bytes back"),
+    (modes.MemoryReclaimed("cache", 0, 9, 0.1, "KeyError: x"), "cache: KeyError: x"),
 ]
 
 
@@ -268,6 +276,79 @@ def test_every_observation_is_an_event_of_ours() -> None:
     """None is named that no actor stores."""
     assert [] == [name for name in OBSERVATIONS if find_type(name) is None]
     assert [] == [name for _, types, _ in WORDS.values() for name in types if find_type(name) is None]
+
+
+def test_the_reference_marks_the_same_observations() -> None:
+    """What it calls one is one here, in each direction."""
+    text = (Path(__file__).parents[2] / "docs/reference/events.md").read_text(encoding="utf-8")
+    marked = re.findall(r"^\| `([a-z_.]+)` \|.*\*Observation\.\*", text, re.MULTILINE)
+    assert sorted(OBSERVATIONS) == sorted(marked)
+
+
+def links(writer: LogWriter, target: str | int) -> list[str]:
+    """The types of a chain, the newest first."""
+    return [link.record.type.removeprefix("journal.") for link in why(writer.store, target).links]
+
+
+def put_aside(writer: LogWriter, *later: object) -> None:
+    """A task whose effect is in doubt gives the number of its step to another with such an effect, and what follows."""
+    for one in (
+        journal.StepBegun(5, "report", 1),
+        journal.EffectIntended(5, "pay", 1, 1, "ask"),
+        journal.EffectUnfinished(5, "pay", 1, 1, "ask", "no answer"),
+        journal.StepAbandoned(5, "report", "KeyError"),
+        journal.TaskSetAside(5, "report", 1, "report", "may", 0, 1),
+        journal.StepBegun(5, "other", 1),
+        journal.EffectIntended(5, "pay", 1, 1, "retry"),
+        journal.EffectDone(5, "pay", 1, 1, 1),
+        *later,
+    ):
+        writer.add("journal", one)
+
+
+SETTLED = journal.TaskEffectSettled("report", "may", 5, "pay", 1, 1, "done", "by hand", 5)
+ASIDE = ["effect_in_doubt", "effect_intended", "step_begun"]
+
+
+def test_an_effect_of_a_task_set_aside_is_explained(writer: LogWriter) -> None:
+    """By what became of it when its step was open, and never by the other step that has its number now."""
+    put_aside(writer, SETTLED)
+    for target in ("effect", "effect:pay", "effect:5/pay#1", "effect:report/pay#1", "effect:report may/pay#1"):
+        assert ["task_effect_settled", *ASIDE] == links(writer, target)
+    assert 2 == why(writer.store, "effect").links[-2].record.position
+    assert ["effect_done", "effect_intended", "step_begun"] == links(writer, "journal.effect_done")
+    assert 6 == why(writer.store, "journal.effect_done").root.position
+
+
+def test_an_effect_of_a_task_that_goes_on_is_explained_across_its_steps(writer: LogWriter) -> None:
+    """Its records before are those of another step's number."""
+    put_aside(
+        writer,
+        SETTLED,
+        journal.StepCommitted(5, "other", None),
+        journal.StepBegun(6, "report", 2, origin=5),
+        journal.TaskTakenBack(6, "report", "report", "may", 5, 1, 0),
+        journal.EffectSettled(6, "pay", 1, 1, "skipped", "by hand"),
+        journal.EffectIntended(6, "look", 1, 1, "retry"),
+    )
+    assert ["effect_settled", "task_effect_settled", *ASIDE] == links(writer, "effect:6/pay#1")
+    assert ["effect_intended", "step_begun"] == links(writer, "journal.effect_intended")
+
+
+def test_an_effect_that_was_forgotten_is_explained_by_that(writer: LogWriter) -> None:
+    """It is done anew. Where another step has the number, what was forgotten of the one before is none of its own."""
+    first = (
+        journal.StepBegun(1, "pay", 1),
+        journal.EffectDone(1, "pay", 1, 1, 5),
+        journal.EffectsForgotten(1, "pay", 1, 0, "by hand"),
+    )
+    for one in (*first, journal.StepBegun(1, "pay", 2), journal.EffectIntended(1, "pay", 1, 1, "ask")):
+        writer.add("journal", one)
+    assert ["effect_intended", "effects_forgotten"] == links(writer, "journal.effect_intended")
+    writer.add("journal", journal.EffectsForgotten(1, "pay", 0, 0, "the step is begun as 'buy' now"))
+    writer.add("journal", journal.StepBegun(1, "buy", 1))
+    writer.add("journal", journal.EffectIntended(1, "pay", 1, 1, "ask"))
+    assert ["effect_intended", "step_begun"] == links(writer, "journal.effect_intended")
 
 
 def test_an_effect_is_explained_by_all_that_became_of_it(writer: LogWriter) -> None:
