@@ -17,9 +17,10 @@ from lrm_actors.domain.contract import check_command
 from lrm_actors.errors import AskTimeout, StorageUnavailable
 from lrm_actors.runtime.clock import Clock
 from lrm_actors.runtime.control import NO_STORAGE
+from lrm_actors.runtime.envelope import Envelope
 from lrm_actors.runtime.ids import Ids
 from lrm_actors.runtime.loops import Waiting
-from lrm_actors.runtime.mailbox import Envelope, Mailbox
+from lrm_actors.runtime.mailbox import Mailbox
 from lrm_actors.runtime.overflow import BlockingMailbox
 from lrm_actors.runtime.reply import AsyncReply, Reply
 from lrm_actors.runtime.roster import Roster

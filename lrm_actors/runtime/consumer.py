@@ -13,7 +13,7 @@ from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Cursor, Instant, Record
 from lrm_actors.domain.behavior import MAX_DEPTH, Wire
-from lrm_actors.runtime.mailbox import Envelope
+from lrm_actors.runtime.envelope import Envelope
 
 PAGE = 64
 """Wired events handled in one turn, at most."""

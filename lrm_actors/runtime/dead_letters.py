@@ -20,8 +20,8 @@ from eventstore.records import Batch, NewEvent, StreamWrite
 from lrm_actors.domain.behavior import Command, Spec
 from lrm_actors.domain.dead_letters import STREAM, DeadLetterAdded, DeadLettersDropped
 from lrm_actors.runtime.actor import MESSAGE_LIMIT, describe
+from lrm_actors.runtime.envelope import Envelope
 from lrm_actors.runtime.machine import here
-from lrm_actors.runtime.mailbox import Envelope
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from lrm_actors.errors import ActorStopped, CommandRefused, HandlerFailed, LrmEr
 from lrm_actors.runtime.actor import describe
 from lrm_actors.runtime.consumer import PAGE, Consumer, Delivery
 from lrm_actors.runtime.dead_letters import Resend
+from lrm_actors.runtime.envelope import Envelope
 from lrm_actors.runtime.hand import Hand
-from lrm_actors.runtime.mailbox import Envelope
 from lrm_actors.runtime.turn import Turn
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from lrm_actors.domain.contract import check_result
 from lrm_actors.errors import BadDecision
 from lrm_actors.runtime.clock import Cancel
 from lrm_actors.runtime.control import EffectEscaped, Services
-from lrm_actors.runtime.mailbox import Mailbox, Own
+from lrm_actors.runtime.envelope import Own
+from lrm_actors.runtime.mailbox import Mailbox
 
 
 class Effects:

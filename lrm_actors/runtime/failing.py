@@ -19,8 +19,8 @@ from lrm_actors.runtime.committing import Committing
 from lrm_actors.runtime.control import FAILED, NO_STORAGE, RUNNING, STOPPED
 from lrm_actors.runtime.dead_letters import UNSTORABLE, bare, letter_of, resend
 from lrm_actors.runtime.deciding import Failure, unavailable, wrapped
+from lrm_actors.runtime.envelope import Envelope
 from lrm_actors.runtime.inspection.counters import LastError
-from lrm_actors.runtime.mailbox import Envelope
 from lrm_actors.runtime.turn import Turn
 
 logger = logging.getLogger(__name__)

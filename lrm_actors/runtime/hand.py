@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from lrm_actors.runtime.mailbox import Envelope
+from lrm_actors.runtime.envelope import Envelope
 
 
 class Abandoned(BaseException):

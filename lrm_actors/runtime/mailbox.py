@@ -14,41 +14,16 @@ from collections.abc import Callable, Iterable
 from queue import Empty
 from typing import Any
 
-from msgspec import Struct
-
 from lrm_actors.errors import ActorStopped, MailboxFull, StashFull
 from lrm_actors.runtime.clock import monotonic_s
 from lrm_actors.runtime.control import Stop
+from lrm_actors.runtime.envelope import Envelope
 from lrm_actors.runtime.machine import Queue, here
-from lrm_actors.runtime.reply import Reply
 
 logger = logging.getLogger(__name__)
 
-DeadLetter = Callable[["Envelope", str], object]
+DeadLetter = Callable[[Envelope, str], object]
 """Takes a told message that nobody will handle, and why."""
-
-
-class Envelope(Struct, eq=False):
-    """A command on its way, with where it came from. ``message`` and ``reply_to`` are pykka's names."""
-
-    message: Any
-    reply_to: Reply | None = None
-    command_id: str | None = None
-    cause: int | None = None
-    correlation_id: str | None = None
-    depth: int = 0
-    wired_at: int | None = None
-    """Position of the wired event it was made from."""
-    given_id: bool = False
-    """The sender chose the id, so this may be a retry."""
-    keep_reply: bool = True
-    """Its reply is stored with what it led to, for a retry to be given."""
-    attempts: int = 0
-    """Failures of it so far."""
-
-
-class Own(Envelope, eq=False):
-    """From a timer or an effect of the actor itself. Nobody else waits for it, and recovery starts those again."""
 
 
 class Wake:

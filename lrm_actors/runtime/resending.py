@@ -18,7 +18,7 @@ from lrm_actors.domain.dead_letters import REQUESTED, RESENT, STREAM, Letter, Re
 from lrm_actors.errors import AskError, DeadLetterNotFound, NotResendable
 from lrm_actors.inspect.dead_letters import letters_of
 from lrm_actors.runtime.dead_letters import command_of, resend
-from lrm_actors.runtime.mailbox import Envelope
+from lrm_actors.runtime.envelope import Envelope
 
 logger = logging.getLogger(__name__)
 

@@ -21,8 +21,9 @@ from lrm_actors.errors import ActorStopped, AskError, AskInsideDecide, NoSuchAct
 from lrm_actors.runtime.clock import Clock
 from lrm_actors.runtime.control import RUNNING, STARTING, STOPPED, SUSPENDED, Halt, Restart, Resume, Services, Stop
 from lrm_actors.runtime.dead_letters import DeadLetterOffice
+from lrm_actors.runtime.envelope import Envelope, Own
 from lrm_actors.runtime.machine import here
-from lrm_actors.runtime.mailbox import Envelope, Mailbox, Own
+from lrm_actors.runtime.mailbox import Mailbox
 from lrm_actors.runtime.overflow import mailbox_for
 from lrm_actors.runtime.shell import Shell
 from lrm_actors.runtime.tree import SupervisionTree

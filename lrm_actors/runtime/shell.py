@@ -38,8 +38,9 @@ from lrm_actors.runtime.control import (
     Suspend,
     TakeSnapshot,
 )
+from lrm_actors.runtime.envelope import Envelope
 from lrm_actors.runtime.hand import Abandoned
-from lrm_actors.runtime.mailbox import WAKE, Envelope, Wake
+from lrm_actors.runtime.mailbox import WAKE, Wake
 from lrm_actors.runtime.recovery import recover_from
 from lrm_actors.runtime.reply import Reply
 from lrm_actors.runtime.turn import deciding

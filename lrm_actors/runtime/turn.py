@@ -19,7 +19,7 @@ from lrm_actors.domain.dead_letters import STREAM as DEAD_LETTERS
 from lrm_actors.domain.dead_letters import Resent
 from lrm_actors.domain.deliveries import DELIVERIES, DeliverySkipped
 from lrm_actors.errors import CommandUnhandled
-from lrm_actors.runtime.mailbox import Envelope
+from lrm_actors.runtime.envelope import Envelope
 from lrm_actors.runtime.recovery import snapshot_of
 
 

@@ -12,9 +12,9 @@ from lrm_actors.runtime.consumer import PAGE
 from lrm_actors.runtime.control import RUNNING
 from lrm_actors.runtime.dead_letters import UNSTORABLE
 from lrm_actors.runtime.deciding import Failure, unavailable
+from lrm_actors.runtime.envelope import Envelope
 from lrm_actors.runtime.failing import Failing
 from lrm_actors.runtime.hand import Abandoned
-from lrm_actors.runtime.mailbox import Envelope
 from lrm_actors.runtime.turn import Turn
 
 TURN_MESSAGES = 128

@@ -32,7 +32,7 @@ from lrm_actors.domain.behavior import (
 from lrm_actors.domain.contract import check_decision, check_state
 from lrm_actors.errors import OutcomeUnknown, StorageUnavailable
 from lrm_actors.runtime.clock import Cancel, ManualClock
-from lrm_actors.runtime.mailbox import Envelope
+from lrm_actors.runtime.envelope import Envelope
 from lrm_actors.runtime.recovery import recover_state
 from lrm_actors.runtime.turn import Turn, deciding
 from lrm_actors.testing.checks import CheckFailed

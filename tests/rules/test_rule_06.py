@@ -21,6 +21,7 @@ from lrm_actors.runtime import mailbox as mailboxes
 from lrm_actors.runtime import shell as shells
 from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.control import Stop
+from lrm_actors.runtime.envelope import Envelope
 from lrm_actors.runtime.reply import Reply
 from lrm_actors.runtime.system import ActorSystem
 from tests.rules.support import system_on_disk
@@ -324,7 +325,7 @@ def test_rule_06_planted_a_shared_registry_is_caught(tmp_path: Path, monkeypatch
 def test_rule_06_holds_an_ask_that_comes_back_to_a_closed_mailbox_ends() -> None:
     """An actor that is given up just as it has taken a message out puts it back where nobody reads any more."""
     mailbox, reply = mailboxes.Mailbox("counter"), Reply("counter")
-    mailbox.put(mailboxes.Envelope(Add(1), reply))
+    mailbox.put(Envelope(Add(1), reply))
     taken = mailbox.get()
     mailbox.close("given up")
     mailbox.put_back([taken])
@@ -338,6 +339,6 @@ def test_rule_06_holds_a_reader_is_woken_whatever_is_drained() -> None:
     mailbox = mailboxes.Mailbox("counter")
     mailbox.close("given up")
     mailbox.command("stop")
-    mailbox.put_anyway(mailboxes.Envelope(Add(1)))
+    mailbox.put_anyway(Envelope(Add(1)))
     assert mailboxes.WAKE is mailbox.get_more()
     assert "stop" == mailbox.next_command()

@@ -20,7 +20,7 @@ from lrm_actors.domain.dead_letters import STREAM, DeadLetterAdded, DeadLetters,
 from lrm_actors.errors import ActorStopped, DeadLetterNotFound, NotResendable, StorageUnavailable
 from lrm_actors.inspect.dead_letters import letter_in, letters_of
 from lrm_actors.runtime import dead_letters as office
-from lrm_actors.runtime.mailbox import Envelope, Own
+from lrm_actors.runtime.envelope import Envelope, Own
 from lrm_actors.runtime.system import ActorSystem
 from tests.runtime.support import (
     PATIENCE_S,

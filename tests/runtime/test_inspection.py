@@ -14,10 +14,10 @@ from lrm_actors.domain import supervisor
 from lrm_actors.domain.behavior import Spec, StartTimer
 from lrm_actors.errors import ActorStopped, AskTimeout, CommandRefused, HandlerFailed, MailboxFull, NoSuchActor
 from lrm_actors.runtime.clock import ManualClock
+from lrm_actors.runtime.envelope import Envelope
 from lrm_actors.runtime.inspection.dumping import in_time
 from lrm_actors.runtime.inspection.rendering import lines_of
 from lrm_actors.runtime.inspection.tracing import BODY_LIMIT, MAX_TRACE_KEPT, Tracer
-from lrm_actors.runtime.mailbox import Envelope
 from tests.runtime.support import (
     PATIENCE_S,
     Add,

@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from lrm_actors.errors import ActorStopped, MailboxFull
-from lrm_actors.runtime.mailbox import WAKE, Envelope, Mailbox
+from lrm_actors.runtime.envelope import Envelope
+from lrm_actors.runtime.mailbox import WAKE, Mailbox
 from lrm_actors.runtime.reply import Reply
 
 

@@ -23,8 +23,8 @@ from eventstore.records import Appended, Batch
 from lrm_actors.domain.behavior import Command, Context, Decision, Spec, then
 from lrm_actors.errors import AskError, HandlerFailed, MailboxFull, StorageUnavailable
 from lrm_actors.runtime.clock import ManualClock
+from lrm_actors.runtime.envelope import Envelope
 from lrm_actors.runtime.failing import Failing
-from lrm_actors.runtime.mailbox import Envelope
 from lrm_actors.runtime.reply import Reply
 from lrm_actors.runtime.system import ActorSystem
 from lrm_actors.runtime.takeover import look_at, take_over

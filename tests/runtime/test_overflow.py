@@ -12,7 +12,8 @@ import pytest
 from lrm_actors.domain.behavior import BLOCK, DROP_OLDEST
 from lrm_actors.errors import ActorStopped, BadSpec, MailboxFull, MailboxWouldBlock, MessageDropped
 from lrm_actors.runtime.clock import ManualClock
-from lrm_actors.runtime.mailbox import WAKE, Envelope, Mailbox
+from lrm_actors.runtime.envelope import Envelope
+from lrm_actors.runtime.mailbox import WAKE, Mailbox
 from lrm_actors.runtime.overflow import BlockingMailbox, DroppingMailbox, mailbox_for
 from lrm_actors.runtime.reply import Reply
 from lrm_actors.runtime.system import ActorSystem

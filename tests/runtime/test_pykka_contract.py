@@ -14,7 +14,8 @@ from pykka._envelope import Envelope as PykkaEnvelope
 
 from lrm_actors.errors import ActorStopped, AskTimeout, HandlerFailed
 from lrm_actors.runtime.actor import Actor, Ref, UnregisteredActor
-from lrm_actors.runtime.mailbox import Envelope, Mailbox
+from lrm_actors.runtime.envelope import Envelope
+from lrm_actors.runtime.mailbox import Mailbox
 from lrm_actors.runtime.reply import Reply
 from tests.runtime.support import PATIENCE_S
 

@@ -9,7 +9,7 @@ from eventstore.frozen import frozen
 from eventstore.memory import MemoryStore
 from eventstore.records import Attachment, Instant
 from lrm_actors.domain.behavior import Command, Context, Decision, Spec, then
-from lrm_actors.runtime.mailbox import Envelope
+from lrm_actors.runtime.envelope import Envelope
 from lrm_actors.runtime.turn import Turn
 
 NOW = Instant(0.0, 0.0, "boot")

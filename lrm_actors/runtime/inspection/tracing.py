@@ -15,7 +15,7 @@ from eventstore.events import name_of
 from eventstore.frozen import frozen
 
 if TYPE_CHECKING:
-    from lrm_actors.runtime.mailbox import Envelope
+    from lrm_actors.runtime.envelope import Envelope
     from lrm_actors.runtime.turn import Turn
 
 TRACE_KEPT, MAX_TRACE_KEPT = 256, 10_000
