@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 from eventstore.records import Instant
-from lrm_actors.domain import causes
 from lrm_actors.domain.behavior import (
     NOTHING,
     START,
@@ -33,10 +32,8 @@ from lrm_actors.domain.health import (
     is_worse,
     judge,
     marked,
-    pressing,
     reached,
     silence,
-    step_towards,
     worst,
 )
 from lrm_actors.domain.metrics import Metrics, sane
@@ -76,6 +73,7 @@ from lrm_actors.domain.monitoring.events import (
     TrendsBegun,
 )
 from lrm_actors.domain.monitoring.folding import MAX_COMPONENTS, MonitorState, evolve
+from lrm_actors.domain.monitoring.status import change_of_status, recent_failures
 from lrm_actors.domain.signals import BY_NAME, OF_MEMORY
 from lrm_actors.domain.trends import restarted, telling
 from lrm_actors.errors import CommandRefused
@@ -233,7 +231,7 @@ def _observe(state: MonitorState, command: RecordObservations, ctx: Context) -> 
         alone = ((one.component, RecordObservations((one,), gap_s)) for one, _ in news)
         return then(effects=[StartTimer(f"observed/{name}", 0.0, again) for name, again in alone])
     if not news:
-        return then(*_health(state, ctx))
+        return then(*change_of_status(state, ctx))
     fact = news[0][1]
     return _with_health(state, fact, ctx) if isinstance(fact, ComponentResumed) else then(fact)
 
@@ -313,80 +311,21 @@ def _worse(state: MonitorState, metrics: Metrics, now_s: float) -> dict[str, str
     }
 
 
-def recent_failures(state: MonitorState, now: Instant) -> dict[str, bool]:
-    """Components that failed within the window, and whether each is well again."""
-    if state.boot_id != now.boot_id:
-        return {}
-    since_s = now.monotonic_s - state.config.failing_window_s
-    return {name: name in state.well_again for name, at_s in state.failed_at_s.items() if at_s >= since_s}
-
-
 def _with_health(state: MonitorState, fact: object, ctx: Context, *, only_worse: bool = False) -> Decision:
     """A fact, and after it, caused by it, what it makes of the health."""
     after = evolve(state, fact)
-    changes = (one for one in _health(after, ctx, state) if not only_worse or is_worse(one.status, one.previous))
+    changes = (
+        one for one in change_of_status(after, ctx, state) if not only_worse or is_worse(one.status, one.previous)
+    )
     return then(fact, *changes, folded=after)
 
 
 def _with_health_and_trends(state: MonitorState, sampled: Sampled, ctx: Context) -> Decision:
     """A sample, and what it makes of the health, or else of the trends: those can wait for the next sample."""
     after = evolve(state, sampled)
-    changes = _health(after, ctx, state)
+    changes = change_of_status(after, ctx, state)
     news = None if changes else telling.untold(after.trends, state.told)
     return then(sampled, *changes, *(() if news is None else (news,)), folded=after)  # it is dear: all trends are in it
-
-
-def _health(state: MonitorState, ctx: Context, before: MonitorState | None = None) -> tuple[HealthChanged, ...]:
-    """The change of status that is due, if any; or that a limit of memory is reached while it is as bad already."""
-    failures = recent_failures(state, ctx.now)
-    failing = len(failures) >= state.config.failing_components and not all(failures.values())
-    levels_now = {**state.levels, "checkpoints": WARNING} if state.checkpoints else state.levels
-    status = step_towards(state.status, FAILING if failing else worst(levels_now))
-    if before is not None and not is_worse(CRITICAL, state.status) and not is_worse(status, state.status):
-        still = _still_as_bad(state, before, failures, ctx)
-        if still:  # a failing health gets better after that, and not in the same moment
-            return still
-    if status == state.status or (is_worse(state.status, status) and _held(state, status, ctx.now)):
-        return ()
-    if FAILING in (status, state.status):
-        cause = causes.in_components(state.config, failures)
-    else:
-        levels = (before or state).levels
-        judged = causes.Judgement(state.config, state.last or Metrics(), state.marks, levels, state.levels)
-        cause = _cause(state, before, judged, status)
-    return (HealthChanged(state.status, status, cause, ctx.now, causes.responsible(state.levels, status)),)
-
-
-def _still_as_bad(
-    state: MonitorState, before: MonitorState, failures: dict[str, bool], ctx: Context
-) -> tuple[HealthChanged, ...]:
-    """What else makes it as bad, where that asks for memory to be given back and for the state to be saved."""
-    if not reached(state.config, (before.marks, state.marks), (before.levels, state.levels), OF_MEMORY):
-        return ()
-    judged = causes.Judgement(state.config, state.last or Metrics(), state.marks, before.levels, state.levels)
-    names, cause = causes.responsible(state.levels, CRITICAL), causes.still(judged, CRITICAL)
-    if state.status == FAILING:
-        cause = f"{causes.in_components(state.config, failures)}; {cause}"
-    return (HealthChanged(state.status, state.status, cause, ctx.now, names),)
-
-
-def _cause(state: MonitorState, before: MonitorState | None, judged: causes.Judgement, status: str) -> str:
-    """Which signals, or what is wrong with checkpoints, made it so."""
-    if is_worse(status, state.status):
-        said = (causes.in_signals(judged, state.status, status), state.checkpoints if status == WARNING else "")
-        return ", ".join(filter(None, said))
-    if before is not None and before.checkpoints and not state.checkpoints and judged.before == judged.levels:
-        return "checkpoints are in order again"
-    return causes.in_signals(judged, state.status, status)
-
-
-def _held(state: MonitorState, status: str, now: Instant) -> bool:
-    """Whether the status got better so lately that it may not get better still, or would soon be what it is again."""
-    if is_worse(pressing(state.config, state.marks), status):
-        return True
-    if state.bettered_at_s is None or state.changed_at is None or state.changed_at.boot_id != now.boot_id:
-        return False
-    return now.monotonic_s - state.bettered_at_s < state.config.least_hold_s
 
 
 def _start(config: MonitorConfig, mode: str, ctx: Context) -> tuple[Effect, ...]:

@@ -18,6 +18,7 @@ from lrm_actors.domain import health, monitor
 from lrm_actors.domain.health import CRITICAL, HEALTHY, STATUSES, WARNING
 from lrm_actors.domain.metrics import Metrics
 from lrm_actors.domain.monitor import HealthChanged, MonitorState, RecordSample
+from lrm_actors.domain.monitoring import status
 from lrm_actors.domain.signals import SIGNALS, MonitorConfig
 from tests.domain.kit import START, Run, at
 
@@ -289,7 +290,7 @@ def test_the_checker_sees_a_status_left_while_another_signal_presses(monkeypatch
     """The planted bug: what was unknown is well again, and memory has been scarce for nearly long enough."""
     samples: list[Metrics | None] = [*[calm()] * 3, None, *[calm(memory_percent=85.0)] * 4]
     assert [] == there_and_back(changes_of(samples), CONFIG.least_hold_s)
-    monkeypatch.setattr(monitor, "pressing", lambda *_: HEALTHY)
+    monkeypatch.setattr(status, "pressing", lambda *_: HEALTHY)
     assert ["warning healthy warning"] == there_and_back(changes_of(samples), CONFIG.least_hold_s)
 
 
