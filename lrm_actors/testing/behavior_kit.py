@@ -7,13 +7,10 @@ of Pekko's ``EventSourcedBehaviorTestKit``.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
 
-from eventstore.codec import decode_events, decode_state, encode_event, encode_state, encode_value
-from eventstore.errors import EventRefused, NotAnEvent
 from eventstore.memory import MemoryStore
 from eventstore.protocol import EventReader
 from eventstore.records import ANY_VERSION, Batch, NewEvent, StreamWrite
@@ -34,10 +31,17 @@ from lrm_actors.errors import OutcomeUnknown, StorageUnavailable
 from lrm_actors.runtime.clock import Cancel, ManualClock
 from lrm_actors.runtime.envelope import Envelope
 from lrm_actors.runtime.recovery import recover_state
-from lrm_actors.runtime.turn import Turn, deciding
+from lrm_actors.runtime.turn import Turn
 from lrm_actors.testing.checks import CheckFailed
 from lrm_actors.testing.folds import check_actor
-from lrm_actors.testing.purity import check_outside, outside_of, watched
+from lrm_actors.testing.storable import (
+    check_reply_storable,
+    check_state_storable,
+    command_through_codec,
+    copy_of,
+    event_through_codec,
+)
+from lrm_actors.testing.twice import twice
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -172,7 +176,7 @@ class BehaviorKit(Generic[S]):
         self._failing: FailedAppend | None = None
         self._commands = 0
         self._answered: set[str] = set()
-        self._check_state(self._state)
+        check_state_storable(self.spec.name, self._state)
 
     def initialize(self, *events: object) -> S:
         """Begin with a history: append these events as if they had been decided on. Returns the state after them."""
@@ -182,7 +186,7 @@ class BehaviorKit(Generic[S]):
         for fact in events:
             self._state = self._evolved(self._state, fact)
             self._version += 1
-        self._check_state(self._state)
+        check_state_storable(self.spec.name, self._state)
         return self._state
 
     def run(self, command: Command, *, command_id: str | None = None) -> Result[S]:
@@ -201,7 +205,7 @@ class BehaviorKit(Generic[S]):
         if receipt is not None:
             return Result((), self._state, receipt.reply, (), repeated=True)
         self._commands += 1
-        taken = self._through_codec(command)
+        taken = command_through_codec(self.spec.name, command, needed=self._store_commands)
         context, again = self._context(command_id), self._context(command_id)
         decision = self._decide_twice(command, taken, context, again)
         result = self._store_and_adopt(decision, context, given_id=command_id is not None, command=command)
@@ -236,7 +240,7 @@ class BehaviorKit(Generic[S]):
         if recover is not None:
             self._commands += 1
             context, again = self._recovery_context(), self._recovery_context()
-            decision = self._twice("decide", recover, (self._state, context), (self._copy(self._state), again))
+            decision = twice(self.spec.name, "decide", recover, (self._state, context), (copy_of(self._state), again))
             done = self._store_and_adopt(decision, context, given_id=False)
             restarted = Restarted(done.state, done.events, done.effects)
         forgotten = pending - set(self._timers)
@@ -292,55 +296,22 @@ class BehaviorKit(Generic[S]):
     def _decide_twice(self, command: Command, taken: Command, context: Context, again: Context) -> Decision:
         state, name = self._state, self.spec.name
         told = repr(command)
-        decision = self._twice("decide", self.spec.decide, (state, command, context), (self._copy(state), taken, again))
+        decision = twice(
+            self.spec.name, "decide", self.spec.decide, (state, command, context), (copy_of(state), taken, again)
+        )
         if repr(command) != told:
             raise CheckFailed("argument-changed", name, f"decide changed its command from {told} to {command!r}")
         return decision
 
-    def _twice(
-        self,
-        what: str,
-        function: Callable[..., T],
-        first: tuple[Any, ...],
-        second: tuple[Any, ...],
-        about: object = None,
-    ) -> T:
-        """Run pure code on equal arguments twice; give what it came to."""
-        name = self.spec.name
-        before, outside = repr(first[0]), outside_of(function)
-        error: Exception | None = None
-        with watched(f"{what}-reaches-outside", name), deciding():
-            try:
-                value = function(*first)
-            except Exception as raised:  # noqa: BLE001 - compared with the second run, then raised
-                error = raised
-        check_outside(outside, function, name)
-        if repr(first[0]) != before:
-            raise CheckFailed("argument-changed", name, f"{what} changed the state from {before} to {first[0]!r}")
-        about = first[1] if about is None else about
-        try:
-            with deciding():
-                other = function(*second)
-        except Exception as raised:
-            if error is not None and type(raised) is type(error):
-                raise error from None
-            raise CheckFailed(f"{what}-differs", name, f"of {about!r}, the second run raised {raised!r}") from raised
-        if error is not None:
-            raise CheckFailed(f"{what}-differs", name, f"of {about!r}, the first run raised {error!r}") from error
-        if other != value:
-            found = f"of {about!r}, the first run gave {value!r}, the second {other!r}"
-            raise CheckFailed(f"{what}-differs", name, found)
-        return value
-
     def _evolved(self, state: S, fact: object) -> S:
         """Fold one event, with every check."""
         told = repr(fact)
-        copy = self._event_through_codec(fact)
-        after = self._twice("evolve", self.spec.evolve, (state, fact), (self._copy(state), copy))
+        copy = event_through_codec(self.spec.name, fact)
+        after = twice(self.spec.name, "evolve", self.spec.evolve, (state, fact), (copy_of(state), copy))
         check_state(self.spec, after, fact)
         if repr(fact) != told:
             raise CheckFailed("argument-changed", self.spec.name, f"evolve changed its event {told}")
-        self._check_state(after)
+        check_state_storable(self.spec.name, after)
         return after
 
     # --- storing ----------------------------------------------------------------------------------------------------
@@ -353,8 +324,8 @@ class BehaviorKit(Generic[S]):
         for fact in decision.events:
             state = self._evolved(state, fact)
         if decision.events:
-            self._check_reply(decision.reply)
-        if repr(self._state) != repr(self._copy(self._state)):
+            check_reply_storable(self.spec.name, decision.reply)
+        if repr(self._state) != repr(copy_of(self._state)):
             raise CheckFailed("argument-changed", self.spec.name, f"the state is {self._state!r} now")
         envelope = Envelope(command, command_id=context.command_id)
         envelope.given_id = given_id or bool(decision.events)
@@ -401,7 +372,7 @@ class BehaviorKit(Generic[S]):
     def _take_timer(self, effect: Effect) -> bool:
         match effect:
             case StartTimer(key=key, delay_s=delay_s, command=command):
-                self._through_codec(command)
+                command_through_codec(self.spec.name, command, needed=self._store_commands)
                 self._cancel(key)
                 due_s = self.clock.monotonic() + max(0.0, delay_s)
                 cancel = self.clock.call_later(delay_s, lambda: self._fire(key, command))
@@ -425,39 +396,6 @@ class BehaviorKit(Generic[S]):
             self._errors.append(error)
 
     # --- checking ---------------------------------------------------------------------------------------------------
-
-    def _copy(self, state: S) -> S:
-        """An equal state that shares nothing with this one."""
-        return decode_state(encode_state(state), type(state))
-
-    def _check_state(self, state: S) -> None:
-        try:
-            encode_state(state)
-        except EventRefused as error:
-            raise CheckFailed("state-not-storable", self.spec.name, str(error)) from error
-
-    def _check_reply(self, reply: object) -> None:
-        try:
-            encode_value(reply)
-        except EventRefused as error:
-            raise CheckFailed("reply-not-storable", self.spec.name, str(error)) from error
-
-    def _event_through_codec(self, fact: object) -> object:
-        try:
-            kind, data = encode_event(fact)
-        except (EventRefused, NotAnEvent) as error:
-            raise CheckFailed("event-not-storable", self.spec.name, str(error)) from error
-        (back,) = decode_events(0, kind.name, kind.version, data)
-        return back
-
-    def _through_codec(self, command: Command) -> Command:
-        """The command as it would come back from where it was kept; itself, where it cannot be kept."""
-        try:
-            return decode_state(encode_state(command), type(command))
-        except EventRefused as error:
-            if self._store_commands:
-                raise CheckFailed("command-not-storable", self.spec.name, str(error)) from error
-            return command
 
     def _check_folds(self) -> None:
         start, states = check_actor(self._store, self.spec)
