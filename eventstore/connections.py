@@ -119,6 +119,11 @@ class ReaderPool:
             if connection is not None:
                 self._give_back(connection)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is anything to lend."""
+        return not self._closed
+
     def check_open(self) -> None:
         """Refuse use after ``close``, and use in a forked child.
 

@@ -65,6 +65,11 @@ class SqliteReader:
         self._names = NameTables(lambda table, after: dict(self._all(_NAMES[table], (after,))))
 
     @property
+    def pool(self) -> ReaderPool:
+        """Its connections, for reading the file as a whole: the one that was opened, wherever that is now."""
+        return self._pool
+
+    @property
     def locked(self) -> bool:
         """Whether the log is encrypted and no key was given: then only what lies in the clear can be read."""
         return self._unsealer.locked

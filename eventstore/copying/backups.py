@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
 
-from eventstore.connections import file_uri, primary_code, read_error
+from eventstore.connections import ReaderPool, file_uri, primary_code, read_error
 from eventstore.copying.placing import check_free, placed
 from eventstore.errors import CopyFailed
 from eventstore.reader import SqliteReader
@@ -33,7 +35,8 @@ class BackedUp:
 def backup(source: SqliteReader | str | os.PathLike[str], target: str | os.PathLike[str]) -> BackedUp:
     """Copy a log, alive or not, into a new file, mode 0600, that opens as a log; verify it, and only then name it.
 
-    Its owner goes on appending; only the WAL grows meanwhile, as with any reader. An encrypted log needs no key.
+    A reader or a store gives the log that it has open, also where its file was removed or replaced since. Its owner
+    goes on appending; only the WAL grows meanwhile, as with any reader. An encrypted log needs no key.
 
     Args:
         source: the log: its path, or a reader or store of it.
@@ -44,16 +47,25 @@ def backup(source: SqliteReader | str | os.PathLike[str], target: str | os.PathL
         CopyFailed: the copy cannot be written, or is not whole; nothing is left of it.
         LogNotFound, NotALog, LogTooNew, LogNotReadable, OpenError, ReadFailed, CorruptLog: the log cannot be read.
     """
-    from eventstore.opening import open_pool
-
     place = Path(os.path.abspath(target))  # noqa: PTH100 - links stay as they are
     check_free(place)
-    _, pool = open_pool(source.path if isinstance(source, SqliteReader) else source)
-    with contextlib.closing(pool), placed(place) as copy:
+    with _pool_of(source) as pool, placed(place) as copy:
         with pool.lend() as connection:
             _copy(connection, copy, place)
         checked = check_copy(copy, place)
     return BackedUp(place, checked.head, checked.events, place.stat().st_size)
+
+
+@contextmanager
+def _pool_of(source: SqliteReader | str | os.PathLike[str]) -> Iterator[ReaderPool]:
+    if isinstance(source, SqliteReader) and source.pool.is_open:
+        yield source.pool
+        return
+    from eventstore.opening import open_pool
+
+    _, pool = open_pool(source.path if isinstance(source, SqliteReader) else source)
+    with contextlib.closing(pool):
+        yield pool
 
 
 def check_copy(copy: Path, target: Path) -> Verification:

@@ -1,4 +1,4 @@
-"""What is put on record when a running agent removes the oldest events of its own log, because it had grown."""
+"""What is put on record of the log itself: that its oldest events were removed, or its file had to be made anew."""
 
 from __future__ import annotations
 
@@ -21,3 +21,13 @@ class LogTrimmed:
     """``size`` or ``age``: the limit that was passed."""
     held_by: str
     """What kept the next event: ``policy``, ``cursor NAME`` or ``stream NAME``."""
+
+
+@event("log.put_back", 1)
+class LogPutBack:
+    """A file of the log was removed while it was in use, and is there again, with everything that was in it."""
+
+    because: str
+    """What was seen, in words."""
+    through: int
+    """Position of the newest event then."""

@@ -92,6 +92,8 @@ class Engine(Reaching):
         self.shedding = Shedding(lambda: self.running, self.bridge)
         self.context = LogContext(settings.agent_id)
         self.exit_code: int | None = None
+        self.misplaced = ""
+        """What is wrong with where the log lies, while it is."""
         self.exhausted = False
         """More handlers hang than the process can bear: it is to be replaced."""
         self.on_exhausted: Callable[[str], object] = terminate

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventstore.errors import EventStoreError, OpenError
+from eventstore.records import Batch, NewEvent, StreamWrite
 from lrm_actors.actors.monitor import monitor_handlers
-from lrm_actors.domain import analyzer, checkpointer, journal, monitor, supervisor
+from lrm_actors.domain import analyzer, checkpointer, journal, monitor, supervisor, trimming
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.children import ACTOR, COMPONENT
 from lrm_actors.domain.facts import FailureFacts
@@ -27,6 +28,7 @@ from lrm_actors.hosting.carrying_out import carry_out
 from lrm_actors.hosting.exhaustion import give_up
 from lrm_actors.hosting.gate import keep_told
 from lrm_actors.hosting.host import Host
+from lrm_actors.hosting.presence import REMOVED, REPLACED, Presence
 from lrm_actors.hosting.probing import Probing
 from lrm_actors.hosting.running import Handlers, Running
 from lrm_actors.hosting.trimming import MB, Limits, Trimmer
@@ -74,6 +76,7 @@ class Life:
         self._configured = threading.Event()
         self._ends = ExitStack()
         self._trimmer: Trimmer | None = None
+        self._presence: Presence | None = None
         self._started = False
 
     def start(self, loop: asyncio.AbstractEventLoop | None, thread: int | None) -> None:
@@ -144,6 +147,9 @@ class Life:
         self._engine.running = running
         self._trimmer = Trimmer(running.path, running.store, running.system, self._log_limits)
         self._trimmer.begin()
+        self._engine.misplaced = ""
+        self._presence = Presence(running.path, running.system.clock, lambda trouble: self._put_back(running, trouble))
+        self._presence.begin()
         running.system.on_full = self._on_full
         self._probing.begin(running)
         carry_out(self._engine, running.store)
@@ -210,9 +216,7 @@ class Life:
             self._engine.exit_code = EXIT_CLEAN
             return
         end_s = self._engine.clock.monotonic() + deadline_s
-        if self._trimmer is not None:
-            self._trimmer.end()
-        self._probing.end()
+        self._look_no_more()
         if last_checkpoint:
             operations.last_checkpoint(self._engine, deadline_s / 3)
         try:
@@ -251,9 +255,7 @@ class Life:
     def _reopen(self, running: Running, target: Path) -> Path:
         """End one run and begin the next on a copy of its log, or on the log itself if no copy can be made."""
         place = running.path
-        if self._trimmer is not None:
-            self._trimmer.end()
-        self._probing.end()
+        self._look_no_more()
         running.close(STOP_DEADLINE_S)
         try:
             relocation.copy_log(running.path, target)
@@ -271,6 +273,77 @@ class Life:
         self._configure(following)
         self._run_on(following)
         return place
+
+    def _put_back(self, running: Running, trouble: str) -> None:
+        """A file of the log is not where it was: write it anew from what is still open, and go on with that.
+
+        What cannot be put back is told again and again, and the health is critical until then. Nothing that is open is
+        closed before there is a copy.
+        """
+        with self.lock:
+            if self._engine.running is not running:
+                return
+            if not trouble:
+                self._engine.misplaced = ""
+                return
+            said = not self._engine.misplaced
+            self._engine.misplaced = f"{running.path} is not what is written to: {trouble}"
+            if said:
+                _log.error("%s", self._engine.misplaced, extra=self._engine.context.extra())
+            if trouble == REPLACED:
+                return  # whose it is nobody can tell from here
+            try:
+                through = running.store.head
+                rescued = relocation.rescue(running.store, running.path) if trouble == REMOVED else None
+                self._engine.moved.clear()
+                with self._engine.boundary.hold(wait_s=MOVE_STEP_WAIT_S, even_inside=True):
+                    following = self._open_again(running, rescued)
+                fact = trimming.LogPutBack(trouble, through)
+                following.store.append(Batch((StreamWrite(trimming.STREAM, (NewEvent(fact),)),)))
+            except (LrmError, EventStoreError, OSError) as error:
+                _log.log(
+                    logging.ERROR if said or self._engine.running is None else logging.DEBUG,
+                    "the log cannot be put back: %s",
+                    error,
+                    extra=self._engine.context.extra(),
+                )
+            else:
+                _log.warning("%s is put back", running.path, extra=self._engine.context.extra())
+            finally:
+                self._engine.moved.set()
+
+    def _open_again(self, running: Running, rescued: Path | None) -> Running:
+        """End one run and begin the next in the same place, on the copy if there is one."""
+        self._look_no_more()
+
+        def complete() -> None:
+            """With what was written since the copy was begun; without that where it cannot be had any more."""
+            try:
+                relocation.rescue(running.store, running.path)
+            except (EventStoreError, OSError) as error:
+                _log.error("the newest events are lost: %s", error, extra=self._engine.context.extra())
+
+        running.close(STOP_DEADLINE_S, between=complete if rescued is not None else lambda: None)
+        try:
+            if rescued is not None:
+                if self._presence is not None:
+                    self._presence.clear_away()
+                relocation.put_back(rescued, running.path)
+            following = self._open(running.path)
+        except BaseException:
+            self._engine.running = None  # nothing runs; whoever asks is told so
+            if rescued is not None and rescued.exists():
+                _log.error("the log of this process is kept in %s", rescued, extra=self._engine.context.extra())
+            raise
+        self._configure(following)
+        self._run_on(following)
+        return following
+
+    def _look_no_more(self) -> None:
+        for looking in (self._trimmer, self._presence):
+            if looking is not None:
+                looking.end()
+        self._probing.end()
 
     def switch(self) -> None:
         """Run if the mode is switched on, and not if it is off."""

@@ -218,6 +218,9 @@ def health_report(engine: Engine) -> dict[str, Any]:
             failures=sections.failures(engine.unlogged.state(analyzer.NAME)),
             steps=_steps(engine, engine.unlogged.state(journal.NAME)),
         )
+    if engine.misplaced:  # its log could not be put back, and nothing runs
+        (fallen,) = standing.of_log(engine.misplaced)
+        return report.build(agent_id=agent_id, health_status=fallen.status, health_cause=fallen.why)
     if engine.final_report is not None:
         return {**engine.final_report, "health_cause": "the mode was stopped", "uptime_s": 0.0}
     return report.build(agent_id=agent_id, health_cause="the mode was not started", circuit_breakers=_breakers(engine))
@@ -277,6 +280,7 @@ def _fallen(engine: Engine, supervisor: SupervisorState, actors: Sequence[ActorS
     busy_s = {one.name: one.busy_s for one in actors if one.phase in {STARTING, RUNNING}}
     return [
         *standing.of_process(exhausted=engine.exhausted),
+        *standing.of_log(engine.misplaced),
         *known,
         *standing.of_phases(phases, known),
         *standing.of_busy(busy_s),

@@ -10,10 +10,15 @@ import contextlib
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eventstore.errors import LogExists, LogNotWritable
 
+if TYPE_CHECKING:
+    from eventstore.protocol import EventStore
+
 PARTIAL_SUFFIX = ".partial"
+RESCUED_SUFFIX = ".rescued"
 MOVED_NAME = "moved.txt"
 """Left beside the old log: where it went. Whoever opens the old log again should know that it is not the newest."""
 
@@ -65,6 +70,37 @@ def copy_log(source: Path, target: Path) -> None:
     except (OSError, sqlite3.Error) as error:
         partial.unlink(missing_ok=True)
         raise LogNotWritable(str(target), f"{source} could not be copied to {target}: {error}") from error
+
+
+def rescue(store: EventStore, path: Path) -> Path:
+    """Copy a log that is open and whose file is gone. Gives the copy, which has no name yet that anybody opens.
+
+    Raises:
+        CopyFailed, ReadFailed, CorruptLog: it cannot be copied.
+    """
+    from eventstore.copying.backups import backup
+    from eventstore.store import SqliteStore
+
+    if not isinstance(store, SqliteStore):
+        raise TypeError(store)
+    copy = path.with_name(path.name + RESCUED_SUFFIX)
+    copy.unlink(missing_ok=True)
+    backup(store, copy)
+    return copy
+
+
+def put_back(copy: Path, path: Path) -> None:
+    """Give a copy the name of the log that it was made of.
+
+    Raises:
+        LogExists: there is another one by now, and the copy stays where it is.
+        OSError: it cannot be renamed.
+    """
+    from eventstore.copying.placing import check_free
+
+    check_free(path)
+    copy.rename(path)
+    _sync(path.parent)
 
 
 def leave_note(source: Path, target: Path) -> None:

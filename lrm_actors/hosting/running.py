@@ -181,8 +181,13 @@ class Running:
                 self._restarts.update(event.child for event in record.events if hasattr(event, "child"))
             return dict(self._restarts)
 
-    def close(self, deadline_s: float) -> int:
+    def close(self, deadline_s: float, *, between: Callable[[], object] = lambda: None) -> int:
         """Stop the actors, then let go of the log, all within a deadline. Never raises.
+
+        Args:
+            deadline_s: seconds for both.
+            between: called when nobody writes any more and the log is still open. It takes its own time, and must not
+                raise.
 
         Returns: the exit code, 0 when everything ended in order.
         """
@@ -196,6 +201,8 @@ class Running:
             self._followed.exception(min(LOG_LAG_S, deadline_s / 8))
         self._closed = True
         self._news.set()
+        between()
+        end_s = max(end_s, clock.monotonic() + deadline_s / 8)
         try:
             start_thread(self.store.close, name="lrm-close").result(max(0.05, end_s - clock.monotonic()))
         except Exception:  # noqa: BLE001 - the process must be able to end, whatever the storage says

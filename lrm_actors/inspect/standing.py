@@ -93,6 +93,12 @@ def of_process(*, exhausted: bool) -> list[Fallen]:
     return [Fallen("process", FAILING, f"this process is to be replaced; {RESTART}")] if exhausted else []
 
 
+def of_log(misplaced: str) -> list[Fallen]:
+    """What is wrong with where the log lies, "" for nothing."""
+    why = f"{misplaced}; what happens now is lost when this process ends"
+    return [Fallen("log", FAILING, why)] if misplaced else []
+
+
 def of_watchdog(reader: EventReader, now: Instant, *, after: int = 0) -> list[Fallen]:
     """Who hangs, as far as a log tells: it was seen to be slow of late, was not taken over, and did nothing since.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from lrm_actors.inspect.telling.words import says, short, tells, with_reason
 
+says("log.put_back", "the log was put back, whole up to #{through}: while it was in use {because}")
 says("log.trimmed", "{removed} old events were removed because of the log's {because}; it begins at #{first} now")
 
 

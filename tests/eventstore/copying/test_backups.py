@@ -179,6 +179,17 @@ def test_a_planted_copy_of_the_file_alone_is_caught(filled: SqliteStore, tmp_pat
 # --- while it is written ------------------------------------------------------------------------------------------
 
 
+def test_a_store_gives_what_it_has_open_also_where_its_file_is_gone(filled: SqliteStore, tmp_path: Path) -> None:
+    """Or is another by now. By its path it would be found no more, or be the other one."""
+    head = filled.head
+    filled.path.rename(tmp_path / "away.db")
+    assert head == backup(filled, tmp_path / "gone.db").head
+    with open_store(tmp_path / "other" / "lrm.db") as other:
+        append(other, "a", Counted(1, NOTE))
+        backup(other, filled.path)
+    assert head == backup(filled, tmp_path / "replaced.db").head
+
+
 def test_no_writer_waits_for_a_backup(filled: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between any two of its steps events are appended; the copy is of the moment when it began, and is begun once."""
     monkeypatch.setattr(module, "PAGES_AT_ONCE", 10)
@@ -196,7 +207,7 @@ def test_no_writer_waits_for_a_backup(filled: SqliteStore, tmp_path: Path, monke
 
     plain, stepping = opening.open_pool, partial(sqlite3.connect, factory=Stepping)
     monkeypatch.setattr(opening, "open_pool", lambda path, connect=stepping: plain(path, connect=connect))
-    done = backup(filled, tmp_path / "b.db")
+    done = backup(filled.path, tmp_path / "b.db")
     assert len(steps) > 20
     assert sorted(steps, reverse=True) == steps
     assert (500, 500 + len(steps)) == (done.head, filled.head)

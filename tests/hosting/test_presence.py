@@ -1,0 +1,177 @@
+"""Files of a log in use are removed or replaced: what was acknowledged is there all the same, or it is told."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventstore.errors import CopyFailed, EventStoreError, LogExists
+from eventstore.opening import open_reader, open_store
+from eventstore.records import Batch, NewEvent, StreamWrite
+from lrm_actors.blocking import BlockingMode
+from lrm_actors.domain.trimming import LogPutBack
+from lrm_actors.hosting import presence, relocation
+from lrm_actors.mode import LongRunningMode
+from tests.mode_kit import settings
+from tests.runtime.support import eventually
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch, sampled: dict[str, float]) -> None:
+    """It is looked at once it is harmed, and the machine is calm."""
+    monkeypatch.setattr(presence, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(presence, "LOOK_SELDOM_S", 0.05)
+
+
+@contextmanager
+def agent(directory: Path) -> Iterator[tuple[BlockingMode, dict[str, int], Path]]:
+    """One with a state, and where its log is."""
+    state: dict[str, int] = {}
+    mode = LongRunningMode(settings(directory / "agent"))
+    mode.capture_with(lambda: state)
+    mode.restore_with(state.update)
+    mode.replay_with(lambda done: state.update(done.result))
+    with mode as blocking:
+        blocking.recover_from_checkpoint()
+        yield blocking, state, mode.settings.log_path
+
+
+def work(mode: BlockingMode, state: dict[str, int], name: str) -> None:
+    """A step."""
+    with mode.step(name) as step:
+        step.result = {name: step.number}
+        state.update(step.result)
+
+
+def without_the_wal(log: Path) -> None:
+    """As a script does that takes these for rubbish."""
+    for side in ("-wal", "-shm"):
+        log.with_name(f"{log.name}{side}").unlink()
+
+
+HARM: dict[str, Callable[[Path], object]] = {
+    "the directory is removed": lambda log: shutil.rmtree(log.parent),
+    "the file is removed": lambda log: log.unlink(),
+    "the directory is moved away": lambda log: log.parent.rename(log.parent.with_name("elsewhere")),
+    "the WAL is removed": without_the_wal,
+    "the lock is removed": lambda log: log.with_name("lrm.lock").unlink(),
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_a_log_that_is_removed_while_in_use_is_written_anew(tmp_path: Path, harm: str) -> None:
+    """All of it was gone when the process ended, and until then everybody said that it was well."""
+
+    def put_back(log: Path) -> list[Any]:
+        try:
+            with open_reader(log) as reader:
+                return [record.event for record in reader.read(types=("log.put_back",))]
+        except EventStoreError:  # it is not there, or not whole
+            return []
+
+    with agent(tmp_path) as (mode, state, log):
+        work(mode, state, "a")
+        mode.take_checkpoint()
+        work(mode, state, "b")
+        HARM[harm](log)
+        eventually(lambda: put_back(log))
+        work(mode, state, "c")
+        (fact,) = put_back(log)
+        assert isinstance(fact, LogPutBack)
+        assert "removed" in fact.because
+        assert "healthy" == mode.get_health_report()["health_status"]
+        assert [] == list(log.parent.glob("*.rescued*"))
+        expected = dict(state)
+    assert {"a": 1, "b": 2, "c": 3} == expected
+    with open_reader(log) as reader:
+        assert reader.verify().ok
+    with agent(tmp_path) as (_, state, _):
+        assert expected == state
+
+
+def test_a_log_that_is_replaced_is_left_alone_and_the_health_says_so(tmp_path: Path) -> None:
+    """As by a backup that is put in place of a log in use. It is well again when the file is back."""
+    with agent(tmp_path) as (mode, state, log):
+        work(mode, state, "a")
+        kept, other = log.with_name("kept"), log.with_name("other")
+        other.write_bytes(b"another file")
+        os.link(log, kept)
+        other.replace(log)
+
+        def health() -> tuple[str, str]:
+            report = mode.get_health_report()
+            return report["health_status"], report["health_cause"]
+
+        eventually(lambda: health()[0] == "failing")
+        assert "another file was put in its place; what happens now is lost when this process ends" in health()[1]
+        assert b"another file" == log.read_bytes()
+        work(mode, state, "b")
+        kept.replace(log)
+        eventually(lambda: health() == ("healthy", ""))
+        expected = dict(state)
+    with agent(tmp_path) as (_, state, _):
+        assert expected == state
+
+
+def test_what_cannot_be_put_back_is_told_until_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk, say. Nothing that is open is closed before there is a copy."""
+    rescue, tries = relocation.rescue, []
+
+    def full(store: Any, path: Path) -> Path:
+        tries.append(path)
+        if len(tries) < 3:
+            raise CopyFailed(str(path), "database or disk is full")
+        return rescue(store, path)
+
+    monkeypatch.setattr(relocation, "rescue", full)
+    with agent(tmp_path) as (mode, state, log):
+        work(mode, state, "a")
+        log.unlink()
+        eventually(lambda: len(tries) > 1)
+        work(mode, state, "b")
+        eventually(lambda: len(tries) > 3 and log.exists() and not mode._engine.misplaced)
+        expected = dict(state)
+    with agent(tmp_path) as (_, state, _):
+        assert expected == state
+
+
+def test_where_another_log_lies_by_then_this_one_is_kept_beside_it(tmp_path: Path) -> None:
+    """Neither is overwritten, and nobody says that it is well."""
+    with agent(tmp_path) as (mode, state, log):
+        work(mode, state, "a")
+        running = mode._engine.running
+        assert running is not None
+        copy = relocation.rescue(running.store, log)
+        with pytest.raises(LogExists):
+            relocation.put_back(copy, log)
+        with open_reader(copy) as reader:
+            assert 1 == sum(1 for _ in reader.read(types=("journal.step_committed",)))
+        mode._engine.misplaced = "the log is somewhere"
+        mode.stop_monitoring()
+        report = mode.get_health_report()
+        assert ("failing", True) == (report["health_status"], "the log is somewhere" in report["health_cause"])
+
+
+def test_a_name_that_cannot_be_looked_at_is_not_taken_for_one_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network file system that does not answer for a moment, a directory without permission."""
+    store = open_store(tmp_path / "lrm.db")
+    looking = presence.Presence(tmp_path / "lrm.db", None, lambda _: None)  # type: ignore[arg-type]  # it is not begun
+    assert "" == looking.look()
+
+    def refuse(path: Path) -> os.stat_result:
+        raise PermissionError(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", refuse)
+        assert "" == looking.look()
+    store.append(Batch((StreamWrite("s", (NewEvent(LogPutBack("a test", 1)),)),)))
+    assert "" == looking.look()
+    store.close()
