@@ -132,11 +132,14 @@ class GroupCommit(Generic[Item]):
                     if self._leader is not None:
                         sleeper = entry.sleep(me)
             if sleeper is not None:
-                sleeper.acquire(timeout=LOOK_AGAIN_S)
+                if not sleeper.acquire(timeout=LOOK_AGAIN_S):
+                    self._let_go(sleeper)
                 self._wake_next()
             elif self._leader == me:
                 self._lead([entry])
         except BaseException:
+            if sleeper is not None:
+                self._let_go(sleeper)
             self._leave(entry, me)
             raise
         if entry.appended is not None and self._leader != me:
@@ -238,11 +241,27 @@ class GroupCommit(Generic[Item]):
 
     def _wake_next(self) -> None:
         """Wake one of those who were answered: by each who wakes, whatever woke it."""
-        try:
-            sleeper = self._waking.popleft()
-        except IndexError:  # another may have taken the last one
+        while True:
+            try:
+                sleeper = self._waking.popleft()
+            except IndexError:  # another may have taken the last one
+                return
+            try:
+                sleeper.release()
+            except RuntimeError:  # its caller let go of it and is up already: nobody would wake by this
+                continue
             return
-        sleeper.release()
+
+    @staticmethod
+    def _let_go(sleeper: threading.Lock) -> None:
+        """Release the lock of a caller that was not woken and looks again or leaves, or of one that is to lead.
+
+        A lock is released once, so it is clear who woke whom: who comes later to wake this caller wakes another.
+        """
+        try:  # noqa: SIM105 - three times quicker than to suppress it, and the lead is handed over by this
+            sleeper.release()
+        except RuntimeError:
+            pass
 
     def _sleep_or_lead(self, entry: Entry[Item], me: int) -> bool:
         """True when an entry is done, False when its caller leads."""
@@ -261,7 +280,12 @@ class GroupCommit(Generic[Item]):
                     self._leader = me
                     return False
                 sleeper = entry.sleep(me)
-            sleeper.acquire(timeout=LOOK_AGAIN_S)
+            try:
+                if not sleeper.acquire(timeout=LOOK_AGAIN_S):
+                    self._let_go(sleeper)
+            except BaseException:
+                self._let_go(sleeper)
+                raise
             self._wake_next()
             if entry.done and self._leader != me:  # most wake to this: their own sleeper is gone already
                 return True
@@ -353,7 +377,7 @@ class GroupCommit(Generic[Item]):
         for entry in self._queue:
             if entry.sleepers:
                 self._leader, sleeper = entry.sleepers.popitem()
-                sleeper.release()
+                self._let_go(sleeper)  # where its caller looks again just now, it finds that it leads
                 return
         self._leader = None
         if self._answered:

@@ -218,6 +218,85 @@ def test_whoever_leaves_wakes_the_next(committing: Committing) -> None:
     assert not sleeper.locked()
 
 
+class Impatient:
+    """The lock of a caller that has waited long enough, or is hit by an exception, just when it was answered."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self._lock = threading.Lock()
+        self._error = error
+        self.leave = threading.Event()
+
+    def acquire(self, timeout: float = -1) -> bool:
+        if timeout < 0:
+            return self._lock.acquire()
+        assert self.leave.wait(PATIENCE_S)
+        if self._error is not None:
+            raise self._error
+        return self._lock.acquire(blocking=False)
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+def answered_with_one_that_left(
+    committing: Committing, callers: Callers, monkeypatch: pytest.MonkeyPatch, error: BaseException | None
+) -> list[threading.Thread]:
+    """Two callers that were answered behind one that left at that moment, and who was to wake them is done."""
+    monkeypatch.setattr(group_module, "LOOK_AGAIN_S", 100 * PATIENCE_S)  # nobody looks again by itself
+    impatient, threads = Impatient(error), dict[str, threading.Thread]()
+
+    def lock() -> Any:
+        return impatient if "leaves" in threads and "stays 0" not in threads else threading.Lock()
+
+    def commit(entries: list[Entry[str]]) -> None:
+        committing.commit(entries)
+        if len(entries) > 1:
+            impatient.leave.set()
+            threads["leaves"].join(PATIENCE_S)
+
+    monkeypatch.setattr(group_module, "threading", SimpleNamespace(Lock=lock, get_ident=threading.get_ident))
+    monkeypatch.setattr(committing.group, "_commit", commit)
+    committing.hold()
+    for number, item in enumerate(("first", "leads", "leaves", "stays 0", "stays 1")):
+        threads[item] = threading.Thread(target=lambda: None)  # there before its caller makes its lock
+        threads[item] = callers.start(item)
+        if number == 0:
+            assert committing.held.wait(PATIENCE_S)
+        else:
+            callers.until_queued(number)
+    committing.go_on.set()
+    threads["leads"].join(PATIENCE_S)
+    assert not threads["leads"].is_alive()
+    return [threads["stays 0"], threads["stays 1"]]
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt()], ids=["looks again", "is interrupted"])
+def test_one_that_left_keeps_nobody_asleep(
+    committing: Committing, callers: Callers, monkeypatch: pytest.MonkeyPatch, error: BaseException | None
+) -> None:
+    """Who comes to wake one that is up already passes on to the next: it would wake nobody."""
+    answered_with_one_that_left(committing, callers, monkeypatch, error)
+    callers.join()
+    left = callers.outcomes.pop("leaves")
+    assert left is error if error is not None else isinstance(left, Appended)
+    assert all(isinstance(one, Appended) for one in callers.outcomes.values())
+
+
+def test_planted_one_that_left_without_a_word_is_caught(
+    committing: Committing, callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it does not say that it is up, those behind it sleep until they look again."""
+    let_go = GroupCommit._let_go
+    planted = staticmethod(lambda sleeper: None if isinstance(sleeper, Impatient) else let_go(sleeper))
+    monkeypatch.setattr(GroupCommit, "_let_go", planted)
+    stay = answered_with_one_that_left(committing, callers, monkeypatch, None)
+    stay[0].join(0.1)
+    assert [True, True] == [thread.is_alive() for thread in stay]
+    for _ in stay:
+        committing.group._wake_next()
+    callers.join()
+
+
 def crowd(committing: Committing, each: int, patience_s: float) -> int:
     """Many callers that commit again and again, each in its own way; how many have not ended in time."""
     committing.pause_s = 0.0005
