@@ -1,14 +1,12 @@
-"""What can be set, what each setting may be, and where its value came from.
+"""The settings of one agent: their values, where each came from, and who is told when one changes.
 
-Values are checked when they are given and again on every assignment, so a running mode never sees a wrong one. The
-table ``FIELDS`` says everything there is to know of each.
+Values are checked when they are given and again on every assignment, so a running mode never sees a wrong one. What
+each may be stands in ``fields``.
 """
 
 from __future__ import annotations
 
-import math
 import os
-import re
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,146 +14,28 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from eventstore.frozen import frozen
 from lrm_actors.errors import SettingsError, UnknownSetting
+from lrm_actors.fields import BY_NAME, DAY_S, ENV_PREFIX, FIELDS, Setting
+
+__all__ = [
+    "ALIAS_PREFIX",
+    "DAY_S",
+    "DEFAULT_DIRECTORY",
+    "FIELDS",
+    "LOG_NAME",
+    "LongRunningSettings",
+    "Observer",
+    "Setting",
+]
 
 DEFAULT_DIRECTORY = ".lrm"
 """Where logs are kept when ``checkpoint_dir`` is not set, relative to the working directory."""
 LOG_NAME = "lrm.db"
-ENV_PREFIX, ALIAS_PREFIX = "LRM_", "long_running_"
+ALIAS_PREFIX = "long_running_"
 CONFIG_NAME, PROJECT_NAME = "lrm.toml", "pyproject.toml"
-DAY_S = 86_400.0
 MISSPELT_CUTOFF = 0.85
 """A variable that is this similar to a setting's, and is none, is taken for a misspelling and refused."""
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-_SHOWN = {"bool": "true or false", "path": "a directory", "name": "1 to 100 letters, digits, '.', '_' or '-'"}
-
-
-@frozen
-class Setting:
-    """Everything there is to know of one setting."""
-
-    name: str
-    type: str
-    """``bool``, ``int``, ``float``, ``path`` or ``name``."""
-    default: Any
-    meaning: str
-    least: float = 0.0
-    most: float = math.inf
-    optional: bool = False
-    """None is allowed, and means that it is not set."""
-
-    @property
-    def allowed(self) -> str:
-        """Its range in words."""
-        numbers = f"{'a whole number' if self.type == 'int' else 'a number'} from {self.least:g} to {self.most:g}"
-        return _SHOWN.get(self.type, numbers) + (", or None" if self.optional else "")
-
-    @property
-    def variable(self) -> str:
-        """The environment variable it is read from."""
-        return ENV_PREFIX + self.name.upper()
-
-    def check(self, value: object, source: str) -> Any:
-        """The value as it is kept.
-
-        Raises:
-            SettingsError: it is not allowed.
-        """
-        if value is None and self.optional:
-            return None
-        checked = _CHECKS[self.type](self, value)
-        if checked is None:
-            raise SettingsError(self.name, value, self.allowed, source=source)
-        return checked
-
-    def parse(self, text: str) -> object:
-        """What a variable's text stands for; the text itself when it stands for nothing of this type."""
-        text = text.strip()
-        if self.type == "bool":
-            return _WORDS.get(text.lower(), text)
-        if self.type in {"int", "float"}:
-            try:
-                return int(text) if self.type == "int" else float(text)
-            except ValueError:
-                return text
-        return text
-
-
-def _check_bool(setting: Setting, value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _check_number(setting: Setting, value: object) -> float | None:
-    kinds = int if setting.type == "int" else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        return None
-    if not setting.least <= value <= setting.most:  # NaN is within no range, infinity within none of ours
-        return None
-    return value if setting.type == "int" else float(value)
-
-
-def _check_path(setting: Setting, value: object) -> str | None:
-    path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
-    return path if isinstance(path, str) and path.strip() and "\0" not in path else None
-
-
-def _check_name(setting: Setting, value: object) -> str | None:
-    # It becomes a directory's name, so it must not lead anywhere else.
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        return None
-    return value
-
-
-_CHECKS: dict[str, Callable[[Setting, object], Any]] = {
-    "bool": _check_bool,
-    "int": _check_number,
-    "float": _check_number,
-    "path": _check_path,
-    "name": _check_name,
-}
-
-
-def _percent(name: str, default: float, meaning: str) -> Setting:
-    return Setting(name, "float", default, meaning, 0.0, 100.0)
-
-
-def _seconds(name: str, default: float, meaning: str) -> Setting:
-    return Setting(name, "float", default, meaning, 0.01, DAY_S)
-
-
-FIELDS = (
-    Setting("enable_long_running_mode", "bool", default=False, meaning="Switches the whole mode on."),
-    _seconds("monitoring_interval", 30.0, "Seconds between two looks at the resources in normal mode."),
-    _seconds("checkpoint_interval", 300.0, "Seconds between two periodic checkpoints in normal mode."),
-    Setting("checkpoint_dir", "path", None, "Directory that holds a log for each agent.", optional=True),
-    Setting("max_checkpoints", "int", 50, "Periodic and manual checkpoints kept.", 1, 100_000),
-    _percent("cpu_threshold_warning", 80.0, "Percent of all CPUs from which health is a warning."),
-    _percent("cpu_threshold_critical", 95.0, "Percent of all CPUs from which health is critical."),
-    _percent("memory_threshold_warning", 80.0, "Percent of memory from which health is a warning."),
-    _percent("memory_threshold_critical", 95.0, "Percent of memory from which health is critical."),
-    Setting("circuit_breaker_failure_threshold", "int", 5, "Failures in a row that open a breaker.", 1, 10_000),
-    _seconds("circuit_breaker_recovery_timeout", 60.0, "Seconds that a breaker stays open before it is probed."),
-    Setting("enable_auto_recovery", "bool", default=True, meaning="Act on failures; off: only classify and report."),
-    Setting("agent_id", "name", "default", "Names the agent and its directory; the same after every restart."),
-    Setting("memory_budget_mb", "float", None, "Megabytes that the agent may use.", 1.0, 1e9, optional=True),
-    Setting("enable_modes", "bool", default=True, meaning="Let health change the operation mode."),
-    Setting("dump_on_sigusr1", "bool", default=True, meaning="Print the actors on SIGUSR1, if nobody else handles it."),
-    Setting("max_log_mb", "float", 512.0, "Megabytes of log above which its oldest events go.", 1.0, 1e6),
-    Setting("max_log_age_days", "float", 90.0, "Days after which events go.", 0.01, 36_500.0),
-    Setting("failing_components", "int", 2, "Distinct components failed within the window that mean failing.", 1, 1000),
-    _seconds("failing_window_s", 60.0, "Seconds within which they must fail."),
-    Setting("checkpoint_every_steps", "int", 0, "Steps between two checkpoints besides; 0 for none.", 0, 100_000),
-    Setting("checkpoint_on_sigterm", "bool", default=True, meaning="Save the state on SIGTERM, if nobody handles it."),
-    Setting("checkpoint_max_age_days", "float", 0.0, "Days after which checkpoints go; 0 for none.", 0.0, 36_500.0),
-    Setting("checkpoint_keep_hourly_h", "int", 0, "Hours for which one checkpoint of each stays besides.", 0, 8_784),
-    Setting("checkpoint_keep_daily_days", "int", 0, "Days for which one checkpoint of each stays besides.", 0, 3_660),
-)
-"""Every setting, in the order of ``LongRunningSettings``."""
-
-_BY_NAME = {setting.name: setting for setting in FIELDS}
 _ORDERED = (
     ("cpu_threshold_warning", "cpu_threshold_critical"),
     ("memory_threshold_warning", "memory_threshold_critical"),
@@ -279,7 +159,7 @@ class LongRunningSettings:
         Raises:
             SettingsError: always, if there is such a setting.
         """
-        setting = _BY_NAME[next(iter(_named({name: None}, "assignment")))]
+        setting = BY_NAME[next(iter(_named({name: None}, "assignment")))]
         raise SettingsError(setting.name, "nothing", setting.allowed, source="assignment")
 
     def update(self, **changes: Any) -> None:
@@ -293,7 +173,7 @@ class LongRunningSettings:
             UnknownSetting: there is no setting of a name; nothing has changed.
         """
         named = _named(changes, "assignment")
-        checked = {name: _BY_NAME[name].check(value, "assignment") for name, value in named.items()}
+        checked = {name: BY_NAME[name].check(value, "assignment") for name, value in named.items()}
         with self._lock:
             before = self.as_dict()
             _check_together({**before, **checked}, dict.fromkeys(before, "assignment"), blamed=checked)
@@ -365,8 +245,8 @@ def _named(given: Mapping[str, Any], source: str) -> dict[str, Any]:
     """
     named: dict[str, Any] = {}
     for name, value in given.items():
-        known = name if name in _BY_NAME else name.removeprefix(ALIAS_PREFIX)
-        if known not in _BY_NAME:
+        known = name if name in BY_NAME else name.removeprefix(ALIAS_PREFIX)
+        if known not in BY_NAME:
             raise UnknownSetting(name, _similar(known), source=source)
         if known in named:
             raise SettingsError(known, value, f"given once, not also as {ALIAS_PREFIX}{known}", source=source)
@@ -377,7 +257,7 @@ def _named(given: Mapping[str, Any], source: str) -> dict[str, Any]:
 def _similar(name: str, cutoff: float = 0.6) -> str | None:
     import difflib
 
-    return next(iter(difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=cutoff)), None)
+    return next(iter(difflib.get_close_matches(name, BY_NAME, n=1, cutoff=cutoff)), None)
 
 
 def _check_together(values: Mapping[str, Any], sources: Mapping[str, str], *, blamed: Mapping[str, object]) -> None:
@@ -396,11 +276,11 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[object,
         if not variable.startswith(ENV_PREFIX) or not text.strip():  # an empty variable is as good as none
             continue
         name = variable.removeprefix(ENV_PREFIX).lower()
-        known = name if name in _BY_NAME else name.removeprefix(ALIAS_PREFIX)
-        if known in _BY_NAME:
-            found[known] = (_BY_NAME[known].parse(text), variable)
+        known = name if name in BY_NAME else name.removeprefix(ALIAS_PREFIX)
+        if known in BY_NAME:
+            found[known] = (BY_NAME[known].parse(text), variable)
         elif (meant := _similar(known, MISSPELT_CUTOFF)) is not None:
-            raise UnknownSetting(variable, _BY_NAME[meant].variable, source="environment")
+            raise UnknownSetting(variable, BY_NAME[meant].variable, source="environment")
     return found
 
 

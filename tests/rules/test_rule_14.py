@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 
 import eventstore
-import lrm_actors
+import lrm_actors.fields
 from eventstore.errors import EventStoreError
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Batch, NewEvent, StreamWrite
@@ -214,7 +214,7 @@ def test_rule_14_planted_a_setting_that_is_not_checked_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Settings that take anything are seen to."""
-    monkeypatch.setitem(lrm_actors.settings._CHECKS, "float", lambda _, value: value)
+    monkeypatch.setitem(lrm_actors.fields._CHECKS, "float", lambda _, value: value)
     assert "not a number: was accepted" in objections(SETTINGS, tmp_path)
 
 
