@@ -303,6 +303,20 @@ def test_a_step_without_effects_on_record_is_begun_again_by_its_key_as_any_other
     assert ["B", None, "B"] == [event.key for event in run.log if isinstance(event, StepBegun)]
 
 
+@pytest.mark.parametrize("is_step", [False, True])
+def test_two_calls_whose_names_and_keys_read_the_same_are_two(is_step: bool) -> None:
+    """Neither has what the other had finished."""
+    run = opened()
+    run.tell(begin("to Ada", "send", is_step=is_step))
+    pay(run)
+    fail(run)
+    run.tell(begin("Ada", "send to", is_step=is_step))
+    assert not list(run.state.effects)
+    commit(run)
+    assert 1 == run.ask(begin("to Ada", "send", is_step=is_step))["origin"]
+    assert [DONE] == [entry.status for entry in run.state.effects]
+
+
 def test_a_plain_step_forgets_and_says_so() -> None:
     """It has no key: a later one of its name may be another."""
     run = opened()

@@ -32,7 +32,7 @@ def begin(state: JournalState, command: BeginStep) -> Decision:
     if state.open is not None:
         raise StepOrder(f"step {state.open.step} ({state.open.name}) is still open, {name!r} cannot begin", actor=NAME)
     earlier = state.in_doubt or state.failed
-    again = earlier is not None and earlier.name == name
+    again = earlier is not None and earlier.name == name and not _is_another(state.tasks.open, call)
     left = earlier if earlier is not None and not again and len(state.effects) else None
     back = None if again and len(state.effects) else state.aside.find(call)
     if again and len(state.effects):
@@ -61,6 +61,11 @@ def begin(state: JournalState, command: BeginStep) -> Decision:
     if lost:
         reply["forgotten"] = lost
     return then(*events, reply=reply)
+
+
+def _is_another(left: TaskCall | None, call: TaskCall | None) -> bool:
+    """Whether two of one name are different calls all the same: "send to" of "Ada" is no "send" of "to Ada"."""
+    return left is not None and call is not None and (left.task, left.key) != (call.task, call.key)
 
 
 def _leave(state: JournalState, earlier: OpenStep, command: BeginStep, back: AsideTask | None) -> list[object]:
