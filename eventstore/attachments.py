@@ -17,8 +17,8 @@ _READ_EACH = (
     " CROSS JOIN attachments ON attachments.key = wanted.value"
 )
 _WRITE = (
-    "INSERT INTO attachments (key, created_us, size, checksum, data) VALUES (?1, ?2, ?3, ?4, ?5)"
-    " ON CONFLICT (key) DO UPDATE SET created_us = ?2, size = ?3, checksum = ?4, data = ?5"
+    "INSERT INTO attachments (key, created_us, size, checksum, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE"
+    " SET created_us = excluded.created_us, size = excluded.size, checksum = excluded.checksum, data = excluded.data"
 )
 
 
@@ -59,7 +59,7 @@ def fetch_each(connection: sqlite3.Connection, keys_as_json: str) -> Mapping[str
 def keys(connection: sqlite3.Connection, prefix: str) -> Sequence[str]:
     """The keys that start with ``prefix``, in order."""
     rows = connection.execute(
-        "SELECT key FROM attachments WHERE key >= ?1 AND substr(key, 1, length(?1)) = ?1 ORDER BY key", (prefix,)
+        "SELECT key FROM attachments WHERE key >= ? AND substr(key, 1, length(?)) = ? ORDER BY key", (prefix,) * 3
     )
     return tuple(row[0] for row in rows)
 

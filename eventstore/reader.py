@@ -29,15 +29,13 @@ _STREAMS = (
     " FROM streams"
 )
 _ONE_STREAM = _STREAMS + " WHERE name = ?"
-_STREAMS_FROM = _STREAMS + " WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1 ORDER BY name"
+_STREAMS_FROM = _STREAMS + " WHERE name >= ? AND substr(name, 1, length(?)) = ? ORDER BY name"
 _OF_TYPES = " AND type_id IN (SELECT id FROM types WHERE name IN (SELECT value FROM json_each(?)))"
 _OF_STREAMS = " AND stream_id IN (SELECT id FROM streams WHERE name IN (SELECT value FROM json_each(?)))"
 _FEW_TYPES = 16
 _OF_ONE_TYPE = "+type_id = (SELECT id FROM types WHERE name = ?)"
 """For a few types: to look into a list SQLite makes two tables of 90 KiB, which stay with the thread that read."""
-_OF_CATEGORY = (
-    " AND stream_id IN (SELECT id FROM streams WHERE name = ?3 OR substr(name, 1, length(?3) + 1) = ?3 || '/')"
-)
+_OF_CATEGORY = " AND stream_id IN (SELECT id FROM streams WHERE name = ? OR substr(name, 1, length(?) + 1) = ? || '/')"
 _NAMES = {
     "streams": "SELECT id, name FROM streams WHERE id > ?",
     "types": "SELECT id, name FROM types WHERE id > ?",
@@ -89,7 +87,7 @@ class SqliteReader:
     def streams(self, prefix: str = "") -> Sequence[StreamInfo]:
         """The streams whose name starts with ``prefix``, by name."""
         check_text("prefix", prefix)
-        return tuple(StreamInfo(*row) for row in self._all(_STREAMS_FROM, (prefix,)))
+        return tuple(StreamInfo(*row) for row in self._all(_STREAMS_FROM, (prefix,) * 3))
 
     def version(self, stream: str) -> int:
         """Version of a stream, 0 when it does not exist."""
@@ -199,7 +197,7 @@ class SqliteReader:
         check_text("category", category)
         check_range(after, up_to, removed)
         self._pool.check_open()
-        return self._pages(removed).read(clamp(after), _end(up_to), _OF_CATEGORY, [category])
+        return self._pages(removed).read(clamp(after), _end(up_to), _OF_CATEGORY, [category] * 3)
 
     def tail(
         self,

@@ -15,8 +15,8 @@ _NEWEST = (
 )
 _WRITE = "INSERT OR REPLACE INTO snapshots (stream_id, version, schema, checksum, data) VALUES (?, ?, ?, ?, ?)"
 _DROP_OLD = (
-    "DELETE FROM snapshots WHERE stream_id = ?1 AND version <"
-    " (SELECT min(version) FROM (SELECT version FROM snapshots WHERE stream_id = ?1 ORDER BY version DESC LIMIT ?2))"
+    "DELETE FROM snapshots WHERE stream_id = ? AND version <"
+    " (SELECT min(version) FROM (SELECT version FROM snapshots WHERE stream_id = ? ORDER BY version DESC LIMIT ?))"
 )
 
 
@@ -53,4 +53,4 @@ def write(connection: sqlite3.Connection, stream_id: int, snapshot: Snapshot) ->
     """Keep a snapshot, inside the caller's transaction, and let go of the oldest."""
     checksum = snapshot_checksum(snapshot.stream, snapshot.version, snapshot.schema, snapshot.data)
     connection.execute(_WRITE, (stream_id, snapshot.version, snapshot.schema, checksum, snapshot.data))
-    connection.execute(_DROP_OLD, (stream_id, SNAPSHOTS_KEPT))
+    connection.execute(_DROP_OLD, (stream_id, stream_id, SNAPSHOTS_KEPT))

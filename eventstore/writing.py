@@ -8,6 +8,7 @@ and streams need no transaction until they are inserted.
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterable
 from hashlib import blake2b
 from typing import TypeAlias
@@ -53,13 +54,36 @@ def _insert(size: int) -> str:
     return f"INSERT INTO events VALUES {', '.join(rows)}"  # noqa: S608 - text of ours
 
 
-_INSERTS = {size: _insert(size) for size in (50, 25, *range(16, 0, -1))}
+def _insert_in_order(size: int) -> str:
+    """The same of the same values, each bound where it stands: what is common comes from a row of its own."""
+    rows = ", ".join(f"({number + 1}, {', '.join('?' * ROW_VALUES)})" for number in range(size))
+    stream, version, kind, schema, cause, command, *rest = (f"row.column{2 + value}" for value in range(ROW_VALUES))
+    version = f"(SELECT {version} FROM owner WHERE id = 1 AND token = said.token)"  # noqa: S608 - text of ours
+    cause, command = f"nullif({cause}, {NOTHING})", f"nullif({command}, {NOTHING})"
+    values = (
+        "said.position + row.column1",
+        stream,
+        version,
+        kind,
+        schema,
+        "said.wall, said.monotonic, said.boot",
+        cause,
+        command,
+        *rest,
+    )
+    said = "SELECT ? AS position, ? AS wall, ? AS monotonic, ? AS boot, ? AS token"
+    return f"INSERT INTO events SELECT {', '.join(values)} FROM ({said}) AS said CROSS JOIN (VALUES {rows}) AS row"  # noqa: S608 - text of ours
+
+
+WARNS_OF_NUMBERS = (3, 12) <= sys.version_info < (3, 12, 4)
+"""These take ``?1`` for a name, and warn at each value: https://github.com/python/cpython/issues/117995."""
+_INSERTS = {size: (_insert_in_order if WARNS_OF_NUMBERS else _insert)(size) for size in (50, 25, *range(16, 0, -1))}
 """For so many events in one statement: each statement lets other threads run, and this one waits for them."""
 _STREAM = (
     "SELECT id, epoch, coalesce((SELECT max(version) FROM events WHERE stream_id = streams.id), removed_version)"
     " FROM streams WHERE name = ?"
 )
-_CURSOR = "INSERT INTO cursors VALUES (?1, ?2) ON CONFLICT (consumer) DO UPDATE SET position = ?2"
+_CURSOR = "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (consumer) DO UPDATE SET position = excluded.position"
 _RECEIPT = (
     "INSERT INTO receipts (command_id, created_us, reply, checksum) VALUES (?, ?, ?, ?)"
     " ON CONFLICT (command_id) DO NOTHING"

@@ -256,7 +256,7 @@ def _write(connection: sqlite3.Connection, besides: Besides, events: list[Found]
         "removed_chain": besides.removed_chain,
         "barrier": besides.commits,
     }
-    connection.executemany("UPDATE meta SET value = ?2 WHERE key = ?1", list(meta.items()))
+    connection.executemany("UPDATE meta SET value = ? WHERE key = ?", [(value, key) for key, value in meta.items()])
     connection.execute("UPDATE owner SET epoch = ?", (besides.owner_epoch,))
     numbers: dict[tuple[str, str], int] = {}
 

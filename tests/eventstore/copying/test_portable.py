@@ -112,7 +112,7 @@ def test_a_planted_import_that_changes_something_is_caught(
 ) -> None:
     """Whatever is stored otherwise than it was, the second export tells; here, one value of each kind."""
     sql = getattr(importing, lost)
-    monkeypatch.setattr(importing, lost, sql.replace("(?, ?", "(?, ?2 + 1", 1))
+    monkeypatch.setattr(importing, lost, sql.replace("(?, ?", "(?, ? + 1", 1))
     with pytest.raises((AssertionError, CopyFailed)):
         test_a_round_trip_gives_the_same_log_and_the_same_bytes(log, tmp_path)
 
