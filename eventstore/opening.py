@@ -25,6 +25,7 @@ from eventstore.errors import (
 )
 from eventstore.exiting import OPEN
 from eventstore.identifying import OPEN_TIMEOUT_S, check_nothing_lost, identify_path, open_error
+from eventstore.leftovers import tidy
 from eventstore.locking import LogLock
 from eventstore.mark import MarkFile, is_behind, mark_path, read_mark
 from eventstore.reader import SqliteReader
@@ -230,6 +231,7 @@ def _open(
         log, pool, writer, lock, listeners, retainer=retainer, unknown=unknown, unsealer=unsealer, sealer=sealer
     )
     try:
+        tidy(log)
         reserve.make()
     except BaseException:  # a signal's, while the disk takes its time
         store.close()

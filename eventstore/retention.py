@@ -19,6 +19,7 @@ from eventstore.connections import ReaderPool
 from eventstore.errors import AppendFailed, CorruptLog, OutcomeUnknown
 from eventstore.exclusive import Running
 from eventstore.frozen import frozen
+from eventstore.leftovers import tidy
 from eventstore.records import Instant, Retained, Retention
 from eventstore.removable import check_retention, is_expendable, removable_up_to, young_after_us
 from eventstore.reserve import Reserve
@@ -120,6 +121,7 @@ class Retainer:
             self._remove(remover)
             _checkpoint(self.transactions)
         finally:
+            tidy(self.log)
             self.reserve.make()  # whatever it was that failed: where there is no room, none is made
         freed = max(0, size - files_size(self.log))
         return Retained(remover.removed, remover.first(), freed, remover.held_by)

@@ -115,6 +115,20 @@ def test_a_copy_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert list(target.parent.iterdir()) == []
 
 
+def test_what_a_move_that_was_killed_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """Also what SQLite had beside it; a copy that looks for its place removes it as well."""
+    source, target = tmp_path / "old" / "lrm.db", tmp_path / "new" / "lrm.db"
+    write(source, 2)
+    target.parent.mkdir()
+    for place in (check_place, lambda target: copy_log(source, target)):
+        for name in ("lrm.db.partial", "lrm.db.partial-journal", "lrm.db.ab12cd34.partial-wal", "lrm.db.partial-shm"):
+            target.with_name(name).write_bytes(b"half")
+        place(target)
+        assert [path.name for path in target.parent.iterdir()] == ["lrm.db"][: target.exists()]
+    with open_reader(target) as reader:
+        assert reader.head == 2
+
+
 def test_a_note_says_where_the_log_went(tmp_path: Path) -> None:
     """Whoever opens the old one again can be told; without a note there is nothing to tell."""
     source = tmp_path / "lrm.db"

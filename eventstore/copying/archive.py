@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import attrs
 from eventstore.checksums import chain_anchor
 from eventstore.codec import OnUnknown, decode_events
 from eventstore.connections import ReaderPool
+from eventstore.copying.archive_names import ARCHIVE, archive_name, is_archive
 from eventstore.copying.lines import (
     FORMAT_VERSION,
     ArchiveBeginning,
@@ -29,6 +29,7 @@ from eventstore.copying.placing import placed
 from eventstore.copying.portable import event_lines
 from eventstore.encryption import is_sealed
 from eventstore.errors import CopyFailed, CorruptEvent, ExportDamaged, KeyRequired, ReadFailed
+from eventstore.leftovers import leftovers
 from eventstore.records import Instant, Record
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ BYTES_AT_ONCE = 64 * 1024 * 1024
 """Bytes of events in one archive, but for a single event that is larger."""
 COMPRESSION_LEVEL = 9
 
-_NAME = re.compile(r"([0-9a-f]{8})-(\d{12,})-(\d{12,})\.jsonl\.zst")
 _BEGINNING = "SELECT key, value FROM meta WHERE key IN ('log_id', 'removed_position', 'removed_chain')"
 _SIZES = "SELECT position, length(data) FROM events WHERE position <= ? ORDER BY position LIMIT ?"
 _CHAIN = "SELECT chain FROM events WHERE position = ?"
@@ -85,6 +85,8 @@ class Archiver:
         with self.pool.lend() as connection:
             meta = dict(connection.execute(_BEGINNING))
         log_id, first, chain = meta["log_id"], meta["removed_position"] + 1, meta["removed_chain"]
+        for left in leftovers(self.directory, lambda name: is_archive(name) and name[:8] == log_id[:8]):
+            left.remove()  # by a run that was killed: only who owns the log archives it
         kept = self._kept(log_id, first)
         if kept is not None:
             return min(kept, up_to)
@@ -105,7 +107,7 @@ class Archiver:
         """The last position of an archive that holds a first one: a crash came between it and the removal."""
         with contextlib.suppress(OSError):
             for path in sorted(self.directory.iterdir()):
-                match = _NAME.fullmatch(path.name)
+                match = ARCHIVE.fullmatch(path.name)
                 if match is None or match[1] != log_id[:8] or not int(match[2]) <= first <= int(match[3]):
                     continue
                 with contextlib.suppress(ExportDamaged, ReadFailed), self.pool.lend() as connection:
@@ -126,9 +128,8 @@ class Archiver:
         return last
 
     def _write(self, beginning: ArchiveBeginning) -> None:
-        name = f"{beginning.log_id[:8]}-{beginning.first:012d}-{beginning.last:012d}.jsonl.zst"
         succession = Succession(beginning.first - 1, from_hex(beginning.chain))
-        path = self.directory / name
+        path = self.directory / archive_name(beginning.log_id, beginning.first, beginning.last)
         if os.path.lexists(path):
             hint = "it is damaged, or not of this log: move it away"
             raise CopyFailed(str(path), "there is something already that does not hold these events", hint=hint)

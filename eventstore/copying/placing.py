@@ -5,35 +5,32 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from eventstore.errors import CopyFailed, LogExists
+from eventstore.leftovers import SIDE_FILES, clear_before, make_partial
 from eventstore.schema import DIRECTORY_MODE
-
-SIDE_FILES = ("-wal", "-shm", "-journal")
-"""What SQLite keeps beside a file. One that is left from another file would be taken for the new one's."""
 
 
 @contextmanager
 def placed(target: Path) -> Iterator[Path]:
     """An empty file, mode 0600, to write to. When the block ends well it is on disk, under the name of ``target``.
 
-    Otherwise nothing is left of it. Missing directories are made, mode 0700.
+    Otherwise nothing is left of it, but by a kill; then the next one for the same place removes it. Missing
+    directories are made, mode 0700.
 
     Raises:
         LogExists: there is something at ``target``, or was when it was to be put there.
         CopyFailed: it could not be written; so are ``OSError`` and ``sqlite3.Error`` that leave the block.
     """
     check_free(target)
-    partial: Path | None = None
+    made: tuple[Path, int] | None = None
     try:
         make_directory(target.parent)
-        descriptor, name = tempfile.mkstemp(".partial", f"{target.name}.", target.parent)  # mode 0600
-        os.close(descriptor)
-        partial = Path(name)
+        clear_before(target)
+        made = partial, _ = make_partial(target)
         yield partial
         sync(partial)
         _put(partial, target)
@@ -53,10 +50,12 @@ def placed(target: Path) -> Iterator[Path]:
             raise
         raise CopyFailed(str(target), error.strerror or str(error)) from error
     finally:
-        if partial is not None:
-            for path in (partial, *(partial.with_name(partial.name + side) for side in SIDE_FILES)):
+        if made is not None:
+            partial, descriptor = made
+            for path in (*(partial.with_name(partial.name + side) for side in SIDE_FILES), partial):
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
+            os.close(descriptor)
 
 
 def check_free(target: Path) -> None:

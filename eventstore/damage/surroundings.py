@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from eventstore.copying.archive_names import is_archive
 from eventstore.damage.findings import Finding, size_text
+from eventstore.leftovers import leftovers, of_log
 from eventstore.mark import mark_path
 from eventstore.reserve import reserve_path
 from eventstore.schema import WAL_SIZE_LIMIT
@@ -32,6 +35,7 @@ def look_around(log: Path) -> Iterator[Finding]:
     yield from _file_system(log)
     yield from _permissions(log)
     yield _reserve(log)
+    yield _leftovers(log)
 
 
 def files_of(log: Path) -> list[Path]:
@@ -140,3 +144,22 @@ def _reserve(log: Path) -> Finding:
     return Finding(
         "reserve", "ok", "nothing is held back for a full disk: the disk is small, or nearly full, or it was turned off"
     )
+
+
+def _leftovers(log: Path) -> Finding:
+    """What killed copies left behind, of the log in its own directory and of archives also in those below it."""
+    is_ours = of_log(log)
+    found = [*leftovers(log.parent, lambda name: is_ours(name) or is_archive(name))]
+    with contextlib.suppress(OSError):
+        for below in sorted(log.parent.iterdir()):
+            if below.is_dir() and not below.is_symlink():
+                found += leftovers(below, is_archive)
+    left = [one for one in found if one.is_old() and one.is_free()]
+    if left:
+        names = ", ".join(sorted(str(path.relative_to(log.parent)) for one in left for path in one.files))
+        what = f"a copy that was killed left {size_text(sum(one.size_bytes for one in left))} behind: {names}"
+        return Finding("leftovers", "warning", what, "give the same command again, or delete them")
+    if found:
+        names = ", ".join(str(one.path.relative_to(log.parent)) for one in found)
+        return Finding("leftovers", "ok", f"a copy is being written, or was a short time ago: {names}")
+    return Finding("leftovers", "ok", "no copy was left half done")

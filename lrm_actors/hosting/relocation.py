@@ -12,37 +12,35 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eventstore.errors import LogExists, LogNotWritable
+from eventstore.errors import CopyFailed, LogExists, LogNotWritable
 
 if TYPE_CHECKING:
     from eventstore.protocol import EventStore
 
-PARTIAL_SUFFIX = ".partial"
 RESCUED_SUFFIX = ".rescued"
 MOVED_NAME = "moved.txt"
 """Left beside the old log: where it went. Whoever opens the old log again should know that it is not the newest."""
 
 
 def check_place(target: Path) -> None:
-    """See that a log can be put there, and make its directory.
+    """See that a log can be put there, and make its directory. What an earlier try left behind is removed.
 
     Raises:
         LogNotWritable: there is one already, or a part of one, or the directory cannot be made or written.
     """
-    from eventstore.copying.placing import check_free
+    from eventstore.copying.placing import check_free, make_directory
+    from eventstore.leftovers import clear_before, make_partial
 
     try:
         check_free(target)  # a WAL that another log left there would be taken for a part of this one
     except LogExists as error:
-        hint = "choose an empty directory, or stop and start there to go on with the log that it holds"
-        raise LogNotWritable(str(target), str(error), hint=hint) from error
-    probe = target.with_name(target.name + PARTIAL_SUFFIX)
+        raise _taken(target, error) from error
     try:
-        for directory in reversed([one for one in target.parents if not one.exists()]):
-            directory.mkdir(mode=0o700)
-        probe.unlink(missing_ok=True)
-        probe.touch(mode=0o600)
+        make_directory(target.parent)
+        clear_before(target)
+        probe, descriptor = make_partial(target)
         probe.unlink()
+        os.close(descriptor)
     except OSError as error:
         raise LogNotWritable(str(target), f"{target.parent} cannot be written: {error.strerror}") from error
 
@@ -55,21 +53,25 @@ def copy_log(source: Path, target: Path) -> None:
     """
     import sqlite3
 
+    from eventstore.copying.placing import placed
+
     check_place(target)
-    partial = target.with_name(target.name + PARTIAL_SUFFIX)
     try:
-        partial.touch(mode=0o600)
         with (
+            placed(target) as partial,
             contextlib.closing(sqlite3.connect(f"file:{_quoted(source)}?mode=ro", uri=True)) as old,
             contextlib.closing(sqlite3.connect(partial)) as new,
         ):
             old.backup(new)
-        _sync(partial)
-        partial.rename(target)
-        _sync(target.parent)
-    except (OSError, sqlite3.Error) as error:
-        partial.unlink(missing_ok=True)
+    except LogExists as error:
+        raise _taken(target, error) from error
+    except CopyFailed as error:
         raise LogNotWritable(str(target), f"{source} could not be copied to {target}: {error}") from error
+
+
+def _taken(target: Path, error: LogExists) -> LogNotWritable:
+    hint = "choose an empty directory, or stop and start there to go on with the log that it holds"
+    return LogNotWritable(str(target), str(error), hint=hint)
 
 
 def rescue(store: EventStore, path: Path) -> Path:
@@ -96,11 +98,11 @@ def put_back(copy: Path, path: Path) -> None:
         LogExists: there is another one by now, and the copy stays where it is.
         OSError: it cannot be renamed.
     """
-    from eventstore.copying.placing import check_free
+    from eventstore.copying.placing import check_free, sync
 
     check_free(path)
     copy.rename(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def leave_note(source: Path, target: Path) -> None:
@@ -121,11 +123,3 @@ def _quoted(path: Path) -> str:
     from urllib.parse import quote
 
     return quote(str(path.resolve()))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

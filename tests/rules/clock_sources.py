@@ -17,6 +17,7 @@ ALLOWED = {
     "eventstore/locking.py time.monotonic": "how long a lock is waited for, before there is any clock of ours",
     "eventstore/locking.py time.sleep": "the same",
     "eventstore/exiting.py time.monotonic": "how long the end of the interpreter waits for a disk",
+    "eventstore/leftovers.py time.time": "the age of a file, which the file system tells by it",
     "eventstore/group.py time.monotonic": "how long a transaction took, which is how long others are waited for",
     "eventstore/shaping/shapes.py datetime.time": "the class of times of day: nobody is asked for one",
     "eventstore/retention.py time.sleep": "between two transactions: lets others have the lock",
