@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
 
@@ -66,12 +67,13 @@ CASES = {
 DRIVER = """
 import importlib, json, os, shlex, sys
 from lrm_actors import cli
+import lrm_actors.cli.app
 from lrm_actors.cli.app import COMMANDS
 # What commands import is imported once: each of them does so first of all, and that is most of its time.
 for name in [*("lrm_actors.cli." + name.replace("-", "_") for name in COMMANDS), *sys.argv[2:]]:
     importlib.import_module(name)
 ended = []
-for place, words, closed in json.loads(sys.argv[1]):
+for place, words, closed, as_it_was in json.loads(sys.argv[1]):
     pid = os.fork()
     if not pid:
         code = 199
@@ -81,6 +83,8 @@ for place, words, closed in json.loads(sys.argv[1]):
             for number in closed:  # as a process is started: closed, and Python has no stream for it
                 os.close(number)
                 setattr(sys, ("stdin", "stdout", "stderr")[number], None)
+            if as_it_was:
+                cli.app.open_standard_streams = lambda: None
             cli.main()
         except SystemExit as end:
             code = end.code or 0
@@ -92,13 +96,19 @@ with open("ended", "w") as file:
 """
 
 
-def ended(life: Lived, place: Path, ways: list[tuple[int, ...]]) -> dict[tuple[str, tuple[int, ...]], int]:
-    """What each of the commands ended with, run in a copy of the log's directory with these descriptors closed."""
-    runs = [(words, closed) for words in CASES for closed in ways]
+def ended(
+    life: Lived, place: Path, ways: list[tuple[int, ...]], planted: Iterable[str]
+) -> dict[tuple[str, tuple[int, ...], bool], int]:
+    """What each of the commands ended with, run in a copy of the log's directory with these descriptors closed.
+
+    Some are run once more as they were, with all of them closed and nothing in their place.
+    """
+    runs = [(words, closed, False) for words in CASES for closed in ways]
+    runs += [(words, (0, 1, 2), True) for words in planted]
     told = []
-    for number, (words, closed) in enumerate(runs):
+    for number, (words, closed, as_it_was) in enumerate(runs):
         shutil.copytree(life.path.parent, directory := place / str(number) / "agent-1", ignore=RESERVE)
-        told.append((str(directory), words, closed))
+        told.append((str(directory), words, closed, as_it_was))
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, json.dumps(told), *IMPORTED],
         cwd=place,
@@ -113,13 +123,19 @@ def ended(life: Lived, place: Path, ways: list[tuple[int, ...]]) -> dict[tuple[s
 
 
 def test_every_command_ends_as_it_would_otherwise(life: Lived, tmp_path: Path, release: bool) -> None:
-    """With nothing closed, with all of them closed, and in the release profile with every other choice of them."""
+    """With nothing closed, with all of them closed, and in the release profile with every other choice of them.
+
+    Planted: a command that leaves them closed ends otherwise where it was to read or print.
+    """
     (tmp_path / "runs").mkdir()
     assert {words.split()[0] for words in CASES} >= set(COMMANDS)
     ways: list[tuple[int, ...]] = [(), *EVERY] if release else [(0, 1, 2)]
-    found = ended(life, tmp_path / "runs", ways)
+    found = ended(life, tmp_path / "runs", ways, CASES if release else ["export -", "log"])
+    planted = {words: found.pop((words, closed, True)) for words, closed, as_it_was in [*found] if as_it_was}
     assert {run: CASES[run[0]] for run in found} == found
-    print(f"{len(CASES)} commands, {len(ways)} choices of closed descriptors: {len(found)} runs")
+    wrong = [words for words, code in planted.items() if code != CASES[words]]
+    assert wrong
+    print(f"{len(CASES)} commands, {len(ways)} choices of closed descriptors: {len(found)} runs; planted {wrong}")
 
 
 def shut(closed: str, *words: str, cwd: Path) -> int:

@@ -51,16 +51,34 @@ for count in (1, 2, 3):
 """
 
 
-def test_no_file_of_a_log_is_on_a_standard_descriptor(tmp_path: Path) -> None:
-    """Neither the lock nor the log nor its mark, of a new log and of one that was there, whichever are closed."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+PLANTED = """
+from eventstore import descriptors
+descriptors.STANDARD = -1
+"""
+"""As it was: what is opened stays on the number that the kernel gives."""
+
+
+def run(directory: Path, planted: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the program, which ends with an error where a file of the log is on a standard descriptor."""
+    return subprocess.run(
+        [sys.executable, "-c", planted + PROGRAM, str(directory)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
+
+
+def test_planted_a_file_that_stays_where_it_was_opened_is_caught(tmp_path: Path) -> None:
+    """What is printed is in it then."""
+    done = run(tmp_path, PLANTED)
+    assert (1, True) == (done.returncode, "AssertionError: (0,)" in done.stderr)
+
+
+def test_no_file_of_a_log_is_on_a_standard_descriptor(tmp_path: Path) -> None:
+    """Neither the lock nor the log nor its mark, of a new log and of one that was there, whichever are closed."""
+    done = run(tmp_path)
     assert 0 == done.returncode, done.stderr
     logs = sorted(tmp_path.iterdir())
     assert ["0", "01", "012", "02", "1", "12", "2"] == [directory.name for directory in logs]
