@@ -280,7 +280,7 @@ class LogNotWritable(OpenError, PermissionError):
     """The directory or the file cannot be written."""
 
     code = "ES-4005"
-    hint = "make the directory writable, or choose another checkpoint_dir"
+    hint = "make the directory and the files in it writable, or choose another checkpoint_dir"
 
 
 class StoreClosed(EventStoreError, RuntimeError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +20,7 @@ from eventstore.in_order import InOrder
 from eventstore.naming import check_names, listed
 from eventstore.paging import EVENTS, FOREVER, HEAD, Pages, clamp
 from eventstore.records import Attachment, Folded, Receipt, Record, Snapshot, StoreStatistics, StreamInfo, Verification
+from eventstore.sizes import files_size
 from eventstore.waking import Listeners
 
 _FIRST = "SELECT value + 1 FROM meta WHERE key = 'removed_position'"
@@ -351,11 +351,7 @@ class SqliteReader:
         self._names.forget()
 
     def _size_bytes(self) -> int:
-        size = 0
-        for path in (self.path, self.path.with_name(self.path.name + "-wal")):
-            with contextlib.suppress(FileNotFoundError):
-                size += path.stat().st_size  # never open it: closing it would drop SQLite's locks on the file
-        return size
+        return files_size(self.path)
 
 
 def _end(up_to: int | None) -> int:

@@ -23,6 +23,7 @@ from eventstore.leftovers import tidy
 from eventstore.records import Instant, Retained, Retention
 from eventstore.removable import check_retention, is_expendable, removable_up_to, young_after_us
 from eventstore.reserve import Reserve
+from eventstore.sizes import files_size
 from eventstore.snapshots import is_intact
 from eventstore.transactions import Transactions
 
@@ -136,15 +137,6 @@ class Retainer:
             with self.transactions.exclusive() as alone:  # or others would fill what is released
                 remover.remove_where_nothing_fits(alone)
             remover.give_back(self.transactions)
-
-
-def files_size(log: Path) -> int:
-    """Bytes of a log's file and its WAL. They are never opened for it: closing them would drop SQLite's locks."""
-    size = 0
-    for path in (log, log.with_name(f"{log.name}-wal")):
-        with contextlib.suppress(FileNotFoundError):
-            size += path.stat().st_size
-    return size
 
 
 @attrs.define

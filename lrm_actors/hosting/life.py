@@ -217,18 +217,19 @@ class Life:
             return
         end_s = self._engine.clock.monotonic() + deadline_s
         self._look_no_more()
-        if last_checkpoint:
-            operations.last_checkpoint(self._engine, deadline_s / 3)
         try:
+            if last_checkpoint:
+                operations.last_checkpoint(self._engine, deadline_s / 3)
             stopping = supervisor.StopSupervising(clean=True, reason=reason)
             running.system.ask_blocking(supervisor.NAME, stopping, timeout_s=max(0.05, deadline_s / 5))
             self._engine.final_report = operations.health_report(self._engine)
-        except (AskError, EventStoreError) as error:
+        except (AskError, EventStoreError, OSError) as error:
             _log.error("the end could not be put on record: %s", error, extra=self._engine.context.extra())
-        self._engine.running = None
-        code = running.close(max(0.1, end_s - self._engine.clock.monotonic()))
-        HEART.remove(self._engine)
-        self._engine.exit_code = EXIT_ESCALATED if self._engine.exhausted else code
+        finally:  # also where somebody interrupts it: nobody else could ever own the log as long as this process lives
+            self._engine.running = None
+            code = running.close(max(0.1, end_s - self._engine.clock.monotonic()))
+            HEART.remove(self._engine)
+            self._engine.exit_code = EXIT_ESCALATED if self._engine.exhausted else code
 
     # --- moving and switching -----------------------------------------------------------------------------------
 

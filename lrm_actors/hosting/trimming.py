@@ -108,7 +108,7 @@ class Trimmer:
             self._later(LOOK_EVERY_S)
 
     def _look(self) -> None:
-        from eventstore.retention import files_size
+        from eventstore.sizes import files_size
 
         limits, now_s = self._limits(), self._system.clock.monotonic()
         if self._aged_at_s is None or now_s - self._aged_at_s >= AGE_EVERY_S:

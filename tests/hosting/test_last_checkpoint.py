@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import pytest
 
-from eventstore.opening import open_reader
+from eventstore.opening import open_reader, open_store
+from lrm_actors.hosting import operations
 from lrm_actors.mode import LongRunningMode
 from tests.mode_kit import settings
 
@@ -26,3 +28,37 @@ def test_a_run_that_ends_saves_its_state_also_inside_a_step(tmp_path: Path, *, i
             (taken,) = [one.event.checkpoint for one in reader.read(types=("checkpointer.taken",))]
     expected = ("emergency", "stopped while a step was open") if is_open else ("manual", "orderly stop")
     assert expected == (taken.kind, taken.reason)
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt, PermissionError])
+def test_whatever_comes_at_the_end_the_log_is_let_go_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: type[BaseException]
+) -> None:
+    """A second Ctrl-C, or a disk that refuses: nobody else could own the log as long as this process lived."""
+    mode = LongRunningMode(settings(tmp_path)).blocking
+    mode.start_monitoring()
+
+    def refuse(*_: object) -> None:
+        raise trouble
+
+    monkeypatch.setattr(operations, "last_checkpoint", refuse)
+    with pytest.raises(KeyboardInterrupt) if trouble is KeyboardInterrupt else contextlib.nullcontext():
+        mode.stop_monitoring()
+    assert 0 == mode.exit_code
+    open_store(mode.settings.log_path).close()
+
+
+def test_a_report_needs_no_look_into_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its size is not known where permission is refused, and everything else is."""
+    with LongRunningMode(settings(tmp_path)) as mode:
+        stat = Path.stat
+
+        def refuse(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+            if self.name.startswith("lrm.db"):
+                raise PermissionError(self)
+            return stat(self, follow_symlinks=follow_symlinks)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "stat", refuse)
+            assert 0 == mode.get_health_report()["log"]["size_bytes"]
+        assert mode.get_health_report()["log"]["size_bytes"] > 0
