@@ -24,8 +24,9 @@ from lrm_actors.demo.scenarios import modes as scenario
 from lrm_actors.demo.scenarios.modes import PHASES, Pace
 from lrm_actors.demo.scenarios.own import OwnSampler
 from lrm_actors.demo.scenarios.small_disk import MIB, Space
-from lrm_actors.domain import health, modes, monitor
+from lrm_actors.domain import health, modes
 from lrm_actors.domain.behavior import Context
+from lrm_actors.domain.monitoring import status as statuses
 from lrm_actors.hosting import configuration
 from tests.demo.scenario_kit import recovered, story
 
@@ -131,7 +132,7 @@ def test_a_mode_that_never_gets_better_is_no_tour(
 ) -> None:
     """Planted: a health that gets worse only. The disk, whose files are counted here, is seen to fill all the same."""
     monkeypatch.setattr(small_disk, "NEEDED_BYTES", 1 << 62)
-    monkeypatch.setattr(monitor, "step_towards", lambda status, target: max(status, target, key=health.STATUSES.index))
+    monkeypatch.setattr(statuses, "step_towards", lambda now, target: max(now, target, key=health.STATUSES.index))
     quickly("disk", hopeless_after="can be started again")
     account = running.run_scenario("modes", lambda _: None, directory=tmp_path)
     assert not account.ok
