@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -76,6 +77,19 @@ def closed_error(pid: int) -> StoreClosed:
     return StoreClosed("this handle was closed")
 
 
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file a name leads to, if to any."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - what it says is compared, whatever the file is
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+COMES_BACK_S = 1.0
+"""How long to wait for a connection that is lent out, where no other can be opened to the same file."""
+
+
 class ReaderPool:
     """Lends read-only connections. Each is used by one thread at a time, for one page.
 
@@ -89,9 +103,21 @@ class ReaderPool:
         self._path = path
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._returned = threading.Condition(self._lock)
         self._closed = False
         self._pid = os.getpid()
+        self._file: tuple[int, int] | None = None
+        """Device and inode of the only file to open; None: whatever has the name."""
         abandon_in_children(self)
+
+    def keep_to_this_file(self) -> None:
+        """Open no other file that gets the name later, and have the one that is there now open already.
+
+        What was removed or replaced can then still be read and copied, and nothing else is taken for it.
+        """
+        self._file = _identity(self._path)
+        with contextlib.suppress(ReadFailed, CorruptLog), self.lend() as connection:  # whoever reads is told
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # this opens its WAL too
 
     @contextmanager
     def lend(self) -> Iterator[sqlite3.Connection]:
@@ -99,7 +125,7 @@ class ReaderPool:
 
         Raises:
             StoreClosed: the pool is closed, or belongs to the process that this one was forked from.
-            ReadFailed, CorruptLog: for SQLite's errors inside the block.
+            ReadFailed, CorruptLog: for SQLite's errors inside the block, and where another file has the name by now.
             BadRequest: for text that SQLite cannot hold.
         """
         connection: sqlite3.Connection | None = None
@@ -139,6 +165,7 @@ class ReaderPool:
             return
         with self._lock:
             self._closed = True
+            self._returned.notify_all()
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
@@ -153,7 +180,26 @@ class ReaderPool:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        return self._open()
+        try:
+            return self._open_one()
+        except (ReadFailed, sqlite3.Error):
+            lent = None if self._file is None else self._wait_for_one()
+            if lent is None:
+                raise
+            return lent
+
+    def _open_one(self) -> sqlite3.Connection:
+        connection = self._open()
+        if self._file is not None and self._file != _identity(self._path):
+            connection.close()
+            raise ReadFailed(f"another file was put in the place of {self._path}")
+        return connection
+
+    def _wait_for_one(self) -> sqlite3.Connection | None:
+        """One that comes back, where no more can be opened: pages are short."""
+        with self._returned:
+            self._returned.wait_for(lambda: self._idle or self._closed, COMES_BACK_S)
+            return self._idle.pop() if self._idle else None
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         if os.getpid() != self._pid:
@@ -162,5 +208,6 @@ class ReaderPool:
         with self._lock:
             if not self._closed and len(self._idle) < MAX_IDLE:
                 self._idle.append(connection)
+                self._returned.notify()
                 return
         connection.close()

@@ -218,7 +218,8 @@ class MemoryLog:
             _forget_old(self.receipts, wall_us)
         for key in batch.discard:
             self.attachments.pop(key, None)
-        self.attachments.update((attachment.key, attachment) for attachment in batch.attachments)
+        # Anew: nothing here vouches for the bytes, as whoever gave them may do.
+        self.attachments.update((one.key, Attachment(one.key, one.data)) for one in batch.attachments)
         for snapshot in batch.snapshots:
             kept = self.streams.setdefault(snapshot.stream, Stream()).snapshots
             kept[snapshot.version] = snapshot

@@ -231,6 +231,7 @@ def _open(
         log, pool, writer, lock, listeners, retainer=retainer, unknown=unknown, unsealer=unsealer, sealer=sealer
     )
     try:
+        pool.keep_to_this_file()
         tidy(log)
         reserve.make()
     except BaseException:  # a signal's, while the disk takes its time

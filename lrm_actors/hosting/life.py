@@ -28,7 +28,7 @@ from lrm_actors.hosting.carrying_out import carry_out
 from lrm_actors.hosting.exhaustion import give_up
 from lrm_actors.hosting.gate import keep_told
 from lrm_actors.hosting.host import Host
-from lrm_actors.hosting.presence import REMOVED, REPLACED, Presence
+from lrm_actors.hosting.presence import REMOVED, REPLACED, UNMOUNTED, Presence
 from lrm_actors.hosting.probing import Probing
 from lrm_actors.hosting.running import Handlers, Running
 from lrm_actors.hosting.trimming import MB, Limits, Trimmer
@@ -278,7 +278,7 @@ class Life:
     def _put_back(self, running: Running, trouble: str) -> None:
         """A file of the log is not where it was: write it anew from what is still open, and go on with that.
 
-        What cannot be put back is told again and again, and the health is critical until then. Nothing that is open is
+        What cannot be put back is told again and again, and the health is failing until then. Nothing that is open is
         closed before there is a copy.
         """
         with self.lock:
@@ -291,8 +291,8 @@ class Life:
             self._engine.misplaced = f"{running.path} is not what is written to: {trouble}"
             if said:
                 _log.error("%s", self._engine.misplaced, extra=self._engine.context.extra())
-            if trouble == REPLACED:
-                return  # whose it is nobody can tell from here
+            if trouble in {REPLACED, UNMOUNTED}:
+                return  # whose it is, and whether it comes back, nobody can tell from here
             try:
                 through = running.store.head
                 rescued = relocation.rescue(running.store, running.path) if trouble == REMOVED else None

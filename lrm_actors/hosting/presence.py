@@ -21,6 +21,8 @@ LOOK_SELDOM_S = 320.0
 """The longest pause while something is wrong that cannot be mended: each is twice as long as the one before."""
 REMOVED = "its file was removed"
 REPLACED = "another file was put in its place"
+UNMOUNTED = "the disk that it is on is not there any more"
+"""Written anew it would lie below, on another disk, and be hidden as soon as its own is back."""
 INCOMPLETE = "a file that belongs to it was removed"
 """Its WAL, without which the next process would miss what is only in there, or its lock, which keeps others out."""
 
@@ -34,8 +36,8 @@ class Presence:
     Args:
         path: of a log that is open, as it was opened.
         clock: for the pauses in between.
-        on_trouble: told ``REMOVED``, ``REPLACED`` or ``INCOMPLETE``, on a worker thread, at each look that finds it so,
-            and "" when all is well again.
+        on_trouble: told ``REMOVED``, ``UNMOUNTED``, ``REPLACED`` or ``INCOMPLETE``, on a worker thread, at each look
+            that finds it so, and "" when all is well again.
     """
 
     def __init__(self, path: Path, clock: Clock, on_trouble: Callable[[str], object]) -> None:
@@ -46,6 +48,7 @@ class Presence:
         self._told = ""
         self._pause_s = LOOK_EVERY_S
         self._known = tuple(_identity(one) for one in self._paths)
+        self._device = _device(path.parent)
 
     def begin(self) -> None:
         """Look again and again until ``end``."""
@@ -61,7 +64,7 @@ class Presence:
         now = tuple(_identity(one) for one in self._paths)
         log = now[0]
         if log == _MISSING:
-            return REMOVED
+            return REMOVED if _device(self._paths[0].parent) == self._device else UNMOUNTED
         if None not in (log, self._known[0]) and log != self._known[0]:
             return REPLACED
         wal_known = self._known[_WAL] not in (None, _MISSING)
@@ -101,3 +104,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _device(directory: Path) -> int | None:
+    """Number of the file system that a directory is on, or would be made on; None where that cannot be said."""
+    for one in (directory, *directory.parents):
+        found = _identity(one)
+        if found != _MISSING:
+            return None if found is None else found[0]
+    return None

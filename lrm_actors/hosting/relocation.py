@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from eventstore.protocol import EventStore
 
 RESCUED_SUFFIX = ".rescued"
+NEWER_SUFFIX = ".newer"
 MOVED_NAME = "moved.txt"
 """Left beside the old log: where it went. Whoever opens the old log again should know that it is not the newest."""
 
@@ -77,8 +78,10 @@ def _taken(target: Path, error: LogExists) -> LogNotWritable:
 def rescue(store: EventStore, path: Path) -> Path:
     """Copy a log that is open and whose file is gone. Gives the copy, which has no name yet that anybody opens.
 
+    An earlier copy is replaced by it, and stays what it was where there is no new one.
+
     Raises:
-        CopyFailed, ReadFailed, CorruptLog: it cannot be copied.
+        CopyFailed, LogExists, ReadFailed, CorruptLog, OSError: it cannot be copied.
     """
     from eventstore.copying.backups import backup
     from eventstore.store import SqliteStore
@@ -86,8 +89,10 @@ def rescue(store: EventStore, path: Path) -> Path:
     if not isinstance(store, SqliteStore):
         raise TypeError(store)
     copy = path.with_name(path.name + RESCUED_SUFFIX)
-    copy.unlink(missing_ok=True)
-    backup(store, copy)
+    newer = path.with_name(copy.name + NEWER_SUFFIX)
+    newer.unlink(missing_ok=True)
+    backup(store, newer)
+    newer.replace(copy)
     return copy
 
 

@@ -13,6 +13,7 @@ from eventstore.memory_log import MemoryLog
 from eventstore.memory_reader import MemoryReader
 from eventstore.opening import open_reader, open_store
 from eventstore.protocol import EventReader, EventStore
+from eventstore.records import Attachment, Batch
 from eventstore.store import SqliteStore
 from eventstore.testing.clock import FakeClock
 from eventstore.testing.conformance import StoreConformance
@@ -50,3 +51,13 @@ class TestMemory(StoreConformance):
 
     def open_reader(self, place: Path) -> EventReader:
         return MemoryReader(self.logs[place], unknown="raise")
+
+
+def test_a_store_without_checksums_does_not_pass_on_what_another_said_of_the_bytes(tmp_path: Path) -> None:
+    """What was read from a log file was compared there; here nothing is."""
+    with open_store(tmp_path / "lrm.db") as store:
+        store.append(Batch(attachments=(Attachment("a", b"1"),)))
+        read = store.attachment("a")
+    memory = MemoryStore()
+    memory.append(Batch(attachments=(read,)))
+    assert (True, False) == (read.verified, memory.attachment("a").verified)

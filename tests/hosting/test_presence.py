@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from eventstore.copying import backups
 from eventstore.errors import CopyFailed, EventStoreError, LogExists
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Batch, NewEvent, StreamWrite
@@ -119,6 +120,20 @@ def test_a_log_that_is_replaced_is_left_alone_and_the_health_says_so(tmp_path: P
         assert expected == state
 
 
+def test_a_log_whose_disk_is_gone_is_not_written_to_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies below a directory is hidden when the disk is mounted there again, and the old log is back."""
+    with agent(tmp_path) as (mode, state, log):
+        monkeypatch.setattr(presence, "_device", lambda _: -1)
+        log.parent.rename(elsewhere := log.parent.with_name("elsewhere"))
+        eventually(lambda: "the disk that it is on is not there" in mode.get_health_report()["health_cause"])
+        assert not log.exists()
+        elsewhere.rename(log.parent)
+        eventually(lambda: "healthy" == mode.get_health_report()["health_status"])
+        work(mode, state, "a")
+    with agent(tmp_path) as (_, again, _):
+        assert state == again
+
+
 def test_what_cannot_be_put_back_is_told_until_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk, say. Nothing that is open is closed before there is a copy."""
     rescue, tries = relocation.rescue, []
@@ -136,6 +151,29 @@ def test_what_cannot_be_put_back_is_told_until_it_can(tmp_path: Path, monkeypatc
         eventually(lambda: len(tries) > 1)
         work(mode, state, "b")
         eventually(lambda: len(tries) > 3 and log.exists() and not mode._engine.misplaced)
+        expected = dict(state)
+    with agent(tmp_path) as (_, state, _):
+        assert expected == state
+
+
+def test_a_copy_is_kept_where_what_came_after_it_cannot_be_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first copy was removed for the second, with all that there was, and the log with it."""
+    backup, copies = backups.backup, []
+
+    def full(source: Any, target: Path) -> Any:
+        copies.append(target)
+        if len(copies) == 2:
+            raise CopyFailed(str(target), "database or disk is full")
+        return backup(source, target)
+
+    monkeypatch.setattr(backups, "backup", full)
+    with agent(tmp_path) as (mode, state, log):
+        work(mode, state, "a")
+        log.unlink()
+        log.with_name("lrm.db-mark").unlink()
+        eventually(lambda: len(copies) > 1 and log.exists() and not mode._engine.misplaced)
         expected = dict(state)
     with agent(tmp_path) as (_, state, _):
         assert expected == state

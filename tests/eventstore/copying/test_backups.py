@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from eventstore import events
+from eventstore import connections, events
 from eventstore.connections import file_uri
 from eventstore.copying import backups as module
 from eventstore.copying.backups import backup
 from eventstore.copying.portable import export_log, import_log
-from eventstore.errors import CopyFailed, CorruptLog, LogExists, LogNotFound, NotALog
+from eventstore.errors import CopyFailed, CorruptLog, LogExists, LogNotFound, NotALog, ReadFailed
 from eventstore.events import event
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Attachment, Batch, Retention, Snapshot
@@ -186,6 +186,30 @@ def test_a_store_gives_what_it_has_open_also_where_its_file_is_gone(filled: Sqli
     assert head == backup(filled, tmp_path / "gone.db").head
     filled.path.write_bytes(b"another file")
     assert head == backup(filled, tmp_path / "replaced.db").head
+
+
+def test_a_store_never_reads_a_file_that_was_put_in_place_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as it had read nothing, or when several read at once, it opened what had the name by then."""
+    monkeypatch.setattr(connections, "COMES_BACK_S", 0.01)
+    log = tmp_path / "a" / "lrm.db"
+    with open_store(log) as store, open_store(tmp_path / "b" / "lrm.db") as other:
+        append(store, "a", Counted(1, NOTE), Counted(2, NOTE))
+        append(other, "b", Counted(3, NOTE))
+        backup(other, tmp_path / "other.db").path.replace(log)
+        assert 2 == store.head
+        assert 2 == backup(store, tmp_path / "copy.db").head
+        with store.pool.lend(), pytest.raises(ReadFailed, match="another file was put in the place"):
+            store.head  # noqa: B018 - it is read here
+        monkeypatch.setattr(connections, "COMES_BACK_S", 60.0)
+        heads: list[int] = []
+        reading = threading.Thread(target=lambda: heads.append(store.head))
+        with store.pool.lend():
+            reading.start()
+        reading.join()
+        assert [2] == heads
+        assert ["a"] == [info.name for info in store.streams()]
 
 
 def test_no_writer_waits_for_a_backup(filled: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
