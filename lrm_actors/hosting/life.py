@@ -28,6 +28,7 @@ from lrm_actors.hosting.carrying_out import carry_out
 from lrm_actors.hosting.exhaustion import give_up
 from lrm_actors.hosting.gate import keep_told
 from lrm_actors.hosting.host import Host
+from lrm_actors.hosting.offload import beside
 from lrm_actors.hosting.presence import REMOVED, REPLACED, UNMOUNTED, Presence
 from lrm_actors.hosting.probing import Probing
 from lrm_actors.hosting.running import Handlers, Running
@@ -229,6 +230,7 @@ class Life:
             self._engine.running = None
             code = running.close(max(0.1, end_s - self._engine.clock.monotonic()))
             HEART.remove(self._engine)
+            beside(self._engine.sampler.close)  # not here: a sample may hang, and holds it
             self._engine.exit_code = EXIT_ESCALATED if self._engine.exhausted else code
 
     # --- moving and switching -----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from eventstore.opening import open_reader, open_store
 from lrm_actors.hosting import operations
 from lrm_actors.mode import LongRunningMode
-from tests.mode_kit import settings
+from tests.mode_kit import DEADLINE_S, settings
 
 
 @pytest.mark.parametrize("is_open", [False, True])
@@ -62,3 +63,19 @@ def test_a_report_needs_no_look_into_the_directory(tmp_path: Path, monkeypatch: 
             patch.setattr(Path, "stat", refuse)
             assert 0 == mode.get_health_report()["log"]["size_bytes"]
         assert mode.get_health_report()["log"]["size_bytes"] > 0
+
+
+def test_what_was_open_to_take_samples_is_closed_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that runs one agent after the other had some fifteen files more open after each."""
+    mode = LongRunningMode(settings(tmp_path))
+    closed = threading.Event()
+    close = mode._engine.sampler.close
+
+    def close_and_tell() -> None:
+        close()
+        closed.set()
+
+    monkeypatch.setattr(mode._engine.sampler, "close", close_and_tell)
+    with mode:
+        assert not closed.is_set()
+    assert closed.wait(DEADLINE_S)
