@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -29,7 +30,7 @@ def command(ctx: click.Context, *, target: str, name: str | None, request: Reque
     one component, service, mode, status, kind or effect: 'lrm why restart browser' or 'lrm why restart:browser'. The
     death of a process is followed into the log of the 'lrm run' that started the next one.
     """
-    if name is not None and request.given is None and looks_like_log(name):
+    if name is not None and request.given is None and looks_like_log(name) and not _is_effect(target, name):
         request, name = attrs.evolve(request, given=name), None
     if name is not None:
         target = f"{target}:{name}"
@@ -45,6 +46,11 @@ def command(ctx: click.Context, *, target: str, name: str | None, request: Reque
     else:
         _print(chain)
     ctx.exit(exits.BROKEN if chain.problem else exits.OK)
+
+
+def _is_effect(target: str, name: str) -> bool:
+    """Whether a name with a slash is what 'lrm effects' calls one, and no log."""
+    return target == "effect" and not name.endswith(".db") and not Path(name).exists()
 
 
 def chain_data(target: str, chain: Chain) -> dict[str, object]:

@@ -16,7 +16,7 @@ from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
 from eventstore.records import Record
 from lrm_actors.domain.breaker import summary
-from lrm_actors.inspect.effect_history import NEWS, effect_before, is_of_effect
+from lrm_actors.inspect.effect_history import NEWS, effect_before, is_of_effect, last_of_effect
 from lrm_actors.inspect.errors import BadTarget, TargetNotFound
 from lrm_actors.inspect.looking_back import last_of
 from lrm_actors.inspect.sentences import sentence
@@ -270,6 +270,8 @@ def resolve(reader: EventReader, target: str | int) -> Record:
     if word in WORDS:
         what, types, picking = WORDS[word]
         found = last_of(reader, types, picking(name))
+        if word == "effect" and "/" in name:
+            found = last_of_effect(reader, name)
         if word == "mode":
             found = _held(reader, name) or found
         if found is None:

@@ -35,7 +35,7 @@ def is_of_effect(name: str) -> Callable[[Record], bool]:
     """Whether a record is of the effect of a name; of any where it is empty.
 
     Args:
-        name: ``NAME``, ``NAME#OCCURRENCE`` or ``STEP/NAME#OCCURRENCE``; of a task set aside also with its name, or its
+        name: ``NAME`` or ``STEP/NAME``, each also with ``#OCCURRENCE``; of a task set aside also with its name, or its
             name and key, before the slash.
     """
 
@@ -46,9 +46,36 @@ def is_of_effect(name: str) -> Callable[[Record], bool]:
             owners = {str(event.origin), event.task, f"{event.task} {event.key}"}
         else:
             owners = {str(event.step)}
-        return name in {"", event.name, key, *(f"{owner}/{key}" for owner in owners)}
+        return name in {"", event.name, key, *(f"{owner}/{one}" for owner in owners for one in (event.name, key))}
 
     return matches
+
+
+def last_of_effect(reader: EventReader, name: str) -> Record | None:
+    """The last news of an effect, whose step may also be named by what it is called: ``order 4712/pay``.
+
+    Args:
+        reader: of the log.
+        name: as ``is_of_effect`` takes it, or with the name of the step before the slash.
+    """
+    matches = is_of_effect(name)
+    news: dict[tuple[int, str], Record] = {}
+    """The last, by the number of a step whose begin is not reached yet, and what it has to be called."""
+    for record in backwards(reader, (*NEWS, STEP_BEGUN)):
+        if not is_known(record):
+            continue
+        event: Any = record.events[0]
+        if record.type == STEP_BEGUN:
+            if (found := news.get((event.step, event.name))) is not None:
+                return found
+            news = {of: one for of, one in news.items() if of[0] != event.step}
+        elif matches(record):
+            return record
+        elif record.type != SETTLED_ASIDE:
+            for ending in (f"/{event.name}", f"/{event.name}#{event.occurrence}"):
+                if name.endswith(ending):
+                    news.setdefault((event.step, name.removesuffix(ending)), record)
+    return None
 
 
 def effect_before(reader: EventReader, record: Record) -> Record | None:

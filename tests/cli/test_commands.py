@@ -244,6 +244,14 @@ def test_why_takes_the_log_as_its_last_word(lrm: Lrm, life: Lived, monkeypatch: 
     assert 0 == lrm("why", "restart", "agent-1").code
 
 
+def test_why_takes_what_an_effect_is_called_for_no_log(lrm: Lrm, life: Lived, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a slash in it, as in a path."""
+    monkeypatch.setenv("LRM_CHECKPOINT_DIR", str(life.path.parent.parent))
+    monkeypatch.setenv("LRM_AGENT_ID", life.path.parent.name)
+    done = lrm("why", "effect", "order 4712/pay#1")
+    assert (exits.NOT_FOUND, True) == (done.code, "of order 4712/pay#1" in done.err)
+
+
 def test_why_of_a_call_from_outside(lrm: Lrm, life: Lived) -> None:
     """Sound, and not an observation."""
     done = lrm("why", life.at["commit"], life.path)

@@ -320,6 +320,24 @@ def test_an_effect_of_a_task_set_aside_is_explained(writer: LogWriter) -> None:
     assert 6 == why(writer.store, "journal.effect_done").root.position
 
 
+def test_an_effect_is_found_by_what_its_step_is_called(writer: LogWriter) -> None:
+    """As ``lrm effects`` lists what is set aside, and an error names one in doubt. Another step's is never taken."""
+    for number, (step, effect) in enumerate([("a", "b/pay"), ("a/b", "pay"), ("a", "pay"), ("pay", "a")], 1):
+        writer.add("journal", journal.StepBegun(number, step, 1))
+        writer.add("journal", journal.EffectDone(number, effect, 1, 1, None))
+        writer.add("journal", journal.StepCommitted(number, step, None))
+    writer.add("journal", journal.StepBegun(5, "a", 1))
+
+    def found(name: str) -> int:
+        return why(writer.store, f"effect:{name}").links[0].record.position
+
+    assert [8, 8, 5, 11] == [found(name) for name in ("a/pay", "a/pay#1", "a/b/pay", "pay/a")]
+    assert [5, 5] == [found(name) for name in ("2/pay", "2/pay#1")]
+    for name in ("b/pay#2", "pay/pay", "5/pay", "a/"):
+        with pytest.raises(TargetNotFound):
+            found(name)
+
+
 def test_an_effect_of_a_task_that_goes_on_is_explained_across_its_steps(writer: LogWriter) -> None:
     """Its records before are those of another step's number."""
     put_aside(
@@ -331,7 +349,8 @@ def test_an_effect_of_a_task_that_goes_on_is_explained_across_its_steps(writer: 
         journal.EffectSettled(6, "pay", 1, 1, "skipped", "by hand"),
         journal.EffectIntended(6, "look", 1, 1, "retry"),
     )
-    assert ["effect_settled", "task_effect_settled", *ASIDE] == links(writer, "effect:6/pay#1")
+    for target in ("effect:6/pay#1", "effect:6/pay", "effect:report/pay"):
+        assert ["effect_settled", "task_effect_settled", *ASIDE] == links(writer, target)
     assert ["effect_intended", "step_begun"] == links(writer, "journal.effect_intended")
 
 
