@@ -78,6 +78,8 @@ class Life:
         self._ends = ExitStack()
         self._trimmer: Trimmer | None = None
         self._presence: Presence | None = None
+        self._kept: Path | None = None
+        """A copy of the log, while another file is in its place."""
         self._started = False
 
     def start(self, loop: asyncio.AbstractEventLoop | None, thread: int | None) -> None:
@@ -148,7 +150,7 @@ class Life:
         self._engine.running = running
         self._trimmer = Trimmer(running.path, running.store, running.system, self._log_limits)
         self._trimmer.begin()
-        self._engine.misplaced = ""
+        self._engine.misplaced, self._kept = "", None
         self._presence = Presence(running.path, running.system.clock, lambda trouble: self._put_back(running, trouble))
         self._presence.begin()
         running.system.on_full = self._on_full
@@ -288,11 +290,16 @@ class Life:
                 return
             if not trouble:
                 self._engine.misplaced = ""
+                if self._kept is not None:
+                    self._kept.unlink(missing_ok=True)
+                self._kept = None
                 return
             said = not self._engine.misplaced
             self._engine.misplaced = f"{running.path} is not what is written to: {trouble}"
             if said:
                 _log.error("%s", self._engine.misplaced, extra=self._engine.context.extra())
+            if trouble == REPLACED:
+                self._keep(running)
             if trouble in {REPLACED, UNMOUNTED}:
                 return  # whose it is, and whether it comes back, nobody can tell from here
             try:
@@ -314,6 +321,17 @@ class Life:
                 _log.warning("%s is put back", running.path, extra=self._engine.context.extra())
             finally:
                 self._engine.moved.set()
+
+    def _keep(self, running: Running) -> None:
+        """Copy the log, once, beside the file that is in its place: nobody else has what that one lacks."""
+        if self._kept is not None:
+            return
+        try:
+            self._kept = relocation.rescue(running.store, running.path)
+        except (EventStoreError, OSError) as error:
+            _log.error("no copy of the log can be kept: %s", error, extra=self._engine.context.extra())
+        else:
+            _log.error("the log until now is kept in %s", self._kept, extra=self._engine.context.extra())
 
     def _open_again(self, running: Running, rescued: Path | None) -> Running:
         """End one run and begin the next in the same place, on the copy if there is one."""

@@ -112,9 +112,14 @@ def test_a_log_that_is_replaced_is_left_alone_and_the_health_says_so(tmp_path: P
         eventually(lambda: health()[0] == "failing")
         assert "another file was put in its place; what happens now is lost when this process ends" in health()[1]
         assert b"another file" == log.read_bytes()
+        copy = log.with_name("lrm.db.rescued")
+        eventually(copy.exists)
+        with open_reader(copy) as reader:
+            assert 1 == sum(1 for _ in reader.read(types=("journal.step_committed",)))
         work(mode, state, "b")
         kept.replace(log)
         eventually(lambda: health() == ("healthy", ""))
+        assert not copy.exists()
         expected = dict(state)
     with agent(tmp_path) as (_, state, _):
         assert expected == state
