@@ -57,7 +57,7 @@ def without_the_wal(log: Path) -> None:
 
 
 HARM: dict[str, Callable[[Path], object]] = {
-    "the directory is removed": lambda log: shutil.rmtree(log.parent),
+    "the directory is removed": lambda log: shutil.rmtree(log.parent.rename(log.parent.with_name("going"))),  # at once
     "the file is removed": lambda log: log.unlink(),
     "the directory is moved away": lambda log: log.parent.rename(log.parent.with_name("elsewhere")),
     "the WAL is removed": without_the_wal,
