@@ -80,9 +80,18 @@ def _facts_of(error: BaseException, component: str, step: int | None) -> Failure
 
 
 def text_of(said: object) -> str:
-    """The message of an error, or what else somebody says, at most 500 characters, safe to store. Never raises."""
+    """The message of an error, or what else somebody says, at most 500 characters, safe to store. Never raises.
+
+    That of a group says how many there are; what the one that counts says comes after it.
+    """
     try:
         text = str(said)
+        within: BaseException | None = said if isinstance(said, BaseExceptionGroup) else None
+        for _ in range(MAX_LINKS):
+            if not isinstance(within, BaseExceptionGroup):
+                break
+            within = _counts(within)
+            text += "".join(f": {part}" for part in (type(within).__name__, str(within)) if part)
     except BaseException as problem:  # noqa: BLE001 - somebody else's __str__
         text = f"(its message cannot be read: {type(problem).__name__})"
     return _clean(text)
@@ -101,14 +110,18 @@ def _links(error: BaseException) -> Iterator[BaseException]:
 def _cause(error: BaseException) -> BaseException | None:
     if error.__cause__ is not None:
         return error.__cause__
+    if isinstance(error, BaseExceptionGroup):
+        return _counts(error)
     # A bug in the handling of an error is a bug, whatever was being handled.
     if error.__context__ is not None and not error.__suppress_context__ and not isinstance(error, _PROGRAMMING):
         return error.__context__
-    if isinstance(error, BaseExceptionGroup):
-        # A group that was cancelled because of a failure has both; the failure is what counts.
-        failed = (one for one in error.exceptions if type(one).__name__ != "CancelledError")
-        return next(failed, error.exceptions[0])
     return None
+
+
+def _counts(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The member of a group for which it stands: one that was cancelled because of a failure has both."""
+    failed = (one for one in group.exceptions if type(one).__name__ != "CancelledError")
+    return next(failed, group.exceptions[0])
 
 
 @lru_cache(maxsize=1024)

@@ -23,7 +23,7 @@ TEXT_LIMIT = 200
 """Characters of an error that are repeated."""
 RESTART = "start the process again"
 AGAIN = f"'lrm why supervisor.child_given_up' tells why; mend that and {RESTART}"
-REGISTER = f"mend it, and register it anew or {RESTART}"
+REGISTER = f"'lrm why supervisor.child_given_up' tells why; mend that and register it anew, or {RESTART}"
 _SLOW, _TAKEN, _EXHAUSTED = "watchdog.handler_slow", "watchdog.actor_taken_over", "watchdog.exhausted"
 _ON_THE_WAY = {
     BACKOFF: "failed and waits for its restart",

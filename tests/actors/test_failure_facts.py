@@ -271,3 +271,21 @@ def test_a_group_stands_for_what_failed_in_it() -> None:
     """Not for what was cancelled because of that."""
     group = BaseExceptionGroup("both", [asyncio.CancelledError(), ConnectionRefusedError(errno.ECONNREFUSED, "no")])
     assert kinds.NETWORK == classify(facts_of(group))
+    assert "both (2 sub-exceptions): ConnectionRefusedError: [Errno 111] no" == text_of(group)
+    nested = ExceptionGroup("outer", [ExceptionGroup("inner", [MemoryError()])])
+    assert "outer (1 sub-exception): ExceptionGroup: inner (1 sub-exception): MemoryError" == text_of(nested)
+
+
+def test_a_group_stands_for_its_members_and_not_for_what_was_handled_when_it_was_raised() -> None:
+    """All tries failed after the first one had: what they failed of decides, and is said."""
+
+    def tries() -> None:
+        try:
+            raise ConnectionResetError(errno.ECONNRESET, "reset")
+        except ConnectionResetError:
+            raise ExceptionGroup("all tries", [PermissionError(errno.ENOSPC, "no space")])  # noqa: B904
+
+    facts = facts_of(raised(tries))
+    assert kinds.DISK_FULL == classify(facts)
+    assert facts.message.startswith("all tries (1 sub-exception): ")
+    assert "no space" in facts.message
