@@ -135,9 +135,9 @@ def _fold_task(
             found[step] = aside.pop(key, {})
         case TaskForgotten():
             aside.pop(key, None)
-        case TaskEffectSettled(outcome=outcome, result=result):
+        case TaskEffectSettled():
             entries = aside.setdefault(key, {})
-            entry = attrs.evolve(_before(entries, event), status=outcome, result=result)
+            entry = _settled(entries, event)
             entries[entry.key] = entry
 
 
@@ -151,14 +151,21 @@ def _fold(entries: dict[str, Recorded], event: Any) -> None:
             entry = attrs.evolve(_before(entries, event), status=FAILED, error=error)
         case EffectUnfinished(why=why):
             entry = attrs.evolve(_before(entries, event), status=IN_DOUBT, error=why)
-        case EffectSettled(outcome=outcome, result=result) if outcome in ORDER:
-            entry = attrs.evolve(_before(entries, event), status=outcome, result=result)
+        case EffectSettled(outcome=outcome) if outcome in ORDER:
+            entry = _settled(entries, event)
         case EffectsForgotten():
             entries.clear()
             return
         case _:
             return
     entries[entry.key] = entry
+
+
+def _settled(entries: dict[str, Recorded], event: EffectSettled | TaskEffectSettled) -> Recorded:
+    """As in the journal's state: what made it doubtful is told of no more, but of one that was left so."""
+    before = _before(entries, event)
+    error = {NOT_HAPPENED: event.how, LEFT: before.error}.get(event.outcome, "")
+    return attrs.evolve(before, status=event.outcome, result=event.result, error=error)
 
 
 def _before(entries: dict[str, Recorded], event: Any) -> Recorded:

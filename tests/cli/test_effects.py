@@ -155,6 +155,8 @@ def test_a_living_agent_is_asked_to_settle(lrm: Lrm, living: Any, tmp_path: Path
     assert (exits.OK, "1/pay#1 is settled: done\n") == (told.code, told.out)
     assert 12 == pay(living)
     assert "0 effects, none in doubt; no step is open, 1 committed\n" == lrm("effects", log).out
+    line, _ = lrm("effects", "--all", log).out.splitlines()
+    assert ["1/pay#1", "done", "attempt", "1", "ask", "12"] == line.split()  # and not why it was in doubt
 
 
 def test_a_step_is_forgotten(lrm: Lrm, dead: Path) -> None:
