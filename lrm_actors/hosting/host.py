@@ -92,7 +92,8 @@ def check_name(field: str, value: object) -> str:
         or len(value) > MAX_NAME
         or not is_encodable(value)
     ):
-        raise SettingsError(field, value, f"a text of 1 to {MAX_NAME} characters")
+        said = f"a text of 1 to {MAX_NAME} characters, not all of them blank, without NUL and lone surrogates"
+        raise SettingsError(field, value, said)
     return str.__str__(value)
 
 

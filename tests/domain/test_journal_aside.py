@@ -305,16 +305,23 @@ def test_a_step_without_effects_on_record_is_begun_again_by_its_key_as_any_other
 
 @pytest.mark.parametrize("is_step", [False, True])
 def test_two_calls_whose_names_and_keys_read_the_same_are_two(is_step: bool) -> None:
-    """Neither has what the other had finished."""
+    """Neither has what the other had finished, nor its idempotency keys: a server would take one for the other."""
     run = opened()
-    run.tell(begin("to Ada", "send", is_step=is_step))
-    pay(run)
-    fail(run)
-    run.tell(begin("Ada", "send to", is_step=is_step))
-    assert not list(run.state.effects)
-    commit(run)
-    assert 1 == run.ask(begin("to Ada", "send", is_step=is_step))["origin"]
-    assert [DONE] == [entry.status for entry in run.state.effects]
+    calls = [("send", "to my Ada"), ("send to", "my Ada"), ("send to my", "Ada")]
+    keys = []
+    for task, key in calls:
+        run.tell(begin(key, task, is_step=is_step))
+        assert not list(run.state.effects)
+        keys.append(pay(run))
+        fail(run)
+    assert 3 == len(set(keys))
+    for (task, key), of in zip(calls, keys, strict=True):
+        run.tell(begin(key, task, is_step=is_step))
+        assert (of, [DONE]) == (key_of(run.state), [entry.status for entry in run.state.effects])
+        fail(run)
+        run.tell(begin(key, task, is_step=is_step))
+        assert of == key_of(run.state)
+        commit(run)
 
 
 def test_a_plain_step_forgets_and_says_so() -> None:

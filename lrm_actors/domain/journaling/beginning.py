@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from lrm_actors.domain.behavior import Decision, then
@@ -15,6 +16,8 @@ from lrm_actors.domain.journaling.state import JournalState, OpenStep
 from lrm_actors.domain.tasks import TaskBegun, TaskCall, check_same
 from lrm_actors.errors import JournalMismatch, StepOrder
 
+APART = 10**12
+"""More than the number of any step."""
 NAMED = 5
 """Effects that an error names, at most."""
 TOO_MANY = "too much is set aside"
@@ -43,7 +46,10 @@ def begin(state: JournalState, command: BeginStep) -> Decision:
     set_aside = bool(events) and isinstance(events[0], TaskSetAside)
     repeated = (state.in_doubt is not None and not set_aside) or (back is not None and back.in_doubt)
     attempt = 1 + max(0 if earlier is None else earlier.attempt, 0 if back is None else back.attempt)
-    origin = back.step if back is not None else earlier.origin if earlier is not None and again else None
+    if back is not None:
+        origin: int | None = back.step
+    else:
+        origin = earlier.origin if earlier is not None and again else _own_keys(state, left, name, step)
     if repeated:
         events.append(StepRepeated(step, name, attempt))
     key = call.key if call is not None and call.is_step else None
@@ -66,6 +72,20 @@ def begin(state: JournalState, command: BeginStep) -> Decision:
 def _is_another(left: TaskCall | None, call: TaskCall | None) -> bool:
     """Whether two of one name are different calls all the same: "send to" of "Ada" is no "send" of "to Ada"."""
     return left is not None and call is not None and (left.task, left.key) != (call.task, call.key)
+
+
+def _own_keys(state: JournalState, left: OpenStep | None, name: str, step: int) -> int | None:
+    """What the idempotency keys of a new step are made from so that no other has the same; None: its number.
+
+    Several have one number after each other as long as none is done. Where one of them also reads the same, the number
+    is negative.
+    """
+    taken = {one.step for one in state.aside.tasks.values() if one.name == name}
+    if left is not None and left.name == name:
+        taken.add(left.keyed)
+    if step not in taken:
+        return None
+    return next(one for one in count(-step, -APART) if one not in taken)
 
 
 def _leave(state: JournalState, earlier: OpenStep, command: BeginStep, back: AsideTask | None) -> list[object]:

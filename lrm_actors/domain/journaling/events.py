@@ -29,7 +29,7 @@ class StepBegun:
     at: int | None = None
     of: int | None = None
     origin: int | None = None
-    """Number of the step that the idempotency keys of its effects are made from; None: its own."""
+    """Number of the step that the idempotency keys of its effects are made from, or one below 0; None: its own."""
     key: str | None = None
     """What tells a plain step from others of its name, which ends in it; None: nothing does, or it is a task."""
 

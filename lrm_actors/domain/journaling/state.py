@@ -65,7 +65,7 @@ class OpenStep:
     of: int | None = None
     """How many steps there will be; None: nobody knows."""
     origin: int | None = None
-    """Number of the step that the idempotency keys of its effects are made from; None: its own."""
+    """Number of the step that the idempotency keys of its effects are made from, or one below 0; None: its own."""
 
     @property
     def keyed(self) -> int:
