@@ -458,7 +458,8 @@ def _end(log: Writer) -> None:
     log.store.append(Batch((StreamWrite("deliveries", (NewEvent(skipped, cause=1),)),)))
     _aside(log)
     trimmed = trimming.LogTrimmed(100, 101, 4096, "size", "stream supervisor")
-    log.store.append(Batch((StreamWrite(trimming.STREAM, (NewEvent(trimmed),)),)))
+    put_back = trimming.LogPutBack("its file was removed", 200)
+    log.store.append(Batch((StreamWrite(trimming.STREAM, (NewEvent(trimmed), NewEvent(put_back))),)))
     log.do("supervisor", supervisor.StopSupervising(clean=False, reason="stop after KeyboardInterrupt"))
 
 
