@@ -16,7 +16,7 @@ import msgspec
 from eventstore.errors import CorruptEvent, EventRefused, EventStoreError, SnapshotUnusable, UnknownEventType
 from eventstore.events import EventType, Payload, UnknownEvent, find_type, type_of
 from eventstore.frozen import frozen
-from eventstore.shaping.limits import MAX_EVENT_BYTES, MAX_STATE_BYTES, beyond_limits
+from eventstore.shaping.limits import MAX_DEPTH, MAX_EVENT_BYTES, MAX_STATE_BYTES, beyond_limits
 from eventstore.shaping.refusals import refusal, refusal_of_size, undecodable_field
 from eventstore.shaping.shapes import Facts, Shape, Unstorable, alike, is_plain, shape_of
 from eventstore.shaping.upcasting import Piece, upcast_pieces
@@ -148,8 +148,15 @@ def decode_payload(position: int, data: bytes) -> Payload:
     return payload
 
 
-def encode_value(value: object, *, what: str = "receipt", field: str = "reply") -> bytes:
-    """A JSON value to bytes, at most 16 MiB and 100 levels deep.
+def encode_value(
+    value: object,
+    *,
+    what: str = "receipt",
+    field: str = "reply",
+    levels: int = MAX_DEPTH,
+    limit: int = MAX_EVENT_BYTES,
+) -> bytes:
+    """A JSON value to bytes, at most 16 MiB and 100 levels deep, or less where it is to be a part of something.
 
     Raises:
         EventRefused: it is not one, or would not come back as it went in. ``what`` and ``field`` name it.
@@ -157,13 +164,15 @@ def encode_value(value: object, *, what: str = "receipt", field: str = "reply") 
     try:
         data = _encode(value)
         faithful = alike(value, _decode_any(data))
-        reason = beyond_limits(data) if faithful else "it would come back different: only JSON values do not"
+        reason = (
+            beyond_limits(data, levels=levels) if faithful else "it would come back different: only JSON values do not"
+        )
     except (msgspec.MsgspecError, AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EventRefused(what, field, refusal(what, value, str(error)).reason) from error
     if reason:
         raise EventRefused(what, field, refusal(what, value, reason).reason)
-    if len(data) > MAX_EVENT_BYTES:
-        raise EventRefused(what, field, f"{len(data):,} bytes of JSON are more than {MAX_EVENT_BYTES:,}")
+    if len(data) > limit:
+        raise EventRefused(what, field, f"{len(data):,} bytes of JSON are more than {limit:,}")
     return data
 
 

@@ -49,6 +49,6 @@ def _look(value: Any, levels: int) -> str:
         if not holders:
             break
         if depth == levels:
-            return f"nested more than {MAX_DEPTH} levels deep"
+            return f"nested more than {MAX_DEPTH if levels == MAX_DEPTH - 1 else levels} levels deep"
         level = [inner for one in holders for inner in (one.values() if isinstance(one, dict) else one)]
     return ""

@@ -44,7 +44,7 @@ from lrm_actors.errors import (
     SettingsError,
     StepOrder,
 )
-from lrm_actors.hosting.host import check_function, check_name, check_storable
+from lrm_actors.hosting.host import MAX_LEVELS, check_function, check_name, check_storable
 from lrm_actors.hosting.offload import beside
 from lrm_actors.hosting.stepping import JOURNAL, Asking, Step, Stepping, current_step
 from lrm_actors.hosting.stories import awaited, waited_for
@@ -225,7 +225,7 @@ class _One:
             )
 
     def _settle(self, outcome: str, how: str, result: Any) -> Generator[Command | Call, Any, None]:
-        encode_value(result, what="journal.effect_settled", field="result")
+        check_storable("journal.effect_settled", "result", result)
         yield SettleEffect(self.id, outcome, result, how)
 
     def _intend(self) -> Generator[Command | Call, Any, None]:
@@ -267,7 +267,7 @@ class _One:
         lost, refused = "", None
         try:
             if is_small(result):
-                encode_value(result, what="journal.effect_done", field="result")
+                encode_value(result, what="journal.effect_done", field="result", levels=MAX_LEVELS)
             else:
                 yield Call(lambda: check_storable("journal.effect_done", "result", result), ())
         except EventRefused as error:

@@ -63,6 +63,12 @@ class Host(Protocol):
         """Hold back what this operation mode does not allow. Called at start and on each change of the mode."""
 
 
+MAX_LEVELS = 90
+"""Levels of what a host gives: it is a part of an event, and of an actor's state, which may have a hundred."""
+MAX_BYTES = 16 * 1024 * 1024 - 64 * 1024
+"""Bytes of JSON of it: names and other fields are in the same event."""
+
+
 def check_storable(event: str, field: str, value: Any) -> None:
     """See that a value of the host's comes back from the log as it went in, before any actor is handed it.
 
@@ -76,7 +82,7 @@ def check_storable(event: str, field: str, value: Any) -> None:
     """
     from eventstore.codec import encode_value
 
-    encode_value(value, what=event, field=field)
+    encode_value(value, what=event, field=field, levels=MAX_LEVELS, limit=MAX_BYTES)
 
 
 def check_name(field: str, value: object) -> str:
