@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,8 @@ def test_an_intent_is_on_disk_before_its_effect(tmp_path: Path) -> None:
         with open_log(path) as reader:
             found.append((reader.get(position).type, reader.head))
 
-    recorder = Recorder(path, outer.spec(), lambda text: None)
-    tell(Actor(outer.spec(), recorder, look), BEGIN)
-    recorder.close()
+    with closing(Recorder(path, outer.spec(), lambda text: None)) as recorder:
+        tell(Actor(outer.spec(), recorder, look), BEGIN)
     assert [("outer.start_begun", 3)] == found
 
 
