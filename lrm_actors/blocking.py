@@ -85,7 +85,12 @@ class BlockingMode(Words):
         return self._engine.effects.carry_out_blocking(name, function, policy, given)
 
     def sleep(self, seconds: float, key: str) -> None:
-        """See ``LongRunningMode.sleep``."""
+        """See ``LongRunningMode.sleep``.
+
+        Raises:
+            LoopWouldWait: called on the host's event loop.
+        """
+        self._check_elsewhere("sleep")
         self._engine.sleeping.sleep_blocking(seconds, key)
 
     def task(

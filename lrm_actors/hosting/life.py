@@ -346,7 +346,9 @@ class Life:
 
         running.close(STOP_DEADLINE_S, between=complete if rescued is not None else lambda: None)
         try:
-            if rescued is not None:
+            if rescued is not None and self._presence is not None and self._presence.is_back():
+                rescued.unlink(missing_ok=True)
+            elif rescued is not None:
                 if self._presence is not None:
                     self._presence.clear_away()
                 relocation.put_back(rescued, running.path)

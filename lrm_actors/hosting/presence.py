@@ -72,6 +72,10 @@ class Presence:
             return INCOMPLETE
         return ""
 
+    def is_back(self) -> bool:
+        """Whether the very file that was opened is in its place, as where somebody moved it to and fro."""
+        return _identity(self._paths[0]) == self._known[0] != _MISSING
+
     def clear_away(self) -> None:
         """Remove the WAL, once the log is closed, where its own file is not there: it belongs to no other.
 

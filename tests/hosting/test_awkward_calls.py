@@ -62,6 +62,7 @@ def test_a_blocking_word_on_the_loop_that_it_waits_for_is_refused_at_once(tmp_pa
             for word, call in (
                 ("take_checkpoint", blocking.take_checkpoint),
                 ("recover_from_checkpoint", blocking.recover_from_checkpoint),
+                ("sleep", lambda: blocking.sleep(60.0, "a while")),
             ):
                 with pytest.raises(LoopWouldWait, match=word) as raised:
                     call()

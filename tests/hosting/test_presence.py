@@ -184,6 +184,30 @@ def test_a_copy_is_kept_where_what_came_after_it_cannot_be_copied(
         assert expected == state
 
 
+def test_a_log_that_is_moved_back_in_the_meantime_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the newer one of the two, and no other: nothing would run any more if it were taken for one."""
+    rescue, aside = relocation.rescue, tmp_path / "aside"
+
+    def rescue_and_move_back(store: Any, path: Path) -> Path:
+        copy = rescue(store, path)
+        if aside.exists():
+            aside.rename(path)
+        return copy
+
+    monkeypatch.setattr(relocation, "rescue", rescue_and_move_back)
+    with agent(tmp_path) as (mode, state, log):
+        work(mode, state, "a")
+        log.rename(aside)
+        eventually(lambda: not aside.exists() and not mode._engine.misplaced)
+        work(mode, state, "b")
+        assert [] == list(log.parent.glob("*.rescued*"))
+        expected = dict(state)
+    with agent(tmp_path) as (_, state, _):
+        assert expected == state
+
+
 def test_where_another_log_lies_by_then_this_one_is_kept_beside_it(tmp_path: Path) -> None:
     """Neither is overwritten, and nobody says that it is well."""
     with agent(tmp_path) as (mode, state, log):
