@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eventstore.errors import EventStoreError, OpenError
+from eventstore.errors import EventStoreError, LogNotWritable, OpenError
 from eventstore.records import Batch, NewEvent, StreamWrite
 from lrm_actors.actors.monitor import monitor_handlers
 from lrm_actors.domain import analyzer, checkpointer, journal, monitor, supervisor, trimming
@@ -56,6 +56,15 @@ _log = logging.getLogger("lrm_actors.mode")
 def _after(event: threading.Event, handler: Callable[[Any], Command | None]) -> Callable[[Any], Command | None]:
     """The same handler, not before something has happened. What never happens was a start that failed."""
     return lambda effect: handler(effect) if event.wait(STOP_DEADLINE_S) else None
+
+
+def _place(path: Path) -> Path:
+    """Where a log is, whatever the working directory becomes."""
+    try:
+        return path.absolute()
+    except FileNotFoundError:
+        hint = "start in a directory that is there, or give checkpoint_dir as an absolute path"
+        raise LogNotWritable(str(path), f"{path} leads nowhere: the working directory is gone", hint=hint) from None
 
 
 class Life:
@@ -117,7 +126,7 @@ class Life:
             self.lock.release()
 
     def _begin(self) -> None:
-        path = self._engine.settings.log_path.absolute()
+        path = _place(self._engine.settings.log_path)
         if (newer := relocation.moved_to(path)) is not None:
             _log.warning(
                 "%s was moved to %s; this is what it was then", path, newer, extra=self._engine.context.extra()
@@ -240,7 +249,7 @@ class Life:
     def move(self, old: str | None) -> None:
         """Go on in the place that the settings name now. What cannot be moved stays where it is, and that is said."""
         with self.lock:
-            running, target = self._engine.running, self._engine.settings.log_path.absolute()
+            running, target = self._engine.running, _place(self._engine.settings.log_path)
             if running is None or target == running.path:
                 return
             place = running.path

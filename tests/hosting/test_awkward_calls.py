@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from eventstore.errors import LogNotWritable
 from lrm_actors.errors import LoopWouldWait, WrongWith
 from lrm_actors.mode import LongRunningMode
 from tests.mode_kit import settings, soon
@@ -97,3 +98,19 @@ def test_a_host_without_a_loop_may_be_inside_of_one(tmp_path: Path) -> None:
             assert blocking.recover_from_checkpoint()
 
     asyncio.run(main())
+
+
+def test_a_working_directory_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As below a directory that was cleaned up: with an absolute one the agent starts there all the same."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with (
+        pytest.raises(LogNotWritable, match="working directory is gone") as raised,
+        LongRunningMode(settings(Path("a"))),
+    ):
+        pytest.fail("it was started")
+    assert "absolute" in raised.value.hint
+    with LongRunningMode(settings(tmp_path / "agent")) as mode, mode.step("read"):
+        pass
