@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from eventstore.errors import EventRefused
 from lrm_actors.domain.journal import SettleEffect
 from lrm_actors.effects import Ask
 from lrm_actors.errors import EffectInDoubt, SettingsError
@@ -97,3 +98,12 @@ def test_a_key_is_a_text(tmp_path: Path, key: Any) -> None:
         with pytest.raises(SettingsError, match="key"):
             mode.step("order", key=key)
         assert not records(mode, "journal.step_begun")
+
+
+def test_what_could_not_be_set_aside_is_not_begun(tmp_path: Path) -> None:
+    """No other step could begin after it was abandoned: the journal failed on each."""
+    with LongRunningMode(settings(tmp_path)) as mode:
+        with pytest.raises(EventRefused, match="task_set_aside"), mode.step("x" * 9_000_000, key="4711"):
+            raise AssertionError
+        with mode.step("order", key="4711") as step:
+            assert (1, 1) == (step.number, step.attempt)

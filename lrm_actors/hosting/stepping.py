@@ -201,6 +201,8 @@ class Stepping:
         """
         try:
             self._check("journal.step_begun", "name", name)
+            if task is not None:  # set aside, it is named by both
+                self._check("journal.task_set_aside", "name", f"{name}{task.task}{task.key}")
             self._on_begin()
             journal = asking.state(JOURNAL)
             left = journal.open if journal.open is not None and journal.open.begun_in_start == journal.start else None
