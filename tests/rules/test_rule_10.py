@@ -78,7 +78,8 @@ def test_rule_10_holds_whatever_the_wall_clock_does(
     size_s: float, untouched: list[timing.Line], tmp_path: Path
 ) -> None:
     """Timers, backoff, breaker, heartbeats, samples, checkpoints, windows: each at its own moment, to the second."""
-    assert [] == changes(untouched, timing.live(tmp_path, _zigzag(size_s)))
+    found = changes(untouched, timing.live(tmp_path, _zigzag(size_s)))
+    assert not found, "\n".join(found)
 
 
 def _intervals_by_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:

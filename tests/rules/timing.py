@@ -99,7 +99,10 @@ def live(directory: Path, jump: Callable[[ManualClock], object], guard_clock: An
         world.go_on(seconds, lambda: jump(clock))
 
     try:
-        world.ask("monitor", monitor.Configure(monitor.MonitorConfig(interval_s=30.0, heartbeat_check_s=13.0)))
+        # Were a failure to count for longer, the mode would change at the moment of a restart, which is saved as well:
+        # which comes first, threads decide, and with it when the next checkpoint is due.
+        config = monitor.MonitorConfig(interval_s=30.0, heartbeat_check_s=13.0, failing_window_s=10.0)
+        world.ask("monitor", monitor.Configure(config))
         world.ask("checkpointer", checkpointer.Configure(checkpointer.CheckpointerConfig(interval_s=120.0)))
         world.ask("supervisor", supervisor.Configure(RestartPolicy(intensity=3, period_s=200.0)))
         world.registry.register("browser", lambda: None, heartbeat_timeout_s=40.0)
