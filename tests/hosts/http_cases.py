@@ -10,10 +10,7 @@ from typing import Any
 
 from lrm_actors.domain import classify as kinds
 from tests.hosts.case import Case, wrapped
-from tests.hosts.server import Answer, Server, refused_port
-
-SILENT_S = 0.15
-PATIENCE_S = 5.0
+from tests.hosts.server import Answer, Server, patience_s, refused_port
 
 ANSWERS: dict[str, Answer] = {
     "http-429": Answer(429, "slow down", {"retry-after": "3"}),
@@ -84,7 +81,7 @@ def _cases(library: str, call: Call, server: Server) -> Iterator[Case]:
 def _httpx(url: str) -> Callable[[], Any]:
     def call() -> None:
         httpx: Any = importlib.import_module("httpx")
-        with httpx.Client(timeout=SILENT_S, follow_redirects=True, trust_env=False, verify=False) as client:
+        with httpx.Client(timeout=patience_s(url), follow_redirects=True, trust_env=False, verify=False) as client:
             client.get(url).raise_for_status()
 
     return call
@@ -93,7 +90,7 @@ def _httpx(url: str) -> Callable[[], Any]:
 def _aiohttp(url: str, *, total: bool = False) -> Callable[[], Any]:
     async def call() -> None:
         aiohttp: Any = importlib.import_module("aiohttp")
-        timeout = aiohttp.ClientTimeout(**{"total" if total else "sock_read": SILENT_S})
+        timeout = aiohttp.ClientTimeout(**{"total" if total else "sock_read": patience_s(url)})
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.get(url, raise_for_status=True) as response,
@@ -107,7 +104,7 @@ def _urllib(url: str) -> Callable[[], Any]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def call() -> None:
-        with opener.open(url, timeout=SILENT_S if "silent" in url else PATIENCE_S) as response:
+        with opener.open(url, timeout=patience_s(url)) as response:
             response.read()
 
     return call

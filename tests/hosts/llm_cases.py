@@ -8,10 +8,9 @@ from typing import Any
 
 from lrm_actors.domain import classify as kinds
 from tests.hosts.case import Case, wrapped
-from tests.hosts.server import Answer, Server, refused_port
+from tests.hosts.server import Answer, Server, patience_s, refused_port
 
 HTML = "<html><body><h1>Bad Gateway</h1></body></html>"
-SILENT_S = 0.15
 MESSAGES = [{"role": "user", "content": "hello"}]
 
 
@@ -188,7 +187,7 @@ def _cases(
 def _openai_call(url: str, *, stream: bool = False, key: str | None = "sk-any") -> Callable[[], Any]:
     def call() -> None:
         sdk: Any = importlib.import_module("openai")
-        with sdk.OpenAI(api_key=key, base_url=url, max_retries=0, timeout=SILENT_S) as client:
+        with sdk.OpenAI(api_key=key, base_url=url, max_retries=0, timeout=patience_s(url)) as client:
             answer = client.chat.completions.create(model="m", messages=MESSAGES, stream=stream)
             if stream:
                 list(answer)
@@ -199,7 +198,7 @@ def _openai_call(url: str, *, stream: bool = False, key: str | None = "sk-any") 
 def _anthropic_call(url: str, *, stream: bool = False, key: str | None = "sk-any") -> Callable[[], Any]:
     def call() -> None:
         sdk: Any = importlib.import_module("anthropic")
-        with sdk.Anthropic(api_key=key, base_url=url, max_retries=0, timeout=SILENT_S) as client:
+        with sdk.Anthropic(api_key=key, base_url=url, max_retries=0, timeout=patience_s(url)) as client:
             answer = client.messages.create(model="m", messages=MESSAGES, max_tokens=1, stream=stream)
             if stream:
                 list(answer)

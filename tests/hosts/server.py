@@ -12,7 +12,14 @@ from typing import Any
 import attrs
 
 PATIENCE_S = 20.0
-"""How long a connection that says nothing is kept open; every client gives up much sooner."""
+SILENT_S = 0.15
+"""How long to wait for an answer that does not come."""
+"""How long a connection that says nothing is kept open, and how long a client waits for an answer that is to come."""
+
+
+def patience_s(url: str) -> float:
+    """How long a client is to wait: a busy machine is slow, and only what is silent by intent is to seem so."""
+    return SILENT_S if "silen" in url else PATIENCE_S
 
 
 @attrs.frozen
