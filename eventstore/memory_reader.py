@@ -30,7 +30,8 @@ from eventstore.records import (
     StreamInfo,
     Verification,
 )
-from eventstore.waking import Listeners, waking
+from eventstore.tailing import follow
+from eventstore.waking import Listeners
 
 
 class MemoryReader:
@@ -358,20 +359,13 @@ class MemoryReader:
             after = page[-1].version
 
     def _tail(self, after: int, poll_s: float, stop: Callable[[], bool], removed: OnRemoved) -> Iterator[Record]:
-        begun = after > 0
-        with waking(self._listeners) as woken:
-            while not stop():
-                woken.clear()
-                for record in self._read(after, None, lambda _stored: True, None, removed, begun=begun):
-                    after = record.position
-                    yield record
-                    if stop():
-                        return
-                if not begun:
-                    begun = True
-                    if after <= 0:  # nothing was there: it begins behind what never will be again
-                        after = self._open().removed
-                woken.wait(poll_s)
+        def read(after: int, *, begun: bool) -> Iterator[Record]:
+            return self._read(after, None, lambda _stored: True, None, removed, begun=begun)
+
+        def last_removed() -> int:
+            return self._open().removed
+
+        return follow(after, read, last_removed, poll_s=poll_s, stop=stop, listeners=self._listeners)
 
     def _decode(self, stored: Stored) -> tuple[object, ...]:
         return decode_events(stored.position, stored.type, stored.schema_version, stored.data, self._unknown)

@@ -14,7 +14,8 @@ from eventstore.decoding import Decoding
 from eventstore.errors import CorruptLog, EventsRemoved
 from eventstore.records import Record
 from eventstore.schema import PAGE_ROWS
-from eventstore.waking import Listeners, waking
+from eventstore.tailing import follow
+from eventstore.waking import Listeners
 
 SCAN_POSITIONS = 20_000
 """Positions one filtered read looks through in one transaction, however few of them match."""
@@ -124,21 +125,15 @@ class Pages:
         Raises:
             EventsRemoved: as ``read``; it lagged behind.
         """
-        begun = after > 0
-        with waking(listeners) as woken:
-            while not stop():
-                woken.clear()
-                for record in self.read(after, FOREVER, begun=begun):
-                    after = record.position
-                    yield record
-                    if stop():
-                        return
-                if not begun:
-                    begun = True
-                    if after <= 0:  # nothing was there: it begins behind what never will be again
-                        with self.pool.lend() as connection:
-                            after = _removed(connection, _REMOVED)
-                woken.wait(poll_s)
+
+        def read(after: int, *, begun: bool) -> Iterator[Record]:
+            return self.read(after, FOREVER, begun=begun)
+
+        def last_removed() -> int:
+            with self.pool.lend() as connection:
+                return _removed(connection, _REMOVED)
+
+        return follow(after, read, last_removed, poll_s=poll_s, stop=stop, listeners=listeners)
 
 
 def clamp(number: float) -> int:
