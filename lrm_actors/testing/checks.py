@@ -16,6 +16,7 @@ RULES = {
     "state-is-not-the-fold": "evolve alone may say what a state is: decide must not reach into it",
     "recovery-differs": "raise state_version when the state class or evolve changes: old snapshots are then ignored",
     "timer-forgotten": "start it again in recover, from what the state says is due; or cancel it when it is of no use",
+    "effect-forgotten": "let recover take it up, or say in an event what becomes of it; or name it in expendable",
     "retry-repeats": "decide on an event, also an empty one: only then is the reply kept, and a retry gets it",
     "effect-repeated": "let recover take up only what is not known to be done, or name the effect in repeatable",
     "actor-failed": "refuse with CommandRefused what cannot be done; any other error restarts the actor",

@@ -6,10 +6,10 @@ Talks to the runtime from inside, and is the only part of the kit that does: wha
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,6 +28,7 @@ from lrm_actors.runtime.machine import in_place
 from lrm_actors.runtime.reply import Reply
 from lrm_actors.runtime.system import ActorSystem
 from lrm_actors.testing.checks import CheckFailed
+from lrm_actors.testing.owed import Account
 from lrm_actors.testing.simulation.choices import Choices
 from lrm_actors.testing.simulation.clock import VirtualClock
 from lrm_actors.testing.simulation.parts import SimulatedMachine
@@ -42,7 +43,7 @@ REST_STEPS = 20_000
 """Steps within one moment after which a system goes on for ever by itself."""
 
 
-@cache
+@functools.cache
 def shared_vfs() -> FaultVFS | None:
     """The one failing file system of this process, made when it is first needed; None where there can be none."""
     try:
@@ -51,7 +52,7 @@ def shared_vfs() -> FaultVFS | None:
         return None
 
 
-@cache
+@functools.cache
 def empty_log() -> bytes:
     """The file of a log with nothing in it: to copy it takes a tenth of the time that it takes to make one."""
     with TemporaryDirectory(prefix="lrm-empty-") as name:
@@ -90,6 +91,7 @@ class Life:
         clock: goes on from one life to the next.
         vfs: below the log.
         number: of this life; ids and chance come from it.
+        account: of the effects, which goes on from one life to the next.
         options: for ``open_store``.
     """
 
@@ -101,11 +103,14 @@ class Life:
         *,
         vfs: FaultVFS | None,
         number: int,
+        account: Account,
         options: Mapping[str, Any],
     ) -> None:
         self.directory = directory
         self.clock = clock
         self.notes = Notes()
+        self._account = account
+        account.forget_letters()
         self.answered: list[str] = []
         """Ids of the commands that were answered with a reply, in that order."""
         self.schedule: list[int] = []
@@ -202,6 +207,9 @@ class Life:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
+    def _timers_now(self, name: str) -> frozenset[str]:
+        return self.timers(name) if name in self.system._shells else frozenset()  # noqa: SLF001 - it is only starting
+
     def _go_on(self, seconds: float) -> None:
         limit = self.scheduler.steps + REST_STEPS
         if self.scheduler.run_to(self.clock.monotonic() + seconds, lambda: self.scheduler.steps >= limit):
@@ -219,13 +227,16 @@ class Life:
 
     def _look_inside(self) -> list[Spec[Any]]:
         """Have recoveries, effects and failures noted on their way. Returns the actors as they were given."""
-        system, notes = self.system, self.notes
+        system, notes, account = self.system, self.notes, self._account
         specs = list(system._specs)  # noqa: SLF001 - the kit knows the runtime from inside
-        system._specs = [_noted_recovery(spec, notes) for spec in specs]  # noqa: SLF001
+        system._specs = [  # noqa: SLF001
+            account.noted(_noted_recovery(spec, notes), functools.partial(self._timers_now, spec.name))
+            for spec in specs
+        ]
         services = system._services  # noqa: SLF001
         system._services = attrs.evolve(  # noqa: SLF001
             services,
-            handlers={kind: _noted_handler(handler, notes) for kind, handler in services.handlers.items()},
+            handlers={kind: _noted_handler(handler, notes, account) for kind, handler in services.handlers.items()},
             funnel=_NotedFunnel(services.funnel, notes),
         )
         return specs
@@ -282,12 +293,13 @@ def _noted_recovery(spec: Spec[Any], notes: Notes) -> Spec[Any]:
     return attrs.evolve(spec, recover=noted)
 
 
-def _noted_handler(handler: Handler, notes: Notes) -> Handler:
+def _noted_handler(handler: Handler, notes: Notes, account: Account) -> Handler:
     def noted(effect: Any) -> Command | None:
         notes.begun.append(effect)
         command = handler(effect)
         if command is not None:  # else nobody can know that it was carried out
             notes.finished.append(effect)
+            account.note_end(effect, command)
         return command
 
     return noted

@@ -40,6 +40,12 @@ def again(state: m.Outbox, ctx: Context) -> Decision:
     return then(effects=[m.Deliver(number, "a") for number in range(1, state.count + 1)])
 
 
+def only_the_timer(state: m.Outbox, ctx: Context) -> Decision:
+    """Starts the reminder again, and forgets what was to be sent."""
+    kept = [one for one in m.recover(state, ctx).effects if isinstance(one, StartTimer)]
+    return then(effects=kept)
+
+
 def sent_by_number(state: m.Outbox, command: Told, ctx: Context) -> Decision:
     """The effect names the number alone, so that it is equal to itself."""
     decision = m.decide(state, command, ctx)
@@ -134,6 +140,7 @@ ACTORS: dict[str, tuple[str, type[Mailing]]] = {
     "a fold that counts for itself": ("evolve-differs|state-is-not-the-fold", faulty_mailing(evolve=faulty.numbered)),
     "a state that cannot be kept": ("state-not-storable", faulty_mailing(evolve=faulty.bad_state)),
     "what is sent is sent again": ("effect-repeated", faulty_mailing(decide=sent_by_number, recover=again)),
+    "what was to be sent is forgotten": ("effect-forgotten", faulty_mailing(recover=only_the_timer)),
     "a timer that is not started again": ("timer-forgotten", type("Lost", (Never,), {"changes": {"recover": None}})),
     "an error where a refusal belongs": ("actor-failed", faulty_mailing(decide=raising)),
     "an actor that tells itself for ever": ("never-at-rest", faulty_mailing(decide=spinning)),
@@ -142,6 +149,39 @@ ACTORS: dict[str, tuple[str, type[Mailing]]] = {
     "a new fold without a new version of the state": ("recovery-differs|state-is-not-the-fold", Released),
     "a consumer that fails on what is wired": ("delivery-skipped", Refusing),
 }
+
+
+def retried_later(state: m.Outbox, ctx: Context) -> Decision:
+    """Waits a while before it sends again."""
+    kept = only_the_timer(state, ctx).effects
+    return then(effects=[*kept, StartTimer("retry", 5.0, m.Remind())]) if state.waiting else then(effects=kept)
+
+
+def given_up(state: m.Outbox, ctx: Context) -> Decision:
+    """Says on record that it sends nothing again, as where a second letter would be worse than none."""
+    return then(*[m.Sent(mail.number) for mail in state.waiting])
+
+
+class Spared(faulty_mailing(recover=only_the_timer)):  # type: ignore[misc]  # a class that is made here
+    """Of which nobody wants to know."""
+
+    expendable = (m.Deliver,)
+
+
+class Untold(faulty_mailing(recover=only_the_timer)):  # type: ignore[misc]  # a class that is made here
+    """Hands whose end is never told, so that no recovery can know what is done."""
+
+    deliver = Never.deliver
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [faulty_mailing(recover=retried_later), faulty_mailing(recover=given_up), Spared, Untold],
+    ids=["by a timer", "by an event", "expendable", "untold"],
+)
+def test_an_effect_is_not_forgotten_where_its_actor_says_what_becomes_of_it(machine: Any) -> None:
+    """By another timer or an event; nor where nobody wants it or could know that it was done."""
+    live(machine, 15)
 
 
 @pytest.mark.parametrize("fault", ACTORS)
