@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventstore.errors import EventStoreError, LogNotWritable, OpenError
-from eventstore.records import Batch, NewEvent, StreamWrite
 from lrm_actors.actors.monitor import monitor_handlers
-from lrm_actors.domain import analyzer, checkpointer, journal, monitor, supervisor, trimming
+from lrm_actors.domain import analyzer, checkpointer, journal, monitor, supervisor
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.children import ACTOR, COMPONENT
 from lrm_actors.domain.facts import FailureFacts
@@ -29,8 +28,8 @@ from lrm_actors.hosting.exhaustion import give_up
 from lrm_actors.hosting.gate import keep_told
 from lrm_actors.hosting.host import Host
 from lrm_actors.hosting.offload import beside
-from lrm_actors.hosting.presence import REMOVED, REPLACED, UNMOUNTED, Presence
 from lrm_actors.hosting.probing import Probing
+from lrm_actors.hosting.putting_back import PuttingBack, Step
 from lrm_actors.hosting.running import Handlers, Running
 from lrm_actors.hosting.trimming import MB, Limits, Trimmer
 from lrm_actors.runtime.reports import EXIT_ABANDONED, EXIT_CLEAN, EXIT_ESCALATED
@@ -83,12 +82,10 @@ class Life:
         self._probing = Probing(engine.sampler)
         self.lock = threading.Lock()
         """Held by whoever starts, stops, moves or switches."""
+        self._putting_back = PuttingBack(engine, self.lock, self._run_again, wait_s=MOVE_STEP_WAIT_S)
         self._configured = threading.Event()
         self._ends = ExitStack()
         self._trimmer: Trimmer | None = None
-        self._presence: Presence | None = None
-        self._kept: Path | None = None
-        """A copy of the log, while another file is in its place."""
         self._started = False
 
     def start(self, loop: asyncio.AbstractEventLoop | None, thread: int | None) -> None:
@@ -159,9 +156,7 @@ class Life:
         self._engine.running = running
         self._trimmer = Trimmer(running.path, running.store, running.system, self._log_limits)
         self._trimmer.begin()
-        self._engine.misplaced, self._kept = "", None
-        self._presence = Presence(running.path, running.system.clock, lambda trouble: self._put_back(running, trouble))
-        self._presence.begin()
+        self._putting_back.begin(running)
         running.system.on_full = self._on_full
         self._probing.begin(running)
         carry_out(self._engine, running.store)
@@ -288,93 +283,24 @@ class Life:
         self._run_on(following)
         return place
 
-    def _put_back(self, running: Running, trouble: str) -> None:
-        """A file of the log is not where it was: write it anew from what is still open, and go on with that.
-
-        What cannot be put back is told again and again, and the health is failing until then. Nothing that is open is
-        closed before there is a copy.
-        """
-        with self.lock:
-            if self._engine.running is not running:
-                return
-            if not trouble:
-                self._engine.misplaced = ""
-                if self._kept is not None:
-                    self._kept.unlink(missing_ok=True)
-                self._kept = None
-                return
-            said = not self._engine.misplaced
-            self._engine.misplaced = f"{running.path} is not what is written to: {trouble}"
-            if said:
-                _log.error("%s", self._engine.misplaced, extra=self._engine.context.extra())
-            if trouble == REPLACED:
-                self._keep(running)
-            if trouble in {REPLACED, UNMOUNTED}:
-                return  # whose it is, and whether it comes back, nobody can tell from here
-            try:
-                through = running.store.head
-                rescued = relocation.rescue(running.store, running.path) if trouble == REMOVED else None
-                self._engine.moved.clear()
-                with self._engine.boundary.hold(wait_s=MOVE_STEP_WAIT_S, even_inside=True):
-                    following = self._open_again(running, rescued)
-                fact = trimming.LogPutBack(trouble, through)
-                following.store.append(Batch((StreamWrite(trimming.STREAM, (NewEvent(fact),)),)))
-            except (LrmError, EventStoreError, OSError) as error:
-                _log.log(
-                    logging.ERROR if said or self._engine.running is None else logging.DEBUG,
-                    "the log cannot be put back: %s",
-                    error,
-                    extra=self._engine.context.extra(),
-                )
-            else:
-                _log.warning("%s is put back", running.path, extra=self._engine.context.extra())
-            finally:
-                self._engine.moved.set()
-
-    def _keep(self, running: Running) -> None:
-        """Copy the log, once, beside the file that is in its place: nobody else has what that one lacks."""
-        if self._kept is not None:
-            return
-        try:
-            self._kept = relocation.rescue(running.store, running.path)
-        except (EventStoreError, OSError) as error:
-            _log.error("no copy of the log can be kept: %s", error, extra=self._engine.context.extra())
-        else:
-            _log.error("the log until now is kept in %s", self._kept, extra=self._engine.context.extra())
-
-    def _open_again(self, running: Running, rescued: Path | None) -> Running:
-        """End one run and begin the next in the same place, on the copy if there is one."""
+    def _run_again(self, running: Running, once_quiet: Step, once_closed: Step) -> Running:
+        """End one run and begin the next in the same place; in between, what is to be done to the log."""
         self._look_no_more()
-
-        def complete() -> None:
-            """With what was written since the copy was begun; without that where it cannot be had any more."""
-            try:
-                relocation.rescue(running.store, running.path)
-            except (EventStoreError, OSError) as error:
-                _log.error("the newest events are lost: %s", error, extra=self._engine.context.extra())
-
-        running.close(STOP_DEADLINE_S, between=complete if rescued is not None else lambda: None)
+        running.close(STOP_DEADLINE_S, between=once_quiet)
         try:
-            if rescued is not None and self._presence is not None and self._presence.is_back():
-                rescued.unlink(missing_ok=True)
-            elif rescued is not None:
-                if self._presence is not None:
-                    self._presence.clear_away()
-                relocation.put_back(rescued, running.path)
+            once_closed()
             following = self._open(running.path)
         except BaseException:
             self._engine.running = None  # nothing runs; whoever asks is told so
-            if rescued is not None and rescued.exists():
-                _log.error("the log of this process is kept in %s", rescued, extra=self._engine.context.extra())
             raise
         self._configure(following)
         self._run_on(following)
         return following
 
     def _look_no_more(self) -> None:
-        for looking in (self._trimmer, self._presence):
-            if looking is not None:
-                looking.end()
+        if self._trimmer is not None:
+            self._trimmer.end()
+        self._putting_back.end()
         self._probing.end()
 
     def switch(self) -> None:

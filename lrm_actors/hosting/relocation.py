@@ -10,15 +10,9 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from eventstore.errors import CopyFailed, LogExists, LogNotWritable
 
-if TYPE_CHECKING:
-    from eventstore.protocol import EventStore
-
-RESCUED_SUFFIX = ".rescued"
-NEWER_SUFFIX = ".newer"
 MOVED_NAME = "moved.txt"
 """Left beside the old log: where it went. Whoever opens the old log again should know that it is not the newest."""
 
@@ -73,41 +67,6 @@ def copy_log(source: Path, target: Path) -> None:
 def _taken(target: Path, error: LogExists) -> LogNotWritable:
     hint = "choose an empty directory, or stop and start there to go on with the log that it holds"
     return LogNotWritable(str(target), str(error), hint=hint)
-
-
-def rescue(store: EventStore, path: Path) -> Path:
-    """Copy a log that is open and whose file is gone. Gives the copy, which has no name yet that anybody opens.
-
-    An earlier copy is replaced by it, and stays what it was where there is no new one.
-
-    Raises:
-        CopyFailed, LogExists, ReadFailed, CorruptLog, OSError: it cannot be copied.
-    """
-    from eventstore.copying.backups import backup
-    from eventstore.store import SqliteStore
-
-    if not isinstance(store, SqliteStore):
-        raise TypeError(store)
-    copy = path.with_name(path.name + RESCUED_SUFFIX)
-    newer = path.with_name(copy.name + NEWER_SUFFIX)
-    newer.unlink(missing_ok=True)
-    backup(store, newer)
-    newer.replace(copy)
-    return copy
-
-
-def put_back(copy: Path, path: Path) -> None:
-    """Give a copy the name of the log that it was made of.
-
-    Raises:
-        LogExists: there is another one by now, and the copy stays where it is.
-        OSError: it cannot be renamed.
-    """
-    from eventstore.copying.placing import check_free, sync
-
-    check_free(path)
-    copy.rename(path)
-    sync(path.parent)
 
 
 def leave_note(source: Path, target: Path) -> None:

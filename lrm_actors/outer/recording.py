@@ -27,6 +27,7 @@ from eventstore.errors import (
 from eventstore.records import Batch, NewEvent, Retention, Snapshot, StreamWrite
 from lrm_actors.domain.behavior import Spec
 from lrm_actors.inspect.keys import log_key
+from lrm_actors.outer.log_files import LogFiles
 from lrm_actors.runtime.recovery import recover_state
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Recorder:
         self.path = path
         self._spec = spec
         self._trouble = trouble
+        self._files = LogFiles(path, trouble)
         self._store: EventStore | None = None
         self._epoch: int | None = None
         self._version = 0
@@ -100,6 +102,11 @@ class Recorder:
     def problem(self) -> str:
         """Why the log cannot be written; empty when it can."""
         return self._problem
+
+    @property
+    def next_look_s(self) -> float | None:
+        """When its files are to be looked at next, on the monotonic clock; None while there is nothing to look at."""
+        return None if self._store is None or self._problem else self._files.next_look_s
 
     def write(self, events: Sequence[object], cause: int | None, command_id: str) -> int:
         """Put events on record, each caused by the one before it; gives the position of the last, 0 if unknown.
@@ -177,18 +184,33 @@ class Recorder:
             with contextlib.suppress(EventStoreError):
                 self._store.retain(Retention(max_events=KEPT, newest_snapshot=True))
 
+    def look(self) -> None:
+        """Now and then see whether the files of the log are where they were, and write it anew where they are not."""
+        if self._store is None or self._problem or not self._files.are_to_be_put_back(self._store):
+            return
+        with contextlib.suppress(EventStoreError):
+            self._store.close()
+        self._store = None
+        try:
+            self._open()
+        except EventStoreError as error:
+            self._note(error)
+
     def close(self) -> None:
         """Let go of the log. Never raises."""
         if self._store is not None:
+            self._files.keep(self._store)
             with contextlib.suppress(EventStoreError):
                 self._store.close()
 
     def _open(self) -> None:
         from eventstore.opening import open_store
 
+        self._files.place()
         store = open_store(self.path, key=log_key())
         try:
             self._epoch = store.acquire(self._spec.name).epoch
+            self._files.opened(store)
         except BaseException:
             store.close()
             raise

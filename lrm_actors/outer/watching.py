@@ -134,12 +134,14 @@ class Watch:
     def _turn(self) -> None:
         before = self._actor.state
         self._actor.turn()
+        self._recorder.look()
         self._recorder.tend(self._actor.state)
         if self._actor.state is not before:
             self._notifier.status(status_of(self._actor.state))
 
     def _wake_at_s(self, now_s: float) -> float:
         moments = [now_s + LONGEST_WAIT_S, self._actor.next_timer_s(), self._pulse.due_s() if self._child else None]
+        moments.append(self._recorder.next_look_s)
         if self._clearing is not None:
             moments.append(self._clearing.next_s)
         if self._memory is not None:

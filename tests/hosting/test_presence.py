@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from eventstore import rescuing, whereabouts
 from eventstore.copying import backups
 from eventstore.errors import CopyFailed, EventStoreError, LogExists
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Batch, NewEvent, StreamWrite
 from lrm_actors.blocking import BlockingMode
 from lrm_actors.domain.trimming import LogPutBack
-from lrm_actors.hosting import presence, relocation
 from lrm_actors.mode import LongRunningMode
 from tests.mode_kit import settings
 from tests.runtime.support import eventually
@@ -26,8 +26,8 @@ from tests.runtime.support import eventually
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch, sampled: dict[str, float]) -> None:
     """It is looked at once it is harmed, and the machine is calm."""
-    monkeypatch.setattr(presence, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(presence, "LOOK_SELDOM_S", 0.05)
+    monkeypatch.setattr(whereabouts, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(whereabouts, "LOOK_SELDOM_S", 0.05)
 
 
 @contextmanager
@@ -128,7 +128,7 @@ def test_a_log_that_is_replaced_is_left_alone_and_the_health_says_so(tmp_path: P
 def test_a_log_whose_disk_is_gone_is_not_written_to_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies below a directory is hidden when the disk is mounted there again, and the old log is back."""
     with agent(tmp_path) as (mode, state, log):
-        monkeypatch.setattr(presence, "_device", lambda _: -1)
+        monkeypatch.setattr(whereabouts, "_device", lambda _: -1)
         log.parent.rename(elsewhere := log.parent.with_name("elsewhere"))
         eventually(lambda: "the disk that it is on is not there" in mode.get_health_report()["health_cause"])
         assert not log.exists()
@@ -141,7 +141,7 @@ def test_a_log_whose_disk_is_gone_is_not_written_to_another(tmp_path: Path, monk
 
 def test_what_cannot_be_put_back_is_told_until_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk, say. Nothing that is open is closed before there is a copy."""
-    rescue, tries = relocation.rescue, []
+    rescue, tries = rescuing.rescue, []
 
     def full(store: Any, path: Path) -> Path:
         tries.append(path)
@@ -149,7 +149,7 @@ def test_what_cannot_be_put_back_is_told_until_it_can(tmp_path: Path, monkeypatc
             raise CopyFailed(str(path), "database or disk is full")
         return rescue(store, path)
 
-    monkeypatch.setattr(relocation, "rescue", full)
+    monkeypatch.setattr(rescuing, "rescue", full)
     with agent(tmp_path) as (mode, state, log):
         work(mode, state, "a")
         log.unlink()
@@ -188,7 +188,7 @@ def test_a_log_that_is_moved_back_in_the_meantime_is_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is the newer one of the two, and no other: nothing would run any more if it were taken for one."""
-    rescue, aside = relocation.rescue, tmp_path / "aside"
+    rescue, aside = rescuing.rescue, tmp_path / "aside"
 
     def rescue_and_move_back(store: Any, path: Path) -> Path:
         copy = rescue(store, path)
@@ -196,7 +196,7 @@ def test_a_log_that_is_moved_back_in_the_meantime_is_gone_on_with(
             aside.rename(path)
         return copy
 
-    monkeypatch.setattr(relocation, "rescue", rescue_and_move_back)
+    monkeypatch.setattr(rescuing, "rescue", rescue_and_move_back)
     with agent(tmp_path) as (mode, state, log):
         work(mode, state, "a")
         log.rename(aside)
@@ -214,9 +214,9 @@ def test_where_another_log_lies_by_then_this_one_is_kept_beside_it(tmp_path: Pat
         work(mode, state, "a")
         running = mode._engine.running
         assert running is not None
-        copy = relocation.rescue(running.store, log)
+        copy = rescuing.rescue(running.store, log)
         with pytest.raises(LogExists):
-            relocation.put_back(copy, log)
+            rescuing.put_back(copy, log)
         with open_reader(copy) as reader:
             assert 1 == sum(1 for _ in reader.read(types=("journal.step_committed",)))
         mode._engine.misplaced = "the log is somewhere"
@@ -230,7 +230,7 @@ def test_a_name_that_cannot_be_looked_at_is_not_taken_for_one_that_is_gone(
 ) -> None:
     """A network file system that does not answer for a moment, a directory without permission."""
     store = open_store(tmp_path / "lrm.db")
-    looking = presence.Presence(tmp_path / "lrm.db", None, lambda _: None)  # type: ignore[arg-type]  # it is not begun
+    looking = whereabouts.Whereabouts(tmp_path / "lrm.db")
     assert "" == looking.look()
 
     def refuse(path: Path) -> os.stat_result:
