@@ -110,5 +110,6 @@ def choose(category: str, facts: FailureFacts, in_a_row: int = 1) -> tuple[str, 
     """
     if facts.observation == "breaker_opened":
         return WAIT_FOR_BREAKER, f"{category}: the circuit opened, {facts.message or 'no reason given'}"
-    rung, _ = learning.rung_for(category, learning.spent_in_a_row(category, in_a_row), {}, {})
+    spent = learning.spent_in_a_row(category, in_a_row, facts.component)
+    rung, _ = learning.rung_for(category, spent, {}, {}, facts.component)
     return rung.strategy, f"{category}: {rung.why}"

@@ -12,7 +12,7 @@ import attrs
 
 from eventstore.frozen import frozen
 from lrm_actors.domain.deadlines import Deadline
-from lrm_actors.domain.remedies import FIRM, LADDERS, LEARNED, MILD, Rung
+from lrm_actors.domain.remedies import FIRM, LEARNED, MILD, Rung, ladder_for
 
 HELPED, DID_NOT_HELP, SUPERSEDED = "helped", "did_not_help", "superseded"
 """Outcomes of a recovery; the last: another kind of failure came before it could be said."""
@@ -80,11 +80,11 @@ def newest(entries: Mapping[str, V], key: str, value: V, limit: int) -> dict[str
     return dict(list(kept.items())[-limit:])
 
 
-def spent_in_a_row(category: str, in_a_row: int) -> dict[str, int]:
+def spent_in_a_row(category: str, in_a_row: int, component: str = "") -> dict[str, int]:
     """What failures in a row have used up: the mild rungs at the foot of the ladder, one after the other."""
     used: dict[str, int] = {}
     left = in_a_row - 1
-    for rung in LADDERS[category]:
+    for rung in ladder_for(category, component):
         if rung.strategy not in MILD or left <= 0:
             break
         used[rung.strategy] = min(left, rung.tries)
@@ -92,7 +92,9 @@ def spent_in_a_row(category: str, in_a_row: int) -> dict[str, int]:
     return used
 
 
-def rung_for(category: str, spent: Mapping[str, int], by_print: Scores, by_category: Scores) -> tuple[Rung, str]:
+def rung_for(
+    category: str, spent: Mapping[str, int], by_print: Scores, by_category: Scores, component: str = ""
+) -> tuple[Rung, str]:
     """The rung to try, and what earlier attempts say for it.
 
     It is the lowest that is not used up, unless that never helped, twice at least, and a higher one did, twice at
@@ -103,8 +105,9 @@ def rung_for(category: str, spent: Mapping[str, int], by_print: Scores, by_categ
         spent: how often which strategy did not help of late.
         by_print: what became of strategies against failures that look alike.
         by_category: the same, against failures of the category.
+        component: that failed.
     """
-    ladder = LADDERS[category]
+    ladder = ladder_for(category, component)
     left = [rung for rung in ladder if spent.get(rung.strategy, 0) < rung.tries] or [ladder[-1]]
     first = left[0]
     for scores, what in ((by_print, "this"), (by_category, f"a {category}")):

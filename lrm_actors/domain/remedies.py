@@ -102,6 +102,28 @@ LADDERS: dict[str, tuple[Rung, ...]] = {
 }
 """What is tried for each category, mildest first. The last rung is gone on with."""
 
+_KEPT = (
+    Rung(RETRY_WITH_BACKOFF, "the next checkpoint may be taken", 5),
+    Rung(STOP_AND_REPORT, "the agent's state cannot be kept"),
+)
+CHECKPOINTS = "actor:checkpointer"
+"""What fails where a checkpoint does."""
+
+
+def ladder_for(category: str, component: str = "") -> tuple[Rung, ...]:
+    """What is tried for a failure of this category, in this component.
+
+    A checkpoint that cannot be taken says nothing against the state that the agent has: that is never replaced by an
+    older one for it, nor is the agent paused.
+
+    Args:
+        category: of the failure.
+        component: that failed; "" where it is not known.
+    """
+    is_other = category not in {kinds.DISK_FULL, kinds.BUG}
+    return _KEPT if component == CHECKPOINTS and is_other else LADDERS[category]
+
+
 SEVERE = frozenset((kinds.MEMORY, kinds.DISK_FULL, kinds.RESOURCE_EXHAUSTION, kinds.DEADLOCK, kinds.BROWSER_FREEZE,
                     kinds.COMPONENT_EXIT, kinds.BROWSER_CRASH, kinds.QUOTA, kinds.AUTH))  # fmt: skip
 """Categories that do not pass by themselves."""

@@ -29,6 +29,8 @@ from lrm_actors.domain.analyzer import (
     ReportCarriedOut,
 )
 from lrm_actors.domain.behavior import StartTimer
+from lrm_actors.domain.categories import CANCELLED, CATEGORIES, DISK_FULL
+from lrm_actors.wiring import CHECKPOINTER
 from tests.domain.kit import Run
 
 PAGE = FailureFacts("browser", ("playwright.TimeoutError", "BaseException"), "Timeout 400ms exceeded.")
@@ -195,6 +197,19 @@ def test_what_is_drastic_is_never_taken_out_of_turn() -> None:
     useless = {RETRY_WITH_BACKOFF: learning.Score(0, 9, 9)}
     rung, _ = learning.rung_for("unknown", {}, {**drastic, **useless}, {})
     assert RETRY_WITH_BACKOFF == rung.strategy
+
+
+@pytest.mark.parametrize("category", sorted(set(CATEGORIES) - {DISK_FULL, CANCELLED}))
+def test_a_failing_checkpoint_never_costs_the_agent_its_state(run: Run[AnalyzerState], category: str) -> None:
+    """What cannot be kept is sound all the same: nobody restores an older state for it, restarts or pauses anything."""
+    facts = FailureFacts(
+        CHECKPOINTER, ("NotCapturable",), "set at state['seen'] is not plain data", None,
+        observation="checkpoint_failed", category=category,
+    )  # fmt: skip
+    chosen = [fail(run, facts, after_s) for after_s in (*(1.0,) * 10, *(200.0,) * 10, *(learning.FORGET_S + 1,) * 3)]
+    assert {one.strategy for one in chosen} <= {RETRY_WITH_BACKOFF, STOP_AND_REPORT}
+    assert STOP_AND_REPORT in {one.strategy for one in chosen}, "nobody is called"
+    assert "" == run.fold().paused
 
 
 def test_a_service_that_says_when_is_left_alone_until_then(run: Run[AnalyzerState]) -> None:

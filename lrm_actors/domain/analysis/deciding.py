@@ -159,10 +159,10 @@ def _strategy(state: AnalyzerState, trouble: Trouble, ctx: Context) -> tuple[str
         return trial.strategy, f"{trial.strategy} is under way", ""
     lately = state.spent.get(key_of(component, category))
     times = dict(lately.times) if lately is not None and _is_late(lately, ctx) else {}
-    for strategy, count in learning.spent_in_a_row(category, trouble.in_a_row).items():
+    for strategy, count in learning.spent_in_a_row(category, trouble.in_a_row, component).items():
         times[strategy] = max(times.get(strategy, 0), count)
     rung, evidence = learning.rung_for(
-        category, times, state.experience.get(mark, {}), state.experience.get(category, {})
+        category, times, state.experience.get(mark, {}), state.experience.get(category, {}), component
     )
     return rung.strategy, rung.why, evidence
 
