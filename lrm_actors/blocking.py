@@ -43,7 +43,11 @@ class BlockingMode(Words):
         self._engine.start()
 
     def stop_monitoring(self, deadline_s: float = STOP_DEADLINE_S) -> None:
-        """See ``LongRunningMode.stop_monitoring``."""
+        """See ``LongRunningMode.stop_monitoring``.
+
+        On the event loop of the host it holds that for all of it. Where the function that captures its state awaits
+        anything there, no last checkpoint is taken, and that is logged.
+        """
         self._engine.stop(deadline_s)
 
     def handle_failure(self, error: BaseException, context: Mapping[str, Any] | None = None) -> ChosenStrategy:

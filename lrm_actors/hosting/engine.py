@@ -190,12 +190,14 @@ class Engine(Reaching):
     def stop(self, deadline_s: float = STOP_DEADLINE_S, *, reason: str = "stop") -> None:
         """Take a last checkpoint if there is time, stop the actors and let go of the log. Never takes much longer.
 
+        On the host's loop its thread is held, but for the capture of the state.
+
         Raises:
             SettingsError: the deadline is no number of seconds from 0 to a day. Nothing is stopped.
         """
         check_deadline(deadline_s)
         try:
-            self.life.stop(deadline_s, reason)
+            self.bridge.wait_here(lambda: self.life.stop(deadline_s, reason))
         finally:
             self.show_no_more()
 

@@ -9,11 +9,15 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Protocol, runtime_checkable
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from eventstore.frozen import frozen
 from lrm_actors.domain.given import is_encodable, is_number
 from lrm_actors.errors import SettingsError
+from lrm_actors.hosting.held_loop import HeldLoop
+
+T = TypeVar("T")
 
 CALL_TIMEOUT_S = 30.0
 """How long a function of the host may take before the system goes on without it."""
@@ -143,17 +147,45 @@ class HostBridge:
         self.timeout_s = timeout_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread: int | None = None
+        self._held: HeldLoop | None = None
+
+    def wait_here(self, work: Callable[[], T]) -> T:
+        """Do blocking work while the caller waits; on the host's loop, its state can be captured all the same.
+
+        Args:
+            work: ends within a bound of its own. Raises what it raises.
+        """
+        if not self.is_here:
+            return work()
+        held = self._held = HeldLoop()
+        try:
+            return held.wait_for(work)
+        finally:
+            self._held = None
 
     def bind(self, loop: asyncio.AbstractEventLoop | None, thread: int | None = None) -> None:
         """Serve a host on this loop, which runs on ``thread``, this one by default; None: a host without a loop."""
         self._loop = loop
         self._loop_thread = threading.get_ident() if thread is None else thread
 
-    def call(self, function: Callable[..., Any], *args: object, timeout_s: float | None = None) -> Any:
+    def call(
+        self,
+        function: Callable[..., Any],
+        *args: object,
+        timeout_s: float | None = None,
+        also_while_held: bool = False,
+    ) -> Any:
         """Call a function of the host, plain or async, where its state can be trusted.
+
+        Args:
+            function: of the host.
+            args: for it.
+            timeout_s: how long it may take.
+            also_while_held: in ``wait_here`` it is called on the thread that waits; else after that.
 
         Raises:
             TimeoutError: the host did not answer in time; its coroutine is cancelled.
+            NotCapturable: it was called while the loop is held, and waits for that.
         """
         loop = self._usable_loop()
         if loop is None:
@@ -164,7 +196,10 @@ class HostBridge:
             result = function(*args)
             return await result if inspect.isawaitable(result) else result
 
-        return _bounded(loop, on_loop(), self.timeout_s if timeout_s is None else timeout_s, _name_of(function))
+        timeout_s, name, held = self.timeout_s if timeout_s is None else timeout_s, _name_of(function), self._held
+        if held is not None and also_while_held:
+            return _answer(held.call(on_loop(), name), timeout_s, name)
+        return _bounded(loop, on_loop(), timeout_s, name)
 
     def run_async(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine of the host to its end and wait. Whoever made it bounds it, too.
@@ -208,6 +243,10 @@ def _bounded(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any
         coroutine.close()  # or it would complain that nobody began it
         msg = f"{name} of the host cannot be called: its loop has just ended"
         raise TimeoutError(msg) from None
+    return _answer(called, timeout_s, name)
+
+
+def _answer(called: Future[Any], timeout_s: float, name: str) -> Any:
     try:
         return called.result(timeout_s)
     except TimeoutError:

@@ -131,7 +131,7 @@ class Slicing:
                 return await self._on_loop(await state if inspect.isawaitable(state) else state)
 
             take.__qualname__ = getattr(function, "__qualname__", take.__qualname__)  # what a timeout speaks of
-            captured: Captured = bridge.call(take)
+            captured: Captured = bridge.call(take, also_while_held=True)
             return captured
         return self._here(bridge.call(function))
 

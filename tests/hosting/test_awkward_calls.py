@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eventstore.errors import LogNotWritable
-from lrm_actors.errors import LoopWouldWait, WrongWith
+from lrm_actors.errors import LoopWouldWait, LrmError, WrongWith
 from lrm_actors.mode import LongRunningMode
 from tests.mode_kit import settings, soon
 
@@ -83,6 +84,69 @@ def test_a_blocking_word_on_the_loop_that_it_waits_for_is_refused_at_once(tmp_pa
             assert (1, [taken]) == (number, blocking.checkpointer.list_checkpoints())
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("kind", "inside"), [("plain", False), ("plain", True), ("async", False)], ids=["plain", "in a step", "async"]
+)
+def test_a_blocking_stop_on_the_loop_takes_a_last_checkpoint(tmp_path: Path, *, kind: str, inside: bool) -> None:
+    """The capture belongs to the loop that waits for the stop: it was waited for in vain, and none was left."""
+    state = {"a": 1, "many": list(range(3000))}
+    mode = LongRunningMode(settings(tmp_path))
+
+    async def give() -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return state
+
+    mode.capture_with((lambda: state) if kind == "plain" else give)
+
+    async def main() -> None:
+        await mode.start_monitoring()
+        async with mode.step("read"):
+            pass
+        if inside:
+            async with mode.step("look"):
+                mode.blocking.stop_monitoring(30.0)
+        else:
+            mode.blocking.stop_monitoring(30.0)
+
+    with suppress(LrmError):  # the step that was open when the mode was stopped
+        asyncio.run(main())
+    found: dict[str, Any] = {}
+    after = LongRunningMode(settings(tmp_path))
+    after.restore_with(found.update)
+    with after as blocking:
+        assert 1 == len(blocking.checkpointer.list_checkpoints())
+        assert blocking.recover_from_checkpoint()
+    assert state == found
+    assert 0 == mode.exit_code
+
+
+def test_a_blocking_stop_on_the_loop_says_at_once_that_an_async_capture_waits_for_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It cannot have what it awaits. What it was at is undone, and all the rest of the stop is in order."""
+    mode, ended = LongRunningMode(settings(tmp_path)), list[str]()
+
+    async def give() -> dict[str, Any]:
+        try:
+            await asyncio.sleep(0.001)
+        finally:
+            ended.append("undone")
+        return {}
+
+    mode.capture_with(give)
+
+    async def main() -> None:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(LongRunningMode, "_stop", lambda *_: asyncio.sleep(0))
+            async with mode:
+                mode.blocking.stop_monitoring(60.0)
+
+    asyncio.run(main())
+    assert ["undone"] == ended
+    assert 0 == mode.exit_code
+    assert "waits for the event loop, which is held by a blocking stop" in caplog.text
 
 
 def test_a_host_without_a_loop_may_be_inside_of_one(tmp_path: Path) -> None:
