@@ -59,7 +59,14 @@ METRICS = (
 
 BREAKER = {"state": "closed", "failure_count": 0, "generation": 0, "retry_after_s": 0.0, "last_failures": []}
 """What is told of a breaker, and what stands there while nothing is known."""
-COMPONENT = {"status": "running", "restarts": 0, "heartbeat_age_s": None, "last_error": "", "down": ""}
+COMPONENT = {
+    "status": "running",
+    "restarts": 0,
+    "heartbeat_age_s": None,
+    "last_error": "",
+    "down": "",
+    "given_up": None,
+}
 """The same for a component. ``heartbeat_age_s`` is None for one that sends no heartbeats; ``down`` is what was seen."""
 ACTOR = {"status": "running", "mailbox_depth": 0, "version": 0, "restarts": 0}
 FAILURES = {"total": 0, "by_category": {}, "recent": []}

@@ -43,6 +43,7 @@ from lrm_actors.hosting.stepping import Stepping
 from lrm_actors.hosting.tasks import Tasks
 from lrm_actors.hosting.terminating import TERMINATION
 from lrm_actors.hosting.unlogged import UnloggedSystem
+from lrm_actors.inspect.giving_up import GivingUp
 from lrm_actors.runtime.clock import SystemClock
 from lrm_actors.runtime.inspection.rendering import lines_of
 from lrm_actors.settings import LongRunningSettings
@@ -107,6 +108,7 @@ class Engine(Reaching):
         self.rules = RuleTable(())
         """The host's, tried before the built-in ones."""
         self.last_recovery: Recovery | None = None
+        self.giving_up = GivingUp()
         self.final_report: dict[str, Any] | None = None
         """Of the last run, taken when it ended."""
         self.up_since_s = self.clock.monotonic()

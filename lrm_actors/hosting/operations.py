@@ -37,7 +37,6 @@ from lrm_actors.inspect import sections, standing
 from lrm_actors.runtime.control import FAILED, NO_STORAGE, RUNNING, STARTING, STOPPED, SUSPENDED
 
 if TYPE_CHECKING:
-    from lrm_actors.domain.supervisor import SupervisorState
     from lrm_actors.hosting.engine import Engine
     from lrm_actors.hosting.running import Running
     from lrm_actors.runtime.reports import ActorStatistics
@@ -231,12 +230,13 @@ def _live_report(engine: Engine, running: Running) -> dict[str, Any]:
     supervisor, monitor, modes = state("supervisor"), state("monitor"), state("modes")
     counted = running.store.statistics()
     statistics, actors = engine.registry.statistics(), running.system.statistics().actors
+    given_up = engine.giving_up.told(running.store, supervisor)
     status, cause = sections.health(
         monitor,
         written=all(one.phase != NO_STORAGE for one in actors),
         watched=all(one.phase not in {FAILED, STOPPED, SUSPENDED} for one in actors if one.name == "monitor"),
         suspended=[one.name for one in actors if one.phase == SUSPENDED],
-        fallen=_fallen(engine, supervisor, actors),
+        fallen=_fallen(engine, standing.of_supervisor(supervisor, given_up), actors),
     )
     return report.build(
         agent_id=engine.context.agent_id,
@@ -256,6 +256,7 @@ def _live_report(engine: Engine, running: Running) -> dict[str, Any]:
             monitor,
             restarts=restarts,
             heartbeat_ages_s={name: one.heartbeat_age_s for name, one in statistics.items()},
+            given_up=given_up,
         ),
         failures=sections.failures(state(analyzer.NAME)),
         checkpoints=sections.checkpoints(state(checkpointer.NAME), engine.clock.now()),
@@ -273,9 +274,8 @@ def _live_report(engine: Engine, running: Running) -> dict[str, Any]:
     )
 
 
-def _fallen(engine: Engine, supervisor: SupervisorState, actors: Sequence[ActorStatistics]) -> list[standing.Fallen]:
+def _fallen(engine: Engine, known: list[standing.Fallen], actors: Sequence[ActorStatistics]) -> list[standing.Fallen]:
     """Who does not run: by what the supervisor published, and by what each actor is doing, for it may be the one."""
-    known = standing.of_supervisor(supervisor)
     phases = {one.name: one.phase for one in actors}
     busy_s = {one.name: one.busy_s for one in actors if one.phase in {STARTING, RUNNING}}
     return [

@@ -18,6 +18,7 @@ from lrm_actors.domain.trends import telling
 from lrm_actors.inspect import sections, standing
 from lrm_actors.inspect.chains import CHILD_RESTARTED, PROCESS_STARTED
 from lrm_actors.inspect.folds import BREAKER, Folds
+from lrm_actors.inspect.giving_up import GivingUp
 from lrm_actors.inspect.looking_back import last_of
 from lrm_actors.inspect.replay import state_at
 
@@ -107,7 +108,8 @@ def health_of(reader: EventReader, *, now: Instant, owner: Owner, agent_id: str 
         metrics = {"metrics": {}, "last_good": monitor.last_good, "unknown": dict.fromkeys(report.METRICS, STALE)}
     started = last_of(reader, (PROCESS_STARTED,))
     hanging = standing.of_watchdog(reader, now, after=0 if started is None else started.position)
-    fallen = [*standing.of_supervisor(supervisor), *hanging]
+    given_up = GivingUp().told(reader, supervisor)
+    fallen = [*standing.of_supervisor(supervisor, given_up), *hanging]
     status, cause = sections.health(monitor, watched=standing.runs("monitor", fallen), fallen=fallen)
     built = report.build(
         agent_id=agent_id,
@@ -121,7 +123,7 @@ def health_of(reader: EventReader, *, now: Instant, owner: Owner, agent_id: str 
         history=monitor.history,
         trends=() if stale else telling.report(monitor.trends),
         circuit_breakers=_breakers(reader, head, now),
-        components=sections.components(supervisor, monitor, restarts=restarts),
+        components=sections.components(supervisor, monitor, restarts=restarts, given_up=given_up),
         failures=sections.failures(states["analyzer"]),
         checkpoints=sections.checkpoints(states["checkpointer"], now),
         steps=sections.steps(states["journal"], now, alive=owner.alive),

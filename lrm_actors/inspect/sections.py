@@ -20,6 +20,7 @@ from lrm_actors.domain.modes import CRITICALITIES, NORMAL, ModesState
 from lrm_actors.domain.monitor import MonitorState
 from lrm_actors.domain.signals import SIGNALS
 from lrm_actors.domain.supervisor import SupervisorState
+from lrm_actors.inspect.giving_up import GivenUp
 from lrm_actors.inspect.standing import Fallen, worst_first
 
 RECENT = 10
@@ -119,6 +120,7 @@ def components(
     *,
     restarts: Mapping[str, int],
     heartbeat_ages_s: Mapping[str, float | None] | None = None,
+    given_up: Mapping[str, GivenUp] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """``components``.
 
@@ -127,8 +129,9 @@ def components(
         monitor: knows which were seen down.
         restarts: completed restarts of each child.
         heartbeat_ages_s: seconds since each component's last heartbeat, which only the living process knows.
+        given_up: what the log tells of each child that was given up.
     """
-    ages_s = heartbeat_ages_s or {}
+    ages_s, ends = heartbeat_ages_s or {}, given_up or {}
     return {
         name: {
             "status": child.status,
@@ -136,6 +139,7 @@ def components(
             "heartbeat_age_s": ages_s.get(name),
             "last_error": child.last_error,
             "down": monitor.down.get(name, ""),
+            "given_up": ends[full].data() if full in ends else None,
         }
         for full, child in supervisor.children.items()
         if child.kind == COMPONENT and child.status not in {ABSENT, LEAVING}

@@ -6,6 +6,7 @@ Folded from a log, or published by a live system. A monitor judges resources, an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 from eventstore.frozen import frozen
 from eventstore.protocol import EventReader
@@ -13,6 +14,7 @@ from eventstore.records import Instant, Record
 from lrm_actors.domain.children import ACTOR, BACKOFF, GIVEN_UP, HELD, HOLDING, RESTARTING, STOPPED, ChildState
 from lrm_actors.domain.health import CRITICAL, FAILING, STATUSES, WARNING
 from lrm_actors.domain.supervisor import SupervisorState
+from lrm_actors.inspect.giving_up import GivenUp
 
 ESSENTIAL = frozenset(("supervisor", "journal", "checkpointer", "analyzer", "modes", "monitor"))
 """Without any of these the agent is not kept alive. A breaker's actor guards one service."""
@@ -22,8 +24,8 @@ over after the second."""
 TEXT_LIMIT = 200
 """Characters of an error that are repeated."""
 RESTART = "start the process again"
-AGAIN = f"'lrm why supervisor.child_given_up' tells why; mend that and {RESTART}"
-REGISTER = f"'lrm why supervisor.child_given_up' tells why; mend that and register it anew, or {RESTART}"
+AGAIN = f"mend that and {RESTART}"
+REGISTER = f"mend that and register it anew, or {RESTART}"
 _SLOW, _TAKEN, _EXHAUSTED = "watchdog.handler_slow", "watchdog.actor_taken_over", "watchdog.exhausted"
 _ON_THE_WAY = {
     BACKOFF: "failed and waits for its restart",
@@ -46,15 +48,22 @@ class Fallen:
     why: str
 
 
-def of_supervisor(state: SupervisorState) -> list[Fallen]:
-    """Who does not run, as the supervisor knows."""
+def of_supervisor(state: SupervisorState, given_up: Mapping[str, GivenUp] | None = None) -> list[Fallen]:
+    """Who does not run, as the supervisor knows.
+
+    Args:
+        state: the supervisor's.
+        given_up: what the log tells of those that were given up.
+    """
+    told = given_up or {}
     found = []
     if state.down:
         because = f": {state.down_because}" if state.down_because else ""
         found.append(Fallen("supervisor", FAILING, f"the supervisor has stopped every actor{because}; {RESTART}"))
     for full, child in state.children.items():
         name = full.partition(":")[2]
-        one = _actor(name, child) if child.kind == ACTOR else _component(name, child)
+        looked_after = _actor if child.kind == ACTOR else _component
+        one = looked_after(name, child, told.get(full))
         if one is not None:
             found.append(one)
     return found
@@ -134,29 +143,38 @@ def runs(name: str, fallen: Iterable[Fallen]) -> bool:
     return all(one.name != name for one in fallen)
 
 
-def _actor(name: str, child: ChildState) -> Fallen | None:
+def _actor(name: str, child: ChildState, told: GivenUp | None) -> Fallen | None:
     if child.status == GIVEN_UP:
-        return Fallen(name, _at_worst(name, FAILING), f"{name} {_gave_up(child)}; {AGAIN}")
+        return Fallen(name, _at_worst(name, FAILING), f"{name} {_gave_up(child, told)}; {AGAIN}")
     if child.status == STOPPED:
         return Fallen(name, _at_worst(name, FAILING), f"{name} has stopped; {RESTART}")
     if child.status in _ON_THE_WAY:
-        return Fallen(name, _at_worst(name, CRITICAL), f"{name} {_ON_THE_WAY[child.status]}{_error(child)}")
+        return Fallen(name, _at_worst(name, CRITICAL), f"{name} {_ON_THE_WAY[child.status]}{_error(child.last_error)}")
     return None
 
 
-def _component(name: str, child: ChildState) -> Fallen | None:
+def _component(name: str, child: ChildState, told: GivenUp | None) -> Fallen | None:
     """What is on its way back is the monitor's to judge, and one that ended may have done its work."""
-    return Fallen(name, CRITICAL, f"{name} {_gave_up(child)}; {REGISTER}") if child.status == GIVEN_UP else None
+    return Fallen(name, CRITICAL, f"{name} {_gave_up(child, told)}; {REGISTER}") if child.status == GIVEN_UP else None
 
 
-def _gave_up(child: ChildState) -> str:
-    number = len(child.restarted_at_s)
-    after = f" after {number} restart{'s' if number > 1 else ''}" if number else ""
-    return f"was given up{after}{_error(child)}"
+def _gave_up(child: ChildState, told: GivenUp | None) -> str:
+    """When, after how much and for what; and where the log tells what led to it, as far as it is there to be asked."""
+    if told is None:
+        restarts = _restarts(len(child.restarted_at_s))
+        return f"was given up{restarts}{_error(child.last_error)}; 'lrm why supervisor.child_given_up' tells why"
+    at = datetime.fromtimestamp(told.at_s, UTC).isoformat(sep=" ", timespec="seconds")
+    within = f"{_restarts(told.restarts)} within {told.period_s:g} s" if told.restarts else ""
+    error = ": ".join(part for part in (told.error, told.message) if part)
+    return f"was given up at {at}{within}{_error(error)}; 'lrm why {told.position}' tells what led to it"
 
 
-def _error(child: ChildState) -> str:
-    words = " ".join(child.last_error.split())[:TEXT_LIMIT]
+def _restarts(number: int) -> str:
+    return f" after {number} restart{'s' if number > 1 else ''}" if number else ""
+
+
+def _error(error: str) -> str:
+    words = " ".join(error.split())[:TEXT_LIMIT]
     return f": {words}" if words else ""
 
 

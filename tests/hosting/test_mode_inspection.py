@@ -216,10 +216,18 @@ def test_whoever_was_given_up_is_in_the_health(tmp_path: Path, child: str, statu
         system = mine._engine.running.system  # type: ignore[union-attr]
         system.tell("supervisor", supervisor.Configure(supervisor.RestartPolicy(intensity=0)))
         system.tell("supervisor", supervisor.ReportFailure(child, "OSError", "no disk"))
-        eventually(lambda: f"{name} was given up: OSError; " in mode.get_health_report()["health_cause"])
-        assert mode.get_health_report()["health_status"] == status
+        eventually(lambda: f"{name} was given up at " in mode.get_health_report()["health_cause"])
+        report = mode.get_health_report()
+        assert (status, True) == (report["health_status"], ": OSError: no disk; 'lrm why " in report["health_cause"])
         done = lrm("health", tmp_path / "default")
-        assert (done.exit_code, f"{name} was given up: OSError; " in done.stdout) == (code, True)
+        assert (done.exit_code, report["health_cause"] in done.stdout) == (code, True)
+        if name in report["components"]:
+            told = report["components"][name]["given_up"]
+            assert ("OSError", "no disk", 0, 60.0) == tuple(
+                told[k] for k in ("error", "message", "restarts", "period_s")
+            )
+            done = lrm("why", str(told["position"]), tmp_path / "default")
+            assert "no disk" in done.stdout
         assert "start the process again" in done.stdout
         assert "try: lrm why health" not in done.stdout
 

@@ -74,7 +74,8 @@ def test_an_actor_that_does_not_run_is_told_by_its_phase(phase: str, least: str)
 def test_a_component_that_was_given_up_is_critical() -> None:
     """Nobody brings it back. One that is on its way back is judged by the monitor, and one that ended may be done."""
     told = sections.health(MonitorState(), fallen=standing.of_supervisor(state_of("component:browser", GIVEN_UP)))
-    assert (CRITICAL, f"browser was given up after 2 restarts: OSError no disk; {standing.REGISTER}") == told
+    why = "'lrm why supervisor.child_given_up' tells why"
+    assert (CRITICAL, f"browser was given up after 2 restarts: OSError no disk; {why}; {standing.REGISTER}") == told
     for status in (RUNNING, BACKOFF, RESTARTING, HELD, STOPPED):
         assert [] == standing.of_supervisor(state_of("component:browser", status))
 
@@ -118,14 +119,17 @@ def test_a_log_tells_of_an_actor_that_was_given_up(writer: LogWriter, name: str)
     """Failing, until the next process starts; on the way there it is critical."""
     start(writer)
     assert (HEALTHY, "") == look(writer, 2.0)
-    writer.add("supervisor", supervisor.ChildFailed(f"actor:{name}", "OSError", "", "", 1_002.0, BOOT))
+    writer.add("supervisor", supervisor.ChildFailed(f"actor:{name}", "OSError", "no disk", "", 1_002.0, BOOT))
     due = Deadline(0.1, 1_002.1, WALL_S, BOOT)
     writer.add("supervisor", supervisor.RestartScheduled(f"actor:{name}", 1, 0.1, due))
     status, cause = look(writer, 3.0)
     assert (CRITICAL, True) == (status, f"{name} failed and waits for its restart: OSError" in cause)
     writer.add("supervisor", supervisor.ChildGivenUp(f"actor:{name}", 1, 60.0, "OSError"))
     status, cause = look(writer, 4.0)
-    assert (FAILING, True) == (status, f"{name} was given up after 1 restart: OSError; " in cause)
+    said = (
+        f"{name} was given up at 2023-11-14 22:13:24+00:00 after 1 restart within 60 s: OSError: no disk; 'lrm why 4' "
+    )
+    assert (FAILING, True) == (status, said in cause)
     assert (sections.NOBODY_WATCHES in cause) is (name == "monitor")
     start(writer)
     assert (HEALTHY, "") == look(writer, 6.0)
