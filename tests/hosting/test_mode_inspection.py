@@ -226,8 +226,7 @@ def test_whoever_was_given_up_is_in_the_health(tmp_path: Path, child: str, statu
             assert ("OSError", "no disk", 0, 60.0) == tuple(
                 told[k] for k in ("error", "message", "restarts", "period_s")
             )
-            done = lrm("why", str(told["position"]), tmp_path / "default")
-            assert "no disk" in done.stdout
+            assert "no disk" in lrm("why", str(told["position"]), tmp_path / "default").stdout
         assert "start the process again" in done.stdout
         assert "try: lrm why health" not in done.stdout
 
