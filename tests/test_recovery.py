@@ -57,6 +57,9 @@ class Log:
 
     def choose(self, checkpoint_id: str | None = None) -> Any:
         steps = journal.JournalState(committed=self.committed)
+        for record in self.store.read(streams=("journal",), removed="skip"):
+            for event in record.events:
+                steps = journal.evolve(steps, event)
         return choose(self.store, CheckpointerState(kept=self.kept), steps, checkpoint_id)
 
 
@@ -224,7 +227,23 @@ def test_one_from_inside_a_step_is_good_as_long_as_that_step_is_not_done(after: 
     if after:
         log.say(*after)
 
-    assert (log.choose().recovery.checkpoint_id == inside) is usable
+    choice = log.choose()
+    assert (choice.recovery.checkpoint_id == inside) is usable
+    assert choice.recovery.half_step == (1 if usable else None)
+    assert (f"{inside} was captured inside step 1" in "".join(choice.unsound)) is usable
+    assert 1 == log.choose(inside).recovery.half_step
+
+
+def test_one_between_two_steps_holds_half_of_none() -> None:
+    """Neither a periodic one, nor an emergency one that had no step to wait for, though one began right after it."""
+    for kind in ("periodic", "emergency"):
+        log = Log()
+        log.step(1)
+        log.checkpoint([1], kind=kind)
+        assert (log.choose().recovery.half_step, log.choose().unsound) == (None, ())
+        log.say(journal.StepBegun(2, "s", 1))
+        log.say(journal.JournalOpened(2), journal.StepInDoubt(2, "s", 1))
+        assert (log.choose().recovery.half_step, log.choose().unsound) == (None, ())
 
 
 # --- with a whole mode --------------------------------------------------------------------------------------------

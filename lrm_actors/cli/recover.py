@@ -105,6 +105,7 @@ def _data(recovery: Recovery) -> dict[str, Any]:
         "recovery_hints": list(recovery.recovery_hints),
         "record": None if recovery.info is None else record_of(recovery.info),
         "passed_over": [{"checkpoint_id": one, "why": why} for one, why in recovery.reasons.items()],
+        "half_step": recovery.half_step,
         "steps_removed": recovery.steps_removed,
         "steps": [attrs.asdict(step) for step in recovery.steps],
         "in_doubt": None if doubt is None else {"step": doubt.step, "name": doubt.name, "attempt": doubt.attempt},
@@ -127,6 +128,10 @@ def _say(recovery: Recovery) -> None:
             ("version", f"{recovery.state_version} of the host's state"),
             ("hints", "; ".join(recovery.recovery_hints) or "none"),
         ]
+    if recovery.half_step is not None:
+        rows.append(
+            ("", paint(f"what step {recovery.half_step} had changed, which was not committed, is in it", "warn"))
+        )
     rows += [("passed over", f"{one}: {why}") for one, why in recovery.reasons.items()]
     steps = recovery.steps
     rows.append(("steps after", count(len(steps), "step") if steps else "none"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from lrm_actors.actors.checkpointer import EMERGENCY_WAIT_S, Captured, checkpoin
 from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.domain.behavior import Command, Effect
 from lrm_actors.domain.checkpointer import EMERGENCY, MANUAL, CaptureState
-from lrm_actors.errors import NotCapturable, SettingsError, StepNotReplayed
+from lrm_actors.errors import LrmError, NotCapturable, SettingsError, StepNotReplayed
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.capture_options import CaptureOptions, Upcaster, checked_upcasters
 from lrm_actors.hosting.host import HostBridge
@@ -29,6 +30,8 @@ BOUNDARY_WAIT_S = 30.0
 """How long a capture waits for the open step to end."""
 REPLAYED_AT_ONCE = 50
 """Steps that the host takes up before its loop may do something else."""
+
+_log = logging.getLogger("lrm_actors.mode")
 
 
 class NoCapture(NotCapturable):
@@ -178,7 +181,8 @@ class Capturing:
             # An emergency may be cut apart from the others, to which it leaves the marks.
             change = Change() if change is None or (emergency and previous is None) else change
             slicing = Slicing(options, change, previous, position, keeps_still=keeps_still, careful=effect.careful)
-            return slicing.cut(function, self._bridge)
+            with _told_where():
+                return slicing.cut(function, self._bridge)
 
     def restore(self, state: Any) -> None:
         """Give a state to the host; nothing happens if it did not say how. Raises what the host raises."""
@@ -219,6 +223,18 @@ def _is_being_cancelled() -> bool:
     except RuntimeError:  # no loop runs here
         return False
     return task is not None and task.cancelling() > 0
+
+
+@contextmanager
+def _told_where() -> Iterator[None]:
+    """The log keeps the error of a checkpoint that fails in a function of the host's, and not where it was raised."""
+    try:
+        yield
+    except (LrmError, TimeoutError):  # these say all there is to say
+        raise
+    except Exception:
+        _log.warning("the host's state could not be captured", exc_info=True)
+        raise
 
 
 @contextmanager

@@ -179,7 +179,7 @@ def _not_taken(checkpoint_id: str, error: str, message: str) -> LrmError:
         return NoCapture(about)
     if error == NotCapturable.__name__:
         return NotCapturable(about)
-    hint = "take it again" if error == checkpointer.INTERRUPTED else "see the host's capture function"
+    hint = "take it again" if error == checkpointer.INTERRUPTED else "see the functions given to capture_with()"
     return NotCapturable(about, hint=hint)
 
 

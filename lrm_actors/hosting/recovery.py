@@ -56,6 +56,9 @@ class Recovery:
     """The log does not go back as far as the checkpoint, or the beginning where there is none: ``steps`` may lack the
     oldest of those since, which retention has removed. What they did is done, and going on from ``state`` would do it
     again."""
+    half_step: int | None = None
+    """Number of a step that was open when the state was captured, in an emergency, and that was not committed: what it
+    had changed until then is in ``state``, and it is to be begun again. None: the state is that between two steps."""
 
     @property
     def passed_over(self) -> tuple[str, ...]:
@@ -151,8 +154,9 @@ def choose(
         half, removed = _half_contained(records), after.removed_since(info.position)
         said = () if half is None else (_half_said(checkpoint_id, half),)
         why = "it was asked for"
-        found = Recovery(restored, info, why, _committed(records), steps.in_doubt, {}, removed)
-        return Choice(found, (), (*said, *_removed_said(found)))
+        open_step = _open_at(info, records, steps) if half is None else half
+        found = Recovery(restored, info, why, _committed(records), steps.in_doubt, {}, removed, open_step)
+        return Choice(found, (), (*said, *_also_said(found, told=half is not None)))
     passed_over: dict[str, str] = {}
     damaged: list[Damage] = []
     unsound: list[str] = []
@@ -175,12 +179,14 @@ def choose(
             unsound.append(f"{candidate} is passed over now: {error}")
         else:
             why = _why(info, kept, passed_over)
-            recovery = Recovery(restored, info, why, _committed(records), steps.in_doubt, passed_over, removed)
-            return Choice(recovery, tuple(damaged), (*unsound, *_removed_said(recovery)))
+            open_step = _open_at(info, records, steps)
+            done = _committed(records)
+            recovery = Recovery(restored, info, why, done, steps.in_doubt, passed_over, removed, open_step)
+            return Choice(recovery, tuple(damaged), (*unsound, *_also_said(recovery)))
     why = "none of the checkpoints can be used" if kept.kept else "there is no checkpoint"
     removed = bool(steps.committed) and after.removed_since(0)
     recovery = Recovery(None, None, why, _committed(after(0)), steps.in_doubt, passed_over, removed)
-    return Choice(recovery, tuple(damaged), (*unsound, *_removed_said(recovery)))
+    return Choice(recovery, tuple(damaged), (*unsound, *_also_said(recovery)))
 
 
 def _why(info: CheckpointInfo, kept: CheckpointerState, passed_over: Mapping[str, str]) -> str:
@@ -216,11 +222,40 @@ class _Steps:
         return [record for record in self._records if record.position > position]
 
 
-def _removed_said(found: Recovery) -> tuple[str, ...]:
-    if not found.steps_removed:
-        return ()
-    which = "the first steps" if found.checkpoint_id is None else f"steps since {found.checkpoint_id}"
-    return (f"{which} are no longer in the log: what they did would be done again",)
+def _also_said(found: Recovery, *, told: bool = False) -> tuple[str, ...]:
+    """What whoever goes on from there should know.
+
+    Args:
+        found: where the agent goes on.
+        told: that a step may be in it in part was said already.
+    """
+    said: list[str] = []
+    if found.half_step is not None and not told:
+        step = f"step {found.half_step}, which was not committed"
+        said.append(f"{found.checkpoint_id} was captured inside {step}: what it had changed until then is in the state")
+    if found.steps_removed:
+        which = "the first steps" if found.checkpoint_id is None else f"steps since {found.checkpoint_id}"
+        said.append(f"{which} are no longer in the log: what they did would be done again")
+    return tuple(said)
+
+
+def _open_at(info: CheckpointInfo, after: Iterable[Record], steps: JournalState) -> int | None:
+    """The step that was open when a state was captured; only an emergency waits for none to end.
+
+    Args:
+        info: of the checkpoint.
+        after: the journal's records after it.
+        steps: the journal's state at the end of the log.
+    """
+    if info.kind != EMERGENCY:
+        return None
+    for event in (event for record in after for event in record.events):
+        match event:
+            case journal.StepInDoubt(step) | journal.StepAbandoned(step) | journal.StepCommitted(step):
+                return step
+            case journal.StepBegun():
+                return None
+    return None if steps.open is None else steps.open.step
 
 
 def _half_said(what: str, step: int) -> str:

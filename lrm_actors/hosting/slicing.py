@@ -21,6 +21,7 @@ from lrm_actors.actors.checkpoints.cutting import Cutter
 from lrm_actors.actors.checkpoints.leaves import Cut, Node
 from lrm_actors.actors.checkpoints.marking import COMPARE, MARKS, marks_of
 from lrm_actors.actors.checkpoints.plain import OBJECT, Path, fields_of, kind_of, look_through, pack, unpack
+from lrm_actors.errors import NotCapturable
 from lrm_actors.hosting.capture_options import CaptureOptions
 from lrm_actors.hosting.host import HostBridge
 
@@ -45,6 +46,8 @@ class Change:
         """What the last cut took; 0: there was none."""
         self.is_trusted = is_trusted
         """Whether the faster way was never found to have missed anything."""
+        self.told_of_none = False
+        """Whether it was told that the host gives None."""
 
     def begin_anew(self) -> None:
         """What was said so far was of another state."""
@@ -176,8 +179,13 @@ class Slicing:
     def _prepared(self, state: Any) -> Any:
         """The state to be kept, with private copies of what is shared."""
         began_s = time.perf_counter()
+        if state is None and not self._change.told_of_none:
+            self._change.told_of_none = True
+            _log.warning(
+                "the host gives None as its state, and that is kept: if it has one, have its function return it"
+            )
         if self._options.redact is not None:
-            state = self._options.redact(state)
+            state = _redacted(self._options.redact, state)
         if self._options.shared:
             if kind_of(state) == OBJECT:
                 state = fields_of(state, [])
@@ -202,6 +210,20 @@ class Slicing:
             self._change.missed(cut.missed, way)
         stall_ms = max(self._longest_ms, cut.longest_ms)
         return Captured(cut, self._position, stall_ms, way, self._options.version)
+
+
+def _redacted(redact: Callable[[Any], Any], state: Any) -> Any:
+    """What the host's function gives: one that forgets to would cost all of the state, found out at a restart."""
+    kept = redact(state)
+    if inspect.isawaitable(kept):
+        if inspect.iscoroutine(kept):
+            kept.close()  # or it would complain that nobody began it
+        msg = "redact is async, and must be a plain function"
+        raise NotCapturable(msg, hint="see the function given as redact")
+    if kept is None and state is not None:
+        msg = "redact gives None, and must give the state that is to be kept"
+        raise NotCapturable(msg, hint="see the function given as redact")
+    return kept
 
 
 def _copy(value: Any, path: Path) -> Any:

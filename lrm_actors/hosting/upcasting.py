@@ -39,7 +39,7 @@ def upcast(
     Raises:
         StateTooNew: the host is of an older version.
         UpcasterMissing: a step of the way has no function. None was called.
-        UpcasterFailed: one of them raised, or gave something to be awaited.
+        UpcasterFailed: one of them raised, or gave something to be awaited, or nothing.
     """
     wanted = wanted_version(stored, host_version, upcasters)
     if stored > wanted:
@@ -48,10 +48,13 @@ def upcast(
         if version not in upcasters:
             raise UpcasterMissing(checkpoint_id, stored, wanted, version)
     for version in range(stored, wanted):
+        before = state
         try:
-            state = upcasters[version](state)
+            state = upcasters[version](before)
         except Exception as error:
             raise UpcasterFailed(checkpoint_id, stored, wanted, version, _said(error)) from error
+        if state is None and before is not None:  # it changed what it was given, most likely, and does not give it
+            raise UpcasterFailed(checkpoint_id, stored, wanted, version, "it gives None, and must give the state")
         if inspect.isawaitable(state):
             if inspect.iscoroutine(state):
                 state.close()  # or it would complain that nobody began it

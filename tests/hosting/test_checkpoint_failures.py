@@ -26,7 +26,7 @@ from tests.mode_kit import settings
         (checkpointer.OVERDUE, CaptureTimedOut, "step end"),
         ("NoCapture", NoCapture, "capture_with"),
         ("NotCapturable", NotCapturable, "plain data"),
-        ("KeyError", NotCapturable, "capture function"),
+        ("KeyError", NotCapturable, "given to capture_with"),
         (checkpointer.INTERRUPTED, NotCapturable, "again"),
     ],
 )

@@ -173,6 +173,45 @@ def test_a_capture_does_not_wait_for_ever_for_one_before_it(monkeypatch: pytest.
     assert isinstance(taker.take(CaptureState("c3", PERIODIC, "test")), StoreCheckpoint)
 
 
+async def later(state: Any) -> Any:
+    """What redact must not be."""
+    return state
+
+
+@pytest.mark.parametrize(
+    ("redact", "why"),
+    [(lambda state: state.clear(), "gives None, and must give the state"), (later, "async, and must be a plain")],
+)
+def test_a_redact_that_forgets_to_give_the_state_loses_none(redact: Any, why: str) -> None:
+    """It is refused at the first checkpoint, and not found out when the state is wanted back."""
+    with pytest.raises(NotCapturable, match=why):
+        asyncio.run(capture({"n": 1}, lambda: None, options=CaptureOptions(redact=redact)))
+
+
+def test_a_state_of_nothing_is_kept_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """It may be meant; most likely the host's function forgets to return its state."""
+    capturing = Capturing(StepBoundary(), HostBridge())
+    capturing.capture_with(lambda: None)
+    taker = Taker(lambda effect, node: capturing.capture(effect, MemoryStore(), node, change))
+    change = Change()
+    for _ in range(3):
+        assert isinstance(taker.take(CaptureState("c", MANUAL, "test")), StoreCheckpoint)
+    assert ["the host gives None as its state"] == [one.message.split(",")[0] for one in caplog.records]
+
+
+def test_where_the_host_failed_to_give_its_state_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The event keeps the error alone: nobody finds a missing key without the line that asked for it."""
+
+    def forgetful() -> Any:
+        return {}["task"]
+
+    capturing = Capturing(StepBoundary(), HostBridge())
+    capturing.capture_with(forgetful)
+    taker = Taker(lambda effect, node: capturing.capture(effect, MemoryStore(), node))
+    assert CaptureFailed("c", "KeyError", "'task'") == taker.take(CaptureState("c", MANUAL, "test"))
+    assert "in forgetful" in caplog.text
+
+
 def test_what_is_redacted_is_not_kept() -> None:
     """The host's function gives what is kept, and its own state is left as it was."""
     state = {"agent": {"token": "secret"}, "n": 1}

@@ -56,7 +56,11 @@ async def later(state: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("function", "why"),
-    [(lambda state: state["pages"], "TypeError: list indices must be"), (later, "it is async, and must be a plain")],
+    [
+        (lambda state: state["pages"], "TypeError: list indices must be"),
+        (later, "it is async, and must be a plain"),
+        (lambda state: state.append("page"), "it gives None, and must give the state"),
+    ],
 )
 def test_an_upcaster_that_fails_is_named(function: Any, why: str) -> None:
     """With its own error as the cause."""

@@ -77,7 +77,8 @@ def fields_of(value: Any, path: Path) -> dict[str, Any]:
     """The fields of an object, by name.
 
     Raises:
-        NotCapturable: one of them has a private name, which would be lost, or has no value.
+        NotCapturable: one of them has a private name, which would be lost, or has no value; or it is a pydantic model
+            that is no dict of fields, such as a ``RootModel``.
     """
     cls = type(value)
     if attrs.has(cls):
@@ -88,7 +89,11 @@ def fields_of(value: Any, path: Path) -> dict[str, Any]:
     elif dataclasses.is_dataclass(cls):
         names = [field.name for field in dataclasses.fields(cls)]
     else:
-        return dict(value.model_dump())
+        dumped = value.model_dump()
+        if not isinstance(dumped, dict):  # a list of pairs would seem to be one
+            what = f"a model of a {type(dumped).__qualname__}: give what it holds"
+            raise NotCapturable(f"{cls.__qualname__} at {shown(path)} is {what}")
+        return dict(dumped)
     try:
         return {name: getattr(value, name) for name in names}
     except AttributeError as error:

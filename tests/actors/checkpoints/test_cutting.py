@@ -243,6 +243,26 @@ class Model:
         return self.fields
 
 
+@pytest.mark.parametrize("held", [[1], [("a", 1), ("b", 2)], "text"])
+def test_a_model_that_is_no_dict_of_fields_is_refused(held: Any) -> None:
+    """A root model of pydantic: its pairs must not come back as the fields that they look like."""
+    with pytest.raises(
+        NotCapturable, match=r"RootModel at state\['pages'\] is a model of a (list|str): give what it holds"
+    ):
+        Cutter().at_once({"pages": RootModel(held)})
+
+
+class RootModel(Model):
+    """What a root model of pydantic looks like from outside."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def model_dump(self) -> Any:
+        """What it holds."""
+        return self.held
+
+
 def test_objects_come_back_as_the_dicts_of_their_fields() -> None:
     """Classes of attrs, dataclasses and pydantic, in one another, small and too large for one leaf."""
     large = Open(Step(1), [Step(n, ("tag" * 50,)) for n in range(400)])
