@@ -201,9 +201,10 @@ def test_a_state_of_nothing_is_kept_and_told_once(caplog: pytest.LogCaptureFixtu
 
 def test_where_the_host_failed_to_give_its_state_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The event keeps the error alone: nobody finds a missing key without the line that asked for it."""
+    state: dict[str, Any] = {}
 
     def forgetful() -> Any:
-        return {}["task"]
+        return state["task"]
 
     capturing = Capturing(StepBoundary(), HostBridge())
     capturing.capture_with(forgetful)
