@@ -89,6 +89,76 @@ def test_a_second_holder_waits_for_the_first_and_gives_up_in_the_end() -> None:
         pytest.fail("held twice")
 
 
+def test_an_emergency_comes_before_a_capture_that_waits_for_the_step() -> None:
+    """The step may be what hangs. What waits goes on waiting, keeps the next step out, and gets its moment."""
+    boundary = StepBoundary()
+    boundary.enter()
+
+    def capture() -> bool:
+        with boundary.hold(wait_s=30, only_looks=True) as held:
+            return held.inside_step
+
+    captured = start_thread(capture)
+    wait_until_wanted(boundary)
+    with boundary.hold(wait_s=0, even_inside=True, only_looks=True) as held:
+        assert held.inside_step
+        commit = boundary.before_end()
+        assert not commit.done()
+    assert commit.done()
+    following = boundary.enter()
+    assert not following.done()
+
+    boundary.leave()
+    assert captured.result(30) is False
+    following.result(30)
+
+
+@pytest.mark.parametrize("first_to_end", ["emergency", "capture"])
+def test_an_emergency_holds_beside_a_capture_whose_host_hangs(first_to_end: str) -> None:
+    """Both only look. No step begins or is committed before both are done."""
+    boundary = StepBoundary(other_holder_s=0.0)
+    capture = boundary.hold(wait_s=0, only_looks=True)
+    emergency = boundary.hold(wait_s=0, even_inside=True, only_looks=True)
+    holds = {"capture": capture, "emergency": emergency}
+    for hold in holds.values():
+        assert not hold.__enter__().inside_step
+    following, commit = boundary.enter(), boundary.before_end()
+
+    holds.pop(first_to_end).__exit__(None, None, None)
+    assert not following.done()
+    assert not commit.done()
+    (last,) = holds.values()
+    last.__exit__(None, None, None)
+    assert following.done()
+    assert commit.done()
+
+
+def test_an_emergency_waits_for_one_who_changes_the_host() -> None:
+    """Half restored, its state is none. And who changes it waits for the emergency, inside a step or not."""
+    boundary = StepBoundary(other_holder_s=0.0)
+    with boundary.hold(wait_s=0), pytest.raises(TimeoutError):
+        boundary.hold(wait_s=0, even_inside=True, only_looks=True).__enter__()
+    with boundary.hold(wait_s=0, even_inside=True, only_looks=True):
+        for even_inside in (True, False):
+            with pytest.raises(TimeoutError):
+                boundary.hold(wait_s=0, even_inside=even_inside).__enter__()
+    assert BoundaryStatistics(open_steps=0, held=False, waiting=0) == boundary.statistics()
+
+
+def test_a_hold_that_is_interrupted_lets_the_steps_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second Ctrl-C, say: else no step would ever begin again."""
+    boundary = StepBoundary()
+
+    def interrupted(*_: object, **__: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(boundary._changed, "wait_for", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            boundary.hold(wait_s=0).__enter__()
+    assert boundary.enter().done()
+
+
 def test_a_step_that_was_cancelled_while_it_waited_is_not_counted() -> None:
     """Who no longer wants to begin does not keep captures out later."""
     boundary = StepBoundary()

@@ -288,6 +288,60 @@ def test_damage_on_the_disk_is_found_recorded_and_passed_over(tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("sampled")
+@pytest.mark.parametrize("way", ["compare", "marks"])
+def test_the_checkpoint_after_a_recovery_holds_what_the_host_has_become(tmp_path: Path, way: str) -> None:
+    """Nobody marks what a recovery changes: the host is not the same, and the last checkpoint is of another state."""
+
+    async def main() -> None:
+        agent: dict[str, Any] = {"pages": {str(n): {"text": "x" * 3000, "seen": 0} for n in range(4)}, "n": 0}
+        mode = LongRunningMode(settings(tmp_path))
+        mode.capture_with(lambda: agent, changes=way)
+        mode.restore_with(agent.update)
+        async with mode:
+            first = await mode.take_checkpoint()
+            agent["pages"]["2"]["seen"] = 1
+            mode.changed("pages", "2", "seen")
+            await mode.take_checkpoint()
+            assert await mode.recover_from_checkpoint(first)
+            assert agent["pages"]["2"]["seen"] == 0
+            agent["n"] = 1
+            mode.changed("n")
+            last = await mode.take_checkpoint()
+            assert (await mode.checkpointer.preview(last))["agent_state"] == agent
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("sampled")
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_damaged_large_part_is_stored_anew(tmp_path: Path, *, pinned: bool) -> None:
+    """It is kept once for all that hold it, and so are those to come: they would be damaged before they are taken."""
+
+    async def main() -> None:
+        agent = {"picture": b"p" * 20_000, "n": 0}
+        mode = LongRunningMode(settings(tmp_path))
+        mode.capture_with(lambda: agent)
+        mode.restore_with(lambda _: None)
+        async with mode:
+            older, _ = await mode.take_checkpoint(), await mode.take_checkpoint()
+            if pinned:
+                await mode.checkpointer.pin(older, "test")
+            connection = sqlite3.connect(mode.settings.log_path)
+            rotten = "UPDATE attachments SET data = CAST(x'00' || substr(data, 2) AS BLOB) WHERE key LIKE 'blob/%'"
+            assert connection.execute(rotten).rowcount == 1
+            connection.commit()
+            connection.close()
+            # The newest, which the next one is to be made on, holds it too, and nobody has looked at that one.
+            assert await mode.recover_from_checkpoint(older) is False
+            agent["n"] = 1
+            following = await mode.take_checkpoint()
+            assert await mode.recover_from_checkpoint(following) is True
+            assert (await mode.checkpointer.describe(following)).parent == ""
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("sampled")
 def test_a_host_that_cannot_take_its_state_up_does_not_begin_anew(tmp_path: Path) -> None:
     """To go on from nothing would do everything again. Nothing is recorded as restored; mended, it is."""
 

@@ -8,6 +8,8 @@ that moment and holds it. Steps that want to begin meanwhile wait; the hold is b
 An emergency may not be able to wait for a step that hangs. It holds the boundary *inside* the step: the commit of that
 step waits until the capture is done, so the head is still a right position for every committed step, and only the
 open step may be contained in part. Who restores such a checkpoint must look whether that step was committed after all.
+Nor can it wait for a capture that waits for that step, or whose host hangs: it comes before the one and holds beside
+the other, for both only look.
 """
 
 from __future__ import annotations
@@ -50,8 +52,12 @@ class StepBoundary:
         self._one = threading.Lock()
         self._changed = threading.Condition()
         self._open = 0
-        self._wanted = False
-        self._held = False
+        self._wanted = 0
+        """Holders, and those who wait to be one."""
+        self._held = 0
+        """Holders."""
+        self._alone = False
+        """Whether the one that holds does more than look."""
         self._entering: deque[Future[None]] = deque()
         self._ending: deque[Future[None]] = deque()
 
@@ -87,48 +93,79 @@ class StepBoundary:
             self._changed.notify_all()
 
     @contextmanager
-    def hold(self, *, wait_s: float, even_inside: bool = False) -> Iterator[Held]:
+    def hold(self, *, wait_s: float, even_inside: bool = False, only_looks: bool = False) -> Iterator[Held]:
         """Hold the moment between two steps; block until it comes.
 
         Args:
             wait_s: how long the open step has to end, at least 0.
             even_inside: hold inside the step when it does not end in time.
+            only_looks: the host is only looked at, not changed. With ``even_inside``, an emergency: it waits for nobody
+                but one who does more than look, and holds beside the others.
 
         Raises:
             StepOrder: the step did not end in time.
             TimeoutError: another holder did not let go.
         """
-        if not self._one.acquire(timeout=self.other_holder_s):
-            msg = f"the moment between two steps is held by another for more than {self.other_holder_s:g} s"
-            raise TimeoutError(msg)
+        is_urgent = even_inside and only_looks
+        if not is_urgent and not self._one.acquire(timeout=self.other_holder_s):
+            raise self._not_let_go()
         try:
-            held = self._take(wait_s, even_inside=even_inside)
+            held = self._take(wait_s, even_inside=even_inside, only_looks=only_looks)
             try:
                 yield held
             finally:
-                self._give_back()
+                self._give_back(was_held=True)
         finally:
-            self._one.release()
+            if not is_urgent:
+                self._one.release()
 
-    def _take(self, wait_s: float, *, even_inside: bool) -> Held:
+    def _take(self, wait_s: float, *, even_inside: bool, only_looks: bool) -> Held:
         with self._changed:
-            self._wanted = True
-            if self._changed.wait_for(lambda: not self._open, timeout=wait_s) or even_inside:
-                self._held = True
+            self._wanted += 1
+        try:
+            with self._changed:
+                self._wait(wait_s, even_inside=even_inside, only_looks=only_looks)
+                self._held += 1
+                self._alone = not only_looks
                 return Held(inside_step=self._open > 0)
-        self._give_back()
-        msg = f"the open step did not end within {wait_s:g} s"
-        raise StepOrder(msg, hint="do it between two steps, or let the step end")
+        except BaseException:  # also where somebody interrupts it: steps would never begin again
+            self._give_back(was_held=False)
+            raise
 
-    def _give_back(self) -> None:
-        """Let everybody go on."""
+    def _wait(self, wait_s: float, *, even_inside: bool, only_looks: bool) -> None:
+        """Wait for the moment, with the lock. Raises what ``hold`` raises."""
+
+        def is_free() -> bool:
+            return not self._alone if even_inside and only_looks else not self._held
+
+        if self._changed.wait_for(lambda: not self._open and is_free(), timeout=wait_s):
+            return
+        if self._open and not even_inside:
+            msg = f"the open step did not end within {wait_s:g} s"
+            raise StepOrder(msg, hint="do it between two steps, or let the step end")
+        if not self._changed.wait_for(is_free, timeout=self.other_holder_s):
+            raise self._not_let_go()
+
+    def _not_let_go(self) -> TimeoutError:
+        return TimeoutError(f"the moment between two steps is held by another for more than {self.other_holder_s:g} s")
+
+    def _give_back(self, *, was_held: bool) -> None:
+        """Let everybody go on whom no other holds back."""
+        entering: list[Future[None]] = []
+        ending: list[Future[None]] = []
         with self._changed:
-            self._wanted = self._held = False
-            entering = [future for future in self._entering if future.set_running_or_notify_cancel()]
-            ending = [future for future in self._ending if future.set_running_or_notify_cancel()]
-            self._entering.clear()
-            self._ending.clear()
-            self._open += len(entering)
+            self._wanted -= 1
+            if was_held:
+                self._held -= 1
+                self._alone = False  # who is alone is the only one
+            if not self._held:
+                ending = [future for future in self._ending if future.set_running_or_notify_cancel()]
+                self._ending.clear()
+            if not self._wanted:
+                entering = [future for future in self._entering if future.set_running_or_notify_cancel()]
+                self._entering.clear()
+                self._open += len(entering)
+            self._changed.notify_all()
         # Outside the lock: a future's callbacks belong to whoever waits.
         for future in (*ending, *entering):
             future.set_result(None)
@@ -136,4 +173,4 @@ class StepBoundary:
     def statistics(self) -> BoundaryStatistics:
         """This moment's counts."""
         with self._changed:
-            return BoundaryStatistics(self._open, self._wanted, len(self._entering) + len(self._ending))
+            return BoundaryStatistics(self._open, self._wanted > 0, len(self._entering) + len(self._ending))

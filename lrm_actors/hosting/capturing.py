@@ -172,7 +172,7 @@ class Capturing:
         self.check()  # before it waits
         emergency = effect.kind == EMERGENCY
         wait_s = EMERGENCY_WAIT_S if emergency else BOUNDARY_WAIT_S
-        with self._boundary.hold(wait_s=wait_s, even_inside=emergency) as held:
+        with self._boundary.hold(wait_s=wait_s, even_inside=emergency, only_looks=True) as held:
             function, options = self.check(), self.options  # a recovery may have held the boundary before
             position = reader.head
             # Where nothing keeps the host from changing its state meanwhile, it is cut in one go.

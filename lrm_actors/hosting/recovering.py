@@ -76,7 +76,10 @@ def recover(engine: Engine, checkpoint_id: str | None = None, *, given_up: Calla
         found = _upcast(engine, found)
         if given_up():
             return False
-        _restore(engine, found)
+        try:
+            _restore(engine, found)
+        finally:
+            engine.capturing.changed(())  # what the host becomes by this, it marks nowhere
         engine.capturing.behind(steps=bool(found.steps))
         if engine.capturing.replay(found.steps):
             engine.capturing.behind(steps=False)

@@ -120,6 +120,8 @@ class Slicing:
         self._position = position
         self._keeps_still = keeps_still
         self._longest_ms = 0.0
+        self._loose = False
+        """Whether what is cut are the fields of an object."""
 
     def cut(self, function: Callable[[], Any], bridge: HostBridge) -> Captured:
         """Have the host give its state, and cut it; blocks until that is done.
@@ -157,7 +159,7 @@ class Slicing:
         """On this thread, with other threads let in between two slices."""
         state = self._prepared(state)
         if not self._keeps_still:
-            state = _copy(state, [])  # no other thread can come between
+            state = _copy(state, [], loose=self._loose)  # no other thread can come between
         walk = self._cutter().in_slices(state)
         while True:
             try:
@@ -174,7 +176,7 @@ class Slicing:
             "Change it inside steps, or declare what changes at other times as shared"
         )
         self._longest_ms = cut.longest_ms
-        return self._done(Cutter(self._previous).at_once(state))
+        return self._done(Cutter(self._previous, loose=self._loose).at_once(state))
 
     def _prepared(self, state: Any) -> Any:
         """The state to be kept, with private copies of what is shared."""
@@ -188,9 +190,10 @@ class Slicing:
             state = _redacted(self._options.redact, state)
         if self._options.shared:
             if kind_of(state) == OBJECT:
-                state = fields_of(state, [])
+                state, self._loose = fields_of(state, []), True
             if type(state) is dict:
-                copies = {key: _copy(state[key], [key]) for key in self._options.shared if key in state}
+                shared, loose = self._options.shared, self._loose
+                copies = {key: _copy(state[key], [key], loose=loose) for key in shared if key in state}
                 state = {key: copies.get(key, one) for key, one in state.items()}
         self._longest_ms = (time.perf_counter() - began_s) * 1000
         return state
@@ -199,9 +202,10 @@ class Slicing:
         way = self._change.way(self._options)
         if way == COMPARE or self._previous is None:
             self._change.marks()  # everything is looked at, so they are done with
-            return Cutter(self._previous)
+            return Cutter(self._previous, loose=self._loose)
         marks = self._change.marks(self._options.shared) if way == MARKS else None
-        return Cutter(self._previous, way=way, marks=marks, check=self._change.to_be_checked(self._options))
+        check = self._change.to_be_checked(self._options)
+        return Cutter(self._previous, way=way, marks=marks, check=check, loose=self._loose)
 
     def _done(self, cut: Cut) -> Captured:
         self._change.took_ms = cut.took_ms
@@ -226,7 +230,7 @@ def _redacted(redact: Callable[[Any], Any], state: Any) -> Any:
     return kept
 
 
-def _copy(value: Any, path: Path) -> Any:
+def _copy(value: Any, path: Path, *, loose: bool) -> Any:
     """A part of the state as it is at one moment: it is packed in a call that no other thread can interrupt."""
-    look_through(value, path)
-    return unpack(pack(value, path))
+    look_through(value, path, loose=loose)
+    return unpack(pack(value, path, loose=loose))

@@ -197,19 +197,20 @@ class CheckpointedWorld:
         self._adopt(c.decide(self.state, command, at(self.seconds)))
 
     def _adopt(self, decision: Decision) -> None:
+        may_be_anew = any(row.damaged for row in self.state.kept)
         for event in decision.events:
             self.log.append(event)
             self.state = c.evolve(self.state, event)
         self.last = decision
-        self._keep(decision)
+        self._keep(decision, may_be_anew=may_be_anew)
 
-    def _keep(self, decision: Decision) -> None:
+    def _keep(self, decision: Decision, *, may_be_anew: bool) -> None:
         keys = [one.key for one in decision.attachments]
         if len(set(keys)) < len(keys) or set(keys) & set(decision.discard):
             raise Broken(f"{keys} are stored, {decision.discard} discarded")
         if missing := [key for key in decision.discard if key not in self.there]:
             raise Broken(f"{missing} are discarded, and were not there")
-        if twice := [key for key in keys if key.startswith("blob/") and key in self.there]:
+        if not may_be_anew and (twice := [key for key in keys if key.startswith("blob/") and key in self.there]):
             raise Broken(f"{twice} are stored, and were there")
         for key in decision.discard:
             del self.there[key]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import attrs
 import pytest
 
 from eventstore.memory import MemoryStore
@@ -20,6 +21,7 @@ from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.actors.checkpoints.plain import unpack
 from lrm_actors.domain.checkpointer import EMERGENCY, MANUAL, PERIODIC, CaptureFailed, CaptureState, StoreCheckpoint
 from lrm_actors.errors import NotCapturable, SettingsError
+from lrm_actors.hosting import capturing as capturing_module
 from lrm_actors.hosting import slicing
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.capture_options import CaptureOptions
@@ -227,6 +229,52 @@ def test_a_shared_part_that_is_not_plain_is_refused_by_its_place() -> None:
     """As any other part."""
     with pytest.raises(NotCapturable, match=r"state\['jobs'\]\[0\]"):
         asyncio.run(capture({"jobs": [{1}]}, lambda: None, options=CaptureOptions(shared=("jobs",))))
+
+
+@attrs.define
+class Crawl:
+    """A state that is an object, with a tuple in it, as objects may have."""
+
+    seen: tuple[str, ...]
+    jobs: list[Any]
+
+
+@pytest.mark.parametrize("steps", [True, False])
+def test_parts_of_an_object_may_be_shared(*, steps: bool) -> None:
+    """Its fields are copied, or not, and are what they are without that."""
+    state = Crawl(("a", "b"), [{"n": 1, "at": (1, 2)}])
+    captured = asyncio.run(capture(state, lambda: None, options=CaptureOptions(shared=("jobs",)), steps=steps))
+    assert state_of(captured) == {"seen": ["a", "b"], "jobs": [{"n": 1, "at": [1, 2]}]}
+    bridge = HostBridge()
+    capturing = Capturing(StepBoundary(), bridge)
+    capturing.capture_with(lambda: state, CaptureOptions(shared=("jobs",)))
+    assert state_of(capturing.capture(CaptureState("c", MANUAL, "test"), MemoryStore())) == state_of(captured)
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_an_emergency_waits_for_no_other_capture(monkeypatch: pytest.MonkeyPatch, *, holds: bool) -> None:
+    """Whether that waits for a step, which may be what hangs, or for a host that does not answer."""
+    monkeypatch.setattr(capturing_module, "EMERGENCY_WAIT_S", 0.0)
+    boundary = StepBoundary(other_holder_s=0.0)
+    capturing = Capturing(boundary, HostBridge())
+    capturing.capture_with(lambda: {"n": 1})
+    if not holds:
+        boundary.enter()
+    captured: list[Captured] = []
+
+    def emergency() -> dict[str, int]:
+        effect = CaptureState("e", EMERGENCY, "test")
+        capturing.capture_with(lambda: {"n": 2})
+        captured.append(capturing.capture(effect, MemoryStore()))
+        return {"n": 1}
+
+    if holds:  # the host's function is asked a second time while it is asked
+        capturing.capture_with(emergency)
+        capturing.capture(CaptureState("c", PERIODIC, "test"), MemoryStore())
+    else:
+        with boundary._one:  # as who waits has it
+            emergency()
+    assert state_of(captured[0]) == {"n": 2}
 
 
 # Marks

@@ -78,12 +78,20 @@ class Cutter:
         way: how the change is found.
         marks: in the way of marks, what may have changed; None: everything.
         check: see whether the way misses anything.
+        loose: the state is the fields of an object, where tuples may be.
     """
 
     def __init__(
-        self, previous: Node | None = None, *, way: str = COMPARE, marks: Marks | None = None, check: bool = False
+        self,
+        previous: Node | None = None,
+        *,
+        way: str = COMPARE,
+        marks: Marks | None = None,
+        check: bool = False,
+        loose: bool = False,
     ) -> None:
         self._previous = previous
+        self._loose = loose
         self._marks = marks if way == MARKS else None
         self._identity = way == IDENTITY
         self._check = check
@@ -144,11 +152,12 @@ class Cutter:
 
     def _walk(self, state: Any) -> _Cutting:
         old = self._previous
-        if type(old) is Leaf and not look_through(state, self._path, budget=SPLIT_BYTES):
+        loose = self._loose
+        if type(old) is Leaf and not look_through(state, self._path, loose=loose, budget=SPLIT_BYTES):
             old = None  # a first checkpoint has little to tell: what has come since is not packed in one call
-        node = self._light(state, _NOTHING, old, skip=False, loose=False)
+        node = self._light(state, _NOTHING, old, skip=False, loose=loose)
         if node is _HEAVY:
-            node = yield from self._container(state, b"", old, self._marks, loose=False)
+            node = yield from self._container(state, b"", old, self._marks, loose=loose)
         assert isinstance(node, Node)
         return node
 

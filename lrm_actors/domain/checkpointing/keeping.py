@@ -88,6 +88,7 @@ def settled(
     first: CheckpointerState | None = None,
     after: CheckpointerState | None = None,
     brought: Mapping[str, bytes] | None = None,
+    anew: bool = False,
     effects: Iterable[Effect] = (),
     reply: object = None,
 ) -> Decision:
@@ -99,6 +100,7 @@ def settled(
         first: the state after the first of them, where it is known.
         after: the state after all of them, where it is known.
         brought: attachments by key. Of blobs only those are stored that are not there yet.
+        anew: store all of them: one that is there may be what is damaged.
         effects: carried out after the commit.
         reply: for whoever asked.
     """
@@ -108,7 +110,7 @@ def settled(
     attachments = [
         Attachment(key, data)
         for key, data in (brought or {}).items()
-        if not key.startswith(blob_key("")) or key.removeprefix(blob_key("")) not in there
+        if anew or not key.startswith(blob_key("")) or key.removeprefix(blob_key("")) not in there
     ]
     lost = _lost(before, after, events)
     return then(*events, effects=effects, reply=reply, attachments=attachments, discard=lost, folded=first)

@@ -52,7 +52,15 @@ def store(state: CheckpointerState, command: StoreCheckpoint, ctx: Context) -> D
     brought = {attachment_key(checkpoint_id): command.data}
     brought |= {blob_key(digest): data for digest, data in blobs.items()}
     after = folded(first, (*fewer, *noted))
-    return settled(state, (taken, *fewer, *noted), first=first, after=after, brought=brought, reply=checkpoint_id)
+    return settled(
+        state,
+        (taken, *fewer, *noted),
+        first=first,
+        after=after,
+        brought=brought,
+        anew=bool(state.damages) and any(row.damaged for row in state.kept),
+        reply=checkpoint_id,
+    )
 
 
 def _noted(state: CheckpointerState, command: StoreCheckpoint) -> tuple[object, ...]:
@@ -67,6 +75,8 @@ def _noted(state: CheckpointerState, command: StoreCheckpoint) -> tuple[object, 
 def _can_build_on(state: CheckpointerState, command: StoreCheckpoint) -> bool:
     parent = row_of(state, command.parent)
     if parent is None or command.parent_digest not in {"", parent.digest}:
+        return False
+    if state.tally.damaged:  # found since the last one was stored: what is wrong there may be a part of the parent, too
         return False
     return not state.damages or is_whole(chain_of(state, command.parent))
 
