@@ -64,7 +64,9 @@ def check_free(target: Path) -> None:
     Raises:
         LogExists: it is, or a part of another log lies beside it.
     """
-    for path in (target, *(target.with_name(target.name + side) for side in SIDE_FILES)):
+    if os.path.lexists(target):  # also ``.`` and ``/``, which have no name that could be another's beginning
+        raise LogExists(str(target), f"{target} is there already")
+    for path in (target.with_name(target.name + side) for side in SIDE_FILES):
         if os.path.lexists(path):
             raise LogExists(str(target), f"{path} is there already")
 

@@ -141,6 +141,9 @@ def test_one_is_exported_to_a_file_of_its_own(lrm: Lrm, kept: Kept, tmp_path: Pa
     assert state(3)["browser_state"] == parts(written)["browser_state"]
     assert exits.NO_ACCESS == lrm("checkpoints", "export", "latest", file, kept.path).code
     assert written == lrm("checkpoints", "export", "latest", "-", kept.path).document
+    for directory in (".", "/", "..", ""):
+        refused = lrm("checkpoints", "export", "latest", directory, kept.path)
+        assert (exits.NO_ACCESS, True) == (refused.code, "is there already" in refused.err), refused.err
 
 
 def test_a_damaged_one_is_told_and_no_traceback(lrm: Lrm, kept: Kept) -> None:
