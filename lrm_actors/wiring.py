@@ -95,7 +95,8 @@ def _bring_back(event: analyzer.RecoveryChosen, _: Record) -> Command | None:
 
 def _save_or_clean_up(event: analyzer.RecoveryChosen, _: Record) -> Command | None:
     if event.strategy == analyzer.CLEAN_UP_CHECKPOINTS:
-        return checkpointer.CleanUp()
+        # The disk on which something of the host's found no room may be another than the log's.
+        return checkpointer.CleanUp(gently=not _is_ours(event.component))
     # A failed checkpoint never asks for another one: that would go round for ever.
     risky = event.strategy in RISKY and not _is_ours(event.component)
     if (event.emergency_checkpoint or risky) and event.component != CHECKPOINTER:
