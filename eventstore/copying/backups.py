@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from eventstore.connections import ReaderPool, file_uri, primary_code, read_erro
 from eventstore.copying.placing import check_free, placed
 from eventstore.errors import CopyFailed
 from eventstore.reader import SqliteReader
-from eventstore.records import Verification
+from eventstore.records import Problem, Verification
 
 PAGES_AT_ONCE = 1024
 """Pages that are copied in one step, during which other threads of this process wait."""
@@ -30,9 +30,13 @@ class BackedUp:
     """Position of its last event."""
     events: int
     size_bytes: int
+    problems: tuple[Problem, ...] = ()
+    """What is damaged in it, as in the log."""
 
 
-def backup(source: SqliteReader | str | os.PathLike[str], target: str | os.PathLike[str]) -> BackedUp:
+def backup(
+    source: SqliteReader | str | os.PathLike[str], target: str | os.PathLike[str], *, even_damaged: bool = False
+) -> BackedUp:
     """Copy a log, alive or not, into a new file, mode 0600, that opens as a log; verify it, and only then name it.
 
     A reader or a store gives the log that it has open, also where its file was removed or replaced since. Its owner
@@ -41,6 +45,7 @@ def backup(source: SqliteReader | str | os.PathLike[str], target: str | os.PathL
     Args:
         source: the log: its path, or a reader or store of it.
         target: the new file. Missing directories are made.
+        even_damaged: copy a log with damage in it too, as it is: no more than in the log may be damaged in the copy.
 
     Raises:
         LogExists: there is something at ``target``, or beside it what would be taken for a part of it.
@@ -52,8 +57,10 @@ def backup(source: SqliteReader | str | os.PathLike[str], target: str | os.PathL
     with _pool_of(source) as pool, placed(place) as copy:
         with pool.lend() as connection:
             _copy(connection, copy, place)
-        checked = check_copy(copy, place)
-    return BackedUp(place, checked.head, checked.events, place.stat().st_size)
+        checked, problems = _problems_of(copy)
+        if problems and not (even_damaged and _has_them_too(source, problems)):
+            raise _damaged(place, problems[0])
+    return BackedUp(place, checked.head, checked.events, place.stat().st_size, problems)
 
 
 @contextmanager
@@ -74,19 +81,45 @@ def check_copy(copy: Path, target: Path) -> Verification:
     Raises:
         CopyFailed: something in it is not as it was written.
     """
+    result, problems = _problems_of(copy)
+    if problems:
+        raise _damaged(target, problems[0])
+    return result
+
+
+def _problems_of(copy: Path) -> tuple[Verification, tuple[Problem, ...]]:
     from eventstore.opening import open_reader
 
     with open_reader(copy, unknown="placeholder") as reader:
         result = reader.verify()
-    problems = [
-        problem for problem in result.problems if problem.what != "decode"
-    ]  # a matter of this program's classes
-    if problems:
-        first = problems[0]
-        where = "" if first.position is None else f" at position {first.position}"
-        hint = "run 'lrm verify' on the log: what is damaged there is damaged in a copy too"
-        raise CopyFailed(str(target), f"{first.what}{where}: {first.detail}", hint=hint)
-    return result
+    # Whether an event can be decoded is a matter of this program's classes.
+    return result, tuple([problem for problem in result.problems if problem.what != "decode"])
+
+
+def _has_them_too(source: SqliteReader | str | os.PathLike[str], problems: Sequence[Problem]) -> bool:
+    """Whether the log itself is damaged in the same places, so that nothing went wrong when it was copied."""
+    from eventstore.opening import open_reader
+
+    if isinstance(source, SqliteReader) and source.pool.is_open:
+        known = source.verify().problems
+    else:
+        with open_reader(source.path if isinstance(source, SqliteReader) else source, unknown="placeholder") as reader:
+            known = reader.verify().problems
+    return {(one.what, one.position) for one in problems} <= {(one.what, one.position) for one in known}
+
+
+def _damaged(target: Path, first: Problem) -> CopyFailed:
+    hint = (
+        "run 'lrm verify' on the log: what is damaged there is damaged in a copy too; 'lrm backup --even-damaged' "
+        "copies it as it is, and 'lrm salvage' makes a new log of what is whole"
+    )
+    return CopyFailed(str(target), said(first), hint=hint)
+
+
+def said(problem: Problem) -> str:
+    """A problem in words: what it is, and where."""
+    where = "" if problem.position is None else f" at position {problem.position}"
+    return f"{problem.what}{where}: {problem.detail}"
 
 
 def _copy(connection: sqlite3.Connection, copy: Path, place: Path) -> None:

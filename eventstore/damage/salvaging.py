@@ -48,6 +48,8 @@ for source, target in zip(sys.argv[1::2], sys.argv[2::2]):
     copy(source, target)
 """
 
+ALIVE = "end that process; or, while it runs, copy the log with 'lrm backup --even-damaged', and salvage the copy"
+
 
 @attrs.frozen
 class Salvaged:
@@ -191,6 +193,8 @@ def _unowned(log: Path) -> Iterator[None]:
         return
     try:
         lock = LogLock(log)
+    except LogLocked as error:
+        raise LogLocked(str(log), str(error), hint=ALIVE) from error
     except LogNotWritable:
         import fcntl
 
@@ -199,7 +203,7 @@ def _unowned(log: Path) -> Iterator[None]:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError as error:
-                raise LogLocked(str(log), f"{log} is owned by a living process") from error
+                raise LogLocked(str(log), f"{log} is owned by a living process", hint=ALIVE) from error
             yield
         finally:
             os.close(descriptor)

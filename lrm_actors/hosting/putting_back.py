@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from eventstore import rescuing
-from eventstore.errors import EventStoreError
+from eventstore.errors import CorruptLog, EventStoreError
 from eventstore.records import Batch, NewEvent, StreamWrite
 from eventstore.whereabouts import REMOVED, REPLACED, UNMOUNTED
 from lrm_actors.domain import trimming
 from lrm_actors.errors import LrmError
 from lrm_actors.hosting.presence import Presence
 from lrm_actors.hosting.running import Running
+from lrm_actors.runtime.recovery import recover_state
 
 if TYPE_CHECKING:
     from lrm_actors.hosting.engine import Engine
@@ -73,7 +74,7 @@ class PuttingBack:
             if not trouble:
                 self._engine.misplaced = ""
                 if self._kept is not None:
-                    self._kept.unlink(missing_ok=True)
+                    rescuing.discard(self._kept)
                 self._kept = None
                 return
             said = not self._engine.misplaced
@@ -86,7 +87,7 @@ class PuttingBack:
                 return  # whose it is, and whether it comes back, nobody can tell from here
             try:
                 through = running.store.head
-                rescued = rescuing.rescue(running.store, running.path) if trouble == REMOVED else None
+                rescued = self._rescued(running, said=said) if trouble == REMOVED else None
                 self._engine.moved.clear()
                 with self._engine.boundary.hold(wait_s=self._wait_s, even_inside=True):
                     following = self._go_on(running, rescued)
@@ -104,12 +105,42 @@ class PuttingBack:
             finally:
                 self._engine.moved.set()
 
+    def _rescued(self, running: Running, *, said: bool) -> Path:
+        """A copy of the log that the next run can begin on.
+
+        Of a damaged one no actor recovers over an event that cannot be read: then each keeps its state first.
+
+        Raises:
+            CorruptLog: one of them could not recover from it all the same, and this run goes on.
+        """
+        rescued = rescuing.rescue(running.store, running.path)
+        if not rescued.damage:
+            return rescued.path
+        level = logging.ERROR if said else logging.DEBUG
+        about = "the log is damaged, and so is the copy of it: %s"
+        _log.log(level, about, rescued.damage, extra=self._engine.context.extra())
+        running.system.take_snapshots()
+        rescued = rescuing.rescue(running.store, running.path)
+        from eventstore.opening import open_reader
+
+        with open_reader(rescued.path, unknown="placeholder") as reader:
+            for spec in running.system.specs:
+                try:
+                    recover_state(reader, spec)
+                except EventStoreError as error:
+                    msg = (
+                        f"{spec.name} cannot be recovered from {rescued.path}, which has all there is ({error}); "
+                        "once the agent has ended, 'lrm salvage' makes a new log of what is whole in it"
+                    )
+                    raise CorruptLog(msg) from error
+        return rescued.path
+
     def _keep(self, running: Running) -> None:
         """Copy the log, once, beside the file that is in its place: nobody else has what that one lacks."""
         if self._kept is not None:
             return
         try:
-            self._kept = rescuing.rescue(running.store, running.path)
+            self._kept = rescuing.rescue(running.store, running.path).path
         except (EventStoreError, OSError) as error:
             _log.error("no copy of the log can be kept: %s", error, extra=self._engine.context.extra())
         else:

@@ -5,6 +5,7 @@ Talks to the file system and to the event store. An agent's process does the sam
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -93,7 +94,7 @@ class LogFiles:
         try:
             fact = trimming.LogPutBack(trouble, store.head)
             if trouble in {REMOVED, REPLACED}:
-                self._copy = rescuing.rescue(store, self._path)
+                self._copy = self._rescue(store)
         except (EventStoreError, OSError) as error:
             self._trouble(f"no copy of it can be made: {error}")
             return False
@@ -109,18 +110,25 @@ class LogFiles:
         if trouble not in {REMOVED, REPLACED}:
             return
         try:
-            self._copy = rescuing.rescue(store, self._path)
+            self._copy = self._rescue(store)
         except (EventStoreError, OSError) as error:
             self._trouble(f"{self._path} is lost: no copy of it can be made: {error}")
         else:
             self._trouble(f"the log is kept in {self._copy}")
+
+    def _rescue(self, store: EventStore) -> Path:
+        rescued = rescuing.rescue(store, self._path)
+        if rescued.damage:
+            self._trouble(f"{self._path} is damaged, and so is the copy of it: {rescued.damage}")
+        return rescued.path
 
     def _all_well(self) -> None:
         if self._told:
             self._trouble(f"{self._path} is back")
             self._told = ""
         if self._copy is not None:
-            self._copy.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                rescuing.discard(self._copy)
             self._copy = None
 
     def _look_again(self, trouble: str) -> None:

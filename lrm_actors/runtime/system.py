@@ -218,6 +218,11 @@ class ActorSystem(Asking):
         return self.shell(name).published.state
 
     @property
+    def specs(self) -> tuple[Spec[Any], ...]:
+        """Every actor, those that were spawned too."""
+        return tuple(self._specs)
+
+    @property
     def life(self) -> str:
         """``new``, ``running``, ``stopped``: also while it is stopping."""
         return self._state

@@ -54,6 +54,25 @@ def test_verify_says_how_far_a_log_was_acknowledged(lrm: Lrm, life: Lived) -> No
     assert (last, None) == tuple(lrm("verify", "--json", life.path).document[key] for key in ("head", "marked"))
 
 
+def test_a_damaged_log_in_use_is_copied_and_salvaged(lrm: Lrm, life: Lived, tmp_path: Path) -> None:
+    """Each refusal names the command that comes next."""
+    change(life.path, "UPDATE events SET data = x'7b7d' WHERE position = 3")
+    copy, new = tmp_path / "copy.db", tmp_path / "new.db"
+    with closing(open_store(life.path)):
+        done = lrm("salvage", life.path, new)
+        assert (True, True) == (done.code != 0, "lrm backup --even-damaged" in done.err)
+        done = lrm("backup", copy, life.path)
+        assert (True, True) == (done.code != 0, "lrm backup --even-damaged" in done.err)
+        done = lrm("backup", "--even-damaged", "--json", copy, life.path)
+        assert (exits.BROKEN, [3]) == (done.code, [one["position"] for one in done.document["problems"]])
+        copy.unlink()
+        done = lrm("backup", "--even-damaged", copy, life.path)
+    assert exits.BROKEN == done.code
+    assert "damaged: checksum at position 3: " in done.out
+    assert f"lrm salvage {copy} NEW" in done.out
+    assert "lost: #3" in lrm("salvage", copy, new).out
+
+
 def test_salvage_makes_a_new_log(lrm: Lrm, life: Lived, tmp_path: Path) -> None:
     """It says what came back and what is lost, and the damaged one stays as it is."""
     last = life.at["last"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import pytest
 
 from eventstore import rescuing, whereabouts
 from eventstore.copying import backups
+from eventstore.damage.salvaging import salvage
 from eventstore.errors import CopyFailed, EventStoreError, LogExists
 from eventstore.opening import open_reader, open_store
 from eventstore.records import Batch, NewEvent, StreamWrite
 from lrm_actors.blocking import BlockingMode
 from lrm_actors.domain.trimming import LogPutBack
 from lrm_actors.mode import LongRunningMode
+from lrm_actors.runtime.system import ActorSystem
 from tests.mode_kit import settings
 from tests.runtime.support import eventually
 
@@ -143,7 +146,7 @@ def test_what_cannot_be_put_back_is_told_until_it_can(tmp_path: Path, monkeypatc
     """A full disk, say. Nothing that is open is closed before there is a copy."""
     rescue, tries = rescuing.rescue, []
 
-    def full(store: Any, path: Path) -> Path:
+    def full(store: Any, path: Path) -> rescuing.Rescued:
         tries.append(path)
         if len(tries) < 3:
             raise CopyFailed(str(path), "database or disk is full")
@@ -167,11 +170,11 @@ def test_a_copy_is_kept_where_what_came_after_it_cannot_be_copied(
     """The first copy was removed for the second, with all that there was, and the log with it."""
     backup, copies = backups.backup, []
 
-    def full(source: Any, target: Path) -> Any:
+    def full(source: Any, target: Path, **how: Any) -> Any:
         copies.append(target)
         if len(copies) == 2:
             raise CopyFailed(str(target), "database or disk is full")
-        return backup(source, target)
+        return backup(source, target, **how)
 
     monkeypatch.setattr(backups, "backup", full)
     with agent(tmp_path) as (mode, state, log):
@@ -184,13 +187,70 @@ def test_a_copy_is_kept_where_what_came_after_it_cannot_be_copied(
         assert expected == state
 
 
+def damage(log: Path, position: int) -> None:
+    """As a disk does it that gives back what was never written."""
+    with closing(sqlite3.connect(log, isolation_level=None)) as connection:
+        connection.execute("UPDATE events SET data = x'7b7d' WHERE position = ?", (position,))
+
+
+def test_a_damaged_log_that_is_removed_is_written_anew_with_the_damage(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing of it was, for one event that could not be read: all of it was gone when the process ended.
+
+    The state of each actor is kept first, as none of them could recover over that event.
+    """
+    with agent(tmp_path) as (mode, state, log):
+        work(mode, state, "a")
+        mode.take_checkpoint()
+        with open_reader(log) as reader:
+            (position,) = [one.position for one in reader.read(types=("journal.step_committed",))]
+        damage(log, position)
+        log.unlink()
+        eventually(lambda: log.exists() and not mode._engine.misplaced)
+        work(mode, state, "b")
+        expected = dict(state)
+    assert f"checksum at position {position}" in caplog.text
+    with open_reader(log) as reader:
+        assert [] == list(log.parent.glob("*.rescued*"))
+        assert [("checksum", position)] == [(one.what, one.position) for one in reader.verify().problems]
+    with agent(tmp_path) as (_, state, _):
+        assert expected == state
+
+
+def test_a_damaged_log_that_no_actor_recovers_from_is_kept_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run goes on, and the copy is made anew at each look: nothing is closed that nobody could open again."""
+    monkeypatch.setattr(ActorSystem, "take_snapshots", lambda self: {})
+    with agent(tmp_path) as (mode, state, log):
+        work(mode, state, "a")
+        with open_reader(log) as reader:
+            (position,) = [one.position for one in reader.read(types=("journal.step_committed",))]
+        damage(log, position)
+        log.unlink()
+        copy = log.with_name("lrm.db.rescued")
+        eventually(lambda: "lrm salvage" in caplog.text)
+        work(mode, state, "b")
+
+        def committed() -> int:
+            with open_reader(copy, unknown="placeholder") as reader:
+                return sum(one.type == "journal.step_committed" for one in reader.read(after=position))
+
+        eventually(lambda: committed() == 1)
+        assert "failing" == mode.get_health_report()["health_status"]
+    assert not log.exists()
+    salvaged = salvage(copy, tmp_path / "salvaged" / "lrm.db")
+    assert ((position, position),) == salvaged.lost
+
+
 def test_a_log_that_is_moved_back_in_the_meantime_is_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is the newer one of the two, and no other: nothing would run any more if it were taken for one."""
     rescue, aside = rescuing.rescue, tmp_path / "aside"
 
-    def rescue_and_move_back(store: Any, path: Path) -> Path:
+    def rescue_and_move_back(store: Any, path: Path) -> rescuing.Rescued:
         copy = rescue(store, path)
         if aside.exists():
             aside.rename(path)
@@ -214,7 +274,7 @@ def test_where_another_log_lies_by_then_this_one_is_kept_beside_it(tmp_path: Pat
         work(mode, state, "a")
         running = mode._engine.running
         assert running is not None
-        copy = rescuing.rescue(running.store, log)
+        copy = rescuing.rescue(running.store, log).path
         with pytest.raises(LogExists):
             rescuing.put_back(copy, log)
         with open_reader(copy) as reader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from eventstore import rescuing, whereabouts
 from eventstore.errors import CopyFailed, LogLocked
+from eventstore.rescuing import Rescued
 from lrm_actors.domain import outer
 from lrm_actors.domain.trimming import LogPutBack
 from lrm_actors.inspect.folds import open_log
@@ -122,7 +124,7 @@ def test_what_cannot_be_put_back_yet_is_put_back_later(tmp_path: Path, monkeypat
     recorder, actor = begun(path, said)
     path.unlink()
 
-    def full(*_: Any) -> Path:
+    def full(*_: Any) -> Rescued:
         raise CopyFailed(str(path), "database or disk is full")
 
     with monkeypatch.context() as patched:
@@ -131,7 +133,7 @@ def test_what_cannot_be_put_back_yet_is_put_back_later(tmp_path: Path, monkeypat
     assert "no copy of it can be made" in said[-1]
     tell(actor, outer.NoteStarted(1, 7, 3.5))
 
-    def taken(*given: Any) -> Path:
+    def taken(*given: Any) -> Rescued:
         copy = rescue(*given)
         path.write_bytes(b"another file")
         return copy
@@ -151,6 +153,21 @@ def test_what_cannot_be_put_back_yet_is_put_back_later(tmp_path: Path, monkeypat
     assert expected == stored(path)[: len(expected)]
     with closing(Recorder(path, outer.spec(), lambda text: None)) as again:
         assert actor.state == again.state
+
+
+def test_a_damaged_log_is_written_anew_as_it_is(tmp_path: Path) -> None:
+    """An event that cannot be read was a reason to lose all the others."""
+    path, said = tmp_path / "outer.db", list[str]()
+    recorder, actor = begun(path, said)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE events SET data = x'7b7d' WHERE position = 2")
+    path.unlink()
+    recorder.look()
+    tell(actor, outer.NoteStarted(1, 7, 3.5))
+    recorder.close()
+    assert any("checksum at position 2" in text for text in said)
+    with open_log(path) as reader:
+        assert (5, [2]) == (reader.head, [one.position for one in reader.verify().problems])
 
 
 def test_planted_a_recorder_that_sees_nothing_loses_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from eventstore.connections import file_uri
 from eventstore.copying import backups as module
 from eventstore.copying.backups import backup
 from eventstore.copying.portable import export_log, import_log
+from eventstore.damage.salvaging import salvage
 from eventstore.errors import CopyFailed, CorruptLog, LogExists, LogNotFound, NotALog, ReadFailed
 from eventstore.events import event
 from eventstore.opening import open_reader, open_store
@@ -136,7 +138,34 @@ def test_a_damaged_log_is_not_taken_for_a_backup(filled: SqliteStore, tmp_path: 
     with pytest.raises(CopyFailed) as caught:
         backup(filled, tmp_path / "b.db")
     assert "position 77" in str(caught.value)
+    assert "--even-damaged" in caught.value.hint
     assert [filled.path.parent] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("of", ["a store", "a path"])
+def test_a_damaged_log_is_copied_as_it_is_where_that_is_asked_for(
+    filled: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    """While its owner goes on, who could not be salvaged. What only the copy lacks is damage of the copy."""
+    change = "UPDATE events SET data = x'7b7d' WHERE position = "
+    with closing(sqlite3.connect(filled.path, isolation_level=None)) as connection:
+        connection.execute(f"{change}77")
+    source = filled if of == "a store" else filled.path
+    done = backup(source, tmp_path / "b.db", even_damaged=True)
+    assert [("checksum", 77)] == [(one.what, one.position) for one in done.problems]
+    salvaged = salvage(done.path, tmp_path / "new" / "lrm.db")
+    assert (((77, 77),), done.head) == (salvaged.lost, salvaged.head)
+    copy = module._copy
+
+    def copy_badly(connection: sqlite3.Connection, target: Path, place: Path) -> None:
+        copy(connection, target, place)
+        with closing(sqlite3.connect(target, isolation_level=None)) as written:
+            written.execute(f"{change}78")
+
+    monkeypatch.setattr(module, "_copy", copy_badly)
+    with pytest.raises(CopyFailed):
+        backup(source, tmp_path / "c.db", even_damaged=True)
+    assert not (tmp_path / "c.db").exists()
 
 
 def test_a_file_whose_pages_are_gone(filled: SqliteStore, tmp_path: Path) -> None:
