@@ -40,6 +40,7 @@ def test_backup_of_a_log(lrm: Lrm, life: Lived, tmp_path: Path) -> None:
         "head": last,
         "events": last,
         "size_bytes": copy.stat().st_size,
+        "problems": [],
     } == document
     assert 0 == lrm("verify", copy).code
     assert lrm("log", life.path).out == lrm("log", copy).out
