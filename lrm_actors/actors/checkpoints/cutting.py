@@ -18,6 +18,7 @@ from lrm_actors.actors.checkpoints.likeness import begins_with, comparable, plac
 from lrm_actors.actors.checkpoints.marking import COMPARE, IDENTITY, MARKS, Marks
 from lrm_actors.actors.checkpoints.plain import (
     DICT,
+    FEW_LEVELS,
     LIST,
     MAX_DEPTH,
     OBJECT,
@@ -28,6 +29,7 @@ from lrm_actors.actors.checkpoints.plain import (
     check_key,
     fields_of,
     is_frozen_object,
+    is_simple,
     kind_of,
     look_through,
     map_head,
@@ -61,6 +63,8 @@ SAMPLED = 8
 """Values that are looked at to tell."""
 PATIENCE = 64
 """Values in a row that were looked for in vain, before a list is taken to be a new one."""
+LOOKS = 8
+"""Values of a list that did not change, until the clock is looked at."""
 MAX_MISSED = 20
 """Missed changes that are told."""
 
@@ -242,10 +246,18 @@ class Cutter:
         path, clock = self._path, time.perf_counter
         path.append(None)
         shift, in_vain, known = 0, 0, len(previous)
+        packs = marks is None and not self._identity
         for index, one in enumerate(value):
             at = index + shift
             before = previous[at] if 0 <= at < known else None
-            if before is not None and self._is_same(one, before, marks, index):
+            if packs and type(one) is dict and type(before) is Leaf and len(one) <= 4 * WIDE:
+                try:  # what _is_same() would do, without a call for each of many
+                    is_same = pack_quickly(one) == before.data
+                except UNPACKABLE:
+                    is_same = False
+            else:
+                is_same = before is not None and self._is_same(one, before, marks, index)
+            if before is not None and is_same:
                 nodes.append(before)
                 in_vain = 0
             else:
@@ -263,7 +275,7 @@ class Cutter:
                     else:
                         node, shift, in_vain = previous[found], found - index, 0
                 nodes.append(node)
-            if clock() > self._until_s:
+            if (not is_same or index % LOOKS == 0) and clock() > self._until_s:
                 yield
         path.pop()
         return nodes
@@ -382,7 +394,7 @@ class Cutter:
             return _HEAVY
         has_key = key is not _NOTHING
         is_new = type(old) is not Leaf
-        if is_new and not look_through(value, self._path, loose=loose, budget=SPLIT_BYTES) and is_container:
+        if is_new and not self._is_small(value, loose=loose) and is_container:
             return _HEAVY
         whole, path = ({key: value}, self._path[:-1]) if has_key else (value, self._path)
         data = pack(whole, path, loose=loose)[has_key:]
@@ -391,9 +403,15 @@ class Cutter:
             return old
         if old is not None:
             self._changed(skip=skip)
-        if not is_new and not look_through(value, self._path, loose=loose, budget=SPLIT_BYTES) and is_container:
+        if not is_new and not self._is_small(value, loose=loose) and is_container:
             return _HEAVY
         return Leaf(data, self._known_by(value), has_key=has_key)
+
+    def _is_small(self, value: Any, *, loose: bool) -> bool:
+        """Whether a value can have one leaf. Sees that it is plain, as ``look_through`` does."""
+        if len(self._path) < MAX_DEPTH - FEW_LEVELS and is_simple(value, SPLIT_BYTES):
+            return True
+        return look_through(value, self._path, loose=loose, budget=SPLIT_BYTES)
 
     def _blob(self, value: bytes, key: Any, old: Node | None, *, skip: bool) -> Node:
         if type(old) is Branch and old.layout == BLOB and old.nodes[0].data == value:

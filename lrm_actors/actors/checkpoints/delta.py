@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from operator import eq
+from operator import eq, is_
 from typing import TypeVar
-
-from lrm_actors.actors.checkpoints.leaves import Leaf
 
 T = TypeVar("T")
 
@@ -19,32 +17,69 @@ MAX_LEAVES = 1 << 24
 """Of a document: more would be an attack on the memory of whoever restores it."""
 
 
-def runs_of(flat: Sequence[Leaf]) -> tuple[list[int], list[Leaf]]:
-    """The runs that make a document of the one before it, whose leaves know their place, and the new leaves.
-
-    From here on the leaves know their place in the new one.
-    """
-    places = [leaf.at for leaf in flat]
-    breaks = _breaks(places)
+def runs_of(flat: Sequence[T], old: Sequence[T]) -> tuple[list[int], list[T]]:
+    """The runs that make a document of another one, and its new leaves: those that are no objects of the other's."""
     runs: list[int] = []
-    fresh: list[Leaf] = []
+    fresh: list[T] = []
     end = first = count = new = 0
-    for begin, stop in pairwise((0, *breaks, len(flat))):
-        if begin == stop:
-            continue
-        if places[begin] < 0:
+    for begin, stop, place in _in_order(flat, old) or _anywhere(flat, old):
+        if place < 0:
             fresh += flat[begin:stop]
             new += stop - begin
             continue
         if count or new:
             runs += (first - end, count, new)
             end = first + count
-        first, count, new = places[begin], stop - begin, 0
+        first, count, new = place, stop - begin, 0
     if count or new:
         runs += (first - end, count, new)
-    for place, leaf in enumerate(flat):  # only now: one may stand in it twice
-        leaf.at = place
     return runs, fresh
+
+
+_Piece = tuple[int, int, int]
+"""Where leaves begin and end that stand in a row in both, and where they stand in the other; -1: they are new."""
+
+
+def _in_order(flat: Sequence[T], old: Sequence[T]) -> list[_Piece] | None:
+    """The pieces of a document that was changed here and there, and became longer or shorter at some place.
+
+    Nearly all are so. Then all leaves before that place stand where they stood, and all behind it as far from the end,
+    and are passed over without a look at each. None: leaves of the other stand elsewhere.
+    """
+    longer = len(flat) - len(old)
+    before = bytes(map(is_, flat, old))
+    place = before.rfind(1) + 1
+    behind = max(place, place + longer)
+    after = bytes(map(is_, flat[behind:], old[behind - longer :]))
+    pieces: list[_Piece] = []
+    new, gone = [*flat[place:behind]], [*old[place : behind - longer]]
+    if new:
+        pieces.append((place, behind, -1))
+    for stands, begins, earlier in ((before[:place], 0, 0), (after, behind, longer)):
+        for begin, stop, is_there in _stretches(stands, begins):
+            pieces.append((begin, stop, begin - earlier if is_there else -1))
+            if not is_there:
+                new += flat[begin:stop]
+                gone += old[begin - earlier : stop - earlier]
+    moved = {id(leaf) for leaf in gone}.intersection(map(id, new))
+    return None if moved else sorted(pieces)
+
+
+def _stretches(stands: bytes, begins: int) -> Iterator[tuple[int, int, int]]:
+    """Where leaves begin and end that all stand in the other document, or all do not, and whether they do."""
+    at = 0
+    while at < len(stands):
+        stop = stands.find(not stands[at], at)
+        stop = len(stands) if stop < 0 else stop
+        yield begins + at, begins + stop, stands[at]
+        at = stop
+
+
+def _anywhere(flat: Sequence[T], old: Sequence[T]) -> list[_Piece]:
+    """The pieces of any document."""
+    place_of = {id(leaf): at for at, leaf in enumerate(old)}
+    places = [place_of.get(id(leaf), -1) for leaf in flat]
+    return [(begin, stop, places[begin]) for begin, stop in pairwise((0, *_breaks(places), len(flat))) if begin < stop]
 
 
 def _breaks(places: Sequence[int]) -> list[int]:

@@ -57,6 +57,7 @@ class _Made:
 
     checkpoint_id: str
     flat: list[Leaf]
+    size: int
     digest: str
 
 
@@ -100,28 +101,27 @@ class Encoder:
         try:
             return self._encoded(cut, checkpoint_id, tuple(hints), state_version, whole=whole)
         except BaseException:
-            self.forget()  # the leaves may know places that are none
+            self.forget()  # what it was made on may be there in part only
             raise
 
     def _encoded(
         self, cut: Cut, checkpoint_id: str, hints: tuple[str, ...], state_version: int, *, whole: bool
     ) -> EncodedCheckpoint:
         flat = flatten(cut.root)
-        size = sum([len(leaf.data) for leaf in flat])
-        if size > form.MAX_STATE_BYTES:
-            raise NotCapturable(f"the state has {size} bytes, at most {form.MAX_STATE_BYTES} can be stored")
-        _let_others_in(len(flat))
         is_anchor = self._since >= STRIDE
         on = None if whole or self._wants_base(is_anchor=is_anchor) else self._anchor if is_anchor else self._last
         old = [] if on is None else on.flat
-        if on is None or on is not self._last:
-            _place(flat, old)
+        size = _checked(_size_of(flat)) if on is None else 0
+        _let_others_in(len(flat))
         parent, parent_digest = ("", "") if on is None else (on.checkpoint_id, on.digest)
         data, fresh, dropped = row_of(
             flat, old, checkpoint_id=checkpoint_id, parent=parent, hints=hints, state_version=state_version
         )
+        if on is not None:
+            is_once = len(flat) - len(fresh) == len(old) - len(dropped)  # and no leaf is taken over twice
+            size = _checked(on.size + _size_of(fresh) - _size_of(dropped) if is_once else _size_of(flat))
         digest = form.digest_of_state(checkpoint_id, hints, state_version, [leaf.digest for leaf in flat])
-        made = _Made(checkpoint_id, flat, digest)
+        made = _Made(checkpoint_id, flat, size, digest)
         self._adopt(made, cut.root, len(data), is_base=on is None, is_anchor=is_anchor)
         blobs, gone = _blobs(flat, old, fresh, dropped)
         return EncodedCheckpoint(data, digest, size, parent, parent_digest, blobs, gone)
@@ -161,14 +161,14 @@ def row_of(
     """The bytes of a checkpoint, the leaves that are new in it, and those of its parent that it drops.
 
     Args:
-        flat: its leaves, which know their places in the parent. From here on they know their places in it.
+        flat: its leaves. Those of the parent that it takes over are the same objects.
         old: the parent's leaves; none for a base.
         checkpoint_id: its own.
         parent: id of the one that it is made on; "": it is a base.
         hints: of its moment.
         state_version: of the host's state.
     """
-    runs, fresh = delta.runs_of(flat)
+    runs, fresh = delta.runs_of(flat, old if parent else ())
     dropped = delta.dropped(runs, old) if parent else []
     _let_others_in(len(flat))
     _hash(fresh)
@@ -184,12 +184,20 @@ def row_of(
     return data, fresh, dropped
 
 
-def _place(flat: Sequence[Leaf], old: Sequence[Leaf]) -> None:
-    """Have the leaves know their places in another document than the last one."""
-    for leaf in flat:
-        leaf.at = -1
-    for at, leaf in enumerate(old):
-        leaf.at = at
+def _size_of(leaves: Iterable[Leaf]) -> int:
+    """Bytes of some leaves."""
+    return sum([len(leaf.data) for leaf in leaves])
+
+
+def _checked(size: int) -> int:
+    """The size of a state that can be kept.
+
+    Raises:
+        NotCapturable: it is too large.
+    """
+    if size > form.MAX_STATE_BYTES:
+        raise NotCapturable(f"the state has {size} bytes, at most {form.MAX_STATE_BYTES} can be stored")
+    return size
 
 
 def _hash(leaves: Iterable[Leaf]) -> None:

@@ -22,7 +22,7 @@ or the pieces of a long text behind their head."""
 class Leaf:
     """Some bytes of the document."""
 
-    __slots__ = ("at", "data", "digest", "has_key", "is_blob", "of")
+    __slots__ = ("data", "digest", "has_key", "is_blob", "of")
 
     def __init__(self, data: bytes, of: Any = None, *, is_blob: bool = False, has_key: bool = False) -> None:
         self.data = data
@@ -32,8 +32,6 @@ class Leaf:
         """The immutable object that it was packed from, where it pays to know: while it is there, nothing changed."""
         self.is_blob = is_blob
         """Large bytes, kept once by their content."""
-        self.at = -1
-        """Its place in the document that was last encoded; -1: it was not in it."""
         self.digest = b""
         """Of its bytes, once it was asked to know it."""
 

@@ -34,6 +34,9 @@ _KINDS: Final = {
 }  # fmt: skip
 _PLAIN = (str, int, float, bytes, list, dict, tuple, type)
 _KEYS = frozenset((str, int, float, bool, type(None)))
+_NUMBERS = frozenset((int, float, bool, type(None)))
+FEW_LEVELS = 10
+"""Of a simple value."""
 _WEIGHT = 8
 """Bytes that a value counts for besides those of its text."""
 
@@ -156,6 +159,41 @@ def look_through(
     finally:
         del path[base:]
     return budget >= 0
+
+
+def is_simple(value: Any, budget: int) -> bool:
+    """Told quickly: that a value that can be packed is plain, small and not deep. The rest is for ``look_through``.
+
+    Args:
+        value: a part of the state, of which every text and number is known to be one that can be packed.
+        budget: as for ``look_through``.
+    """
+    return _left_of(budget - _WEIGHT, value, FEW_LEVELS) >= 0
+
+
+def _left_of(budget: int, container: Any, levels: int) -> int:
+    """What the values of a container leave of a budget; negative: nothing, or it is not simple."""
+    cls = type(container)
+    if cls is dict:
+        if not all(type(key) is str for key in container):
+            return -1
+        values = list(container.values())
+    elif cls is list:
+        values = container
+    else:
+        return -1
+    for one in values:
+        cls = type(one)
+        if cls is str:
+            budget -= len(one)
+        elif cls is dict or cls is list:
+            budget = _left_of(budget, one, levels - 1) if levels else -1
+        elif cls not in _NUMBERS:
+            return -1
+        budget -= _WEIGHT
+        if budget < 0:
+            return -1
+    return budget
 
 
 def _descend(open_levels: list[Iterator[tuple[Any, Any]]], path: Path, inside: Iterator[Any], base: int) -> None:

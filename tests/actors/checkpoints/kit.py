@@ -41,6 +41,7 @@ class Shelf:
         checkpoint_id = f"checkpoint_{number:013d}_test"
         made = Cutter(previous or self.encoder.root, **how).at_once(state)
         encoded = self.encoder.encode(made, checkpoint_id=checkpoint_id, hints=("a hint",), whole=whole)
+        assert encoded.size_bytes == len(document(made.root))
         self.keep(checkpoint_id, encoded)
         return encoded
 

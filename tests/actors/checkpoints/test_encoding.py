@@ -167,12 +167,24 @@ def test_a_delta_on_another_checkpoint_is_noticed() -> None:
 def test_runs_make_the_new_document_of_the_old(picked: list[int], length: int) -> None:
     """Any choice of old leaves in any order, new ones among them."""
     old = [Leaf(bytes([n])) for n in range(length)]
-    for at, leaf in enumerate(old):
-        leaf.at = at
     new = [old[n] if n < length else Leaf(b"new") for n in picked]
-    runs, fresh = runs_of(new)
+    runs, fresh = runs_of(new, old)
     assert apply(runs, old, fresh) == new
     assert [leaf for leaf in old if leaf not in new] == dropped(runs, old)
+
+
+@given(st.data(), st.integers(0, 30))
+def test_what_stands_where_it_stood_is_one_run(data: st.DataObject, length: int) -> None:
+    """Leaves replaced anywhere, and some put in or taken out at one place: nothing that stays is stored again."""
+    old = [Leaf(b"old") for _ in range(length)]
+    new = [Leaf(b"new") if data.draw(st.integers(0, 9)) == 0 else leaf for leaf in old]
+    place, taken_out = data.draw(st.integers(0, length)), data.draw(st.integers(0, 3))
+    new[place : place + taken_out] = [Leaf(b"new") for _ in range(data.draw(st.integers(0, 3)))]
+    runs, fresh = runs_of(new, old)
+    assert apply(runs, old, fresh) == new
+    assert fresh == [leaf for leaf in new if leaf.data == b"new"]
+    stays = [leaf for leaf in new if leaf.data == b"old"]
+    assert [leaf for leaf in old if leaf not in stays] == dropped(runs, old)
 
 
 @pytest.mark.parametrize(
