@@ -180,6 +180,8 @@ class LongRunningMode(Words):
     async def take_checkpoint(self, reason: str = "by hand", *, kind: str = MANUAL) -> str:
         """Take a checkpoint now and wait until it is in the log.
 
+        Until then no task of the host may change what of its state is not declared ``shared``, but inside a step.
+
         Args:
             reason: kept with it.
             kind: ``manual``, or ``emergency``, which may be taken inside a step.

@@ -162,7 +162,7 @@ class Rebaser:
         try:
             rows = rebase(self._reader, effect.chain, effect.keep, let_others_in=lambda: time.sleep(0))
         except CheckpointDamaged as error:
-            return MarkDamaged(error.checkpoint_id, error.reason)
+            return MarkDamaged(error.checkpoint_id, error.reason, effect.chain)
         except Exception as error:  # noqa: BLE001 - the log may end beneath it; the chain stays as it is
             return RebaseFailed(effect.keep, type(error).__qualname__, text_of(error))
         return StoreRebased(rows)

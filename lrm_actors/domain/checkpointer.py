@@ -23,6 +23,7 @@ from lrm_actors.domain.checkpointing.chains import (
     attachment_key,
     blob_key,
     chain_of,
+    row_of,
 )
 from lrm_actors.domain.checkpointing.commands import (
     FEWEST,
@@ -259,9 +260,11 @@ def decide(state: CheckpointerState, command: Command, ctx: Context) -> Decision
             if checkpoint_id not in {capture.checkpoint_id for capture in state.under_way}:
                 return NOTHING
             return failed(state, checkpoint_id, error, message)
-        case MarkDamaged(checkpoint_id, reason):
+        case MarkDamaged(checkpoint_id, reason, read):
             sound = {info.checkpoint_id for info in state.kept if not info.damaged}
-            return then(DamageFound(checkpoint_id, reason)) if checkpoint_id in sound else NOTHING
+            if checkpoint_id not in sound or any(row_of(state, row.checkpoint_id) != row for row in read):
+                return NOTHING
+            return then(DamageFound(checkpoint_id, reason))
         case ReportRestored(checkpoint_id, passed_over):
             return then(CheckpointRestored(checkpoint_id, passed_over))
         case CleanUp():

@@ -16,6 +16,7 @@ from lrm_actors.domain import checkpointer
 from lrm_actors.domain.checkpointing import folding, keeping, rebasing, tending
 from lrm_actors.domain.checkpointing.chains import attachment_key, needed
 from tests.domain.checkpointed_world import MOVES, Broken, CheckpointedWorld, Move
+from tests.domain.kit import Run
 
 EXAMPLES, RELEASE_EXAMPLES = 30, 2_500
 moves = st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 30)), min_size=50, max_size=150)
@@ -78,6 +79,78 @@ def test_a_large_part_that_comes_back_is_stored_again() -> None:
     world = CheckpointedWorld()
     world.play(RETURNING)
     assert world.counts["whole again"]
+
+
+# --- stored anew ------------------------------------------------------------------------------------------------------
+
+
+def stored(
+    run: Run[checkpointer.CheckpointerState],
+    parent: str = "",
+    *,
+    data: bytes = b"x",
+    added: tuple[str, ...] = (),
+    gone: tuple[str, ...] = (),
+) -> str:
+    """A checkpoint from the request to the log; its id."""
+    run.seconds += 1.0
+    asked: str = run.ask(checkpointer.TakeCheckpoint(checkpointer.MANUAL, "test"))
+    blobs = tuple(checkpointer.Blob(digest, b"blob") for digest in added)
+    run.tell(
+        checkpointer.StoreCheckpoint(
+            asked, checkpointer.MANUAL, "test", data, "d", 5, 7, parent=parent, blobs=blobs, gone=gone
+        )
+    )
+    return asked
+
+
+def test_a_chain_of_many_rows_is_stored_anew_however_small_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a row to read, and to remember. Not while more are stored on them, nor where one of them is damaged."""
+    monkeypatch.setattr(rebasing, "MAX_SUPPORT", 3)
+    run = Run.of(checkpointer.spec())
+    last = stored(run, data=b"x" * 1000)
+    for _ in range(4):
+        last = stored(run, last)
+    run.tell(checkpointer.PinCheckpoint(last))
+    stored(run)
+    run.tell(checkpointer.Prune(max_checkpoints=1))
+    assert 4 == len(run.state.support)
+    due = rebasing.most_wasteful(run.state)
+    assert due is not None
+    assert (last,) == due.keep
+    monkeypatch.setattr(rebasing, "MAX_SUPPORT", 4)
+    assert rebasing.most_wasteful(run.state) is None
+    monkeypatch.setattr(rebasing, "MAX_SUPPORT", 3)
+    newest = stored(run, data=b"x" * 1000)
+    for _ in range(5):
+        newest = stored(run, newest, data=b"x" * 1000)
+    run.tell(checkpointer.Prune(max_checkpoints=1))
+    assert 9 == len(run.state.support)
+    assert rebasing.most_wasteful(run.state) == due
+    run.tell(checkpointer.MarkDamaged(last, "test"))
+    assert rebasing.most_wasteful(run.state) is None
+
+
+def test_large_parts_that_went_on_the_way_are_gone_from_what_is_stored_anew() -> None:
+    """What builds on another one now lacks what went with each that lay between them."""
+    run = Run.of(checkpointer.spec())
+    first = stored(run, added=("p", "q"))
+    between = stored(run, first, gone=("p",))
+    last = stored(run, between, gone=("q",), added=("r",))
+    for one in (first, last):
+        run.tell(checkpointer.PinCheckpoint(one))
+    stored(run)
+    run.tell(checkpointer.Prune(max_checkpoints=1))
+    assert [between] == [row.checkpoint_id for row in run.state.support]
+    anew = (
+        checkpointer.RebasedRow(first, "", b"x", ("p", "q")),
+        checkpointer.RebasedRow(last, first, b"x", ("r",), ("p", "q")),
+    )
+    assert run.tell(checkpointer.StoreRebased(anew))
+    assert () == run.state.support
+    run.tell(checkpointer.PinCheckpoint(first, pinned=False))
+    run.tell(checkpointer.Prune(max_checkpoints=1))
+    assert {"r": 1} == run.state.blobs
 
 
 # --- planted ----------------------------------------------------------------------------------------------------------

@@ -132,6 +132,8 @@ def test_checkpoints_that_are_asked_for_and_do_not_come_are_missed(run: Run[Chec
     assert not missed(run)
     assert () == run.tell(NoteMissed())
     assert TroubleNoted("") in stored(run)[1]
+    run.seconds += 10_000.0
+    assert not missed(run)  # nobody has asked since
 
 
 def test_the_health_is_a_warning_while_checkpoints_are_in_trouble() -> None:

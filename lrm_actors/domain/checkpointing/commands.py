@@ -6,7 +6,7 @@ import attrs
 
 from eventstore.frozen import frozen
 from lrm_actors.domain.behavior import Command
-from lrm_actors.domain.retention import CheckpointerConfig
+from lrm_actors.domain.retention import CheckpointerConfig, CheckpointInfo
 
 FULL = "StorageFull"
 """Error of a checkpoint for which the disk had no room."""
@@ -107,6 +107,9 @@ class CaptureFailed(Command):
 class MarkDamaged(Command):
     checkpoint_id: str
     reason: str
+    read: tuple[CheckpointInfo, ...] = ()
+    """The rows that were read, as they were: if one was removed or stored anew meanwhile, that is all that was seen.
+    Empty where whoever read them has looked again."""
 
 
 @frozen

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lrm_actors.actors.checkpointer import Rebaser
 from lrm_actors.actors.checkpoints import encoding, restoring
 from lrm_actors.actors.checkpoints.cutting import Cutter
 from lrm_actors.domain import checkpointer as c
@@ -23,7 +24,9 @@ CONFIG = c.CheckpointerConfig(max_checkpoints=4, max_emergency=2, keep_hourly_h=
 class Life:
     """A host whose state changes, a worker, and the attachments of a log."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, at_once: float = 0.7) -> None:
+        self.at_once = at_once
+        """Share of the chains that are stored anew before anything else happens."""
         self.chance = random.Random(seed)
         self.shelf = Shelf()
         self.host: dict[str, Any] = {"pages": [{"n": n, "text": f"page {n} " * 90} for n in range(30)], "shots": []}
@@ -32,6 +35,8 @@ class Life:
         self.seconds = 0.0
         self.rebased = 0
         self.removed = 0
+        self.slow: list[c.RebaseCheckpoints] = []
+        """On a slow machine the next one is begun before these have come back."""
 
     def tell(self, command: Command) -> None:
         """Decide, keep and remove what is decided, and carry out what follows."""
@@ -47,9 +52,17 @@ class Life:
             if isinstance(effect, c.CaptureState):
                 self.capture(effect)
             elif isinstance(effect, c.RebaseCheckpoints):
-                self.tell(c.StoreRebased(restoring.rebase(self.shelf, effect.chain, effect.keep)))  # type: ignore[arg-type]
+                self.slow.append(effect)
+                if self.chance.random() < self.at_once:
+                    self.rebase()
             elif isinstance(effect, StartTimer) and effect.delay_s == 0.0:
                 self.tell(effect.command)
+
+    def rebase(self) -> None:
+        """What the worker does, with all that wait for it."""
+        slow, self.slow = self.slow, []
+        for effect in slow:
+            self.tell(Rebaser(self.shelf).rebase(effect))  # type: ignore[arg-type]
 
     def change(self) -> None:
         """A little of the state, and a picture now and then."""
@@ -86,7 +99,8 @@ class Life:
         )
 
     def check(self) -> None:
-        """All that is kept comes back, and nothing else is there."""
+        """All that is kept comes back, nothing else is there, and nothing sound was taken for damaged."""
+        assert not self.state.damages
         for info in self.state.kept:
             chain = c.chain_of(self.state, info.checkpoint_id)
             assert self.captured[info.checkpoint_id] == restoring.restore(self.shelf, chain).state  # type: ignore[arg-type]
@@ -119,3 +133,24 @@ def test_what_is_kept_comes_back_from_its_bytes(release: bool, monkeypatch: pyte
         removed += life.removed
     assert min(rebased, removed) > 0
     print(f"{histories} histories: {rebased} times stored anew, {removed} attachments removed")
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_damage_that_a_rebase_finds_is_put_on_record(*, meanwhile: bool) -> None:
+    """Unless a row was stored anew or removed while it read: what looked like damage may have been that."""
+    life = Life(1, at_once=0.0)
+    for _ in range(200):
+        life.seconds += 600.0
+        life.change()
+        life.tell(c.TakeCheckpoint(c.PERIODIC, "test"))
+        life.tell(c.LookAfter())
+        if life.slow:
+            break
+    effect = life.slow[0]
+    key = c.attachment_key(effect.keep[0])
+    data = life.shelf.kept[key]
+    life.shelf.kept[key] = data[:-1] + bytes((data[-1] ^ 1,))
+    if meanwhile:
+        life.tell(c.PinCheckpoint(effect.keep[-1]))
+    life.rebase()
+    assert life.state.damages == (0 if meanwhile else 1)
