@@ -12,9 +12,11 @@ from typing import Any
 
 from eventstore.protocol import EventReader
 from eventstore.records import Record
+from lrm_actors.domain.journaling.aside import apart
+from lrm_actors.domain.tasks import TaskBegun, keyed_step
 from lrm_actors.inspect.looking_back import backwards, is_known
 
-STEP_BEGUN = "journal.step_begun"
+STEP_BEGUN, TASK_BEGUN = "journal.step_begun", "journal.task_begun"
 FORGOTTEN = "journal.effects_forgotten"
 SET_ASIDE, TAKEN_BACK = "journal.task_set_aside", "journal.task_taken_back"
 SETTLED_ASIDE = "journal.task_effect_settled"
@@ -44,6 +46,7 @@ def is_of_effect(name: str) -> Callable[[Record], bool]:
         key = f"{event.name}#{event.occurrence}"
         if record.type == SETTLED_ASIDE:
             owners = {str(event.origin), event.task, f"{event.task} {event.key}"}
+            owners |= {apart(event.task, event.key, is_step=is_step) for is_step in (False, True)}
         else:
             owners = {str(event.step)}
         return name in {"", event.name, key, *(f"{owner}/{one}" for owner in owners for one in (event.name, key))}
@@ -61,14 +64,18 @@ def last_of_effect(reader: EventReader, name: str) -> Record | None:
     matches = is_of_effect(name)
     news: dict[tuple[int, str], Record] = {}
     """The last, by the number of a step whose begin is not reached yet, and what it has to be called."""
-    for record in backwards(reader, (*NEWS, STEP_BEGUN)):
+    for record in backwards(reader, (*NEWS, STEP_BEGUN, TASK_BEGUN)):
         if not is_known(record):
             continue
         event: Any = record.events[0]
+        if record.type in {STEP_BEGUN, TASK_BEGUN}:
+            for called in _called(event):
+                if (found := news.get((event.step, called))) is not None:
+                    return found
         if record.type == STEP_BEGUN:
-            if (found := news.get((event.step, event.name))) is not None:
-                return found
             news = {of: one for of, one in news.items() if of[0] != event.step}
+        elif record.type == TASK_BEGUN:
+            continue
         elif matches(record):
             return record
         elif record.type != SETTLED_ASIDE:
@@ -76,6 +83,14 @@ def last_of_effect(reader: EventReader, name: str) -> Record | None:
                 if name.endswith(ending):
                     news.setdefault((event.step, name.removesuffix(ending)), record)
     return None
+
+
+def _called(begun: Any) -> tuple[str, ...]:
+    """What a step is called, where it is set aside too: by its name, and where others read the same by name and key."""
+    if isinstance(begun, TaskBegun):
+        return (apart(begun.task, begun.key, is_step=False),)
+    key = begun.key
+    return (begun.name,) if key is None else (begun.name, apart(keyed_step(begun.name, key).task, key, is_step=True))
 
 
 def effect_before(reader: EventReader, record: Record) -> Record | None:

@@ -5,7 +5,7 @@ Reads the log only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import attrs
@@ -47,11 +47,13 @@ class ListedEffect:
     """Its idempotency key."""
     aside: AsideTask | None = None
     """The task set aside that it is of."""
+    called: str = ""
+    """What it is called where it is of one."""
 
     @property
     def effect(self) -> str:
         """What it is called in the whole log."""
-        return effect_id(self.step, self.of) if self.aside is None else aside_id(self.aside, self.of)
+        return effect_id(self.step, self.of) if self.aside is None else self.called
 
 
 def unfinished_effects(state: JournalState, *, alive: bool) -> list[ListedEffect]:
@@ -76,7 +78,7 @@ def _aside(state: JournalState) -> Iterator[ListedEffect]:
     for task in state.aside.tasks.values():
         for entry in task.effects:
             key = idempotency_key(state.journal_id, task.step, task.name, entry.name, entry.occurrence)
-            yield ListedEffect(task.step, task.name, entry, key, task)
+            yield ListedEffect(task.step, task.name, entry, key, task, aside_id(state, task, entry))
 
 
 def effects_on_record(
@@ -105,7 +107,7 @@ def in_order(effects: Iterable[ListedEffect]) -> list[ListedEffect]:
 def _earlier(reader: EventReader, current: int | None, step: int | None, journal_id: str) -> Iterator[ListedEffect]:
     """Those of the steps that are over, which the state does not have any more."""
     found: dict[int, dict[str, Recorded]] = {}
-    aside: dict[tuple[str, str], dict[str, Recorded]] = {}
+    aside: dict[tuple[str, str, int], dict[str, Recorded]] = {}
     begun: dict[int, StepBegun] = {}
     for record in reader.read_stream(NAME, removed="skip"):
         if record.type in TYPES:
@@ -113,7 +115,7 @@ def _earlier(reader: EventReader, current: int | None, step: int | None, journal
                 if isinstance(event, StepBegun):
                     begun[event.step] = event
                 elif isinstance(event, (TaskSetAside, TaskTakenBack, TaskForgotten, TaskEffectSettled)):
-                    _fold_task(found, aside, event)
+                    _fold_task(found, aside, begun, event)
                 else:
                     _fold(found.setdefault(event.step, {}), event)
     for number, entries in found.items():
@@ -125,20 +127,30 @@ def _earlier(reader: EventReader, current: int | None, step: int | None, journal
 
 
 def _fold_task(
-    found: dict[int, dict[str, Recorded]], aside: dict[tuple[str, str], dict[str, Recorded]], event: Any
+    found: dict[int, dict[str, Recorded]],
+    aside: dict[tuple[str, str, int], dict[str, Recorded]],
+    begun: Mapping[int, StepBegun],
+    event: Any,
 ) -> None:
-    key = (event.task, event.key)
+    begin = begun.get(event.step) if isinstance(event, TaskSetAside) else None
+    origin = getattr(event, "origin", None) or (begin.origin if begin is not None else None) or event.step
+    key = (event.task, event.key, origin)
     match event:
         case TaskSetAside(step):
             aside[key] = found.pop(step, {})
         case TaskTakenBack(step):
-            found[step] = aside.pop(key, {})
+            found[step] = aside.pop(_place(aside, key), {})
         case TaskForgotten():
-            aside.pop(key, None)
+            aside.pop(_place(aside, key), None)
         case TaskEffectSettled():
-            entries = aside.setdefault(key, {})
+            entries = aside.setdefault(_place(aside, key), {})
             entry = _settled(entries, event)
             entries[entry.key] = entry
+
+
+def _place(aside: Mapping[tuple[str, str, int], object], key: tuple[str, str, int]) -> tuple[str, str, int]:
+    """Where a task's effects are; under another origin where the log has let go of the begin that names it."""
+    return key if key in aside else next((one for one in aside if one[:2] == key[:2]), key)
 
 
 def _fold(entries: dict[str, Recorded], event: Any) -> None:

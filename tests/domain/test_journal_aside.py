@@ -43,6 +43,7 @@ from lrm_actors.domain.journaling.effects import LATE, idempotency_key
 from lrm_actors.domain.sleeps import BeginSleep
 from lrm_actors.domain.tasks import TaskCall
 from lrm_actors.errors import CommandRefused, JournalMismatch, NoSuchEffect, StepOrder, TaskConflict
+from lrm_actors.inspect.effects import unfinished_effects
 from tests.domain.kit import Run
 
 JOBS = ("A", "B", "C")
@@ -322,6 +323,94 @@ def test_two_calls_whose_names_and_keys_read_the_same_are_two(is_step: bool) -> 
         run.tell(begin(key, task, is_step=is_step))
         assert of == key_of(run.state)
         commit(run)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_task_and_a_step_of_one_name_and_key_are_two(killed: bool) -> None:
+    """Each took back what the other had finished, and its idempotency keys."""
+    run, keys = opened(), {}
+    for is_step in (False, True):
+        run.tell(begin("B", is_step=is_step))
+        assert not list(run.state.effects)
+        keys[is_step] = pay(run)
+        run.tell(OpenJournal()) if killed else fail(run)
+    assert keys[False] != keys[True]
+    for is_step in (False, True, False):
+        run.tell(begin("B", is_step=is_step))
+        assert (keys[is_step], [DONE]) == (key_of(run.state), [entry.status for entry in run.state.effects])
+        fail(run)
+    run.tell(begin("C"))
+    assert 2 == len(run.state.aside.tasks) == run.state.aside.effects
+    assert decode_state(encode_state(run.state), JournalState) == run.state
+    fail(run)
+    run.tell(begin("B", is_step=True))
+    commit(run)
+    assert [False] == [one.call.is_step for one in run.state.aside.tasks.values()]
+
+
+ALIKE: dict[str, tuple[str, str, bool]] = {
+    "send [to Ada]": ("send", "to Ada", False),
+    "send to [Ada]": ("send to", "Ada", False),
+    "step send to [Ada]": ("send to", "Ada", True),
+}
+"""What calls that read the same are told by."""
+
+
+def alike() -> Run[JournalState]:
+    """All of them are set aside, with an effect in doubt."""
+    run = opened()
+    for task, key, is_step in ALIKE.values():
+        run.tell(begin(key, task, is_step=is_step))
+        pay(run, doubt=True)
+        fail(run)
+    run.tell(begin("C"))
+    return run
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_what_reads_the_same_has_an_id_of_its_own(name: str) -> None:
+    """Under the one id that all of them had the first of them was settled, or forgotten, whichever was meant."""
+    run = alike()
+    assert [f"{one}/pay#1" for one in ALIKE] == [one.effect for one in unfinished_effects(run.state, alive=True)]
+    with pytest.raises(
+        NoSuchEffect, match=r"3 steps set aside have one: say 'send \[to Ada\]/pay#1' or 'send to \[Ada\]"
+    ):
+        run.tell(SettleEffect("send to Ada/pay", DONE, 7))
+    told = run.ask(SettleEffect(f"{name}/pay", DONE, 7))
+    assert f"{name}/pay#1" == told["effect"]
+    settled = {one.apart for one in run.state.aside.tasks.values() if not one.effects.count(IN_DOUBT)}
+    assert {name} == settled
+    with pytest.raises(StepOrder, match="3 steps set aside read 'send to Ada'") as asked:
+        run.tell(ForgetEffects(0, task="send to Ada"))
+    assert "'step send to [Ada]'" in asked.value.hint
+    run.tell(ForgetEffects(0, task=name))
+    assert {*ALIKE} - {name} == {one.apart for one in run.state.aside.tasks.values()}
+    left = next(one for one in ALIKE if one != name)
+    run.tell(ForgetEffects(0, task=left))
+    assert ["send to Ada/pay#1"] == [one.effect for one in unfinished_effects(run.state, alive=True)]
+
+
+def test_one_set_aside_is_told_from_the_step_that_reads_the_same() -> None:
+    """That one has a number."""
+    run = alike()
+    fail(run)
+    task, key, is_step = ALIKE["send [to Ada]"]
+    run.tell(begin(key, task, is_step=is_step))
+    ids = {one.effect for one in unfinished_effects(run.state, alive=True)}
+    assert {"1/pay#1", "send to [Ada]/pay#1", "step send to [Ada]/pay#1"} == ids
+    run.tell(ForgetEffects(0, task="step send to [Ada]"))
+    with pytest.raises(NoSuchEffect, match=r"say 'send to \[Ada\]/pay#1', or 1 in place of its name"):
+        run.tell(SettleEffect("send to Ada/pay", DONE, 7))
+    for effect in ("1/pay", "send to [Ada]/pay"):
+        run.tell(SettleEffect(effect, DONE, 7))
+    assert not any(one.of.status == IN_DOUBT for one in unfinished_effects(run.state, alive=True))
+
+
+def test_a_late_end_of_one_that_reads_like_another_counts_for_neither() -> None:
+    """Nobody knows whose it is, and both stay in doubt."""
+    run = alike()
+    run.tell(FinishEffect(1, "pay", 1, 1, 7, of="send to Ada"))
+    assert 3 == sum(one.effects.count(IN_DOUBT) for one in run.state.aside.tasks.values())
 
 
 def test_a_plain_step_forgets_and_says_so() -> None:

@@ -338,6 +338,26 @@ def test_an_effect_is_found_by_what_its_step_is_called(writer: LogWriter) -> Non
             found(name)
 
 
+def test_an_effect_is_found_by_what_tells_its_step_from_one_that_reads_the_same(writer: LogWriter) -> None:
+    """As ``lrm effects`` lists them: by name and key."""
+    for step, (begun, task) in enumerate(
+        (
+            (journal.StepBegun(1, "send to Ada", 1), journal.TaskBegun(1, "send", "to Ada", "")),
+            (journal.StepBegun(2, "send to Ada", 1), journal.TaskBegun(2, "send to", "Ada", "")),
+            (journal.StepBegun(3, "send to Ada", 1, key="Ada"), None),
+        ),
+        1,
+    ):
+        for one in (begun, task, journal.EffectDone(step, "mail", 1, 1, None)):
+            if one is not None:
+                writer.add("journal", one)
+        writer.add("journal", journal.StepCommitted(step, "send to Ada", None))
+    for name, position in (("send [to Ada]", 3), ("send to [Ada]", 7), ("step send to [Ada]", 10), ("send to Ada", 10)):
+        assert position == why(writer.store, f"effect:{name}/mail#1").links[0].record.position
+    writer.add("journal", journal.TaskEffectSettled("send", "to Ada", 1, "mail", 1, 1, "done", "by hand", 5))
+    assert ["task_effect_settled"] == links(writer, "effect:send [to Ada]/mail#1")[:1]
+
+
 def test_an_effect_of_a_task_that_goes_on_is_explained_across_its_steps(writer: LogWriter) -> None:
     """Its records before are those of another step's number."""
     put_aside(

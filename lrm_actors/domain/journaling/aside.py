@@ -97,10 +97,20 @@ class AsideTask:
     in_doubt: bool = False
     """A process ended inside it."""
 
+    @property
+    def apart(self) -> str:
+        """What it is called where others read the same: a key is told from a name, and a plain step from a task."""
+        return apart(self.call.task, self.call.key, is_step=self.call.is_step)
+
     def forgotten(self, why: str) -> TaskForgotten:
         """What is on record of it is let go."""
         finished, in_doubt = self.effects.count(*FINISHED), self.effects.count(*UNFINISHED)
         return TaskForgotten(self.call.task, self.call.key, self.step, self.name, finished, in_doubt, why)
+
+
+def apart(task: str, key: str, *, is_step: bool) -> str:
+    """What a call is called where others read the same."""
+    return f"{'step ' if is_step else ''}{task} [{key}]"
 
 
 @frozen
@@ -108,35 +118,46 @@ class Aside:
     """All of them."""
 
     tasks: Mapping[str, AsideTask] = {}
-    """By task and key, the one set aside first first."""
+    """By task and key, the one set aside first first; a task and a plain step of one name and key are two."""
     effects: int = 0
     """Of all of them together."""
 
     def find(self, call: TaskCall | None) -> AsideTask | None:
         """What is set aside of a task."""
-        return None if call is None else self.get(call.task, call.key)
+        place = None if call is None else self._place(call)
+        return None if place is None else self.tasks[place]
 
-    def get(self, task: str, key: str) -> AsideTask | None:
-        """What is set aside of a task, by its name and key."""
-        return self.tasks.get(name_of(task, key))
+    def of_origin(self, task: str, key: str, origin: int) -> AsideTask | None:
+        """What is set aside under a task's name and key, and of that what has its idempotency keys from this step."""
+        found = (self.tasks.get(place) for place in _places(task, key))
+        return next((one for one in found if one is not None and one.step == origin), None)
 
     def put(self, one: AsideTask) -> Aside:
         """With this one as the newest, in place of an earlier one of its key."""
-        before = self.without(one.call.task, one.call.key)
-        name = name_of(one.call.task, one.call.key)
-        return Aside({**before.tasks, name: one}, before.effects + len(one.effects))
+        before = self.without(one.call)
+        place = next(place for place in _places(one.call.task, one.call.key) if place not in before.tasks)
+        return Aside({**before.tasks, place: one}, before.effects + len(one.effects))
 
     def change(self, one: AsideTask) -> Aside:
         """With this one in the place of an earlier one, which has as many effects."""
-        return Aside({**self.tasks, name_of(one.call.task, one.call.key): one}, self.effects)
+        place = self._place(one.call)
+        return self if place is None else Aside({**self.tasks, place: one}, self.effects)
 
-    def without(self, task: str, key: str) -> Aside:
+    def without(self, call: TaskCall) -> Aside:
         """Without one, if it is there."""
-        name = name_of(task, key)
-        if name not in self.tasks:
+        place = self._place(call)
+        if place is None:
             return self
-        tasks = {other: one for other, one in self.tasks.items() if other != name}
-        return Aside(tasks, self.effects - len(self.tasks[name].effects))
+        tasks = {other: one for other, one in self.tasks.items() if other != place}
+        return Aside(tasks, self.effects - len(self.tasks[place].effects))
+
+    def called(self, name: str) -> list[AsideTask]:
+        """Those whose step has this name."""
+        return [one for one in self.tasks.values() if one.name == name]
+
+    def _place(self, call: TaskCall) -> str | None:
+        places = (place for place in _places(call.task, call.key) if place in self.tasks)
+        return next((place for place in places if self.tasks[place].call.is_step == call.is_step), None)
 
     def too_many(self) -> list[AsideTask]:
         """Those that have to go, the oldest first; never the newest."""
@@ -147,3 +168,9 @@ class Aside:
             going.append(one)
             tasks, effects = tasks - 1, effects - len(one.effects)
         return going
+
+
+def _places(task: str, key: str) -> tuple[str, str]:
+    """Where one of a name and key is kept: the first, and the second where one of the other kind has that."""
+    place = name_of(task, key)
+    return place, f"also {place}"

@@ -70,8 +70,15 @@ def begin(state: JournalState, command: BeginStep) -> Decision:
 
 
 def _is_another(left: TaskCall | None, call: TaskCall | None) -> bool:
-    """Whether two of one name are different calls all the same: "send to" of "Ada" is no "send" of "to Ada"."""
-    return left is not None and call is not None and (left.task, left.key) != (call.task, call.key)
+    """Whether two of one name are different calls all the same: "send to" of "Ada" is no "send" of "to Ada".
+
+    And a plain step with a key is no task.
+    """
+    return left is not None and call is not None and _which(left) != _which(call)
+
+
+def _which(call: TaskCall) -> tuple[str, str, bool]:
+    return call.task, call.key, call.is_step
 
 
 def _own_keys(state: JournalState, left: OpenStep | None, name: str, step: int) -> int | None:
@@ -114,7 +121,7 @@ def _is_known(left: TaskCall, call: TaskCall | None, back: AsideTask | None) -> 
 def _set_aside(state: JournalState, earlier: OpenStep, call: TaskCall, back: AsideTask | None) -> list[object]:
     finished, in_doubt = state.effects.count(*FINISHED), state.effects.count(*UNFINISHED)
     one = AsideTask(call, earlier.keyed, earlier.name, earlier.attempt, state.effects)
-    aside = state.aside if back is None else state.aside.without(back.call.task, back.call.key)
+    aside = state.aside if back is None else state.aside.without(back.call)
     event = TaskSetAside(earlier.step, earlier.name, earlier.attempt, call.task, call.key, finished, in_doubt)
     return [event, *(going.forgotten(TOO_MANY) for going in aside.put(one).too_many())]
 

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 NAME = "journal"
 MAX_EFFECTS = 100_000
 """Effects on record of one step, at most."""
+MOST_NAMED = 3
+"""Ids that an error proposes, at most."""
 LATE = "its function ended after its step"
 REPEATED, LEFT = "repeated", "left"
 """How an effect in doubt is settled when nobody knows: it is done again, or its step is committed without it."""
@@ -131,16 +133,14 @@ def _end_aside(state: JournalState, command: FinishEffect | FailEffect | DoubtEf
     """What came of an effect whose step is over: it counts for the task that it is of, if that is set aside."""
     if not isinstance(command, FinishEffect) or command.lost:
         return NOTHING
-    for task in state.aside.tasks.values():
-        entry = task.effects.get(key_of(command.name, command.occurrence))
-        if (
-            task.name == command.of
-            and entry is not None
-            and (entry.status, entry.attempt) == (IN_DOUBT, command.attempt)
-        ):
-            call, which = task.call, (entry.name, entry.occurrence, entry.attempt)
-            return then(TaskEffectSettled(call.task, call.key, task.step, *which, DONE, LATE, command.result))
-    return NOTHING
+    key, expected = key_of(command.name, command.occurrence), (IN_DOUBT, command.attempt)
+    entries = ((task, task.effects.get(key)) for task in state.aside.called(command.of))
+    found = [(task, one) for task, one in entries if one is not None and (one.status, one.attempt) == expected]
+    if len(found) != 1:  # where several read the same, nobody knows whose it is: they stay in doubt
+        return NOTHING
+    ((task, entry),) = found
+    call, which = task.call, (entry.name, entry.occurrence, entry.attempt)
+    return then(TaskEffectSettled(call.task, call.key, task.step, *which, DONE, LATE, command.result))
 
 
 def settle(state: JournalState, command: SettleEffect) -> Decision:
@@ -167,7 +167,7 @@ def _settle_aside(state: JournalState, command: SettleEffect, task: AsideTask, e
     kept = None if command.outcome not in FINISHED else command.result
     call, which = task.call, (entry.name, entry.occurrence, entry.attempt)
     event = TaskEffectSettled(call.task, call.key, task.step, *which, command.outcome, command.how, kept)
-    return then(event, reply={"effect": aside_id(task, entry), "step": task.step, "status": command.outcome})
+    return then(event, reply={"effect": aside_id(state, task, entry), "step": task.step, "status": command.outcome})
 
 
 def _check_doubt(command: SettleEffect, entry: Recorded) -> None:
@@ -197,11 +197,17 @@ def forget(state: JournalState, command: ForgetEffects) -> Decision:
 
 
 def _forget_aside(state: JournalState, command: ForgetEffects) -> Decision:
-    for task in state.aside.tasks.values():
-        if task.name == command.task:
-            event = task.forgotten(command.why)
-            reply = {"step": task.step, "name": task.name, "forgotten": len(task.effects), "in_doubt": event.in_doubt}
-            return then(event, reply=reply)
+    named = [one for one in state.aside.tasks.values() if command.task in {one.name, one.apart}]
+    if len(named) > 1:  # several read so
+        named = [one for one in named if command.task == one.apart] or named
+    if len(named) == 1:
+        (task,) = named
+        event = task.forgotten(command.why)
+        reply = {"step": task.step, "name": task.name, "forgotten": len(task.effects), "in_doubt": event.in_doubt}
+        return then(event, reply=reply)
+    if named:
+        about = f"{len(named)} steps set aside read {command.task!r}"
+        raise StepOrder(about, actor=NAME, hint=f"say which: {' or '.join(repr(one.apart) for one in named)}")
     hint = "'lrm effects' lists what is set aside, and what the step that is not over has"
     raise StepOrder(f"nothing called {command.task!r} is set aside", actor=NAME, hint=hint)
 
@@ -215,7 +221,9 @@ def find(state: JournalState, effect: str) -> tuple[OpenStep, Recorded]:
     step = state.unfinished
     if step is None:
         raise NoSuchEffect(effect, "every step is over")
-    names = (effect, effect.removeprefix(f"{step.step}/"), effect.removeprefix(f"{step.name}/"))
+    names = [effect, effect.removeprefix(f"{step.step}/")]
+    if not state.aside.called(step.name):  # else it is by its number that this one is told from those
+        names.append(effect.removeprefix(f"{step.name}/"))
     for key in (*names, *(key_of(name, 1) for name in names)):
         entry = state.effects.get(key)
         if entry is not None:
@@ -226,30 +234,50 @@ def find(state: JournalState, effect: str) -> tuple[OpenStep, Recorded]:
 def find_aside(state: JournalState, effect: str) -> tuple[AsideTask, Recorded]:
     """An effect of a task set aside: ``STEP NAME/NAME#OCCURRENCE``. The step's name may be left out for one in doubt.
 
+    Where several steps read the same, ``aside_name`` says what each is called.
+
     Raises:
-        NoSuchEffect: there is none, or several that are in doubt.
+        NoSuchEffect: there is none, or several that may be meant.
     """
-    doubtful = list[tuple[AsideTask, Recorded]]()
+    named, doubtful = list[tuple[AsideTask, Recorded]](), list[tuple[AsideTask, Recorded]]()
     for task in state.aside.tasks.values():
-        own = effect.removeprefix(f"{task.name}/")
-        for key in dict.fromkeys((own, key_of(own, 1), effect, key_of(effect, 1))):
-            entry = task.effects.get(key)
-            if entry is not None and own != effect:
-                return task, entry
-            if entry is not None and entry.status == IN_DOUBT:
-                doubtful.append((task, entry))
-    if len(doubtful) == 1:
-        return doubtful[0]
-    if doubtful:
-        raise NoSuchEffect(effect, f"{len(doubtful)} steps set aside have one: say {aside_id(*doubtful[0])!r}")
+        if (entry := _within(task, effect.removeprefix(f"{task.apart}/"), effect)) is not None:
+            return task, entry
+        if (entry := _within(task, effect.removeprefix(f"{task.name}/"), effect)) is not None:
+            named.append((task, entry))
+        elif (entry := _within(task, effect, "")) is not None and entry.status == IN_DOUBT:
+            doubtful.append((task, entry))
+    found = named or doubtful
     step = state.unfinished
+    if named and step is not None and any(task.name == step.name for task, _ in named):
+        about = f"step {step.step}, which is not over, reads the same as one set aside"
+        raise NoSuchEffect(effect, f"{about}: say {aside_id(state, *named[0])!r}, or {step.step} in place of its name")
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = " or ".join(repr(aside_id(state, *one)) for one in found[:MOST_NAMED])
+        raise NoSuchEffect(effect, f"{len(found)} steps set aside have one: say {ids}")
     where = "every step is over" if step is None else f"step {step.step} ({step.name}) has none of this name on record"
     raise NoSuchEffect(effect, where)
 
 
-def aside_id(task: AsideTask, entry: Recorded) -> str:
+def _within(task: AsideTask, own: str, whole: str) -> Recorded | None:
+    """An effect by its name in its step; None where what was left out of ``whole`` for that is nothing."""
+    if own == whole:
+        return None
+    return task.effects.get(own) or task.effects.get(key_of(own, 1))
+
+
+def aside_id(state: JournalState, task: AsideTask, entry: Recorded) -> str:
     """What an effect of a task set aside is called: it has no number while it is, so the name of its step stands."""
-    return f"{task.name}/{entry.key}"
+    return f"{aside_name(state, task)}/{entry.key}"
+
+
+def aside_name(state: JournalState, task: AsideTask) -> str:
+    """What the step of a task set aside is called, so that no other is: its name, unless others read the same."""
+    step = state.unfinished
+    reads_like_others = len(state.aside.called(task.name)) > 1 or (step is not None and step.name == task.name)
+    return task.apart if reads_like_others else task.name
 
 
 def doubtful(state: JournalState, step: int, why: str) -> Iterable[EffectUnfinished]:

@@ -204,16 +204,17 @@ def _evolve_aside(state: JournalState, event: object) -> JournalState | None:
             one = AsideTask(call, earlier.keyed, name, attempt, state.effects, inside, in_doubt)
             tasks = state.tasks.begun(None)
             return attrs.evolve(state, aside=state.aside.put(one), effects=Book(), sleeps=before, tasks=tasks)
-        case TaskTakenBack(task=task, key=key):
-            back = state.aside.get(task, key)
+        case TaskTakenBack(task=task, key=key, origin=origin):
+            back = state.aside.of_origin(task, key, origin)
             if back is None:
                 return state
-            sleeps, aside = state.sleeps.together(back.sleeps), state.aside.without(task, key)
+            sleeps, aside = state.sleeps.together(back.sleeps), state.aside.without(back.call)
             return attrs.evolve(state, aside=aside, effects=back.effects, sleeps=sleeps)
-        case TaskForgotten(task=task, key=key):
-            return attrs.evolve(state, aside=state.aside.without(task, key))
-        case TaskEffectSettled(task, key, _, name, occurrence, attempt, outcome, how, result):
-            of = state.aside.get(task, key)
+        case TaskForgotten(task=task, key=key, origin=origin):
+            gone = state.aside.of_origin(task, key, origin)
+            return state if gone is None else attrs.evolve(state, aside=state.aside.without(gone.call))
+        case TaskEffectSettled(task, key, origin, name, occurrence, attempt, outcome, how, result):
+            of = state.aside.of_origin(task, key, origin)
             entry = None if of is None else of.effects.get(key_of(name, occurrence))
             if of is None or entry is None:
                 return state
@@ -249,7 +250,7 @@ def _evolve_steps(state: JournalState, event: object) -> JournalState:
             )
             call, aside = state.tasks.open, state.aside
             if call is not None:
-                aside = aside.without(call.task, call.key)
+                aside = aside.without(call)
             return attrs.evolve(after, sleeps=Sleeps(), tasks=state.tasks.committed(step, result), aside=aside)
         case StepAbandoned(mismatch=mismatch):
             abandoned = state.open or state.in_doubt
