@@ -17,6 +17,7 @@ from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, m
 from lrm_actors.domain.analyzer import FailureFacts
 from lrm_actors.domain.deadlines import Deadline
 from lrm_actors.domain.metrics import Metrics
+from lrm_actors.domain.tasks import TaskBegun
 from lrm_actors.inspect import BadTarget, TargetNotFound, resolve, why
 from lrm_actors.inspect.chains import OBSERVATIONS, WORDS
 from tests.inspect.conftest import Lived
@@ -342,8 +343,8 @@ def test_an_effect_is_found_by_what_tells_its_step_from_one_that_reads_the_same(
     """As ``lrm effects`` lists them: by name and key."""
     for step, (begun, task) in enumerate(
         (
-            (journal.StepBegun(1, "send to Ada", 1), journal.TaskBegun(1, "send", "to Ada", "")),
-            (journal.StepBegun(2, "send to Ada", 1), journal.TaskBegun(2, "send to", "Ada", "")),
+            (journal.StepBegun(1, "send to Ada", 1), TaskBegun(1, "send", "to Ada", "")),
+            (journal.StepBegun(2, "send to Ada", 1), TaskBegun(2, "send to", "Ada", "")),
             (journal.StepBegun(3, "send to Ada", 1, key="Ada"), None),
         ),
         1,
