@@ -37,6 +37,7 @@ from lrm_actors.domain.checkpointer import (
     TroubleNoted,
     would_prune,
 )
+from lrm_actors.domain.checkpointing.chains import chain_of
 from lrm_actors.errors import CommandRefused
 from tests.domain.kit import Run
 
@@ -255,3 +256,35 @@ def test_a_nearly_full_disk_costs_the_older_half(run: Run[CheckpointerState]) ->
     assert (6, None) == (len(run.state.kept), run.state.fits)
     run.tell(CleanUp())
     assert (3, 3) == (len(run.state.kept), run.state.fits)
+
+
+@pytest.mark.parametrize(("every_s", "checkpoints", "bases"), [(300.0, 130, 6), (60.0, 130, 3), (3600.0, 30, 2)])
+def test_what_is_kept_builds_on_one_base_for_no_longer_than_it_must(
+    run: Run[CheckpointerState], every_s: float, checkpoints: int, bases: int
+) -> None:
+    """A damaged base takes along all that build on it: with the default settings there is always another one."""
+    newest, whole = "", 0
+    for number in range(checkpoints):
+        run.seconds += every_s
+        asked = run.ask(TakeCheckpoint(PERIODIC, "test"))
+        (effect,) = run.effects(CaptureState)
+        newest = "" if effect.whole else newest
+        whole += not newest
+        command = StoreCheckpoint(asked, PERIODIC, "test", b"x", "d", 5, int(run.seconds), parent=newest)
+        newest = asked
+        run.tell(command)
+        if number % 7 == 0 and len(run.state.kept) == 50 and every_s >= 72.0:
+            assert len({chain_of(run.state, info.checkpoint_id)[0].checkpoint_id for info in run.state.kept}) > 1
+    assert bases == whole
+
+
+def test_an_emergency_has_no_time_for_another_base(run: Run[CheckpointerState]) -> None:
+    """It is stored as a change, whatever builds on its base."""
+    newest = ""
+    for _ in range(50):
+        newest, _ = stored(run, parent=newest)
+    run.seconds += 10_000.0
+    run.ask(TakeCheckpoint(EMERGENCY, "test"))
+    assert [False] == [effect.whole for effect in run.effects(CaptureState)]
+    run.ask(TakeCheckpoint(MANUAL, "test"))
+    assert [True] == [effect.whole for effect in run.effects(CaptureState)]

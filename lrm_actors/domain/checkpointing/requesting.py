@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from lrm_actors.domain.behavior import NOTHING, CancelTimer, Context, Decision, Effect, StartTimer, then
+from lrm_actors.domain.checkpointing.chains import by_id, chain_of
 from lrm_actors.domain.checkpointing.commands import CheckpointDue, GiveUpOverdue, IntervalOver, TakeCheckpoint
 from lrm_actors.domain.checkpointing.effects import CaptureState
 from lrm_actors.domain.checkpointing.events import CheckpointFailed, CheckpointRequested, TroubleNoted
@@ -20,6 +23,8 @@ OVERDUE_S = 300.0
 """Seconds after which a capture that has not come back holds up others no more. Should it come later, it is kept."""
 MAX_CAPTURES = 4
 """Captures under way at a time; one more request is answered with the newest of its kind, or refused."""
+ALONE_S = 3600.0
+"""Seconds that a base may have half of what is kept, or more, build on it: with it the disk would damage all of that."""
 FAILED_IN_A_ROW = 3
 """Checkpoints that fail one after the other until the health says so."""
 
@@ -51,9 +56,18 @@ def request(state: CheckpointerState, command: TakeCheckpoint, ctx: Context) -> 
     facts = (checkpoint_id, command.kind, command.reason, command.error, hints)
     return then(
         CheckpointRequested(*facts, ctx.now),
-        effects=(CaptureState(*facts, careful=bool(state.distrusted)),),
+        effects=(CaptureState(*facts, whole=_wants_base(state, command.kind, ctx), careful=bool(state.distrusted)),),
         reply=checkpoint_id,
     )
+
+
+def _wants_base(state: CheckpointerState, kind: str, ctx: Context) -> bool:
+    """Whether too much of what is kept builds on one base for too long. An emergency has no time for another."""
+    base = next(iter(chain_of(state, state.tip)), None) if kind != EMERGENCY else None
+    if base is None or ctx.now.wall_s - base.taken_at_s < ALONE_S:
+        return False
+    since = len(state.kept) - bisect_left(state.kept, base.checkpoint_id, key=by_id)
+    return since >= max(1, state.config.max_checkpoints // 2)
 
 
 def _will_do(under_way: list[Capture], kind: str) -> str | None:
