@@ -15,7 +15,7 @@ OUTER = ("outer/outer.db", "outer.db")
 
 
 def find_log(given: str | None) -> tuple[Path, str]:
-    """The log, and how it was chosen; the second is empty when it was named.
+    """The log, and how it was chosen; the second is empty when it was named, and no other could have been meant.
 
     Args:
         given: a log, the directory of one, or a directory of agents' directories.
@@ -26,17 +26,18 @@ def find_log(given: str | None) -> tuple[Path, str]:
         SettingsError, UnknownSetting: no log was named, and the settings that would name it are wrong.
     """
     if given is not None:
-        return _at(Path(given)), ""
+        return _at(Path(given))
     named = os.environ.get(VARIABLE)
     if named:
-        return _at(Path(named)), f"from {VARIABLE}"
+        path, which = _at(Path(named))
+        return path, f"from {VARIABLE}, {which}" if which else f"from {VARIABLE}"
     wanted = LongRunningSettings.load().log_path
     if wanted.is_file():
         return wanted, "from the settings"
     for name in OUTER:
         if (wanted.parent / name).is_file():
             return wanted.parent / name, "from the settings"
-    newest = _newest_below({wanted.parent.parent, Path(DEFAULT_DIRECTORY)})
+    newest = max(_below({wanted.parent.parent, Path(DEFAULT_DIRECTORY)}), key=_written_at, default=None)
     if newest is None:
         raise LogNotFound(
             str(wanted),
@@ -51,28 +52,28 @@ def looks_like_log(text: str) -> bool:
     return os.sep in text or text.endswith(".db") or Path(text, LOG_NAME).is_file()
 
 
-def _at(path: Path) -> Path:
+def _at(path: Path) -> tuple[Path, str]:
+    """The log at a place, and which of several it is; the second is empty where there is just one."""
     try:
         if not path.is_dir():
-            return path
+            return path, ""
         for name in (LOG_NAME, *OUTER):
             if (path / name).exists():
-                return path / name
+                return path / name, ""
     except OSError as error:  # it is in the directory of another user
         hint = NOT_ALLOWED if isinstance(error, PermissionError) else "check the path"
         raise LogNotReadable(str(path), f"{path}: {error.strerror}", hint=hint) from error
-    newest = _newest_below({path})
-    if newest is None:
+    found = _below({path})
+    if not found:
         raise LogNotFound(str(path), f"there is no {LOG_NAME} in {path}")
-    return newest
+    return max(found, key=_written_at), f"the one written last of {len(found)}" if len(found) > 1 else ""
 
 
-def _newest_below(directories: Iterable[Path]) -> Path | None:
-    """The log written last, of those one or two directories further down."""
-    found = {
+def _below(directories: Iterable[Path]) -> set[Path]:
+    """The logs one or two directories further down."""
+    return {
         log for directory in directories for deeper in ("*", "*/*") for log in directory.glob(f"{deeper}/{LOG_NAME}")
     }
-    return max(found, key=_written_at, default=None)
 
 
 def _written_at(log: Path) -> float:

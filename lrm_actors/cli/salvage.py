@@ -23,10 +23,9 @@ def command(ctx: click.Context, *, source: str, target: str, request: Request) -
     overwritten.
     """
     from eventstore.damage.salvaging import salvage
-    from lrm_actors.cli.finding import find_log
 
     place = new_log(target)
-    result = salvage(find_log(source)[0], place)
+    result = salvage(attrs.evolve(request, given=source).path(), place)
     if request.json:
         document("salvage", {"path": str(place), **attrs.asdict(result)})
     else:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -167,6 +168,18 @@ def test_without_anything_the_log_written_last_is_meant(lrm: Lrm, tmp_path: Path
         open_store(log).close()
         os.utime(log, (1_700_000_000 - age, 1_700_000_000 - age))
     assert "reading .lrm/new/lrm.db (the one written last)\n" == lrm("log").err
+
+
+def test_of_several_logs_in_a_directory_it_is_said_which_one_is_meant(lrm: Lrm, tmp_path: Path) -> None:
+    """Nobody shall look at another agent than he thinks, or change its log."""
+    for age, name in ((30, "main"), (10, "sub")):
+        log = tmp_path / "state" / name / "lrm.db"
+        open_store(log).close()
+        os.utime(log, (1_700_000_000 - age, 1_700_000_000 - age))
+    assert "reading state/sub/lrm.db (the one written last of 2)\n" == lrm("log", "--log", "state").err
+    assert "" == lrm("log", "--log", "state/main").err
+    shutil.rmtree(tmp_path / "state" / "sub")
+    assert "" == lrm("log", "--log", "state").err
 
 
 def test_no_log_at_all(lrm: Lrm) -> None:

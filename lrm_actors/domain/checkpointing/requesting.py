@@ -24,7 +24,7 @@ OVERDUE_S = 300.0
 MAX_CAPTURES = 4
 """Captures under way at a time; one more request is answered with the newest of its kind, or refused."""
 ALONE_S = 3600.0
-"""Seconds that a base may have half of what is kept, or more, build on it: with it the disk would damage all of that."""
+"""Seconds that half of what is kept, or more, may build on one base: what damages it damages all of that."""
 FAILED_IN_A_ROW = 3
 """Checkpoints that fail one after the other until the health says so."""
 
