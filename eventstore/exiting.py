@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 EXIT_S = 5.0
 """Seconds that all logs together have, twice: before the program's threads have ended, and after that."""
+CLOSE_S = 5.0
+"""Seconds that whoever opens a log waits until those whose stores were collected are closed, all together."""
 
 _log = logging.getLogger("eventstore")
 
@@ -47,7 +49,10 @@ class OpenLog:
         self.closed = False
         self.dropped = False
         """Whether its store was collected: nobody can close it any more but this module."""
+        self.given_up = False
+        """Whether nobody waits any more until it is closed."""
         self._told = False
+        self._finished: threading.Event | None = None
         OPEN.add(self)
 
     def close(self) -> None:
@@ -87,6 +92,23 @@ class OpenLog:
         if lost:
             reasons = "; ".join(sorted({str(error) for error in lost}))
             _log.error("%d batches that were handed in to %s are not stored: %s", len(lost), self.path, reasons)
+
+    def finish_beside(self) -> threading.Event:
+        """Close it in place of whoever should have, on a thread: its disk may not answer. Gives what is set then."""
+        if self._finished is None:
+            finished = self._finished = threading.Event()
+
+            def finish() -> None:
+                try:
+                    self.finish()
+                finally:
+                    finished.set()
+
+            try:
+                threading.Thread(target=finish, name="eventstore-close", daemon=True).start()
+            except RuntimeError:  # the interpreter starts none any more
+                finish()
+        return self._finished
 
     def finish(self) -> None:
         """Close it in place of whoever should have."""
@@ -154,10 +176,15 @@ class OpenLogs:
         self._logs.pop(id(log), None)
 
     def close_dropped(self) -> None:
-        """Close those whose stores were collected."""
-        for log in list(self._logs.values()):
-            if log.dropped:
-                log.finish()
+        """Close those whose stores were collected. One whose disk does not answer is waited for once, and told of."""
+        closing = [(log, log.finish_beside()) for log in list(self._logs.values()) if log.dropped]
+        until_s = time.monotonic() + CLOSE_S
+        for log, finished in closing:
+            if not log.given_up and not finished.wait(max(0.0, until_s - time.monotonic())):
+                log.given_up = True
+                _log.error(
+                    "the event log %s, which nobody closed, cannot be closed: its disk does not answer", log.path
+                )
 
     def abandon(self) -> None:
         """In a forked child: they are the parent's."""

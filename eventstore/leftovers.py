@@ -1,7 +1,8 @@
 """What a copy that was killed leaves behind: files under another name than its own, and what SQLite kept beside them.
 
-Talks to the file system. Whoever writes such a file keeps a lock on it until it has its name, which a kill frees. So
-one that nobody has locked is nobody's. Who did not make it, and only tidies up, also waits until it is old.
+And the directory in which a salvage works. Talks to the file system. Whoever writes such a file, or in such a directory,
+keeps a lock on it until it is done, which a kill frees. So one that nobody has locked is nobody's. Who did not make it,
+and only tidies up, also waits until it is old.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from eventstore.descriptors import open_descriptor
@@ -24,6 +26,7 @@ ABANDONED_S = 3_600.0
 TRIES = 10
 """Names that are tried for a new one: who tidies up may have looked at it just when it was made."""
 
+_SCRATCH = re.compile(r"\.(?P<target>.+)\.salvage-[a-z0-9_]{8}", re.DOTALL)
 _NAME = re.compile(r"(?P<whole>(?P<target>.+?)(?:\.[a-z0-9_]{8})?\.partial)(?:-wal|-shm|-journal)?", re.DOTALL)
 
 
@@ -37,6 +40,8 @@ class Leftover:
     size_bytes: int
     written_s: float
     """Wall-clock time at which one of them was last written."""
+    is_directory: bool = False
+    """In which something was worked on that was to become a file."""
 
     def is_old(self) -> bool:
         """Whether nobody has written it for long."""
@@ -52,6 +57,9 @@ class Leftover:
         with _held(self.path) as held:
             if not held:
                 return False
+            if self.is_directory:
+                shutil.rmtree(self.path, ignore_errors=True)
+                return not self.path.exists()
             gone = True
             for path in sorted(self.files, key=lambda one: one == self.path):  # itself last: it tells whose they are
                 try:
@@ -80,25 +88,60 @@ def make_partial(target: Path) -> tuple[Path, int]:
     raise OSError(None, f"no file can be kept in {target.parent}")
 
 
+@contextlib.contextmanager
+def scratch_beside(target: Path) -> Iterator[Path]:
+    """A directory beside a file that is to be made, mode 0700, to work on it; it is gone when the block ends.
+
+    A kill leaves it. The next one for the same file removes it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    import tempfile  # for what makes one, and not for what only looks
+
+    clear_before(target)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.salvage-", dir=target.parent))
+    try:
+        descriptor = open_descriptor(scratch, os.O_RDONLY)
+        try:
+            _lock(descriptor)
+            yield scratch
+        finally:
+            os.close(descriptor)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def leftovers(directory: Path, wanted: Callable[[str], bool]) -> Iterator[Leftover]:
-    """What lies in a directory of files that were to become others.
+    """What lies in a directory of files that were to become others, and of directories to work on such.
 
     Args:
         directory: one that is not there, or cannot be read, has none.
         wanted: whether it is looked for, by the name of the file that it was to become.
     """
     found: dict[str, list[os.DirEntry[str]]] = {}
+    scratches: list[Path] = []
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
             match = _NAME.fullmatch(entry.name) if SUFFIX in entry.name else None
             if match is not None and wanted(match["target"]) and entry.is_file(follow_symlinks=False):
                 found.setdefault(match["whole"], []).append(entry)
+            match = _SCRATCH.fullmatch(entry.name)
+            if match is not None and wanted(match["target"]) and entry.is_dir(follow_symlinks=False):
+                scratches.append(Path(entry.path))
     for name, entries_of in sorted(found.items()):
         with contextlib.suppress(OSError):  # it was removed meanwhile
-            status = [entry.stat(follow_symlinks=False) for entry in entries_of]
             files = tuple(sorted(Path(entry.path) for entry in entries_of))
-            size, written_s = sum(one.st_size for one in status), max(one.st_mtime for one in status)
-            yield Leftover(directory / name, files, size, written_s)
+            yield _leftover(directory / name, files, files, is_directory=False)
+    for scratch in sorted(scratches):
+        with contextlib.suppress(OSError):
+            yield _leftover(scratch, (scratch,), (scratch, *scratch.iterdir()), is_directory=True)
+
+
+def _leftover(path: Path, files: tuple[Path, ...], every: Iterable[Path], *, is_directory: bool) -> Leftover:
+    status = [one.lstat() for one in every]
+    size, written_s = sum(one.st_size for one in status), max(one.st_mtime for one in status)
+    return Leftover(path, files, size, written_s, is_directory)
 
 
 def of_log(log: Path) -> Callable[[str], bool]:
@@ -123,7 +166,10 @@ def tidy(log: Path) -> None:
 def _held(path: Path) -> Iterator[bool]:
     """Whether the file could be locked, for as long as the block lasts; one that is not there is nobody's."""
     try:
-        descriptor = open_descriptor(path, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            descriptor = open_descriptor(path, os.O_RDWR | os.O_NOFOLLOW)
+        except IsADirectoryError:
+            descriptor = open_descriptor(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         yield True
         return

@@ -6,7 +6,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from eventstore.damage.remains import Remains
 from eventstore.damage.salvaged import Besides, besides_of, write_log
 from eventstore.descriptors import open_descriptor
 from eventstore.errors import CopyFailed, CorruptLog, LogLocked, LogNotFound, LogNotWritable
+from eventstore.leftovers import scratch_beside
 from eventstore.locking import LOCK_NAME, LogLock
 from eventstore.mark import Mark, MarkFile, mark_path, read_mark
 from eventstore.schema import DIRECTORY_MODE
@@ -92,10 +92,10 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
     check_free(new)
     try:
         make_directory(new.parent)
-        with tempfile.TemporaryDirectory(prefix=f".{new.name}.salvage-", dir=new.parent) as scratch:
+        with scratch_beside(new) as scratch:
             with _unowned(log):
-                _copy(log, Path(scratch))
-            return salvage_copy(Path(scratch) / log.name, new)
+                _copy(log, scratch)
+            return salvage_copy(scratch / log.name, new)
     except OSError as error:
         if getattr(error, "code", None) is not None:  # one of ours, that says more
             raise

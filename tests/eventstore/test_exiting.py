@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import gc
 import os
+import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from eventstore import exiting
 from eventstore.encrypting.keyring import Keyring
+from eventstore.errors import LogLocked
 from eventstore.opening import open_reader, open_store
 from tests.eventstore.support import Counted, Fault, counts, faulty, in_child, io_error, one_write
+from tests.runtime.support import eventually
 
 ROOT = Path(__file__).parents[2]
 PRELUDE = """
@@ -190,6 +196,43 @@ def test_a_store_that_is_collected_is_closed_when_the_next_is_opened(path: Path)
         assert 0 == reader.head
     with open_store(path) as again:
         assert [1, 2] == counts(again, "a")
+
+
+class HungLog(sqlite3.Connection):
+    """On a disk that does not answer as long as ``stuck`` is not set."""
+
+    stuck = threading.Event()
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Wait first."""
+        if sql.startswith(("BEGIN", "INSERT", "COMMIT")):
+            self.stuck.wait()
+        return super().execute(sql, parameters)
+
+
+def test_a_collected_store_whose_disk_hangs_keeps_nobody_from_opening_another_log(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is waited for once, within a bound, and told of; its own log stays owned until the disk answers."""
+    monkeypatch.setattr(exiting, "CLOSE_S", 0.05)
+    monkeypatch.setattr(HungLog, "stuck", answers := threading.Event())
+    answers.set()
+    store = open_store(path, connect=lambda *args, **options: sqlite3.connect(*args, factory=HungLog, **options))
+    store.submit(one_write("a", Counted(1)))
+    answers.clear()
+    del store
+    collect()
+    try:
+        for _ in range(2):
+            open_store(beside(path, "other")).close()
+        assert 1 == caplog.text.count("its disk does not answer")
+        with pytest.raises(LogLocked):
+            open_store(path)
+    finally:
+        answers.set()
+    eventually(lambda: not any(one.name == "eventstore-close" for one in threading.enumerate()))
+    with open_store(path) as again:
+        assert [1] == counts(again, "a")
 
 
 def test_a_batch_of_a_collected_store_can_still_be_waited_for(path: Path) -> None:

@@ -15,7 +15,9 @@ from eventstore.copying.backups import backup
 from eventstore.copying.placing import placed
 from eventstore.damage.diagnosis import doctor
 from eventstore.damage.findings import Finding
-from eventstore.leftovers import ABANDONED_S, leftovers, make_partial
+from eventstore.damage.salvaging import salvage
+from eventstore.leftovers import ABANDONED_S, leftovers, make_partial, scratch_beside
+from eventstore.mark import mark_path
 from eventstore.opening import open_store
 from eventstore.records import Batch, Retention, Snapshot
 from eventstore.store import SqliteStore
@@ -171,6 +173,41 @@ def test_the_doctor_tells_of_it(path: Path) -> None:
     assert "warning" == told(path).level
     assert all(one.name in told(path).what for one in left)
     assert all(one.exists() for one in left)
+
+
+def killed_in_a_salvage(target: Path) -> Path:
+    """A process is killed while it works on what is to become a log."""
+
+    def work() -> None:
+        with scratch_beside(target) as scratch:
+            (scratch / "lrm.db").write_bytes(b"half")
+            os._exit(0)
+
+    target.parent.mkdir(exist_ok=True)
+    in_child(work)
+    (made,) = target.parent.glob(f".{target.name}.salvage-*")
+    return made
+
+
+def test_what_a_killed_salvage_worked_in_goes(filled: SqliteStore, path: Path, tmp_path: Path) -> None:
+    """With the next one to the same place, or when it is old, beside a log that is opened; the doctor tells of it."""
+    filled.close()
+    target = tmp_path / "salvaged" / "lrm.db"
+    killed_in_a_salvage(target)
+    salvage(path, target)
+    assert [target.name, mark_path(target).name] == sorted(one.name for one in target.parent.iterdir())
+    left = killed_in_a_salvage(path.with_name("lrm.db.new"))
+    open_store(path).close()
+    assert ("ok", True) == (told(path).level, left.exists())
+    long_ago_s = time.time() - 2 * ABANDONED_S
+    for one in (left / "lrm.db", left):
+        os.utime(one, (long_ago_s, long_ago_s))
+    assert ("warning", True) == (told(path).level, left.name in told(path).what)
+    with scratch_beside(path.with_name("lrm.db.other")) as busy:
+        os.utime(busy, (long_ago_s, long_ago_s))
+        open_store(path).close()
+        assert (False, True) == (left.exists(), busy.exists())
+    assert not busy.exists()
 
 
 def test_one_that_is_tidied_up_as_it_is_made_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
