@@ -1,8 +1,8 @@
 """What a copy that was killed leaves behind: files under another name than its own, and what SQLite kept beside them.
 
-And the directory in which a salvage works. Talks to the file system. Whoever writes such a file, or in such a directory,
-keeps a lock on it until it is done, which a kill frees. So one that nobody has locked is nobody's. Who did not make it,
-and only tidies up, also waits until it is old.
+And the directory in which a salvage works. Talks to the file system. Whoever writes such a file, or in such a
+directory, keeps a lock on it until it is done, which a kill frees. So one that nobody has locked is nobody's. Who did
+not make it, and only tidies up, also waits until it is old.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -58,6 +57,8 @@ class Leftover:
             if not held:
                 return False
             if self.is_directory:
+                import shutil  # for what is hardly ever there
+
                 shutil.rmtree(self.path, ignore_errors=True)
                 return not self.path.exists()
             gone = True
@@ -97,7 +98,8 @@ def scratch_beside(target: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    import tempfile  # for what makes one, and not for what only looks
+    import shutil
+    import tempfile  # both for what makes one, and not for what only looks
 
     clear_before(target)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.salvage-", dir=target.parent))
