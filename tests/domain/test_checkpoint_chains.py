@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrm_actors.domain import checkpointer
+from lrm_actors.domain.behavior import StartTimer
 from lrm_actors.domain.checkpointing import folding, keeping, rebasing, tending
 from lrm_actors.domain.checkpointing.chains import attachment_key, needed
 from tests.domain.checkpointed_world import MOVES, Broken, CheckpointedWorld, Move
@@ -81,6 +82,49 @@ def test_a_large_part_that_comes_back_is_stored_again() -> None:
     assert world.counts["whole again"]
 
 
+# --- not all on one ---------------------------------------------------------------------------------------------------
+
+
+def take(run: Run[checkpointer.CheckpointerState], kind: str = checkpointer.PERIODIC) -> bool:
+    """One checkpoint as the worker makes it, a change of the one before where it may; whether that was a whole one."""
+    parent = run.state.tip
+    run.seconds += 1.0
+    run.tell(checkpointer.TakeCheckpoint(kind, "test"))
+    (effect,) = run.effects(checkpointer.CaptureState)
+    parent = "" if effect.whole else parent
+    run.tell(checkpointer.StoreCheckpoint(effect.checkpoint_id, kind, "test", b"x", "d", 5, 7, parent=parent))
+    return bool(effect.whole)
+
+
+@pytest.mark.parametrize("max_checkpoints", [9, 11, 20])
+def test_what_is_kept_never_builds_on_one_whole_state_alone(max_checkpoints: int) -> None:
+    """A damaged byte of it would cost all. The first few do, for there are no others."""
+    run = Run.of(checkpointer.spec())
+    run.tell(checkpointer.Configure(checkpointer.CheckpointerConfig(max_checkpoints=max_checkpoints)))
+    whole = 0
+    for number in range(1, 4 * max_checkpoints):
+        whole += take(run)
+        bases = {checkpointer.chain_of(run.state, row.checkpoint_id)[0] for row in run.state.kept}
+        assert len(bases) > 1 or number <= 8
+    assert 3 <= whole <= 8
+
+
+def test_a_whole_state_is_not_asked_for_where_it_may_be_what_does_not_fit() -> None:
+    """An emergency is in a hurry; a checkpoint that failed, and a disk that was full, want what is small."""
+    run = Run.of(checkpointer.spec())
+    for _ in range(8):
+        take(run)
+    assert not take(run, checkpointer.EMERGENCY)
+    run.tell(checkpointer.CaptureFailed(run.ask(checkpointer.TakeCheckpoint(checkpointer.MANUAL, "test")), "E", "test"))
+    assert not take(run)
+    assert take(run)
+    for _ in range(9):
+        run.tell(checkpointer.CaptureFailed("none", "E", "test"))
+    run.tell(checkpointer.CleanUp(9))
+    assert run.state.fits is not None
+    assert not any(take(run) for _ in range(12))
+
+
 # --- stored anew ------------------------------------------------------------------------------------------------------
 
 
@@ -146,8 +190,10 @@ def test_large_parts_that_went_on_the_way_are_gone_from_what_is_stored_anew() ->
         checkpointer.RebasedRow(first, "", b"x", ("p", "q")),
         checkpointer.RebasedRow(last, first, b"x", ("r",), ("p", "q")),
     )
+    assert () == run.tell(checkpointer.StoreRebased((anew[0], attrs.evolve(anew[1], gone=("q",)))))
     assert run.tell(checkpointer.StoreRebased(anew))
     assert () == run.state.support
+    assert [checkpointer.TidyUp()] == [timer.command for timer in run.effects(StartTimer)]  # for the next chain
     run.tell(checkpointer.PinCheckpoint(first, pinned=False))
     run.tell(checkpointer.Prune(max_checkpoints=1))
     assert {"r": 1} == run.state.blobs

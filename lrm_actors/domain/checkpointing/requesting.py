@@ -25,6 +25,8 @@ MAX_CAPTURES = 4
 """Captures under way at a time; one more request is answered with the newest of its kind, or refused."""
 ALONE_S = 3600.0
 """Seconds that half of what is kept, or more, may build on one base: what damages it damages all of that."""
+SHARE_ON_ONE, FEWEST_ON_ONE = 0.75, 8
+"""Share of ``max_checkpoints`` that may build on one base, however new, while the others go; so many in any case."""
 FAILED_IN_A_ROW = 3
 """Checkpoints that fail one after the other until the health says so."""
 
@@ -62,12 +64,22 @@ def request(state: CheckpointerState, command: TakeCheckpoint, ctx: Context) -> 
 
 
 def _wants_base(state: CheckpointerState, kind: str, ctx: Context) -> bool:
-    """Whether too much of what is kept builds on one base for too long. An emergency has no time for another."""
-    base = next(iter(chain_of(state, state.tip)), None) if kind != EMERGENCY else None
-    if base is None or ctx.now.wall_s - base.taken_at_s < ALONE_S:
+    """Whether too much of what is kept builds on one base for too long, or all of it does, or soon would.
+
+    Not in an emergency, which has no time for another, nor where checkpoints fail or the disk has been full: a whole
+    state may be what does not fit.
+    """
+    base = next(iter(chain_of(state, state.tip)), None)
+    if base is None or kind == EMERGENCY or state.failures or state.fits is not None:
         return False
+    most = state.config.max_checkpoints
     since = len(state.kept) - bisect_left(state.kept, base.checkpoint_id, key=by_id)
-    return since >= max(1, state.config.max_checkpoints // 2)
+    if since >= FEWEST_ON_ONE and (
+        since == len(state.kept) or (state.tally.ordinary >= most and since >= most * SHARE_ON_ONE)
+    ):
+        return True
+    is_new = 0.0 <= ctx.now.wall_s - base.taken_at_s < ALONE_S  # the clock may have gone back
+    return not is_new and since >= max(1, most // 2)
 
 
 def _will_do(under_way: list[Capture], kind: str) -> str | None:
