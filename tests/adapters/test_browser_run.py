@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lrm_actors.adapters.browser_use import compat, slim
+from lrm_actors.adapters.browser_use.keeping import HealStopped
 from lrm_actors.adapters.browser_use.run import BrowserRun
 from lrm_actors.adapters.browser_use.settings import AgentSettings
 
@@ -45,9 +46,9 @@ def test_a_run_that_is_stopped_while_it_has_no_browser_ends(
 ) -> None:
     """Before it has one, or after it was lost: no step is taken any more."""
     steps: list[int] = []
-    keeper = SimpleNamespace()
+    keeper = SimpleNamespace(halt=lambda: None)
     run = run_of(settings, tmp_path, keeper)
-    agent: Any = SimpleNamespace(stopped=False)
+    agent: Any = SimpleNamespace(stopped=False, history="the history")
     agent.stop = lambda: setattr(agent, "stopped", True)
 
     async def opened(state: Any) -> None:
@@ -68,3 +69,42 @@ def test_a_run_that_is_stopped_while_it_has_no_browser_ends(
     monkeypatch.setattr(run, "_once", once)
     assert asyncio.run(run.go()) == "the history"
     assert len(steps) == begun
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_run_that_is_stopped_while_its_browser_is_brought_back_ends(
+    settings: AgentSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """At its start or in the middle of it, with the history so far, and as a stop: the agent did not give up."""
+    halted: list[str] = []
+    keeper = SimpleNamespace(halt=lambda: halted.append("told"))
+    run = run_of(settings, tmp_path, keeper)
+
+    def stopped() -> None:
+        run.stop()
+        assert ["told"] == halted
+        raise HealStopped("the run is to end")
+
+    async def opened(state: Any) -> None:
+        if not begun:
+            stopped()
+
+    async def heal(state: Any) -> bool:
+        stopped()
+        return True
+
+    async def ran(on_step_start: Any, **_: Any) -> None:
+        await on_step_start(agent)
+
+    async def abandon(error: BaseException) -> None:
+        assert isinstance(error, asyncio.CancelledError)
+
+    bus, session = object(), SimpleNamespace(event_bus=object())
+    agent: Any = SimpleNamespace(
+        history="the history", stop=lambda: None, run=ran, eventbus=bus, browser_session=session
+    )  # fmt: skip
+    run.mode.operation_mode = "normal"
+    keeper.open, keeper.heal = opened, heal
+    monkeypatch.setattr(run.hooks, "abandon", abandon)
+    monkeypatch.setattr(run, "_built", lambda: agent)
+    assert asyncio.run(run.go()) == "the history"

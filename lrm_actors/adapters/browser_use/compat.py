@@ -110,3 +110,10 @@ async def let_go(session: Any) -> None:
         async with asyncio.timeout(5.0):
             await session.reset()
             await session.event_bus.stop(clear=True, timeout=0)
+
+
+def free_name(agent: Any) -> None:
+    """An agent was made and is never run: its bus of events, which never began, is not to hold the name of the next."""
+    with contextlib.suppress(Exception):
+        for bus in (agent.eventbus, agent.browser_session.event_bus):
+            type(bus).all_instances.discard(bus)

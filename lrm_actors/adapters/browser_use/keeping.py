@@ -13,7 +13,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lrm_actors.actors.breaker import CircuitBreaker
 from lrm_actors.adapters.browser_use import compat, storage
@@ -34,14 +34,22 @@ CALL_S = 5.0
 STORED = ("cookies", "origins", "tabs")
 """What a state has of a browser that was read once."""
 FIRST_PAUSE_S, MOST_PAUSE_S = 0.5, 30.0
+HALT_S = 5.0
+"""Seconds that what is under way has to end, once nobody wants the browser any more."""
 MOST_MADE = 8
 """Sessions that are remembered: what they began may go on for some seconds."""
+
+T = TypeVar("T")
 
 _log = logging.getLogger("lrm_actors.adapters.browser_use")
 
 
 class BrowserLost(ConnectionError):
     """The browser crashed, froze, or let go of the connection. Said where it was noticed."""
+
+
+class HealStopped(Exception):
+    """The run is to end, so the browser is not brought back. Never leaves the adapter."""
 
 
 class BrowserKeeper:
@@ -85,6 +93,7 @@ class BrowserKeeper:
         self._made: list[Any] = []
         """The sessions there were, to be stopped for good in the end."""
         self._turn = asyncio.Lock()
+        self._halted = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
         self._telling: set[asyncio.Future[Any]] = set()
         self._connection: Connection | None = None
@@ -98,6 +107,7 @@ class BrowserKeeper:
 
         Raises:
             BrowserError: it could not be started, after as many attempts as are allowed.
+            HealStopped: the run is to end.
         """
         async with self._turn:
             await self._open(state)
@@ -112,6 +122,7 @@ class BrowserKeeper:
 
         Raises:
             BrowserError: it could not be started, after as many attempts as are allowed.
+            HealStopped: the run is to end.
         """
         if not self.lost and not self.rewind and self.session.is_cdp_connected:
             return False
@@ -131,9 +142,13 @@ class BrowserKeeper:
 
     async def bring_back(self) -> None:
         """What the supervisor calls: have a browser that answers. The session is attached between two steps."""
-        attachment = await self.browser.ensure()
+        attachment = await self._unless_halted(self.browser.ensure())
         if self.session is not None and attachment.pid != self.pid:
             await self._noticed("it was started anew")
+
+    def halt(self) -> None:
+        """Bring no browser back any more, and give up what is under way of that. Returns at once."""
+        self._halted.set()
 
     async def read(self) -> dict[str, Any]:
         """What is in the browser now: cookies, storage, tabs. Empty if it cannot be told."""
@@ -201,10 +216,10 @@ class BrowserKeeper:
         pause_s, attempt = FIRST_PAUSE_S, 1
         while True:
             try:
-                await self._breaker.call(self._attach, state)
+                await self._unless_halted(self._breaker.call(self._attach, state))
                 return
             except CircuitOpen as rejected:
-                await asyncio.sleep(min(MOST_PAUSE_S, rejected.retry_after_s))
+                await self._unless_halted(asyncio.sleep(min(MOST_PAUSE_S, rejected.retry_after_s)))
                 continue
             except (BrowserInUse, BrowserNotFound):
                 raise
@@ -213,8 +228,27 @@ class BrowserKeeper:
                     raise
                 _log.warning("the browser could not be brought back (attempt %d): %s", attempt, error)
             attempt += 1
-            await asyncio.sleep(pause_s)
+            await self._unless_halted(asyncio.sleep(pause_s))
             pause_s = min(MOST_PAUSE_S, pause_s * 2)
+
+    async def _unless_halted(self, doing: Awaitable[T]) -> T:
+        """Await it, for as long as somebody wants the browser.
+
+        Raises:
+            HealStopped: nobody does. It is cancelled, and has ``HALT_S`` to end.
+        """
+        task, halted = asyncio.ensure_future(doing), asyncio.ensure_future(self._halted.wait())
+        try:
+            await asyncio.wait((task, halted), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise HealStopped("the run is to end")
+            return task.result()
+        finally:
+            halted.cancel()
+            if not task.done():
+                task.cancel()
+                task.add_done_callback(_heard)
+                await asyncio.wait((task,), timeout=HALT_S)
 
     async def _attach(self, state: Mapping[str, Any]) -> None:
         await self._disconnect()
@@ -306,6 +340,12 @@ class BrowserKeeper:
         if connection is not None:
             with contextlib.suppress(Exception):
                 await connection.close()
+
+
+def _heard(task: asyncio.Future[Any]) -> None:
+    """Nobody asks what came of it, and asyncio is not to complain of that."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def end_elsewhere(state: Mapping[str, Any], directory: Path) -> None:

@@ -17,7 +17,7 @@ from eventstore.errors import EventStoreError
 from lrm_actors.adapters.browser_use import compat
 from lrm_actors.adapters.browser_use.actions import guard_tools
 from lrm_actors.adapters.browser_use.guarding import Calls, GuardedModel
-from lrm_actors.adapters.browser_use.keeping import BrowserKeeper
+from lrm_actors.adapters.browser_use.keeping import BrowserKeeper, HealStopped
 from lrm_actors.adapters.browser_use.left import left_in_browser
 from lrm_actors.adapters.browser_use.outage import OutageGate
 from lrm_actors.adapters.browser_use.redacting import Redactor
@@ -122,15 +122,20 @@ class BrowserRun:
         try:
             self.hooks.left.update(await self._left())
             await self.keeper.open(self.redactor.show({**self.state["browser_state"], **self.hooks.left}))
+        except HealStopped:
+            self._build()  # for its history
+            compat.free_name(self.agent)
+            return self.agent.history
         except Exception as error:
             raise CannotGoOn(BROWSER, self.redactor.hide(f"{type(error).__name__}: {error}")) from error
         while True:
-            self.agent = self._built()
-            self._changed(self._state, self.agent)
+            self._build()
             self._first = True
             if self.stopping:  # before it began, or while its browser was lost
                 self.agent.stop()
             history = await self._once()
+            if history is None and self.stopping:  # browser-use would first ask for the browser that was lost
+                return self.agent.history
             if history is not None and (self.stopping or (self.anew is None and history.is_done())):
                 return history
             if history is not None and not self.ended.is_set():
@@ -148,13 +153,18 @@ class BrowserRun:
             reader.close()
 
     async def _once(self) -> Any:
-        """browser-use's agent, to its end. The history; None: it lost its browser where that ends browser-use's run."""
+        """browser-use's agent, to its end. The history; None: it lost its browser where that ends browser-use's run.
+
+        Or where it was stopped while that was brought back.
+        """
         try:
             return await self.agent.run(
                 max_steps=self.settings.max_steps,
                 on_step_start=self._on_step_start,
                 on_step_end=self._on_step_end,
             )
+        except HealStopped:
+            return None
         except (CannotGoOn, LrmError, EventStoreError):
             raise
         except Exception as error:
@@ -181,9 +191,10 @@ class BrowserRun:
         await self.hooks.on_step_start(agent)
 
     def stop(self) -> None:
-        """End the run at the next step, or in the middle of a wait."""
+        """End the run at the next step, or in the middle of a wait: for the model, or for the browser."""
         self.stopping = True
         self.ended.set()
+        self.keeper.halt()
         if self.agent is not None:
             self.agent.stop()
 
@@ -225,6 +236,10 @@ class BrowserRun:
         if state.n_steps > self.settings.max_steps:
             return MAX_STEPS, f"max_steps is {self.settings.max_steps}"
         return ENDED, last
+
+    def _build(self) -> None:
+        self.agent = self._built()
+        self._changed(self._state, self.agent)
 
     def _built(self) -> Any:
         """browser-use's agent, with what it is to go on from."""

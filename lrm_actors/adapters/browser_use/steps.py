@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from lrm_actors.adapters.browser_use import slim
 from lrm_actors.adapters.browser_use.guarding import Calls
-from lrm_actors.adapters.browser_use.keeping import BrowserKeeper
+from lrm_actors.adapters.browser_use.keeping import BrowserKeeper, HealStopped
 from lrm_actors.adapters.browser_use.outage import OutageGate
 from lrm_actors.adapters.browser_use.redacting import Redactor
 from lrm_actors.adapters.browser_use.run_errors import BROWSER, DOUBT, OUTAGE
@@ -185,6 +185,8 @@ class Hooks:
     async def _heal(self, agent: Any) -> None:
         try:
             await self.keeper.heal(self.redactor.show({**self.run.state["browser_state"], **self.left}))
+        except HealStopped:
+            raise
         except Exception as error:
             raise CannotGoOn(BROWSER, self.redactor.hide(f"{type(error).__name__}: {error}")) from error
         if agent.browser_session is not self.keeper.session:
