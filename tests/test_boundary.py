@@ -113,6 +113,23 @@ def test_an_emergency_comes_before_a_capture_that_waits_for_the_step() -> None:
     following.result(30)
 
 
+def test_who_changes_the_host_does_not_wait_for_a_capture_that_waits_for_the_step() -> None:
+    """A log that is moved, say, while a step takes minutes. The capture goes on waiting, and gets its moment."""
+    boundary = StepBoundary(other_holder_s=0.0)
+    boundary.enter()
+
+    def capture() -> bool:
+        with boundary.hold(wait_s=30, only_looks=True) as held:
+            return held.inside_step
+
+    captured = start_thread(capture)
+    wait_until_wanted(boundary)
+    with boundary.hold(wait_s=0, even_inside=True) as held:
+        assert held.inside_step
+    boundary.leave()
+    assert captured.result(30) is False
+
+
 @pytest.mark.parametrize("first_to_end", ["emergency", "capture"])
 def test_an_emergency_holds_beside_a_capture_whose_host_hangs(first_to_end: str) -> None:
     """Both only look. No step begins or is committed before both are done."""

@@ -42,8 +42,10 @@ from lrm_actors.errors import CheckpointDamaged
 CAPTURE_WAIT_S = 120.0
 """How long a capture waits for one before it, whose host may hang. Then it has failed."""
 EMERGENCY_WAIT_S = 1.0
-"""How long an emergency waits: for a capture before it, and then it is made apart from the others; and for the open
-step to end, and then it is captured inside the step."""
+"""How long an emergency waits for the open step to end. Then it is captured inside the step."""
+EMERGENCY_TURN_S = 0.25
+"""How long it waits for a capture before it. Then it is made apart from the others. With the time above it is less than
+what an orderly stop has for it."""
 
 
 @frozen
@@ -102,7 +104,7 @@ class Taker:
 
     def _take(self, effect: CaptureState) -> Command:
         is_emergency = effect.kind == EMERGENCY
-        wait_s = EMERGENCY_WAIT_S if is_emergency else CAPTURE_WAIT_S
+        wait_s = EMERGENCY_TURN_S if is_emergency else CAPTURE_WAIT_S
         if not self._one.acquire(timeout=wait_s):
             if not is_emergency:
                 msg = f"the capture before it has not ended for {wait_s:g} s"

@@ -50,6 +50,7 @@ class StepBoundary:
         self.other_holder_s = other_holder_s
         """How long one holder waits for another."""
         self._one = threading.Lock()
+        """Of those who do more than look."""
         self._changed = threading.Condition()
         self._open = 0
         self._wanted = 0
@@ -99,15 +100,15 @@ class StepBoundary:
         Args:
             wait_s: how long the open step has to end, at least 0.
             even_inside: hold inside the step when it does not end in time.
-            only_looks: the host is only looked at, not changed. With ``even_inside``, an emergency: it waits for nobody
-                but one who does more than look, and holds beside the others.
+            only_looks: the host is only looked at, not changed: while it waits for a step, nobody waits for it. With
+                ``even_inside``, an emergency: it waits for nobody but one who does more than look, and holds beside the
+                others.
 
         Raises:
             StepOrder: the step did not end in time.
             TimeoutError: another holder did not let go.
         """
-        is_urgent = even_inside and only_looks
-        if not is_urgent and not self._one.acquire(timeout=self.other_holder_s):
+        if not only_looks and not self._one.acquire(timeout=self.other_holder_s):
             raise self._not_let_go()
         try:
             held = self._take(wait_s, even_inside=even_inside, only_looks=only_looks)
@@ -116,7 +117,7 @@ class StepBoundary:
             finally:
                 self._give_back(was_held=True)
         finally:
-            if not is_urgent:
+            if not only_looks:
                 self._one.release()
 
     def _take(self, wait_s: float, *, even_inside: bool, only_looks: bool) -> Held:

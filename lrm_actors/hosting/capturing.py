@@ -18,7 +18,7 @@ from lrm_actors.actors.analyzer import text_of
 from lrm_actors.actors.checkpointer import EMERGENCY_WAIT_S, Captured, checkpoint_handlers
 from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.domain.behavior import Command, Effect
-from lrm_actors.domain.checkpointer import EMERGENCY, MANUAL, CaptureState
+from lrm_actors.domain.checkpointer import EMERGENCY, MANUAL, PERIODIC, CaptureState
 from lrm_actors.errors import LrmError, NotCapturable, SettingsError, StepNotReplayed
 from lrm_actors.hosting.boundary import StepBoundary
 from lrm_actors.hosting.capture_options import CaptureOptions, Upcaster, checked_upcasters
@@ -27,7 +27,9 @@ from lrm_actors.hosting.recovery import CommittedStep
 from lrm_actors.hosting.slicing import Change, Slicing
 
 BOUNDARY_WAIT_S = 30.0
-"""How long a capture waits for the open step to end."""
+"""How long a capture waits for the open step to end, where somebody waits for the capture."""
+PERIODIC_WAIT_S = 240.0
+"""How long a periodic one does: less than what makes it overdue. An agent whose steps take minutes has few moments."""
 REPLAYED_AT_ONCE = 50
 """Steps that the host takes up before its loop may do something else."""
 
@@ -171,7 +173,7 @@ class Capturing:
         """
         self.check()  # before it waits
         emergency = effect.kind == EMERGENCY
-        wait_s = EMERGENCY_WAIT_S if emergency else BOUNDARY_WAIT_S
+        wait_s = EMERGENCY_WAIT_S if emergency else PERIODIC_WAIT_S if effect.kind == PERIODIC else BOUNDARY_WAIT_S
         with self._boundary.hold(wait_s=wait_s, even_inside=emergency, only_looks=True) as held:
             function, options = self.check(), self.options  # a recovery may have held the boundary before
             position = reader.head

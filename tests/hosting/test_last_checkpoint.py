@@ -9,10 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from eventstore.memory import MemoryStore
 from eventstore.opening import open_reader, open_store
+from lrm_actors.actors.checkpointer import EMERGENCY_TURN_S
+from lrm_actors.domain import checkpointer
 from lrm_actors.hosting import operations
+from lrm_actors.hosting.boundary import Held, StepBoundary
+from lrm_actors.hosting.capturing import Capturing
+from lrm_actors.hosting.host import HostBridge
+from lrm_actors.hosting.life import STOP_DEADLINE_S
+from lrm_actors.hosting.terminating import SAVE_S
 from lrm_actors.mode import LongRunningMode
 from tests.mode_kit import DEADLINE_S, settings
+from tests.runtime.support import eventually
 
 
 @pytest.mark.parametrize("is_open", [False, True])
@@ -29,6 +38,40 @@ def test_a_run_that_ends_saves_its_state_also_inside_a_step(tmp_path: Path, *, i
             (taken,) = [one.event.checkpoint for one in reader.read(types=("checkpointer.taken",))]
     expected = ("emergency", "stopped while a step was open") if is_open else ("manual", "orderly stop")
     assert expected == (taken.kind, taken.reason)
+
+
+def test_a_run_that_ends_saves_its_state_also_where_a_checkpoint_waits_for_the_step(tmp_path: Path) -> None:
+    """What is due waits for minutes; the last one has a second or two."""
+    mode = LongRunningMode(settings(tmp_path))
+    mode.capture_with(lambda: {"page": 7})
+    ways_out = contextlib.ExitStack()
+    with contextlib.suppress(Exception), ways_out:
+        with mode as blocking:
+            ways_out.enter_context(blocking.step("read"))
+            mode._engine.tell(checkpointer.NAME, checkpointer.TakeCheckpoint(checkpointer.PERIODIC, "interval"))
+            eventually(lambda: mode._engine.boundary.statistics().held)
+        with open_reader(mode.settings.log_path) as reader:
+            (taken,) = [one.event.checkpoint for one in reader.read(types=("checkpointer.taken",))]
+    assert ("emergency", "stopped while a step was open") == (taken.kind, taken.reason)
+
+
+def test_how_long_is_waited_for_a_step_fits_to_who_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A periodic one for as long as it can: an agent whose steps take minutes would have none. An emergency hardly."""
+    waits: dict[str, float] = {}
+    boundary = StepBoundary()
+
+    def hold(*, wait_s: float, **_: bool) -> contextlib.AbstractContextManager[Held]:
+        waits[kind] = wait_s
+        return contextlib.nullcontext(Held(inside_step=False))
+
+    monkeypatch.setattr(boundary, "hold", hold)
+    capturing = Capturing(boundary, HostBridge())
+    capturing.capture_with(dict)
+    for kind in (checkpointer.PERIODIC, checkpointer.MANUAL, checkpointer.EMERGENCY):
+        capturing.capture(checkpointer.CaptureState("c", kind, "test"), MemoryStore())
+    assert 180.0 <= waits["periodic"] < checkpointer.OVERDUE_S
+    assert waits["manual"] < operations.CHECKPOINT_TIMEOUT_S
+    assert waits["emergency"] + EMERGENCY_TURN_S < STOP_DEADLINE_S / 3 < SAVE_S
 
 
 @pytest.mark.parametrize("trouble", [KeyboardInterrupt, PermissionError])

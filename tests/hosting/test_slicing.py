@@ -164,7 +164,7 @@ def test_a_host_without_a_loop_and_without_steps_is_of_one_moment(monkeypatch: p
 def test_a_capture_does_not_wait_for_ever_for_one_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its host may hang. An emergency waits less, and is made all the same."""
     monkeypatch.setattr(checkpointer, "CAPTURE_WAIT_S", 0.0)
-    monkeypatch.setattr(checkpointer, "EMERGENCY_WAIT_S", 0.0)
+    monkeypatch.setattr(checkpointer, "EMERGENCY_TURN_S", 0.0)
     taker = Taker(lambda effect, previous: checkpointer.cut({"n": 1}, 0, previous))
     with taker._one:
         failed = taker.take(CaptureState("c1", PERIODIC, "test"))
@@ -394,7 +394,7 @@ def test_what_is_marked_while_a_cut_is_taken_over_is_there_for_the_next() -> Non
 
 def test_an_emergency_beside_another_capture_leaves_the_marks_to_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is cut apart from the others, which have not heeded what was marked since they were cut."""
-    monkeypatch.setattr(checkpointer, "EMERGENCY_WAIT_S", 0.0)
+    monkeypatch.setattr(checkpointer, "EMERGENCY_TURN_S", 0.0)
     state: dict[str, Any] = {"a": [{"n": n, "t": "x" * 300} for n in range(100)], "b": 1}
     capturing = marked(state)
     taker = taker_of(capturing)
