@@ -113,6 +113,23 @@ def test_an_emergency_comes_before_a_capture_that_waits_for_the_step() -> None:
     following.result(30)
 
 
+def test_at_the_end_of_a_run_nobody_waits_for_its_step_any_more() -> None:
+    """It may hang. The first step of the next run begins at once."""
+    boundary = StepBoundary()
+    boundary.enter()
+
+    def capture() -> str:
+        with pytest.raises(StepOrder) as raised, boundary.hold(wait_s=240, only_looks=True):
+            pytest.fail("held inside a step")
+        return str(raised.value)
+
+    captured = start_thread(capture)
+    wait_until_wanted(boundary)
+    boundary.end_of_run()
+    assert "the run ended" in captured.result(30)
+    assert boundary.enter().done()
+
+
 def test_who_changes_the_host_does_not_wait_for_a_capture_that_waits_for_the_step() -> None:
     """A log that is moved, say, while a step takes minutes. The capture goes on waiting, and gets its moment."""
     boundary = StepBoundary(other_holder_s=0.0)

@@ -59,6 +59,8 @@ class StepBoundary:
         """Holders."""
         self._alone = False
         """Whether the one that holds does more than look."""
+        self._runs = 0
+        """Runs that have ended."""
         self._entering: deque[Future[None]] = deque()
         self._ending: deque[Future[None]] = deque()
 
@@ -139,13 +141,24 @@ class StepBoundary:
         def is_free() -> bool:
             return not self._alone if even_inside and only_looks else not self._held
 
-        if self._changed.wait_for(lambda: not self._open and is_free(), timeout=wait_s):
+        run = self._runs
+        self._changed.wait_for(lambda: self._runs != run or (not self._open and is_free()), timeout=wait_s)
+        if self._runs != run:
+            msg = "the run ended before the open step did"
+            raise StepOrder(msg)
+        if not self._open and is_free():
             return
         if self._open and not even_inside:
             msg = f"the open step did not end within {wait_s:g} s"
             raise StepOrder(msg, hint="do it between two steps, or let the step end")
         if not self._changed.wait_for(is_free, timeout=self.other_holder_s):
             raise self._not_let_go()
+
+    def end_of_run(self) -> None:
+        """Nobody waits any longer for a step of this run to end: it may hang, and the first of the next would wait."""
+        with self._changed:
+            self._runs += 1
+            self._changed.notify_all()
 
     def _not_let_go(self) -> TimeoutError:
         return TimeoutError(f"the moment between two steps is held by another for more than {self.other_holder_s:g} s")

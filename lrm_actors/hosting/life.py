@@ -235,6 +235,7 @@ class Life:
         finally:  # also where somebody interrupts it: nobody else could ever own the log as long as this process lives
             self._engine.running = None
             code = running.close(max(0.1, end_s - self._engine.clock.monotonic()))
+            self._engine.boundary.end_of_run()
             HEART.remove(self._engine)
             beside(self._engine.sampler.close)  # not here: a sample may hang, and holds it
             self._engine.exit_code = EXIT_ESCALATED if self._engine.exhausted else code
