@@ -24,8 +24,8 @@ CHECKPOINTER = CHECKPOINTS
 LOG = f"{ACTOR_PREFIX}log"
 """What a full disk is put down to."""
 
-NOT_TAKEN = frozenset(("NoCapture", checkpointer.INTERRUPTED))
-"""Errors of checkpoints that nothing is wrong with: the host gives no state, or its process ended."""
+NOT_TAKEN = frozenset((checkpointer.NO_CAPTURE, checkpointer.NOT_TAKEN_UP, checkpointer.INTERRUPTED))
+"""Errors of checkpoints that nothing is wrong with: the host gives no state, or none yet, or its process ended."""
 
 
 RISKY = frozenset((analyzer.RESTART_COMPONENT, analyzer.RESTART_PROCESS))

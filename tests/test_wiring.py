@@ -12,7 +12,7 @@ from eventstore.records import Instant, Record
 from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.behavior import MAX_DEPTH, Command, Context, Effect, Spec, StartTimer, Wire
 from lrm_actors.domain.deadlines import deadline
-from lrm_actors.hosting.capturing import NoCapture
+from lrm_actors.hosting.capturing import NoCapture, NotTakenUp
 from lrm_actors.hosting.carrying_out import _ACTS
 from lrm_actors.wiring import WIRES
 
@@ -70,6 +70,7 @@ ROWS: list[tuple[object, str, object]] = [
         facts("actor:checkpointer", "no space left", "checkpoint_failed", class_names=("OSError",)),
     ),
     (checkpointer.CheckpointFailed("c1", NoCapture.__name__, "not said how"), "analyzer", None),
+    (checkpointer.CheckpointFailed("c1", NotTakenUp.__name__, "not recovered"), "analyzer", None),
     (checkpointer.CheckpointFailed("c1", checkpointer.INTERRUPTED, "killed"), "analyzer", None),
     (supervisor.ChildRestarted("component:browser", 1, 0.5), "analyzer", analyzer.NoteRecovery("browser", ok=True)),
     (supervisor.ChildRestarted("actor:monitor", 1, 0.5), "analyzer", None),

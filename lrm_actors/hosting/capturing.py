@@ -43,6 +43,12 @@ class NoCapture(NotCapturable):
     hint = "give a function that does, with capture_with()"
 
 
+class NotTakenUp(NoCapture):
+    """The host goes on without what an earlier process left: while it does so, its state is not kept."""
+
+    hint = "call recover_from_checkpoint() after the start, or begin a step"
+
+
 class Capturing:
     """The host's two functions, and how they are called."""
 
@@ -151,7 +157,7 @@ class Capturing:
             raise NoCapture(msg, hint="take up the results in last_recovery.steps, and begin a step")
         if not self.can_capture:
             msg = "the host has not taken up where it was"
-            raise NoCapture(msg, hint="call recover_from_checkpoint() after the start, or begin a step")
+            raise NotTakenUp(msg)
         return self._capture
 
     def handlers(self, reader: EventReader) -> Mapping[type[Effect], Callable[[Any], Command | None]]:

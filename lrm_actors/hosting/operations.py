@@ -30,7 +30,7 @@ from lrm_actors.errors import (
     StepOrder,
 )
 from lrm_actors.hosting.answer import ChosenStrategy
-from lrm_actors.hosting.capturing import NoCapture
+from lrm_actors.hosting.capturing import NoCapture, NotTakenUp
 from lrm_actors.hosting.host import check_storable
 from lrm_actors.hosting.stepping import current_step
 from lrm_actors.inspect import sections, standing
@@ -175,8 +175,9 @@ def _not_taken(checkpoint_id: str, error: str, message: str) -> LrmError:
         return CheckpointNotStored(checkpoint_id, message)
     if error in NOT_IN_TIME:
         return CaptureTimedOut(about)
-    if error == NoCapture.__name__:
-        return NoCapture(about)
+    for kind in (NoCapture, NotTakenUp):
+        if error == kind.__name__:
+            return kind(about)
     if error == NotCapturable.__name__:
         return NotCapturable(about)
     hint = "take it again" if error == checkpointer.INTERRUPTED else "see the functions given to capture_with()"

@@ -175,7 +175,7 @@ class Slicing:
             "the state changed while it was captured, outside of a step: it is captured again in one go. "
             "Change it inside steps, or declare what changes at other times as shared"
         )
-        self._longest_ms = cut.longest_ms
+        self._longest_ms = max(self._longest_ms, cut.longest_ms)
         return self._done(Cutter(self._previous, loose=self._loose).at_once(state))
 
     def _prepared(self, state: Any) -> Any:

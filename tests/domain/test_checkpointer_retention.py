@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from lrm_actors.domain import checkpointer
 from lrm_actors.domain.checkpointer import (
@@ -151,3 +152,36 @@ def test_damage_does_not_push_out_what_is_sound() -> None:
     run.tell(MarkDamaged(ids[2], "test"))
     ids += fill(run, 1)
     assert [ids[0], ids[1], ids[3]] == [one.checkpoint_id for one in run.state.kept]
+
+
+def test_beyond_the_newest_one_of_each_hour_and_day_stays_for_as_long_as_was_asked() -> None:
+    """The first of each, over ten days of a checkpoint every ten minutes, and nothing else."""
+    config = CheckpointerConfig(max_checkpoints=6, keep_hourly_h=24, keep_daily_days=7)
+    all_of_them: list[CheckpointInfo] = []
+    kept: list[CheckpointInfo] = []
+    for second in range(0, 10 * 86_400, 600):
+        all_of_them.append(info(second))
+        kept.append(info(second))
+        gone = beyond_retention(kept, config, float(second))
+        kept = [one for one in kept if one.checkpoint_id not in gone]
+    now = all_of_them[-1].position
+    wanted = {one.position for one in all_of_them[-6:]}
+    for every_s, for_s in ((3_600, 86_400), (86_400, 7 * 86_400)):
+        firsts = {one.position // every_s: one.position for one in reversed(all_of_them)}
+        wanted |= {first for first in firsts.values() if now - first < for_s}
+    assert sorted(wanted) == [one.position for one in kept]
+    assert len(kept) == 6 + 23 + 6
+
+
+def test_what_is_too_old_goes_but_for_the_newest_three() -> None:
+    """However few there are: the clock may be wrong. Emergency and pinned ones are not counted by their age."""
+    kept = [info(number, EMERGENCY if number == 2 else PERIODIC, damaged=number == 7) for number in range(9)]
+    kept[3] = structs.replace(kept[3], pinned=True)
+    config = CheckpointerConfig(max_age_s=100.0)
+    assert (info(7).checkpoint_id,) == beyond_retention(kept, CheckpointerConfig(max_age_s=200.0), 108.0)
+    gone = beyond_retention(kept, config, 1_000.0)
+    assert [info(one).checkpoint_id for one in (0, 1, 4, 7)] == list(gone)
+    gone = beyond_retention(kept, config, 104.0)
+    assert [info(one).checkpoint_id for one in (0, 1, 4, 7)] == list(gone)
+    gone = beyond_retention(kept, config, 103.0)
+    assert [info(one).checkpoint_id for one in (0, 1, 7)] == list(gone)

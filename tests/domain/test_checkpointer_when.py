@@ -14,6 +14,7 @@ from lrm_actors.domain.checkpointer import (
     MISSED_AT_LEAST_S,
     NO_CAPTURE,
     NO_PARENT,
+    NOT_TAKEN_UP,
     OVERDUE_S,
     PERIODIC,
     Blob,
@@ -141,6 +142,14 @@ def test_checkpoints_that_are_asked_for_and_do_not_come_are_missed(run: Run[Chec
     assert TroubleNoted("") in stored(run)[1]
     run.seconds += 10_000.0
     assert not missed(run)  # nobody has asked since
+
+
+def test_a_host_that_goes_on_without_what_was_left_to_it_misses_its_checkpoints(run: Run[CheckpointerState]) -> None:
+    """That is no failure, which would be told at once: it may be about to recover. For long, it is an agent unsaved."""
+    for _ in range(10):
+        assert 1 == len(fails(run, NOT_TAKEN_UP))
+        run.seconds += 75.0
+    assert missed(run)
 
 
 def test_a_short_interval_makes_nobody_impatient(run: Run[CheckpointerState]) -> None:

@@ -60,7 +60,7 @@ def test_a_checkpoint_that_was_due_when_the_process_died_does_not_hold_an_empty_
     done: list[int] = []
     asyncio.run(agent(LongRunningMode(settings(tmp_path)), done, 4))
 
-    assert ["NoCapture"] == outcomes
+    assert ["NotTakenUp"] == outcomes
     assert [1, 2, 3, 4] == done
 
 

@@ -12,7 +12,7 @@ from eventstore.errors import StorageFull
 from lrm_actors.domain import checkpointer
 from lrm_actors.errors import CaptureTimedOut, CheckpointNotStored, LrmError, NotCapturable
 from lrm_actors.hosting import exhaustion, operations, terminating
-from lrm_actors.hosting.capturing import NoCapture
+from lrm_actors.hosting.capturing import NoCapture, NotTakenUp
 from lrm_actors.mode import LongRunningMode
 from tests.mode_kit import settings
 
@@ -25,6 +25,7 @@ from tests.mode_kit import settings
         ("StepOrder", CaptureTimedOut, "step end"),
         (checkpointer.OVERDUE, CaptureTimedOut, "step end"),
         ("NoCapture", NoCapture, "capture_with"),
+        ("NotTakenUp", NotTakenUp, "recover_from_checkpoint"),
         ("NotCapturable", NotCapturable, "plain data"),
         ("KeyError", NotCapturable, "given to capture_with"),
         (checkpointer.INTERRUPTED, NotCapturable, "again"),

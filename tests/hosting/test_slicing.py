@@ -62,11 +62,15 @@ async def capture(
     kind: str = MANUAL,
     previous: Node | None = None,
     steps: bool = True,
+    inside: bool = False,
 ) -> Captured:
     """Capture a state on this loop, on which something else runs whenever it is let in."""
     bridge = HostBridge()
     bridge.bind(asyncio.get_running_loop())
-    capturing = Capturing(StepBoundary(), bridge)
+    boundary = StepBoundary()
+    capturing = Capturing(boundary, bridge)
+    if inside:
+        boundary.enter()
     capturing.capture_with(lambda: state, options)
     if steps:
         capturing.goes_on()
@@ -124,6 +128,38 @@ def test_a_host_without_steps_is_cut_in_one_go_when_the_timer_asks() -> None:
         assert captured.cut.slices == 1
         assert found["count"] == len(found["history"])
         assert captured.stall_ms > 0
+
+
+def test_inside_a_step_an_emergency_is_cut_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step goes on meanwhile, and changes whatever it likes."""
+    monkeypatch.setattr(capturing_module, "EMERGENCY_WAIT_S", 0.0)
+    state = large()
+
+    def go_on() -> None:
+        state["history"][0]["n"] += 1
+        state["task"] = state["history"][0]["n"]
+
+    captured = asyncio.run(capture(state, go_on, kind=EMERGENCY, inside=True))
+    assert captured.cut.slices == 1
+
+
+def test_what_is_copied_and_redacted_holds_the_loop_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is told, also where the state is cut again afterwards."""
+    now = [0.0]
+    monkeypatch.setattr(slicing, "time", SimpleNamespace(perf_counter=lambda: now[0], sleep=time.sleep))
+    state = large()
+
+    def slow(given: Any) -> Any:
+        now[0] += 60.0
+        return given
+
+    def go_on() -> None:
+        if len(state["history"]) < 2_010:
+            state["history"].append({})
+
+    for between in (lambda: None, go_on):
+        captured = asyncio.run(capture(state, between, options=CaptureOptions(redact=slow)))
+        assert captured.stall_ms >= 60_000.0
 
 
 def test_a_host_that_does_not_keep_still_is_cut_again(caplog: pytest.LogCaptureFixture) -> None:

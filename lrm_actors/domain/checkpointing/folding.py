@@ -40,6 +40,8 @@ from lrm_actors.domain.retention import EMERGENCY, PERIODIC, CheckpointerConfig,
 
 NO_CAPTURE = "NoCapture"
 """Error of a checkpoint for which the host gives no state: nothing is wrong then."""
+NOT_TAKEN_UP = "NotTakenUp"
+"""Error of a checkpoint of a host that goes on without what was left to it: none is taken, and they are missed."""
 INTERRUPTED = "Interrupted"
 """Error of a checkpoint whose process ended before it was taken."""
 CLEANED_UP = "cleaned up to free space"
@@ -120,7 +122,7 @@ def evolve(state: CheckpointerState, event: object) -> CheckpointerState:
         case CheckpointTaken(info):
             return _taken(_ended(state, info.checkpoint_id), info)
         case CheckpointFailed(checkpoint_id, error):
-            failures = state.failures + (error not in {INTERRUPTED, NO_CAPTURE})
+            failures = state.failures + (error not in {INTERRUPTED, NO_CAPTURE, NOT_TAKEN_UP})
             unserved = None if error == NO_CAPTURE else state.unserved_since
             no_room = state.no_room_for
             for one in state.under_way if error == FULL else ():

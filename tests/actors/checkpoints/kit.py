@@ -16,6 +16,9 @@ from lrm_actors.actors.checkpoints.leaves import Node, flatten
 from lrm_actors.actors.checkpoints.restoring import Restored
 from lrm_actors.domain.checkpointing.chains import attachment_key, blob_key
 
+VERSION = 3
+"""Of the host's state."""
+
 
 @attrs.frozen
 class Info:
@@ -40,7 +43,9 @@ class Shelf:
         number = len(self.infos) + 1
         checkpoint_id = f"checkpoint_{number:013d}_test"
         made = Cutter(previous or self.encoder.root, **how).at_once(state)
-        encoded = self.encoder.encode(made, checkpoint_id=checkpoint_id, hints=("a hint",), whole=whole)
+        encoded = self.encoder.encode(
+            made, checkpoint_id=checkpoint_id, hints=("a hint",), state_version=VERSION, whole=whole
+        )
         assert encoded.size_bytes == len(document(made.root))
         self.keep(checkpoint_id, encoded)
         return encoded

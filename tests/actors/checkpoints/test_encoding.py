@@ -6,6 +6,7 @@ import copy
 import random
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from lrm_actors.actors.checkpoints.form import Unreadable
 from lrm_actors.actors.checkpoints.leaves import Leaf
 from lrm_actors.domain.checkpointing.chains import attachment_key, blob_key
 from lrm_actors.errors import CheckpointDamaged
-from tests.actors.checkpoints.kit import Info, Shelf
+from tests.actors.checkpoints.kit import VERSION, Info, Shelf
 from tests.actors.checkpoints.test_cutting import agent
 
 PICTURE = bytes(range(256)) * 100
@@ -68,8 +69,20 @@ def test_those_kept_by_a_rebase_come_back_without_the_others(seed: int) -> None:
         after.kept.update((blob_key(digest), shelf.kept[blob_key(digest)]) for digest in row.added)
         after.infos[row.checkpoint_id] = Info(row.checkpoint_id, shelf.infos[row.checkpoint_id].digest, row.parent)
     for checkpoint_id in keep:
-        assert after.restore(checkpoint_id).state == states[list(shelf.infos).index(checkpoint_id)]
+        restored = after.restore(checkpoint_id)
+        assert restored.state == states[list(shelf.infos).index(checkpoint_id)]
+        assert (restored.recovery_hints, restored.state_version) == (("a hint",), VERSION)
     assert rows[0].parent == ""
+
+
+def test_what_is_not_the_state_that_the_log_names_is_not_stored_anew() -> None:
+    """Its rows may be sound, each by itself; the older ones would go, and with them what can be told of it."""
+    shelf, _ = history(1, 6)
+    chain = shelf.chain(list(shelf.infos)[-1])
+    named = [*chain[:-2], attrs.evolve(chain[-2], digest="0" * 64), chain[-1]]
+    with pytest.raises(CheckpointDamaged, match=restoring.NOT_THE_STATE) as raised:
+        restoring.rebase(shelf, named, [one.checkpoint_id for one in named[-2:]])  # type: ignore[arg-type]
+    assert raised.value.checkpoint_id == named[-2].checkpoint_id
 
 
 def test_a_blob_is_written_once() -> None:
@@ -195,3 +208,18 @@ def test_runs_that_do_not_fit_are_refused(runs: list[int]) -> None:
     with pytest.raises(ValueError, match=r"runs|not there"):
         apply(runs, [1, 2, 3], [])
     assert issubclass(Unreadable, ValueError)
+
+
+def test_blobs_are_fetched_no_further_than_the_state_is_large() -> None:
+    """A row of a few bytes may name one large blob ten thousand times."""
+    fetched: list[bytes] = []
+
+    def blobs(digest: bytes) -> bytes:
+        fetched.append(digest)
+        return PICTURE
+
+    one = form.Part(b"", b"d")
+    form.with_blobs([one], blobs, len(PICTURE))
+    with pytest.raises(Unreadable, match="larger than"):
+        form.with_blobs([form.Part(b"", b"d") for _ in range(10)], blobs, 3 * len(PICTURE) - 1)
+    assert len(fetched) == 1 + 3
