@@ -77,8 +77,8 @@ def closed_error(pid: int) -> StoreClosed:
     return StoreClosed("this handle was closed")
 
 
-def _identity(path: str) -> tuple[int, int] | None:
-    """Which file a name leads to, if to any."""
+def _file_to_open(path: str) -> tuple[int, int] | None:
+    """Which file would be opened under a name now; None where none can be, whatever stands in the way."""
     try:
         status = os.stat(path)  # noqa: PTH116 - what it says is compared, whatever the file is
     except OSError:
@@ -115,7 +115,7 @@ class ReaderPool:
 
         What was removed or replaced can then still be read and copied, and nothing else is taken for it.
         """
-        self._file = _identity(self._path)
+        self._file = _file_to_open(self._path)
         with contextlib.suppress(ReadFailed, CorruptLog), self.lend() as connection:  # whoever reads is told
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # this opens its WAL too
 
@@ -190,7 +190,7 @@ class ReaderPool:
 
     def _open_one(self) -> sqlite3.Connection:
         connection = self._open()
-        if self._file is not None and self._file != _identity(self._path):
+        if self._file is not None and self._file != _file_to_open(self._path):
             connection.close()
             raise ReadFailed(f"another file was put in the place of {self._path}")
         return connection

@@ -35,12 +35,12 @@ class Whereabouts:
 
     def __init__(self, path: Path) -> None:
         self._paths = (path, path.with_name(f"{path.name}-wal"), path.with_name(LOCK_NAME))
-        self._known = tuple(_file_named(one) for one in self._paths)
+        self._known = tuple(_file_known_as(one) for one in self._paths)
         self._device = _device(path.parent)
 
     def look(self) -> str:
         """What is wrong at this moment: ``REMOVED``, ``UNMOUNTED``, ``REPLACED``, ``INCOMPLETE``, or "" for nothing."""
-        now = tuple(_file_named(one) for one in self._paths)
+        now = tuple(_file_known_as(one) for one in self._paths)
         log = now[0]
         if log == _MISSING:
             return REMOVED if _device(self._paths[0].parent) == self._device else UNMOUNTED
@@ -53,7 +53,7 @@ class Whereabouts:
 
     def is_back(self) -> bool:
         """Whether the very file that was opened is in its place, as where somebody moved it to and fro."""
-        return _file_named(self._paths[0]) == self._known[0] != _MISSING
+        return _file_known_as(self._paths[0]) == self._known[0] != _MISSING
 
     def clear_away(self) -> None:
         """Remove the WAL, once the log is closed, where its own file is not there: it belongs to no other.
@@ -62,7 +62,7 @@ class Whereabouts:
             OSError: it cannot be removed.
         """
         path, wal, _ = self._paths
-        if _file_named(path) == _MISSING and _file_named(wal) == self._known[_WAL]:
+        if _file_known_as(path) == _MISSING and _file_known_as(wal) == self._known[_WAL]:
             wal.unlink(missing_ok=True)
             path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
 
@@ -72,8 +72,8 @@ def pause_after(pause_s: float, trouble: str) -> float:
     return min(2 * pause_s, LOOK_SELDOM_S) if trouble else LOOK_EVERY_S
 
 
-def _file_named(path: Path) -> tuple[int, int] | None:
-    """Which file a name leads to; None where that cannot be said now, which is no reason to think that it is gone."""
+def _file_known_as(path: Path) -> tuple[int, int] | None:
+    """Which file has a name, or that none has; None where that cannot be said now: it need not be gone."""
     try:
         found = os.stat(path)  # noqa: PTH116 - what it says is compared, whatever the file is
     except (FileNotFoundError, NotADirectoryError):
@@ -86,7 +86,7 @@ def _file_named(path: Path) -> tuple[int, int] | None:
 def _device(directory: Path) -> int | None:
     """Number of the file system that a directory is on, or would be made on; None where that cannot be said."""
     for one in (directory, *directory.parents):
-        found = _file_named(one)
+        found = _file_known_as(one)
         if found != _MISSING:
             return None if found is None else found[0]
     return None

@@ -16,7 +16,6 @@ from eventstore.protocol import EventReader
 from eventstore.records import ANY_VERSION, Batch, NewEvent, StreamWrite
 from lrm_actors.domain.behavior import (
     START,
-    CancelTimer,
     Command,
     Context,
     Decision,
@@ -28,12 +27,13 @@ from lrm_actors.domain.behavior import (
 )
 from lrm_actors.domain.contract import check_decision, check_state
 from lrm_actors.errors import OutcomeUnknown, StorageUnavailable
-from lrm_actors.runtime.clock import Cancel, ManualClock
+from lrm_actors.runtime.clock import ManualClock
 from lrm_actors.runtime.envelope import Envelope
 from lrm_actors.runtime.recovery import recover_state
 from lrm_actors.runtime.turn import Turn
 from lrm_actors.testing.checks import CheckFailed
 from lrm_actors.testing.folds import check_actor
+from lrm_actors.testing.kit_timers import KitTimers
 from lrm_actors.testing.storable import (
     check_reply_storable,
     check_state_storable,
@@ -78,13 +78,6 @@ class Restarted(Generic[S]):
     events: tuple[object, ...]
     """What ``recover`` decided on, beside its effects."""
     effects: tuple[Effect, ...]
-
-
-@attrs.define
-class _Timer:
-    command: Command
-    due_s: float
-    cancel: Cancel
 
 
 class BehaviorKit(Generic[S]):
@@ -147,7 +140,7 @@ class BehaviorKit(Generic[S]):
     @property
     def timers(self) -> dict[str, Command]:
         """The pending timers by key, and the command that each will send."""
-        return {key: timer.command for key, timer in self._timers.items()}
+        return self._timers.commands()
 
     def state_at(self, version: int) -> S:
         """The state after the first ``version`` events.
@@ -170,7 +163,7 @@ class BehaviorKit(Generic[S]):
         self._epoch = self._store.acquire(self.spec.name).epoch
         self._state: S = self.spec.initial
         self._version = 0
-        self._timers: dict[str, _Timer] = {}
+        self._timers = KitTimers(self.clock, self._fire)
         self._fired: list[Result[S]] = []
         self._errors: list[BaseException] = []
         self._failing: FailedAppend | None = None
@@ -224,11 +217,7 @@ class BehaviorKit(Generic[S]):
         Raises:
             CheckFailed: ``recovery-differs``, ``state-is-not-the-fold`` or ``timer-forgotten``, among others.
         """
-        now_s = self.clock.monotonic()
-        pending = {key for key, timer in self._timers.items() if timer.due_s > now_s}  # one of no delay is a message
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers = {}
+        pending = self._timers.forget()
         self._check_folds()
         before = self._state
         self._state, self._version = recover_state(self._store, self.spec)
@@ -243,7 +232,7 @@ class BehaviorKit(Generic[S]):
             decision = twice(self.spec.name, "decide", recover, (self._state, context), (copy_of(self._state), again))
             done = self._store_and_adopt(decision, context, given_id=False)
             restarted = Restarted(done.state, done.events, done.effects)
-        forgotten = pending - set(self._timers)
+        forgotten = pending - set(self._timers.commands())
         if forgotten and self._timers_survive:
             found = f"{', '.join(sorted(forgotten))} was pending and is not after a restart"
             raise CheckFailed("timer-forgotten", self.spec.name, found)
@@ -341,7 +330,7 @@ class BehaviorKit(Generic[S]):
         self._append(turn, context.command_id)
         self._state, self._version = turn.state, turn.version
         self._check_folds()
-        effects = tuple([effect for effect in decision.effects if not self._take_timer(effect)])
+        effects = tuple([effect for effect in decision.effects if not self._is_timer(effect)])
         (outcome,) = turn.outcomes
         if outcome.refused is not None:
             raise outcome.refused
@@ -369,27 +358,12 @@ class BehaviorKit(Generic[S]):
             self._state, self._version = recover_state(self._store, self.spec)
             raise OutcomeUnknown("the append failed", actor=self.spec.name, command_id=command_id)
 
-    def _take_timer(self, effect: Effect) -> bool:
-        match effect:
-            case StartTimer(key=key, delay_s=delay_s, command=command):
-                command_through_codec(self.spec.name, command, needed=self._store_commands)
-                self._cancel(key)
-                due_s = self.clock.monotonic() + max(0.0, delay_s)
-                cancel = self.clock.call_later(delay_s, lambda: self._fire(key, command))
-                self._timers[key] = _Timer(command, due_s, cancel)
-            case CancelTimer(key=key):
-                self._cancel(key)
-            case _:
-                return False
-        return True
+    def _is_timer(self, effect: Effect) -> bool:
+        if isinstance(effect, StartTimer):
+            command_through_codec(self.spec.name, effect.command, needed=self._store_commands)
+        return self._timers.take(effect)
 
-    def _cancel(self, key: str) -> None:
-        timer = self._timers.pop(key, None)
-        if timer is not None:
-            timer.cancel()
-
-    def _fire(self, key: str, command: Command) -> None:
-        self._timers.pop(key, None)
+    def _fire(self, command: Command) -> None:
         try:
             self._fired.append(self.run(command))
         except BaseException as error:  # noqa: BLE001 - the clock would only log it; ``advance`` raises it

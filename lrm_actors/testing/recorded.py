@@ -107,7 +107,7 @@ class Recorded:
                 known: Any = None
             else:
                 known = self.records[index]
-            if known is None or _identity(known) != _identity(record):
+            if known is None or _as_stored(known) != _as_stored(record):
                 text = f"position {record.position} is {record.events!r}, and was {known and known.events!r}"
                 raise CheckFailed("acknowledged-lost", record.stream, text)
         there = first - 1 + len(found)
@@ -181,5 +181,5 @@ class Recorded:
                 raise CheckFailed("applied-twice", record.stream, found)
 
 
-def _identity(record: Record) -> tuple[Any, ...]:
+def _as_stored(record: Record) -> tuple[Any, ...]:
     return (record.stream, record.version, record.type, record.schema_version, record.data, record.command_id)
