@@ -20,7 +20,7 @@ import attrs
 import pytest
 
 from eventstore.protocol import EventReader
-from lrm_actors.actors.checkpoints import cutting
+from lrm_actors.actors.checkpoints import sizes
 from lrm_actors.actors.checkpoints.cutting import Cutter
 from lrm_actors.actors.checkpoints.encoding import Encoder
 from lrm_actors.domain import checkpointer, journal
@@ -58,7 +58,7 @@ def _quiet() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that stand-ins are kept apart as pictures are."""
-    monkeypatch.setattr(cutting, "BLOB_BYTES", PICTURE_BYTES)
+    monkeypatch.setattr(sizes, "BLOB_BYTES", PICTURE_BYTES)
 
 
 @attrs.define

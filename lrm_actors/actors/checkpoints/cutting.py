@@ -11,25 +11,22 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable, Mapping
 from itertools import islice
-from typing import Any, Final
+from typing import Any
 
-from lrm_actors.actors.checkpoints.leaves import BLOB, BLOCKS, EACH, PAIRS, Branch, Cut, Leaf, Node, flatten
+from lrm_actors.actors.checkpoints import sizes
+from lrm_actors.actors.checkpoints.leaves import BLOCKS, EACH, PAIRS, Branch, Cut, Leaf, Node, flatten
 from lrm_actors.actors.checkpoints.likeness import begins_with, comparable, place_of, stands_as_it_stood
 from lrm_actors.actors.checkpoints.marking import COMPARE, IDENTITY, MARKS, Marks
 from lrm_actors.actors.checkpoints.plain import (
     DICT,
-    FEW_LEVELS,
     LIST,
     MAX_DEPTH,
     OBJECT,
-    TUPLE,
     UNPACKABLE,
     array_head,
-    bytes_head,
     check_key,
     fields_of,
     is_frozen_object,
-    is_simple,
     kind_of,
     look_through,
     map_head,
@@ -38,43 +35,23 @@ from lrm_actors.actors.checkpoints.plain import (
     shown,
     unpack,
 )
-from lrm_actors.actors.checkpoints.texts import cut_text, is_long_text
+from lrm_actors.actors.checkpoints.texts import cut_text
+from lrm_actors.actors.checkpoints.values import HEAVY, NO_KEY, NOTHING_MARKED, ValueCutter
 from lrm_actors.errors import NotCapturable
 
 SLICE_S = 0.001
 """Seconds of the loop's time after which a cut lets others in."""
-SPLIT_BYTES = 8 * 1024
-"""A container of more is cut into its values."""
-BLOCK_BYTES = 64 * 1024
-"""A block of more is cut into its values."""
-BLOB_BYTES = 16 * 1024
-"""Bytes of at least so many are a blob."""
-KNOWN_BYTES = 512
-"""Text and bytes of at least so many are known again by their object, without looking at them."""
-WIDE, WIDEST = 64, 1024
-"""Values of a block, at least and at most."""
-BLOCK_TARGET = 4 * 1024
-"""Bytes that a block has, as far as that many values allow."""
-FEW = 1024
-"""Values of a container that have a leaf each, however small they are."""
-WORTH_A_LEAF = 512
-"""Bytes that the values of a wider one have on average, if each is to have a leaf."""
 SAMPLED = 8
 """Values that are looked at to tell."""
 PATIENCE = 64
 """Values in a row that were looked for in vain, before a list is taken to be a new one."""
 LOOKS = 8
 """Values of a list that did not change, until the clock is looked at."""
-MAX_MISSED = 20
-"""Missed changes that are told."""
 
-_NOTHING: Final = object()
-_NOTHING_MARKED: Final[Marks] = {}
-_HEAVY: Final = object()
 _Cutting = Generator[None, None, Node]
 
 
-class Cutter:
+class Cutter(ValueCutter):
     """Makes one cut.
 
     Args:
@@ -94,13 +71,10 @@ class Cutter:
         check: bool = False,
         loose: bool = False,
     ) -> None:
+        super().__init__(identity=way == IDENTITY, check=check)
         self._previous = previous
         self._loose = loose
         self._marks = marks if way == MARKS else None
-        self._identity = way == IDENTITY
-        self._check = check
-        self._missed: list[str] = []
-        self._path: list[Any] = []
         self._sizes: list[tuple[Any, int]] = []
         self._until_s = 0.0
 
@@ -157,10 +131,10 @@ class Cutter:
     def _walk(self, state: Any) -> _Cutting:
         old = self._previous
         loose = self._loose
-        if type(old) is Leaf and not look_through(state, self._path, loose=loose, budget=SPLIT_BYTES):
+        if type(old) is Leaf and not look_through(state, self._path, loose=loose, budget=sizes.SPLIT_BYTES):
             old = None  # a first checkpoint has little to tell: what has come since is not packed in one call
-        node = self._light(state, _NOTHING, old, skip=False, loose=loose)
-        if node is _HEAVY:
+        node = self._light(state, NO_KEY, old, skip=False, loose=loose)
+        if node is HEAVY:
             node = yield from self._container(state, b"", old, self._marks, loose=loose)
         assert isinstance(node, Node)
         return node
@@ -172,7 +146,7 @@ class Cutter:
         if type(value) is str:
             text = yield from cut_text(value, key, old, lambda: self._until_s, lambda: shown(self._path))
             if old is not None and flatten(text) != flatten(old):
-                self._changed(skip=marks is _NOTHING_MARKED)
+                self._changed(skip=marks is NOTHING_MARKED)
             return text
         kind = kind_of(value)
         loose = loose or kind == OBJECT
@@ -183,7 +157,7 @@ class Cutter:
         if kind in {DICT, LIST}:
             self._sizes.append((value, len(value)))
         previous = comparable(old, is_map=is_map)
-        if len(value) <= FEW:
+        if len(value) <= sizes.FEW:
             width = 0
         elif previous is not None:
             width = previous.width
@@ -201,7 +175,7 @@ class Cutter:
             nodes = yield from self._pairs(value, previous, marks, loose=loose)
         else:
             nodes = yield from self._values(value, previous, marks, loose=loose)
-        if marks is _NOTHING_MARKED and not stands_as_it_stood(previous, head_leaf, nodes):
+        if marks is NOTHING_MARKED and not stands_as_it_stood(previous, head_leaf, nodes):
             self._changed(skip=True)
         of = whole if self._identity and is_frozen_object(whole) else None
         return Branch(head_leaf, layout, nodes, of, width=width)
@@ -226,7 +200,7 @@ class Cutter:
                     check_key(key, path[:-1])
                 skip, below = self._marked(one, before, marks, key)
                 node = self._light(one, key, before, skip=skip, loose=loose)
-                if node is _HEAVY:
+                if node is HEAVY:
                     node = yield from self._container(one, pack(key, path), before, below, loose=loose)
                 nodes[key] = node
             if clock() > self._until_s:
@@ -246,11 +220,11 @@ class Cutter:
         path, clock = self._path, time.perf_counter
         path.append(None)
         shift, in_vain, known = 0, 0, len(previous)
-        packs = marks is None and not self._identity
+        packs, most = marks is None and not self._identity, 4 * sizes.WIDE
         for index, one in enumerate(value):
             at = index + shift
             before = previous[at] if 0 <= at < known else None
-            if packs and type(one) is dict and type(before) is Leaf and len(one) <= 4 * WIDE:
+            if packs and type(one) is dict and type(before) is Leaf and len(one) <= most:
                 try:  # what _is_same() would do, without a call for each of many
                     is_same = pack_quickly(one) == before.data
                 except UNPACKABLE:
@@ -263,8 +237,8 @@ class Cutter:
             else:
                 path[-1] = index
                 skip, below = self._marked(one, before, marks, index)
-                node = self._light(one, _NOTHING, before, skip=skip, loose=loose)
-                if node is _HEAVY:
+                node = self._light(one, NO_KEY, before, skip=skip, loose=loose)
+                if node is HEAVY:
                     node = yield from self._container(one, b"", before, below, loose=loose)
                 elif node is before:
                     in_vain = 0
@@ -290,8 +264,8 @@ class Cutter:
         for index, one in looked_at:
             self._path.append(index)
             before, below = nodes[index] if index < len(nodes) else None, marks.get(index)
-            node = self._light(one, _NOTHING, before, skip=False, loose=loose)
-            if node is _HEAVY:
+            node = self._light(one, NO_KEY, before, skip=False, loose=loose)
+            if node is HEAVY:
                 node = yield from self._container(one, b"", before, below, loose=loose)
             nodes[index : index + 1] = [node]
             self._path.pop()
@@ -327,7 +301,7 @@ class Cutter:
         """A leaf of several values, or nothing where one of them is large."""
         if type(old) is Branch:
             return None
-        if old is None and not look_through(block, self._path, loose=loose, budget=BLOCK_BYTES):
+        if old is None and not look_through(block, self._path, loose=loose, budget=sizes.BLOCK_BYTES):
             return None
         size = len(map_head(len(block)))
         data = pack(block, self._path, loose=loose)
@@ -335,7 +309,7 @@ class Cutter:
             if old.data == data[size:]:
                 return old
             # Where many small values move up by one, each block is another one: what comes back equal is plain enough.
-            if unpack(data) != block and not look_through(block, self._path, loose=loose, budget=BLOCK_BYTES):
+            if unpack(data) != block and not look_through(block, self._path, loose=loose, budget=sizes.BLOCK_BYTES):
                 return None
         return Leaf(data[size:])
 
@@ -343,90 +317,11 @@ class Cutter:
         """How many values of a wide container make a block; 0: each of them is large enough for a leaf of its own."""
         every = len(value) // SAMPLED
         if is_map:  # of which none can be had but by going through those before it
-            sample = list(islice(value.values(), 0, WIDE * SAMPLED, WIDE))
+            sample = list(islice(value.values(), 0, sizes.WIDE * SAMPLED, sizes.WIDE))
         else:
             sample = [value[index] for index in range(0, every * SAMPLED, every)]
-        small = [one for one in sample if look_through(one, self._path, loose=loose, budget=WORTH_A_LEAF)]
+        small = [one for one in sample if look_through(one, self._path, loose=loose, budget=sizes.WORTH_A_LEAF)]
         if len(small) * 2 <= len(sample):
             return 0
         on_average = max(1, len(pack(small, self._path, loose=loose)) // len(small))
-        return min(WIDEST, max(WIDE, BLOCK_TARGET // on_average))
-
-    def _is_same(self, value: Any, old: Node, marks: Marks | None, key: Any) -> bool:
-        """Told quickly: that a value did not change. What it cannot tell, ``_light`` does."""
-        cls = type(value)
-        if old.of is value and (
-            cls is str or cls is bytes or (self._identity and not self._check and value is not None)
-        ):
-            return True
-        if marks is not None and not self._check:
-            return key not in marks
-        if type(old) is Leaf and (cls is dict or cls is list) and len(value) <= 4 * WIDE:
-            try:
-                return (pack_quickly({key: value})[1:] if old.has_key else pack_quickly(value)) == old.data
-            except UNPACKABLE:
-                return False
-        return False
-
-    def _marked(self, value: Any, old: Node | None, marks: Marks | None, key: Any) -> tuple[bool, Marks | None]:
-        """Whether a fast way would not have looked at a value, and what is marked below it."""
-        if old is not None and (key not in marks if marks is not None else old.of is value and value is not None):
-            return True, _NOTHING_MARKED
-        return False, None if marks is None else marks.get(key)
-
-    def _light(self, value: Any, key: Any, old: Node | None, *, skip: bool, loose: bool) -> Any:
-        """The node of a value that one call can pack; the old one, if nothing changed; or ``_HEAVY``.
-
-        Args:
-            value: a part of the state.
-            key: its own, if it is in a dict.
-            old: what was there before.
-            skip: a fast way would not have looked at it.
-            loose: it is a part of an object.
-        """
-        kind = kind_of(value)
-        is_container = kind in {DICT, LIST, OBJECT} or (kind == TUPLE and loose)
-        if type(value) is bytes and len(value) >= BLOB_BYTES:
-            return self._blob(value, key, old, skip=skip)
-        if is_long_text(value):
-            return _HEAVY
-        if is_container and (type(old) is Branch or (kind != OBJECT and len(value) > 4 * WIDE)):
-            return _HEAVY
-        has_key = key is not _NOTHING
-        is_new = type(old) is not Leaf
-        if is_new and not self._is_small(value, loose=loose) and is_container:
-            return _HEAVY
-        whole, path = ({key: value}, self._path[:-1]) if has_key else (value, self._path)
-        data = pack(whole, path, loose=loose)[has_key:]
-        if type(old) is Leaf and old.data == data:
-            old.of = self._known_by(value)  # which may be another object, or was not worth knowing until now
-            return old
-        if old is not None:
-            self._changed(skip=skip)
-        if not is_new and not self._is_small(value, loose=loose) and is_container:
-            return _HEAVY
-        return Leaf(data, self._known_by(value), has_key=has_key)
-
-    def _is_small(self, value: Any, *, loose: bool) -> bool:
-        """Whether a value can have one leaf. Sees that it is plain, as ``look_through`` does."""
-        if len(self._path) < MAX_DEPTH - FEW_LEVELS and is_simple(value, SPLIT_BYTES):
-            return True
-        return look_through(value, self._path, loose=loose, budget=SPLIT_BYTES)
-
-    def _blob(self, value: bytes, key: Any, old: Node | None, *, skip: bool) -> Node:
-        if type(old) is Branch and old.layout == BLOB and old.nodes[0].data == value:
-            return old
-        if old is not None:
-            self._changed(skip=skip)
-        head = (b"" if key is _NOTHING else pack(key, self._path)) + bytes_head(len(value))
-        return Branch(Leaf(head), BLOB, [Leaf(value, is_blob=True)], value)
-
-    def _known_by(self, value: Any) -> Any:
-        cls = type(value)
-        if cls is str or cls is bytes:
-            return value if len(value) >= KNOWN_BYTES else None
-        return value if self._identity and is_frozen_object(value) else None
-
-    def _changed(self, *, skip: bool) -> None:
-        if skip and len(self._missed) < MAX_MISSED:
-            self._missed.append(shown(self._path))
+        return min(sizes.WIDEST, max(sizes.WIDE, sizes.BLOCK_TARGET // on_average))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrm_actors.actors.checkpoints import cutting
+from lrm_actors.actors.checkpoints import cutting, sizes, values
 from lrm_actors.actors.checkpoints.cutting import Cutter
 from lrm_actors.actors.checkpoints.leaves import Branch, Cut, Leaf, flatten
 from lrm_actors.actors.checkpoints.marking import IDENTITY, MARKS, marks_of
@@ -86,7 +86,7 @@ def test_any_history_of_edits_is_followed(small: bool, release: bool, monkeypatc
             ("FEW", 8),
             ("WORTH_A_LEAF", 30),
         ):
-            monkeypatch.setattr(cutting, name, value)
+            monkeypatch.setattr(sizes, name, value)
     seeds = 300 if release else 25
     for seed in range(seeds):
         chance = random.Random(seed)
@@ -477,20 +477,21 @@ def test_a_frozen_object_is_known_from_the_first_time_that_it_is_looked_at() -> 
 
 def test_a_state_that_was_one_leaf_and_has_grown_is_not_packed_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """A first checkpoint is often taken before there is anything."""
-    sizes: list[int] = []
+    packed: list[int] = []
 
     def noted(*args: Any, **more: Any) -> bytes:
         data = pack(*args, **more)
-        sizes.append(len(data))
+        packed.append(len(data))
         return data
 
-    monkeypatch.setattr(cutting, "pack", noted)
+    for module in (cutting, values):
+        monkeypatch.setattr(module, "pack", noted)
     first = Cutter().at_once({"agent": {"history": []}})
     assert isinstance(first.root, Leaf)
     state = {"agent": {"history": [{"n": n, "dom": f"{n} " * 300} for n in range(500)]}}
     made = Cutter(first.root).at_once(state)
     assert document(made.root) == msgspec.msgpack.encode(state)
-    assert max(sizes) < cutting.BLOCK_BYTES
+    assert max(packed) < sizes.BLOCK_BYTES
 
 
 # Long texts

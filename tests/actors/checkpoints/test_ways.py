@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
-from lrm_actors.actors.checkpoints import cutting
+from lrm_actors.actors.checkpoints import sizes
 from lrm_actors.actors.checkpoints.cutting import Cutter
 from lrm_actors.actors.checkpoints.marking import IDENTITY, MARKS, WAYS, marks_of
 from lrm_actors.actors.checkpoints.plain import unpack
@@ -39,7 +39,7 @@ class Moving:
 def test_any_edit_in_any_way_is_in_the_next_cut(way: str, release: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Marked where it is made. What the way of identity cannot see is seen by its check."""
     for name, value in TINY.items():
-        monkeypatch.setattr(cutting, name, value)
+        monkeypatch.setattr(sizes, name, value)
     seeds, cuts = 300 if release else 15, 0
     for seed in range(seeds):
         chance = random.Random(seed)
