@@ -81,7 +81,7 @@ BOUNDED_BY = {
     "lrm_actors/actors/windows.py __init__": "the parts of its window",
     "lrm_actors/actors/outbox.py __init__": "its limit, beyond which reports are dropped and counted",
     "lrm_actors/hosting/boundary.py __init__": "the tasks of the host that are about to begin or end a step",
-    "lrm_actors/hosting/held_loop.py __init__": "the calls of the host while one stop waits: each has a thread that waits for it",
+    "lrm_actors/hosting/held_loop.py __init__": "calls of the host during one stop: for each a thread waits",
     "lrm_actors/hosting/shedding.py __init__": "max_deferred, beyond which more is refused",
     "lrm_actors/hosting/shedding.py close": "what was in it before",
     "lrm_actors/hosting/shedding.py defer": "what was in it before",
