@@ -78,7 +78,7 @@ READS_LABELS = {
     "lrm_actors/cli/what_if.py": "shown",
     "lrm_actors/domain/checkpointing/keeping.py": "the age of a checkpoint, for retention",
     "lrm_actors/domain/checkpointer.py": "the age of checkpoints, for retention",
-    "lrm_actors/domain/checkpointing/requesting.py": "in the id of a checkpoint, for whoever reads it; the age of a base",
+    "lrm_actors/domain/checkpointing/requesting.py": "in the id of a checkpoint, to be read; the age of a base",
     "lrm_actors/domain/checkpointing/storing.py": "beside a checkpoint, for whoever reads it; its age, for retention",
     "lrm_actors/domain/checkpointing/tending.py": "the age of checkpoints, for retention",
     "lrm_actors/domain/deadlines.py": "across a reboot, clamped",
