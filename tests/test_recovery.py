@@ -313,6 +313,27 @@ def test_the_checkpoint_after_a_recovery_holds_what_the_host_has_become(tmp_path
 
 
 @pytest.mark.usefixtures("sampled")
+def test_no_emergency_is_captured_of_a_host_that_is_half_restored(tmp_path: Path) -> None:
+    """It waits for no other capture, but for that."""
+    mode = LongRunningMode(settings(tmp_path))
+    mode.capture_with(dict)
+    refused: list[str] = []
+
+    def restore(_: Any) -> None:
+        boundary = mode._engine.boundary
+        boundary.other_holder_s = 0.0
+        with pytest.raises(TimeoutError) as raised:
+            boundary.hold(wait_s=0, even_inside=True, only_looks=True).__enter__()
+        refused.append(str(raised.value))
+
+    mode.restore_with(restore)
+    with mode as blocking:
+        blocking.take_checkpoint()
+        assert blocking.recover_from_checkpoint()
+    assert len(refused) == 1
+
+
+@pytest.mark.usefixtures("sampled")
 @pytest.mark.parametrize("pinned", [True, False])
 def test_a_damaged_large_part_is_stored_anew(tmp_path: Path, *, pinned: bool) -> None:
     """It is kept once for all that hold it, and so are those to come: they would be damaged before they are taken."""

@@ -251,6 +251,21 @@ def test_where_the_host_failed_to_give_its_state_is_logged(caplog: pytest.LogCap
     assert "in forgetful" in caplog.text
 
 
+def test_a_checkpoint_tells_what_it_builds_on_and_a_whole_one_builds_on_nothing() -> None:
+    """Else one whose parent is gone would be asked for again and again."""
+    taker = Taker(lambda effect, previous: checkpointer.cut({"n": 1}, 0, previous))
+    first, second, whole = (
+        taker.take(CaptureState(one, PERIODIC, "test", whole=one == "c3")) for one in ("c1", "c2", "c3")
+    )
+    assert isinstance(first, StoreCheckpoint)
+    assert isinstance(second, StoreCheckpoint)
+    assert isinstance(whole, StoreCheckpoint)
+    assert [(second.parent, second.parent_digest), (whole.parent, whole.parent_digest)] == [
+        ("c1", first.digest),
+        ("", ""),
+    ]
+
+
 def test_what_is_redacted_is_not_kept() -> None:
     """The host's function gives what is kept, and its own state is left as it was."""
     state = {"agent": {"token": "secret"}, "n": 1}
