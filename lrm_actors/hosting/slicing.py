@@ -46,8 +46,8 @@ class Change:
         """What the last cut took; 0: there was none."""
         self.is_trusted = is_trusted
         """Whether the faster way was never found to have missed anything."""
-        self.told_of_none = False
-        """Whether it was told that the host gives None."""
+        self.told_of_none = self.told_of_shared = False
+        """Whether it was told that the host gives None, or shares what its state does not have."""
 
     def begin_anew(self) -> None:
         """What was said so far was of another state."""
@@ -191,12 +191,21 @@ class Slicing:
         if self._options.shared:
             if kind_of(state) == OBJECT:
                 state, self._loose = fields_of(state, []), True
+            self._tell_of_shared(state)
             if type(state) is dict:
                 shared, loose = self._options.shared, self._loose
                 copies = {key: _copy(state[key], [key], loose=loose) for key in shared if key in state}
                 state = {key: copies.get(key, one) for key, one in state.items()}
         self._longest_ms = (time.perf_counter() - began_s) * 1000
         return state
+
+    def _tell_of_shared(self, state: Any) -> None:
+        """A key that is meant to be shared and has another name, or stands further down, protects nothing."""
+        missing = [key for key in self._options.shared if type(state) is not dict or key not in state]
+        if missing and not self._change.told_of_shared:
+            self._change.told_of_shared = True
+            names = ", ".join(map(repr, missing))
+            _log.warning("not at the top of the state, so nothing is shared by it: %s", names)
 
     def _cutter(self) -> Cutter:
         way = self._change.way(self._options)

@@ -237,6 +237,19 @@ def test_a_state_of_nothing_is_kept_and_told_once(caplog: pytest.LogCaptureFixtu
     assert ["the host gives None as its state"] == [one.message.split(",")[0] for one in caplog.records]
 
 
+def test_what_is_shared_and_is_not_there_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A slip of the pen, or a state of two parts: nobody would know that a part is copied in slices all the same."""
+    state: Any = {"agent_state": {"inbox": []}, "browser_state": {}}
+    capturing, change = Capturing(StepBoundary(), HostBridge()), Change()
+    capturing.capture_with(lambda: state, CaptureOptions(shared=("inbox", "browser_state")))
+    taker = Taker(lambda effect, node: capturing.capture(effect, MemoryStore(), node, change))
+    for _ in range(3):
+        assert isinstance(taker.take(CaptureState("c", MANUAL, "test")), StoreCheckpoint)
+    assert ["not at the top of the state, so nothing is shared by it: 'inbox'"] == [
+        one.message for one in caplog.records
+    ]
+
+
 def test_where_the_host_failed_to_give_its_state_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The event keeps the error alone: nobody finds a missing key without the line that asked for it."""
     state: dict[str, Any] = {}
