@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lrm_actors.errors import NotCapturable, SettingsError, StepNotReplayed
+from lrm_actors.hosting import capturing
 from lrm_actors.hosting.capturing import REPLAYED_AT_ONCE
 from lrm_actors.integration import Component, LongRunningIntegration
 from lrm_actors.mode import LongRunningMode
@@ -60,6 +61,45 @@ def test_the_steps_since_the_checkpoint_are_taken_up_on_the_hosts_loop(tmp_path:
             assert len(mode.last_recovery.steps) == count
             taken = await mode.take_checkpoint()
             assert (await mode.checkpointer.preview(taken))["agent_state"] == done
+
+    asyncio.run(main())
+
+
+def test_each_step_has_the_time_of_a_call_and_one_that_hangs_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are: an agent whose steps take a second to be taken up could never start again."""
+    lived(tmp_path, range(1, 8))
+    monkeypatch.setattr(capturing, "REPLAYED_FOR_S", 0.0)
+    calls: list[int] = []
+    done: list[int] = []
+
+    async def main() -> None:
+        mode = LongRunningMode(settings(tmp_path))
+        bridge = mode._engine.bridge
+        call = bridge.call
+
+        def counted(*given: Any, **named: Any) -> Any:
+            calls.append(len(done))
+            return call(*given, **named)
+
+        monkeypatch.setattr(bridge, "call", counted)
+        never = asyncio.Event()
+
+        async def replay(step: CommittedStep) -> None:
+            if bridge.timeout_s < 1.0 and step.result == 4:
+                await never.wait()
+            done.append(step.result)
+
+        mode.replay_with(replay)
+        async with mode:
+            calls.clear()
+            await mode.recover_from_checkpoint()
+            assert (calls, done) == ([0, 1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 7])
+            bridge.timeout_s = 0.05
+            with pytest.raises(StepNotReplayed, match=r"step 4, 'step 4', could not be taken up .*more than 0.05 s"):
+                await mode.recover_from_checkpoint()
+            assert mode.last_recovery is None
 
     asyncio.run(main())
 

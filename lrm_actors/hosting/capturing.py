@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,8 +31,11 @@ BOUNDARY_WAIT_S = 30.0
 """How long a capture waits for the open step to end, where somebody waits for the capture."""
 PERIODIC_WAIT_S = 240.0
 """How long a periodic one does: less than what makes it overdue. An agent whose steps take minutes has few moments."""
-REPLAYED_AT_ONCE = 50
-"""Steps that the host takes up before its loop may do something else."""
+REPLAYED_AT_ONCE, REPLAYED_FOR_S = 50, 1.0
+"""Steps that the host takes up, and seconds it may take for them, before its loop may do something else. Each step has
+the whole time of a call, however many there are."""
+RESTORED_IN = 10
+"""Times as long as other calls of the host's functions may its state take to be taken up: a browser may be started."""
 
 _log = logging.getLogger("lrm_actors.mode")
 
@@ -195,7 +199,19 @@ class Capturing:
     def restore(self, state: Any) -> None:
         """Give a state to the host; nothing happens if it did not say how. Raises what the host raises."""
         if self._restore is not None:
-            self._bridge.call(self._restore, state)
+            self._bridge.call(self._restore, state, timeout_s=self._bridge.timeout_s * RESTORED_IN)
+
+    def _replay_on_loop(self, function: Callable[[Any], Any], steps: Sequence[CommittedStep]) -> None:
+        first = 0
+        while first < len(steps):
+            some, begun = steps[first : first + REPLAYED_AT_ONCE], list[CommittedStep]()
+            try:
+                self._bridge.call(_replay_some, function, some, begun)
+            except TimeoutError as error:  # of the bridge: the host's own is told with its step
+                step = begun[-1] if begun else some[0]
+                why = f"it took more than {self._bridge.timeout_s:g} s, or the host's loop has ended"
+                raise StepNotReplayed(step.step, step.name, why) from error
+            first += len(begun)
 
     def replay(self, steps: Sequence[CommittedStep]) -> bool:
         """Have the host take up these steps, in order; False, and nothing happens, where it did not say how.
@@ -207,8 +223,7 @@ class Capturing:
         if function is None:
             return False
         if self._bridge.has_loop:
-            for first in range(0, len(steps), REPLAYED_AT_ONCE):
-                self._bridge.call(_replay_some, function, steps[first : first + REPLAYED_AT_ONCE])
+            self._replay_on_loop(function, steps)
         else:
             for step in steps:
                 with _said_which(step):
@@ -216,8 +231,15 @@ class Capturing:
         return True
 
 
-async def _replay_some(function: Callable[[Any], Any], steps: Sequence[CommittedStep]) -> None:
+async def _replay_some(
+    function: Callable[[Any], Any], steps: Sequence[CommittedStep], begun: list[CommittedStep]
+) -> None:
+    """Have the host take up some of these steps, as many as there is time for; each is noted as it begins."""
+    began_s = time.monotonic()
     for step in steps:
+        if begun and time.monotonic() - began_s >= REPLAYED_FOR_S:
+            return
+        begun.append(step)
         with _said_which(step):
             result = function(step)
             if inspect.isawaitable(result):
