@@ -47,7 +47,7 @@ class CheckpointInfo(Struct, frozen=True, omit_defaults=True):
     """Head of the log when the state was captured: everything up to it is in the checkpoint."""
     size_bytes: int
     digest: str
-    """blake2b of the uncompressed state, hex."""
+    """Of the whole state and of what stands beside it, hex."""
     reason: str
     damaged: bool = False
     parent: str = ""
