@@ -50,6 +50,7 @@ class NoCapture(NotCapturable):
 class NotTakenUp(NoCapture):
     """The host goes on without what an earlier process left: while it does so, its state is not kept."""
 
+    code = "LRM-3020"
     hint = "call recover_from_checkpoint() after the start, or begin a step"
 
 
