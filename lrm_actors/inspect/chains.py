@@ -210,7 +210,8 @@ def _checkpoint_of(name: str) -> Callable[[Record], bool]:
     def matches(record: Record) -> bool:
         event: Any = record.events[0]
         info = getattr(event, "checkpoint", event)
-        return not name or info.checkpoint_id == name
+        known = name.removeprefix("latest")  # the last one, as with the commands of checkpoints
+        return not known or info.checkpoint_id == known or (len(known) >= 4 and info.checkpoint_id.endswith(known))
 
     return matches
 

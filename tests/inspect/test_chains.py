@@ -186,6 +186,14 @@ def test_what_was_looked_for_is_told(life: Lived, target: str, told: str) -> Non
         why(life.reader, target)
 
 
+@pytest.mark.parametrize("name", ["checkpoint_1700000010000_0123abcd", "0123abcd", "abcd", "latest", ""])
+def test_a_checkpoint_is_named_as_with_the_commands_of_checkpoints(life: Lived, name: str) -> None:
+    """By its id, the end of it, or as the latest."""
+    assert life.at["checkpoint"] == resolve(life.reader, f"checkpoint:{name}" if name else "checkpoint").position
+    with pytest.raises(TargetNotFound):
+        resolve(life.reader, "checkpoint:bcd")
+
+
 @pytest.mark.parametrize("word", WORDS)
 def test_an_empty_log_has_nothing_to_explain(writer: LogWriter, word: str) -> None:
     """Every word is answered with what is missing."""
