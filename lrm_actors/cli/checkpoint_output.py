@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from lrm_actors.inspect.differences import Change
 
 LATEST = "latest"
-SHORTEST_PART = 4
-"""Characters of an id that may stand for it."""
 SHOWN = 100
 """Characters of a value in a line."""
 STDOUT = "-"
@@ -68,21 +66,24 @@ def _state(reader: EventReader, name: str) -> Any:
     return folded_at_head(reader, name).state
 
 
-def find(kept: Sequence[CheckpointInfo], given: str) -> CheckpointInfo:
+def find(reader: EventReader, given: str) -> CheckpointInfo:
     """The checkpoint that is meant: an id, ``latest``, or the end of an id, if just one ends so.
 
     Raises:
         CheckpointNotFound: there is none, or more than one.
     """
     from lrm_actors.errors import CheckpointNotFound
+    from lrm_actors.inspect.removed import SHORTEST_PART, why_removed
 
+    kept = checkpoints_in(reader).kept
     if given == LATEST and kept:
         return kept[-1]
     exact = [info for info in kept if info.checkpoint_id == given]
     ends_so = [info for info in kept if len(given) >= SHORTEST_PART and info.checkpoint_id.endswith(given)]
     found = exact or ends_so
     if len(found) != 1:
-        raise CheckpointNotFound(given, f"{len(found)} end so" if found else "")
+        several = f"{len(found)} end so" if found else ""
+        raise CheckpointNotFound(given, several, removed="" if found else why_removed(reader, given))
     return found[0]
 
 

@@ -59,7 +59,7 @@ def show_checkpoint(*, checkpoint_id: str, request: Request) -> None:
     ID is an id from the list, the end of one (4 characters at least), or 'latest'.
     """
     with request.reader() as reader:
-        info = find(checkpoints_in(reader).kept, checkpoint_id)
+        info = find(reader, checkpoint_id)
         contents = document_of(reader, info.checkpoint_id)
     if request.json:
         document("checkpoints.show", {**document_form(contents), "record": record_of(info)})
@@ -93,8 +93,7 @@ def diff_checkpoints(*, before: str, after: str, limit: int, request: Request) -
     from lrm_actors.hosting.keeping import compared
 
     with request.reader() as reader:
-        kept = checkpoints_in(reader).kept
-        ids = [find(kept, one).checkpoint_id for one in (before, after)]
+        ids = [find(reader, one).checkpoint_id for one in (before, after)]
         old, new = documents_of(reader, ids)
     changes = compared(old, new, limit + 1)
     more = len(changes) > limit
@@ -117,7 +116,7 @@ def export_checkpoint(*, checkpoint_id: str, file: str, request: Request) -> Non
     Nothing is overwritten.
     """
     with request.reader() as reader:
-        info = find(checkpoints_in(reader).kept, checkpoint_id)
+        info = find(reader, checkpoint_id)
         contents = document_of(reader, info.checkpoint_id)
     write_document(file, contents)
     if file == STDOUT:

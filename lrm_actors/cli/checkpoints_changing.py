@@ -106,7 +106,7 @@ def prune(*, yes: bool, reason: str, request: Request, **rules: Any) -> None:
 def _pin(request: Request, given: str, reason: str, *, pinned: bool) -> None:
     path = request.path()
     with request.reader(path) as reader:
-        info = find(checkpoints_in(reader).kept, given)
+        info = find(reader, given)
     checkpoint_id = info.checkpoint_id
     wanted = {"checkpoint_id": checkpoint_id, "pinned": pinned, "reason": reason}
     told = _change(request, path, "pin_checkpoint", wanted)

@@ -59,7 +59,7 @@ def command(
     path = request.path()
     with request.reader(path) as reader:
         steps = steps_in(reader, alive=owner_of(path).alive)
-        wanted = None if checkpoint_id is None else find(checkpoints_in(reader).kept, checkpoint_id).checkpoint_id
+        wanted = None if checkpoint_id is None else find(reader, checkpoint_id).checkpoint_id
         recovery = steadily(
             lambda: checkpoints_in(reader),
             lambda kept: choose(reader, kept, steps, wanted),

@@ -12,8 +12,9 @@ class CheckpointNotFound(LrmError, LookupError):
     code = "LRM-3002"
     hint = "list_checkpoints() names those there are"
 
-    def __init__(self, checkpoint_id: str, why: str = "") -> None:
-        super().__init__(f"no one checkpoint {checkpoint_id!r}: {why}" if why else f"no checkpoint {checkpoint_id!r}")
+    def __init__(self, checkpoint_id: str, why: str = "", *, removed: str = "") -> None:
+        said = f"no one checkpoint {checkpoint_id!r}: {why}" if why else f"no checkpoint {checkpoint_id!r}"
+        super().__init__(f"{said}: {removed}" if removed else said)
         self.checkpoint_id = checkpoint_id
 
 

@@ -16,6 +16,7 @@ from lrm_actors.actors.checkpoints.restoring import Restored, restore
 from lrm_actors.domain.checkpointer import CheckpointerState, CheckpointInfo, attachment_key
 from lrm_actors.domain.checkpointing.chains import chain_of
 from lrm_actors.errors import CheckpointDamaged, CheckpointNotFound
+from lrm_actors.inspect.removed import why_removed
 
 TRIES = 5
 """Times that checkpoints are read, when they were others each time."""
@@ -142,7 +143,7 @@ class CheckpointReader:
     """
 
     def __init__(self, reader: EventReader, kept: CheckpointerState) -> None:
-        self._rows = ReadOnce(reader)
+        self._log, self._rows = reader, ReadOnce(reader)
         self._kept = kept
         self._base = ""
         self._bad: dict[str, str] = {}
@@ -157,7 +158,7 @@ class CheckpointReader:
         for one in self._kept.kept:
             if one.checkpoint_id == checkpoint_id:
                 return one
-        raise CheckpointNotFound(checkpoint_id)
+        raise CheckpointNotFound(checkpoint_id, removed=why_removed(self._log, checkpoint_id))
 
     def restore(self, checkpoint_id: str) -> Restored:
         """A checkpoint's state and what stands beside it.

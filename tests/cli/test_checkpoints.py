@@ -192,6 +192,12 @@ def test_one_is_pinned_where_nobody_owns_the_log(lrm: Lrm, kept: Kept) -> None:
         pruned[key] for key in ("schema", "removed", "dry_run")
     )
     assert pruned["freed_bytes"] >= 0
+    for words in (["checkpoints", "show"], ["checkpoints", "pin"], ["recover"]):
+        for given in (kept.ids[1], kept.ids[1].removeprefix("checkpoint_")):
+            gone = lrm(*words, given, "--log", kept.path)
+            assert exits.NOT_FOUND == gone.code
+            assert "it was removed at #" in gone.err
+    assert "removed" not in lrm("checkpoints", "show", "nobody", kept.path).err
     assert exits.OK == lrm("verify", kept.path).code
     assert "left to the rules" in lrm("checkpoints", "unpin", kept.ids[0], kept.path).out
     assert lrm("checkpoints", "unpin", kept.ids[0], kept.path).out.endswith("retention (it was before)\n")

@@ -1,0 +1,35 @@
+"""Why a checkpoint is kept no more, for who asks for it by its id. Reads the log only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventstore.errors import EventStoreError
+from lrm_actors.domain.checkpointing.events import CheckpointsPruned
+
+if TYPE_CHECKING:
+    from eventstore.protocol import EventReader
+
+PRUNED = "checkpointer.pruned"
+SHORTEST_PART = 4
+"""Characters of the end of an id that may stand for it."""
+
+
+def why_removed(reader: EventReader, given: str) -> str:
+    """When and why retention removed a checkpoint; empty where the log does not tell.
+
+    Args:
+        reader: the log.
+        given: its id, or the end of one.
+    """
+    told = ""
+    if len(given) < SHORTEST_PART:
+        return told
+    try:
+        for record in reader.read(types=(PRUNED,), removed="skip"):
+            for event in record.events:
+                if isinstance(event, CheckpointsPruned) and any(one.endswith(given) for one in event.checkpoint_ids):
+                    told = f"it was removed at #{record.position}, as {event.reason}"
+    except EventStoreError:  # what else is wrong with the log is said by who looks for that
+        return told
+    return told
