@@ -34,7 +34,7 @@ def test_one_is_described_previewed_and_compared_without_touching_the_host(tmp_p
         state: dict[str, Any] = {"n_steps": 0, "history": []}
         restored: list[Any] = []
         mode = LongRunningMode(settings(tmp_path))
-        mode.capture_with(lambda: {"agent_state": state, "browser_state": {"tabs": 1}})
+        mode.capture_with(lambda: {"agent_state": state, "browser_state": {"tabs": max(1, state["n_steps"] - 1)}})
         mode.restore_with(restored.append)
         async with mode:
             first, second, third = await agent_of(mode, state, 3)
@@ -53,6 +53,7 @@ def test_one_is_described_previewed_and_compared_without_touching_the_host(tmp_p
                 ("changed", "agent_state.n_steps", 1, 3),
                 ("added", "agent_state.history[1]", None, {"page": 2}),
                 ("added", "agent_state.history[2]", None, {"page": 3}),
+                ("changed", "browser_state.tabs", 1, 2),
             ] == [(change.kind, change.where, change.before, change.after) for change in changes]
             assert 1 == len(await mode.checkpointer.diff(first, third, limit=1))
             for unknown in (

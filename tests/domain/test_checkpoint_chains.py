@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from lrm_actors.domain import checkpointer
 from lrm_actors.domain.behavior import StartTimer
-from lrm_actors.domain.checkpointing import folding, keeping, rebasing, tending
+from lrm_actors.domain.checkpointing import folding, keeping, rebasing, requesting, tending
 from lrm_actors.domain.checkpointing.chains import attachment_key, needed
 from tests.domain.checkpointed_world import MOVES, Broken, CheckpointedWorld, Move
-from tests.domain.kit import Run
+from tests.domain.kit import Run, at
 
 EXAMPLES, RELEASE_EXAMPLES = 30, 2_500
 moves = st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 30)), min_size=50, max_size=150)
@@ -118,11 +118,23 @@ def test_a_whole_state_is_not_asked_for_where_it_may_be_what_does_not_fit() -> N
     run.tell(checkpointer.CaptureFailed(run.ask(checkpointer.TakeCheckpoint(checkpointer.MANUAL, "test")), "E", "test"))
     assert not take(run)
     assert take(run)
-    for _ in range(9):
-        run.tell(checkpointer.CaptureFailed("none", "E", "test"))
-    run.tell(checkpointer.CleanUp(9))
-    assert run.state.fits is not None
+    run = Run.of(checkpointer.spec())
+    for _ in range(20):
+        take(run)
+    run.tell(checkpointer.CleanUp(19))
+    assert run.state.fits == 10
     assert not any(take(run) for _ in range(12))
+    assert len(run.state.kept) == 10
+
+
+def test_a_base_of_a_clock_that_went_back_is_not_new() -> None:
+    """It would be for as long as the clock went back."""
+    run = Run.of(checkpointer.spec())
+    for _ in range(34):
+        take(run)
+    now, earlier = at(run.seconds), at(-1.0)
+    assert not requesting._wants_base(run.state, checkpointer.PERIODIC, now)
+    assert requesting._wants_base(run.state, checkpointer.PERIODIC, earlier)
 
 
 # --- stored anew ------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from eventstore.memory import MemoryStore
 from lrm_actors.actors import checkpointer
 from lrm_actors.actors.checkpointer import Captured, Taker
 from lrm_actors.actors.checkpoints import cutting
+from lrm_actors.actors.checkpoints.cutting import Cutter
 from lrm_actors.actors.checkpoints.encoding import Encoder
 from lrm_actors.actors.checkpoints.leaves import Node
 from lrm_actors.actors.checkpoints.plain import unpack
@@ -122,8 +123,9 @@ def test_a_host_without_steps_is_cut_in_one_go_when_the_timer_asks() -> None:
         state["history"].append({})
         state["count"] += 1
 
-    for kind in (PERIODIC, MANUAL):
-        captured = asyncio.run(capture(state, go_on, kind=kind, steps=False))
+    before = Cutter().at_once(large()).root
+    for kind, previous in ((PERIODIC, None), (MANUAL, None), (PERIODIC, before), (EMERGENCY, before)):
+        captured = asyncio.run(capture(state, go_on, kind=kind, steps=False, previous=previous))
         found = state_of(captured)
         assert captured.cut.slices == 1
         assert found["count"] == len(found["history"])
@@ -393,6 +395,9 @@ def test_a_forgotten_mark_is_found_told_and_not_trusted_again(caplog: pytest.Log
     assert [one.missed for one in found] == [(), (), ("state['a'][3]",), (), ()]
     assert [one.way for one in found] == ["marks", "marks", "marks", "compare", "compare"]
     assert "missed state['a'][3]" in caplog.text
+    state["a"][4]["n"] = "forgotten"
+    again = taking(capturing)  # on another log, which does not know
+    assert ["compare", "compare"] == [again("c0").way, again("c1").way]
 
 
 def test_what_is_shared_needs_no_marks() -> None:
