@@ -13,6 +13,7 @@ from lrm_actors.actors.checkpoints.plain import (
     LIST,
     MAX_DEPTH,
     OBJECT,
+    SCALAR,
     TUPLE,
     UNPACKABLE,
     bytes_head,
@@ -97,7 +98,7 @@ class ValueCutter:
             return HEAVY
         whole, path = ({key: value}, self._path[:-1]) if has_key else (value, self._path)
         data = pack(whole, path, loose=loose)[has_key:]
-        if type(old) is Leaf and old.data == data:
+        if type(old) is Leaf and old.data == data and (is_container or kind == SCALAR):  # a set packs as a list does
             old.of = self._known_by(value)  # which may be another object, or was not worth knowing until now
             return old
         if old is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
+import enum
 import random
 from collections.abc import Callable
 from typing import Any
@@ -230,6 +232,12 @@ class Point:
     y: tuple[int, int] = (1, 2)
 
 
+class Word(enum.StrEnum):
+    """As an agent says how it is."""
+
+    DONE = "done"
+
+
 class Model:
     """What a pydantic model looks like from outside."""
 
@@ -241,6 +249,16 @@ class Model:
     def model_dump(self) -> dict[str, Any]:
         """Its fields."""
         return self.fields
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [([], set()), ([1], (1,)), ("2026-11-26", dt.date(2026, 11, 26)), ("done", Word.DONE)]
+)
+def test_what_has_become_another_type_is_refused_though_it_is_packed_alike(before: object, after: object) -> None:
+    """It would come back as what it was, and be refused only when it changes."""
+    first = Cutter().at_once({"text": "t" * 20_000, "one": before})
+    with pytest.raises(NotCapturable, match=r"state\['one'\] is not plain data"):
+        Cutter(first.root).at_once({"text": "t" * 20_000, "one": after})
 
 
 @pytest.mark.parametrize("held", [[1], [("a", 1), ("b", 2)], "text"])
