@@ -49,7 +49,6 @@ ALLOWED = {
     "lrm_actors/outer/acting.py time.monotonic": "as above: the timers of what was decided",
     "lrm_actors/outer/clearing.py time.monotonic": "as above: how long processes have to end",
     "lrm_actors/outer/last_words.py time.monotonic": "as above: how long standard error has to take the last lines",
-    "lrm_actors/outer/log_files.py time.monotonic": "as above: when the files of the log are looked at next",
     "lrm_actors/outer/recording.py time.monotonic": "as above: when a log that could not be written is tried again",
     "lrm_actors/outer/log_files.py time.monotonic": "as above: when the files of the log are looked at again",
     "lrm_actors/adapters/browser_use/launching.py time.monotonic": "how long a browser has to come up",

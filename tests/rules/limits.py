@@ -85,7 +85,6 @@ BOUNDED_BY = {
     "lrm_actors/hosting/shedding.py __init__": "max_deferred, beyond which more is refused",
     "lrm_actors/hosting/shedding.py close": "what was in it before",
     "lrm_actors/hosting/shedding.py defer": "what was in it before",
-    "lrm_actors/hosting/held_loop.py __init__": "what one stop calls the host for: whoever asks for it waits for it",
     "lrm_actors/hosting/offload.py __init__": "its idle threads: a job that none of them takes gets its own",
     "lrm_actors/runtime/dead_letters.py __init__": "WAITING_MAX, beyond which messages are dropped and counted",
     "lrm_actors/runtime/watchdog.py __init__": "what is seen at one look: the actors of one system; NOTES_KEPT",
