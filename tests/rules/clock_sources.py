@@ -33,6 +33,7 @@ ALLOWED = {
     "lrm_actors/actors/checkpoints/cutting.py time.perf_counter": "how long a slice of the host's loop is held",
     "lrm_actors/actors/checkpoints/texts.py time.perf_counter": "the same",
     "lrm_actors/actors/checkpoints/encoding.py time.sleep": "of no length: lets other threads in",
+    "lrm_actors/hosting/capturing.py time.monotonic": "how long steps are taken up before the host's loop may go on",
     "lrm_actors/hosting/slicing.py time.perf_counter": "how long a slice of the host's loop is held",
     "lrm_actors/hosting/slicing.py time.sleep": "of no length: lets other threads in",
     "lrm_actors/hosting/owner/asking.py time.monotonic": "the deadline of a question to another process",
