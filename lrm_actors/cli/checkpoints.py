@@ -21,7 +21,7 @@ from lrm_actors.cli.checkpoint_output import (
     write_document,
 )
 from lrm_actors.cli.common import ListingGroup, Request, on_a_log, with_options
-from lrm_actors.cli.output import count, day_time, document, paint, say, say_line, table
+from lrm_actors.cli.output import count, day_time, document, paint, say, say_line, table, talk
 
 EXITS = "Exit codes: 3 no such checkpoint, 4 it is damaged, 8 no key."
 
@@ -129,9 +129,11 @@ def export_checkpoint(*, checkpoint_id: str, file: str, request: Request) -> Non
 
 def _list(request: Request) -> None:
     with request.reader() as reader:
-        kept = list(reversed(checkpoints_in(reader).kept))
+        state = checkpoints_in(reader)
+    kept = list(reversed(state.kept))
+    at_most = None if state.fits is None or state.fits >= state.config.max_checkpoints else state.fits
     if request.json:
-        document("checkpoints", {"checkpoints": [record_of(info) for info in kept]})
+        document("checkpoints", {"checkpoints": [record_of(info) for info in kept], "at_most": at_most})
         return
     table(
         (
@@ -146,3 +148,5 @@ def _list(request: Request) -> None:
         for info in kept
     )
     say(count(len(kept), "checkpoint"))
+    if at_most is not None:
+        talk(f"the disk was full: no more than {at_most} are kept, until a setting of checkpoints is changed")

@@ -176,6 +176,16 @@ def test_what_was_stored_beside_the_state_is_counted() -> None:
     assert "2.0 MB in 388 B + 2 blobs" == sizes(info)
 
 
+def test_that_fewer_are_kept_since_the_disk_was_full_is_told(lrm: Lrm, kept: Kept) -> None:
+    """Nobody would know why retention goes by another number than that of the settings."""
+    listed = lrm("checkpoints", kept.path)
+    assert (None, "") == (lrm("checkpoints", kept.path, "--json").document["at_most"], listed.err)
+    with open_store(kept.path, unknown="placeholder") as store:
+        ChainLog(store).say("checkpointer", checkpointer.CheckpointsPruned((kept.ids[0],), checkpointer.CLEANED_UP))
+    assert 3 == lrm("checkpoints", kept.path, "--json").document["at_most"]
+    assert "the disk was full: no more than 3 are kept" in lrm("checkpoints", kept.path).err
+
+
 # --- pinning and pruning ------------------------------------------------------------------------------------------
 
 
