@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from lrm_actors.cli import cli
 from lrm_actors.hosting.owner.place import SOCKET_NAME
 from tests.rules.support import PROCESS_PATIENCE_S, ROOT
+from tests.runtime.support import eventually
 
 END = "---\n"
 
@@ -63,9 +64,13 @@ def shows_what_hangs(text: str) -> bool:
 def test_a_process_whose_main_thread_hangs_in_native_code_is_looked_into(tmp_path: Path) -> None:
     """By the command and by the signal: the stuck handler and the main thread, with stacks. Killed, that is told."""
     with stuck(tmp_path, "agent") as (process, said):
-        text = CliRunner().invoke(cli, ["dump", str(tmp_path / "logs")])
-        assert (text.exit_code, shows_what_hangs(text.stdout)) == (0, True)
-        assert "hang_in_native_code" in text.stdout
+
+        def dumped() -> str:
+            text = CliRunner().invoke(cli, ["dump", str(tmp_path / "logs")])
+            assert (text.exit_code, shows_what_hangs(text.stdout)) == (0, True)
+            return text.stdout
+
+        eventually(lambda: "hang_in_native_code" in dumped(), PROCESS_PATIENCE_S)  # it says "ready" just before
         document = CliRunner().invoke(cli, ["--json", "dump", "--actor", "stuck", str(tmp_path / "logs")])
         told = json.loads(document.stdout)
         (actor,) = told["actors"]
