@@ -70,7 +70,7 @@ def test_a_process_whose_main_thread_hangs_in_native_code_is_looked_into(tmp_pat
             assert (text.exit_code, shows_what_hangs(text.stdout)) == (0, True)
             return text.stdout
 
-        eventually(lambda: "hang_in_native_code" in dumped(), PROCESS_PATIENCE_S)  # it says "ready" just before
+        eventually(lambda: "hang_in_native_code" in dumped())  # it says "ready" just before
         document = CliRunner().invoke(cli, ["--json", "dump", "--actor", "stuck", str(tmp_path / "logs")])
         told = json.loads(document.stdout)
         (actor,) = told["actors"]
