@@ -179,6 +179,21 @@ def test_an_emergency_waits_for_one_who_changes_the_host() -> None:
     assert BoundaryStatistics(open_steps=0, held=False, waiting=0) == boundary.statistics()
 
 
+def test_who_waits_for_another_holder_is_told_when_it_lets_go() -> None:
+    """And does not sleep until its time is over."""
+    boundary = StepBoundary(other_holder_s=300.0)
+
+    def recover() -> bool:
+        with boundary.hold(wait_s=300.0) as held:
+            return held.inside_step
+
+    with boundary.hold(wait_s=0, only_looks=True):
+        recovered = start_thread(recover)
+        while boundary._wanted < 2:
+            threading.Event().wait(0.001)
+    assert recovered.result(30) is False
+
+
 def test_a_hold_that_is_interrupted_lets_the_steps_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second Ctrl-C, say: else no step would ever begin again."""
     boundary = StepBoundary()
