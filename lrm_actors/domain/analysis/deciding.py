@@ -32,6 +32,7 @@ from lrm_actors.domain.classify import FailureFacts, classify, fingerprint
 from lrm_actors.domain.deadlines import deadline
 from lrm_actors.domain.learning import DID_NOT_HELP, HELPED, SUPERSEDED, Spent, Trial
 from lrm_actors.domain.remedies import (
+    CHECKPOINTS,
     FINAL,
     LEAVE_ALONE,
     MILD,
@@ -147,8 +148,13 @@ def _choice(trouble: Trouble, strategy: str, reason: str, evidence: str, ctx: Co
         delay_s=delay_s,
         evidence=evidence,
         at_s=ctx.now.monotonic_s,
-        until=None if strategy in FINAL else deadline(ctx.now, learning.PROBATION_S + delay_s),
+        until=deadline(ctx.now, learning.PROBATION_S + delay_s) if _shows(trouble.component, strategy) else None,
     )
+
+
+def _shows(component: str, strategy: str) -> bool:
+    """Whether it shows within a while if a recovery helped. The next checkpoint is taken no sooner than it is due."""
+    return strategy not in FINAL and (component != CHECKPOINTS or strategy != RETRY_WITH_BACKOFF)
 
 
 def _strategy(state: AnalyzerState, trouble: Trouble, ctx: Context) -> tuple[str, str, str]:
