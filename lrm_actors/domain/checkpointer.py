@@ -266,7 +266,8 @@ def decide(state: CheckpointerState, command: Command, ctx: Context) -> Decision
             sound = {info.checkpoint_id for info in state.kept if not info.damaged}
             if checkpoint_id not in sound or any(row_of(state, row.checkpoint_id) != row for row in read):
                 return NOTHING
-            return then(DamageFound(checkpoint_id, reason))
+            noted = () if state.trouble else (TroubleNoted(f"{checkpoint_id} is damaged: {reason[:200]}"),)
+            return then(DamageFound(checkpoint_id, reason), *noted)
         case ReportRestored(checkpoint_id, passed_over):
             return then(CheckpointRestored(checkpoint_id, passed_over))
         case CleanUp():

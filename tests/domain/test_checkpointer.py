@@ -47,6 +47,7 @@ from lrm_actors.domain.checkpointer import (
     ReportRestored,
     StoreCheckpoint,
     TakeCheckpoint,
+    TroubleNoted,
     attachment_key,
     restore_order,
 )
@@ -270,7 +271,8 @@ def test_what_a_dead_process_had_under_way_is_given_up(run: Run[CheckpointerStat
 def test_a_damaged_one_is_not_tried_again(run: Run[CheckpointerState]) -> None:
     """It is on record once, and no longer among those to restore."""
     first, second = take(run), take(run)
-    assert (DamageFound(second, "checksum"),) == run.tell(MarkDamaged(second, "checksum"))
+    told = TroubleNoted(f"{second} is damaged: checksum")
+    assert (DamageFound(second, "checksum"), told) == run.tell(MarkDamaged(second, "checksum"))
     assert () == run.tell(MarkDamaged(second, "checksum"))
     assert () == run.tell(MarkDamaged("checkpoint_1_none", "never was"))
     assert (first,) == restore_order(run.state)
