@@ -27,6 +27,8 @@ from lrm_actors.hosting.host import HostBridge
 
 SHORT_S = 0.002
 """A cut that takes no longer is made in one go, whatever the host says."""
+LETS_IN = 2
+"""Rounds of the loop between two slices: in the first, a timer that is due stands behind us, and runs after us."""
 MAX_MARKS = 10_000
 """Marks that are kept; with more of them everything is looked at."""
 
@@ -153,7 +155,8 @@ class Slicing:
                 next(walk)
             except StopIteration as done:
                 return self._checked(state, done.value)
-            await asyncio.sleep(0)
+            for _ in range(LETS_IN):
+                await asyncio.sleep(0)
 
     def _here(self, state: Any) -> Captured:
         """On this thread, with other threads let in between two slices."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +18,7 @@ from lrm_actors.actors.checkpointer import Captured, Taker
 from lrm_actors.actors.checkpoints import cutting
 from lrm_actors.actors.checkpoints.cutting import Cutter
 from lrm_actors.actors.checkpoints.encoding import Encoder
-from lrm_actors.actors.checkpoints.leaves import Node
+from lrm_actors.actors.checkpoints.leaves import Cut, Node
 from lrm_actors.actors.checkpoints.plain import unpack
 from lrm_actors.domain.checkpointer import EMERGENCY, MANUAL, PERIODIC, CaptureFailed, CaptureState, StoreCheckpoint
 from lrm_actors.errors import NotCapturable, SettingsError
@@ -97,6 +97,33 @@ def test_others_run_while_a_large_state_is_cut() -> None:
     captured = asyncio.run(capture(state, lambda: turns.append(1)))
     assert captured.cut.slices > 3
     assert state_of(captured) == state
+
+
+def in_which_order(monkeypatch: pytest.MonkeyPatch) -> str:
+    """What runs on the host's loop, where a timer of the host's is due during each of three slices."""
+    seen: list[str] = []
+
+    def in_slices(cutter: Cutter, state: Any, *, first_s: float = 0.0) -> Generator[None, None, Cut]:
+        loop = asyncio.get_running_loop()
+        for number in range(3):
+            seen.append(f"slice {number}")
+            loop.call_at(loop.time(), seen.append, f"timer {number}")
+            yield
+        return (yield from whole(cutter, state, first_s=first_s))
+
+    whole = Cutter.in_slices
+    with monkeypatch.context() as patched:
+        patched.setattr(Cutter, "in_slices", in_slices)
+        asyncio.run(capture({"n": 1}, lambda: None))
+    return ", ".join(seen)
+
+
+def test_a_timer_that_is_due_waits_for_one_slice_and_not_for_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever lets the loop go round once stands before the timers of that round: so it goes round twice."""
+    in_turn = "slice 0, timer 0, slice 1, timer 1, slice 2, timer 2"
+    assert in_which_order(monkeypatch) == in_turn
+    monkeypatch.setattr(slicing, "LETS_IN", 1)
+    assert in_which_order(monkeypatch) != in_turn, "planted: the order does not show it"
 
 
 def test_what_is_shared_may_change_meanwhile() -> None:

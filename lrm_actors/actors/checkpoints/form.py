@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +26,8 @@ MAX_STATE_BYTES = 512 * 1024 * 1024
 LEVEL, QUICK_LEVEL = 2, 1
 """Of compression: what is slower makes text hardly smaller. The quick one is for large changes: somebody waits."""
 LARGE_CHANGE_BYTES = 32 * 1024
+AT_ONCE_BYTES = 256 * 1024
+"""Compressed in one call."""
 MAX_PREFIX_BYTES = 4 * 1024 * 1024
 """Of what a delta drops, so much at most helps to compress what it adds."""
 LEAST_PREFIX_BYTES = 64
@@ -128,26 +130,52 @@ def write(
         prefix: what of the parent is dropped.
     """
     lengths = [len(data) if blob is None else _BLOB for data, blob in fresh]
-    literals = b"".join([data for data, blob in fresh if blob is None])
+    literals = [data for data, blob in fresh if blob is None]
+    size = sum(map(len, literals))
     header = _Header(
         short(checkpoint_id), short(parent), list(hints), state_version, list(runs), lengths,
-        [blob for _, blob in fresh if blob is not None], len(literals),
+        [blob for _, blob in fresh if blob is not None], size,
     )  # fmt: skip
     head = msgspec.msgpack.encode(header)
-    body = len(head).to_bytes(_SIZE_BYTES, "big") + head + _compressed(literals, prefix)
+    body = len(head).to_bytes(_SIZE_BYTES, "big") + head + _compressed(literals, size, prefix)
     return MAGIC + _check(body) + body
 
 
-def _compressed(literals: bytes, prefix: Sequence[bytes]) -> bytes:
+def _compressed(literals: Sequence[bytes], size: int, prefix: Sequence[bytes]) -> bytes:
+    """One frame, as ``zstd.compress`` makes it; large ones in pieces: that lets other threads run, a copy does not."""
     known = _prefix(prefix)
-    if known is None:
-        return zstd.compress(literals, level=LEVEL)
-    return zstd.compress(literals, QUICK_LEVEL if len(literals) > LARGE_CHANGE_BYTES else LEVEL, None, known)
+    level = QUICK_LEVEL if known is not None and size > LARGE_CHANGE_BYTES else LEVEL
+    if size <= AT_ONCE_BYTES:
+        return zstd.compress(b"".join(literals), level, None, known)
+    compressor = zstd.ZstdCompressor(level, None, known)
+    compressor.set_pledged_input_size(size)
+    packed = [compressor.compress(piece) for piece in _joined(literals)]
+    return b"".join([*packed, compressor.flush()])
 
 
-def _prefix(dropped: Sequence[bytes | memoryview]) -> Any:
+def _joined(literals: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of some length."""
+    piece: list[bytes] = []
+    length = 0
+    for data in literals:
+        piece.append(data)
+        length += len(data)
+        if length >= AT_ONCE_BYTES:
+            yield b"".join(piece)
+            piece, length = [], 0
+    yield b"".join(piece)
+
+
+def _prefix(dropped: Iterable[bytes | memoryview]) -> Any:
     """What helps to compress: bytes that are likely to be much like the new ones."""
-    known = b"".join(dropped)[:MAX_PREFIX_BYTES]
+    first: list[bytes | memoryview] = []
+    length = 0
+    for data in dropped:
+        first.append(data)
+        length += len(data)
+        if length >= MAX_PREFIX_BYTES:
+            break
+    known = b"".join(first)[:MAX_PREFIX_BYTES]
     return zstd.ZstdDict(known, is_raw=True).as_prefix if len(known) >= LEAST_PREFIX_BYTES else None
 
 

@@ -132,6 +132,33 @@ def test_what_cannot_be_encoded_leaves_no_trace(monkeypatch: pytest.MonkeyPatch)
     assert shelf.restore().state == state
 
 
+@pytest.mark.parametrize("size", [0, 1, 999, 1_000, 1_001, 30_000])
+def test_large_changes_are_compressed_in_pieces(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other threads run while the compressor works, and not while its input is copied. The frame is the same."""
+    monkeypatch.setattr(form, "AT_ONCE_BYTES", 1_000)
+    chance = random.Random(size)
+    literals = [chance.randbytes(min(100, size - at)).hex().encode() for at in range(0, size, 100)]
+    whole = b"".join(literals)
+    packed = form._compressed(literals, len(whole), [b"a prefix" * 20])
+    zstd: Any = vars(form)["zstd"]
+    assert zstd.decompress(packed, zstd_dict=form._prefix([b"a prefix" * 20])) == whole
+    assert zstd.get_frame_info(packed).decompressed_size == len(whole)
+    pieces = list(form._joined(literals))
+    assert b"".join(pieces) == whole
+    assert max(map(len, pieces)) < 1_000 + 200
+
+
+def test_a_prefix_is_no_longer_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much is dropped; what reads the row cuts it at the same place."""
+    monkeypatch.setattr(form, "MAX_PREFIX_BYTES", 1_000)
+    shelf = Shelf()
+    state = [f"{number} is one of many" * 20 for number in range(100)]
+    shelf.take(state)
+    state = [f"{number} was one of many" * 20 for number in range(100)]
+    assert shelf.take(state).parent
+    assert shelf.restore().state == state
+
+
 # Damage
 
 
