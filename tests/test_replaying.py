@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lrm_actors.errors import NotCapturable, SettingsError, StepNotReplayed
+from lrm_actors.errors import NotCapturable, SettingsError, StepNotReplayed, StepOrder
 from lrm_actors.hosting import capturing
 from lrm_actors.hosting.capturing import REPLAYED_AT_ONCE
 from lrm_actors.integration import Component, LongRunningIntegration
@@ -140,6 +140,29 @@ def test_a_step_that_cannot_be_taken_up_ends_the_recovery(tmp_path: Path) -> Non
         assert done == [1, 2, 3]
         with pytest.raises(SettingsError, match="a function"):
             blocking.replay_with(done)  # type: ignore[arg-type]  # what is refused
+
+
+def test_a_step_inside_of_what_takes_up_or_gives_the_state_is_refused(tmp_path: Path) -> None:
+    """In a host without a loop it is the thread that holds steps back which would wait for it, for ever."""
+    lived(tmp_path, [1, 2])
+    with LongRunningMode(settings(tmp_path)) as blocking:
+
+        def again(_: object = None) -> None:
+            with blocking.step("again"):
+                pytest.fail("begun")
+
+        blocking.replay_with(again)
+        with pytest.raises(StepNotReplayed, match="step 'again' cannot begin inside a function") as raised:
+            blocking.recover_from_checkpoint()
+        assert isinstance(raised.value.__cause__, StepOrder)
+        blocking.replay_with(lambda _: None)
+        blocking.recover_from_checkpoint()
+        blocking.capture_with(again)
+        with pytest.raises(NotCapturable, match="step 'again' cannot begin"):
+            blocking.take_checkpoint()
+        blocking.capture_with(dict)
+        with blocking.step("step 3") as step:
+            assert 3 == step.number
 
 
 def test_a_function_that_says_it_was_cancelled_was_not(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ class StepBoundary:
         """Whether the one that holds does more than look."""
         self._runs = 0
         """Runs that have ended."""
+        self._threads: list[int] = []
+        """Those of the holders."""
         self._entering: deque[Future[None]] = deque()
         self._ending: deque[Future[None]] = deque()
 
@@ -78,6 +80,11 @@ class StepBoundary:
             self._open += 1
         passed.set_result(None)
         return passed
+
+    def is_held_here(self) -> bool:
+        """Whether this very thread holds it: a step that it begins now would wait for itself."""
+        with self._changed:
+            return threading.get_ident() in self._threads
 
     def before_end(self) -> Future[None]:
         """A future that is done when the open step may be committed or abandoned."""
@@ -129,6 +136,7 @@ class StepBoundary:
             with self._changed:
                 self._wait(wait_s, even_inside=even_inside, only_looks=only_looks)
                 self._held += 1
+                self._threads.append(threading.get_ident())
                 self._alone = not only_looks
                 return Held(inside_step=self._open > 0)
         except BaseException:  # also where somebody interrupts it: steps would never begin again
@@ -171,6 +179,7 @@ class StepBoundary:
             self._wanted -= 1
             if was_held:
                 self._held -= 1
+                self._threads.remove(threading.get_ident())
                 self._alone = False  # who is alone is the only one
             if not self._held:
                 ending = [future for future in self._ending if future.set_running_or_notify_cancel()]

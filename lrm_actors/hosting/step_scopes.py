@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from lrm_actors.domain.behavior import Command
 from lrm_actors.domain.given import plain_text
 from lrm_actors.domain.tasks import TaskCall
-from lrm_actors.errors import CommandRefused, WrongWith
+from lrm_actors.errors import CommandRefused, StepOrder, WrongWith
 from lrm_actors.hosting.host import check_name
 from lrm_actors.hosting.offload import unbroken
 from lrm_actors.hosting.step_progress import check_progress
@@ -130,11 +130,15 @@ class BlockingStepScope(_Scope):
         """Begin: durable before the body runs. Raises as the asynchronous form does.
 
         Raises:
+            StepOrder: also inside a function of the host's that gives its state or takes it up.
             WrongWith: on the host's event loop: a checkpoint under way waits for the loop, and this for the checkpoint.
         """
         if self._stepping.is_in_loop():
             raise WrongWith(self._name, "with", IN_A_LOOP)
         boundary = self._stepping.boundary
+        if boundary.is_held_here():
+            msg = f"step {self._name!r} cannot begin inside a function that gives the host's state or takes it up"
+            raise StepOrder(msg, actor=JOURNAL, hint="begin it after recover_from_checkpoint()")
         passed = boundary.enter()
         try:
             passed.result()
