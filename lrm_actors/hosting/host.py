@@ -16,6 +16,7 @@ from eventstore.frozen import frozen
 from lrm_actors.domain.given import is_encodable, is_number
 from lrm_actors.errors import SettingsError
 from lrm_actors.hosting.held_loop import HeldLoop
+from lrm_actors.hosting.offload import start_thread
 
 T = TypeVar("T")
 
@@ -148,6 +149,7 @@ class HostBridge:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread: int | None = None
         self._held: HeldLoop | None = None
+        self._late: Future[Any] | None = None
 
     def wait_here(self, work: Callable[[], T]) -> T:
         """Do blocking work while the caller waits; on the host's loop, its state can be captured all the same.
@@ -167,6 +169,30 @@ class HostBridge:
         """Serve a host on this loop, which runs on ``thread``, this one by default; None: a host without a loop."""
         self._loop = loop
         self._loop_thread = threading.get_ident() if thread is None else thread
+
+    def call_beside(self, function: Callable[[], Any]) -> Any:
+        """Call a function of a host without a loop on a thread of its own, and go on without it where it hangs.
+
+        It may wait for a lock that is held by who waits for us. The next call waits for none that has not come back.
+
+        Raises:
+            TimeoutError: it did not answer in time, or one called before has not yet.
+        """
+        if self._late is not None and not self._late.done():
+            msg = f"{_name_of(function)} of the host has not come back since it was called before"
+            raise TimeoutError(msg)
+        try:
+            answer = start_thread(lambda: self.call(function), name="lrm-host-call")
+        except RuntimeError:  # no thread can be had
+            return self.call(function)
+        try:
+            return answer.result(self.timeout_s)
+        except TimeoutError:
+            if answer.done():  # the host's own
+                raise
+            self._late = answer
+            msg = f"{_name_of(function)} of the host did not answer within {self.timeout_s:g} s"
+            raise TimeoutError(msg) from None
 
     def call(
         self,

@@ -140,7 +140,7 @@ class Slicing:
             take.__qualname__ = getattr(function, "__qualname__", take.__qualname__)  # what a timeout speaks of
             captured: Captured = bridge.call(take, also_while_held=True)
             return captured
-        return self._here(bridge.call(function))
+        return self._here(bridge.call_beside(function))
 
     async def _on_loop(self, state: Any) -> Captured:
         state = self._prepared(state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Generator
 from types import SimpleNamespace
@@ -264,6 +265,30 @@ def test_a_state_of_nothing_is_kept_and_told_once(caplog: pytest.LogCaptureFixtu
     for _ in range(3):
         assert isinstance(taker.take(CaptureState("c", MANUAL, "test")), StoreCheckpoint)
     assert ["the host gives None as its state"] == [one.message.split(",")[0] for one in caplog.records]
+
+
+def test_a_host_without_a_loop_that_hangs_holds_no_step_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may wait for a lock that is held where the step waits. It is called anew once it has come back."""
+    boundary, bridge, lock = StepBoundary(), HostBridge(timeout_s=0.02), threading.Lock()
+
+    def state() -> dict[str, int]:
+        with lock:
+            return {"n": 1}
+
+    capturing = Capturing(boundary, bridge)
+    capturing.capture_with(state)
+    taker = Taker(lambda effect, node: capturing.capture(effect, MemoryStore(), node))
+    with lock:
+        for why in ("did not answer within", "has not come back"):
+            failed = taker.take(CaptureState("c", PERIODIC, "test"))
+            assert isinstance(failed, CaptureFailed)
+            assert ("TimeoutError", True) == (failed.error, why in failed.message)
+            assert boundary.enter().done()
+            boundary.leave()
+    assert bridge._late is not None
+    bridge._late.result(30)
+    monkeypatch.setattr(bridge, "timeout_s", 30.0)
+    assert isinstance(taker.take(CaptureState("c", PERIODIC, "test")), StoreCheckpoint)
 
 
 def test_what_is_shared_and_is_not_there_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
