@@ -93,8 +93,9 @@ class ValueCutter:
         if is_container and (type(old) is Branch or (kind != OBJECT and len(value) > 4 * sizes.WIDE)):
             return HEAVY
         has_key = key is not NO_KEY
-        is_new = type(old) is not Leaf
-        if is_new and not self._is_small(value, loose=loose) and is_container:
+        # What has changed may be large by now, and is not packed before that is known. Objects may be as they were.
+        looks_first = type(old) is not Leaf or kind in {DICT, LIST}
+        if looks_first and not self._is_small(value, loose=loose) and is_container:
             return HEAVY
         whole, path = ({key: value}, self._path[:-1]) if has_key else (value, self._path)
         data = pack(whole, path, loose=loose)[has_key:]
@@ -103,7 +104,7 @@ class ValueCutter:
             return old
         if old is not None:
             self._changed(skip=skip)
-        if not is_new and not self._is_small(value, loose=loose) and is_container:
+        if not looks_first and not self._is_small(value, loose=loose) and is_container:
             return HEAVY
         return Leaf(data, self._known_by(value), has_key=has_key)
 

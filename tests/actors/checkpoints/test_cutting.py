@@ -509,6 +509,8 @@ def test_a_state_that_was_one_leaf_and_has_grown_is_not_packed_in_one_call(monke
     state = {"agent": {"history": [{"n": n, "dom": f"{n} " * 300} for n in range(500)]}}
     made = Cutter(first.root).at_once(state)
     assert document(made.root) == msgspec.msgpack.encode(state)
+    state["agent"]["history"][7]["dom"] = "x " * 500_000
+    assert document(Cutter(made.root).at_once(state).root) == msgspec.msgpack.encode(state)
     assert max(packed) < sizes.BLOCK_BYTES
 
 
