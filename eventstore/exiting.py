@@ -52,6 +52,7 @@ class OpenLog:
         self.given_up = False
         """Whether nobody waits any more until it is closed."""
         self._told = False
+        self._finishing = threading.Lock()
         self._finished: threading.Event | None = None
         OPEN.add(self)
 
@@ -95,20 +96,22 @@ class OpenLog:
 
     def finish_beside(self) -> threading.Event:
         """Close it in place of whoever should have, on a thread: its disk may not answer. Gives what is set then."""
-        if self._finished is None:
-            finished = self._finished = threading.Event()
+        with self._finishing:  # others may open logs too
+            if self._finished is not None and (self.closed or not self._finished.is_set()):
+                return self._finished
+            finished = self._finished = threading.Event()  # also where it could not be closed the last time
 
-            def finish() -> None:
-                try:
-                    self.finish()
-                finally:
-                    finished.set()
-
+        def finish() -> None:
             try:
-                threading.Thread(target=finish, name="eventstore-close", daemon=True).start()
-            except RuntimeError:  # the interpreter starts none any more
-                finish()
-        return self._finished
+                self.finish()
+            finally:
+                finished.set()
+
+        try:
+            threading.Thread(target=finish, name="eventstore-close", daemon=True).start()
+        except RuntimeError:  # the interpreter starts none any more
+            finish()
+        return finished
 
     def finish(self) -> None:
         """Close it in place of whoever should have."""

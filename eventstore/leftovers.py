@@ -98,20 +98,28 @@ def scratch_beside(target: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    import shutil
-    import tempfile  # both for what makes one, and not for what only looks
+    import shutil  # for what makes one, and not for what only looks
 
     clear_before(target)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.salvage-", dir=target.parent))
+    scratch, descriptor = _locked_scratch(target)
     try:
-        descriptor = open_descriptor(scratch, os.O_RDONLY)
-        try:
-            _lock(descriptor)
-            yield scratch
-        finally:
-            os.close(descriptor)
+        yield scratch
     finally:
+        os.close(descriptor)
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _locked_scratch(target: Path) -> tuple[Path, int]:
+    import tempfile  # as above
+
+    for _ in range(TRIES):
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.salvage-", dir=target.parent))
+        with contextlib.suppress(FileNotFoundError):  # somebody tidied up
+            descriptor = open_descriptor(scratch, os.O_RDONLY)
+            if _lock(descriptor) is not False and _is_there(str(scratch), descriptor):
+                return scratch, descriptor
+            os.close(descriptor)
+    raise OSError(None, f"no directory can be kept in {target.parent}")
 
 
 def leftovers(directory: Path, wanted: Callable[[str], bool]) -> Iterator[Leftover]:

@@ -5,9 +5,11 @@ The copy lies beside the log, under a name that nobody opens. Nothing that is op
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eventstore.errors import EventStoreError
 from eventstore.frozen import frozen
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ RESCUED_SUFFIX = ".rescued"
 NEWER_SUFFIX = ".newer"
 TOLD_PROBLEMS = 5
 """How much of the damage is told in words."""
+_made: dict[Path, tuple[int, int]] = {}
+"""The copies of this process, and which file each is. Another's may be all that is left of its log."""
 
 
 @frozen
@@ -32,8 +36,8 @@ class Rescued:
 def rescue(store: EventStore, path: Path) -> Rescued:
     """Copy a log that is open and whose file is gone. Gives the copy, which has no name yet that anybody opens.
 
-    An earlier copy is replaced by it, and stays what it was where there is no new one. A log that is damaged is copied
-    as it is: all the rest of it would be lost.
+    An earlier copy of this process is replaced by it, and stays what it was where there is no new one. One that another
+    process left is never touched. A log that is damaged is copied as it is: all the rest of it would be lost.
 
     Raises:
         CopyFailed, LogExists, ReadFailed, CorruptLog, OSError: it cannot be copied.
@@ -43,11 +47,12 @@ def rescue(store: EventStore, path: Path) -> Rescued:
 
     if not isinstance(store, SqliteStore):
         raise TypeError(store)
-    copy = path.with_name(path.name + RESCUED_SUFFIX)
+    copy = _copy_of(path)
     newer = path.with_name(copy.name + NEWER_SUFFIX)
     newer.unlink(missing_ok=True)
     done = backup(store, newer, even_damaged=True)
     newer.replace(copy)
+    _made[copy] = _file(copy)
     return Rescued(copy, "; ".join(said(one) for one in done.problems[:TOLD_PROBLEMS]))
 
 
@@ -58,7 +63,7 @@ def settle(copy: Path, path: Path, files: Whereabouts) -> None:
         LogExists: there is another one by now, and the copy stays where it is.
         OSError: a file cannot be removed or renamed.
     """
-    if files.is_back():
+    if files.is_back() and _has_all_of(path, copy):
         discard(copy)
         return
     files.clear_away()
@@ -90,3 +95,34 @@ def discard(copy: Path) -> None:
 
     for path in (copy, *(copy.with_name(f"{copy.name}{side}") for side in SIDE_FILES)):
         path.unlink(missing_ok=True)
+
+
+def _copy_of(path: Path) -> Path:
+    """Where the copy of a log goes: the first name that is free, or has what this process put there."""
+    first = path.with_name(path.name + RESCUED_SUFFIX)
+    names = (first if number == 1 else first.with_name(f"{first.name}.{number}") for number in itertools.count(1))
+    return next(one for one in names if not one.exists() or _made.get(one) == _file(one))
+
+
+def _file(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _has_all_of(path: Path, copy: Path) -> bool:
+    """Whether a file is the log itself. Once that is closed and gone, the next file that is made may get its number."""
+    try:
+        (log_id, found), (wanted_id, wanted) = _end_of(path), _end_of(copy)
+    except EventStoreError:
+        return False
+    return log_id == wanted_id and found >= wanted
+
+
+def _end_of(path: Path) -> tuple[str, int]:
+    """Which log a file is, and the position of its last event."""
+    from eventstore.opening import open_reader
+    from eventstore.schema import log_end
+
+    with open_reader(path, unknown="placeholder") as reader, reader.pool.lend() as connection:
+        log_id, position, _ = log_end(connection)
+    return log_id, position

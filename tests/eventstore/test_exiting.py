@@ -235,6 +235,26 @@ def test_a_collected_store_whose_disk_hangs_keeps_nobody_from_opening_another_lo
         assert [1] == counts(again, "a")
 
 
+def test_a_collected_store_that_could_not_be_closed_is_closed_with_the_next_try(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its disk was full, say; its log was owned for as long as the process lived."""
+    store = open_store(path)
+    failed: list[str] = []
+    with monkeypatch.context() as patched:
+
+        def fail(log: exiting.OpenLog) -> None:
+            failed.append(str(log.path))
+            raise OSError("no space")
+
+        patched.setattr(exiting.OpenLog, "close", fail)
+        del store
+        collect()
+        exiting.OPEN.close_dropped()
+    assert [str(path)] == failed
+    open_store(path).close()
+
+
 def test_a_batch_of_a_collected_store_can_still_be_waited_for(path: Path) -> None:
     """Whoever has it need not have the store."""
     pending = open_store(path).submit(one_write("a", Counted(1)))

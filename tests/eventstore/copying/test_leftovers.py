@@ -228,6 +228,25 @@ def test_one_that_is_tidied_up_as_it_is_made_is_made_again(tmp_path: Path, monke
     assert [made] == [*tmp_path.iterdir()]
 
 
+def test_a_scratch_directory_that_is_tidied_up_as_it_is_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two salvages to one place begin at once: neither works in a directory that the other removes."""
+    lock, removed = module._lock, list[bool]()
+
+    def late(descriptor: int) -> bool | None:
+        if not removed:
+            removed.append(True)  # what follows locks as well
+            (one,) = leftovers(tmp_path, "x".__eq__)
+            removed[:] = [one.remove()]
+        return lock(descriptor)
+
+    monkeypatch.setattr(module, "_lock", late)
+    with scratch_beside(tmp_path / "x") as scratch:
+        assert [scratch] == [*tmp_path.iterdir()]
+    assert ([True], []) == (removed, [*tmp_path.iterdir()])
+
+
 def test_where_no_lock_can_be_had_nothing_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are written all the same."""
     monkeypatch.setattr(module, "_lock", lambda descriptor: None)
