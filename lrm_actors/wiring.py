@@ -76,7 +76,7 @@ def _checkpoint_failed(event: checkpointer.CheckpointFailed, _: Record) -> Comma
     facts = analyzer.FailureFacts(
         CHECKPOINTER, class_names=(event.error,), message=event.message, observation="checkpoint_failed"
     )
-    return analyzer.RecordFailure(facts)
+    return analyzer.RecordFailure(facts, event.in_a_row)
 
 
 # --- from the analyzer to whoever acts ----------------------------------------------------------------------------

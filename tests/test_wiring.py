@@ -24,9 +24,10 @@ SPECS: list[Spec[Any]] = [module.spec() for module in (supervisor, monitor, anal
 ACTORS = {spec.name for spec in SPECS}
 
 
-def facts(component: str, message: str, observation: str, **more: Any) -> analyzer.RecordFailure:
+def facts(component: str, message: str, observation: str, *, in_a_row: int = 1, **more: Any) -> analyzer.RecordFailure:
     """The command that a failure becomes."""
-    return analyzer.RecordFailure(analyzer.FailureFacts(component, message=message, observation=observation, **more))
+    told = analyzer.FailureFacts(component, message=message, observation=observation, **more)
+    return analyzer.RecordFailure(told, in_a_row)
 
 
 def chosen(strategy: str, component: str = "browser", *, saving: bool = False) -> analyzer.RecoveryChosen:
@@ -65,9 +66,9 @@ ROWS: list[tuple[object, str, object]] = [
     ),
     (breaker.Opened("llm", 1, "forced: maintenance", deadline(NOW, 60.0)), "analyzer", None),
     (
-        checkpointer.CheckpointFailed("c1", "OSError", "no space left"),
+        checkpointer.CheckpointFailed("c1", "OSError", "no space left", 6),
         "analyzer",
-        facts("actor:checkpointer", "no space left", "checkpoint_failed", class_names=("OSError",)),
+        facts("actor:checkpointer", "no space left", "checkpoint_failed", in_a_row=6, class_names=("OSError",)),
     ),
     (checkpointer.CheckpointFailed("c1", NoCapture.__name__, "not said how"), "analyzer", None),
     (checkpointer.CheckpointFailed("c1", NotTakenUp.__name__, "not recovered"), "analyzer", None),

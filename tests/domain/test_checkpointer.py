@@ -116,9 +116,9 @@ def test_ids_name_their_time_and_sort_by_it(run: Run[CheckpointerState]) -> None
 
 def test_a_failed_capture_is_counted_until_one_succeeds(run: Run[CheckpointerState]) -> None:
     """Failures in a row, of captures that were asked for."""
-    for _ in range(2):
+    for in_a_row in (1, 2):
         checkpoint_id = run.ask(TakeCheckpoint(PERIODIC, "test"))
-        assert (CheckpointFailed(checkpoint_id, "OSError", "no space"),) == run.tell(
+        assert (CheckpointFailed(checkpoint_id, "OSError", "no space", in_a_row),) == run.tell(
             CaptureFailed(checkpoint_id, "OSError", "no space")
         )
         assert () == run.tell(CaptureFailed(checkpoint_id, "OSError", "again"))

@@ -100,6 +100,14 @@ def test_three_failures_in_a_row_are_told_and_so_is_their_end(run: Run[Checkpoin
     assert [CheckpointTaken] == [type(fact) for fact in stored(run)[1]]
 
 
+def test_a_failure_says_how_many_there_were_in_a_row(run: Run[CheckpointerState]) -> None:
+    """Nobody else can tell: those that are taken are no failures, and may be an hour apart."""
+    noted = [fails(run, error)[0] for error in ("OSError", NOT_TAKEN_UP, "OSError")]
+    stored(run)
+    noted.append(fails(run, "OSError")[0])
+    assert [1, 1, 2, 1] == [one.in_a_row for one in noted if isinstance(one, CheckpointFailed)]
+
+
 def test_a_host_that_gives_no_state_is_in_no_trouble(run: Run[CheckpointerState]) -> None:
     """However often it is asked; and what was wrong before is over then."""
     for _ in range(5):

@@ -7,6 +7,7 @@ import pytest
 from lrm_actors.domain import analyzer, learning
 from lrm_actors.domain.analyzer import (
     CLEAR_CACHES,
+    IN_A_ROW_WITHIN_S,
     OPEN_BREAKER,
     PAUSE_AND_CALL,
     RESTART_COMPONENT,
@@ -211,6 +212,18 @@ def test_a_failing_checkpoint_never_costs_the_agent_its_state(run: Run[AnalyzerS
     assert STOP_AND_REPORT in {one.strategy for one in chosen}, "nobody is called"
     assert "" == run.fold().paused
     assert [] == outcomes(run), "that none failed for a while says nothing: none was due"
+
+
+def test_checkpoints_that_fail_far_apart_fail_in_a_row_all_the_same(run: Run[AnalyzerState]) -> None:
+    """They are taken when they are due, which by default is no sooner than what else counts as in a row."""
+    facts = FailureFacts(CHECKPOINTER, ("NotCapturable",), "set at state['seen'] is not plain data")
+    strategies = list[str]()
+    for number in range(1, 8):
+        run.seconds += IN_A_ROW_WITHIN_S + 1.0
+        chosen = run.tell(RecordFailure(facts, number))[-1]
+        assert isinstance(chosen, RecoveryChosen)
+        strategies.append(chosen.strategy)
+    assert [RETRY_WITH_BACKOFF] * 5 + [STOP_AND_REPORT] * 2 == strategies
 
 
 def test_a_service_that_says_when_is_left_alone_until_then(run: Run[AnalyzerState]) -> None:

@@ -55,8 +55,8 @@ RETRY_FIRST_S, RETRY_MAX_S = 1.0, 60.0
 def decide(state: AnalyzerState, command: Command, ctx: Context) -> Decision:
     """What shall happen on one command."""
     match command:
-        case RecordFailure(facts):
-            return _record(state, facts, ctx)
+        case RecordFailure(facts, in_a_row):
+            return _record(state, facts, in_a_row, ctx)
         case NoteRecovery(component, ok):
             return _note(state, component, ok, ctx)
         case ReportCarriedOut():
@@ -71,7 +71,7 @@ def decide(state: AnalyzerState, command: Command, ctx: Context) -> Decision:
     raise CommandRefused(f"the analyzer does not know {type(command).__name__}", actor=NAME)
 
 
-def _record(state: AnalyzerState, facts: FailureFacts, ctx: Context) -> Decision:
+def _record(state: AnalyzerState, facts: FailureFacts, in_a_row: int, ctx: Context) -> Decision:
     category = classify(facts)
     if category == kinds.CANCELLED:
         # Whoever cancels means it; nothing failed, and nothing is to be recovered.
@@ -84,7 +84,7 @@ def _record(state: AnalyzerState, facts: FailureFacts, ctx: Context) -> Decision
     state = evolve(state, recorded)
     found = _found(state, recorded, ctx)
     state = folded(state, found)
-    chosen = _chosen(state, recorded, facts, ctx)
+    chosen = _chosen(state, recorded, facts, in_a_row, ctx)
     reply = {
         "category": category, "strategy": chosen.strategy, "acted": state.auto_recovery, "delay_s": chosen.delay_s,
         "severity": severity(category, _patterns_of(state, facts.component, ctx)), "reason": chosen.reason,
@@ -102,9 +102,11 @@ def _answer(
     return then(*events, chosen, effects=_timer(evolve(state, chosen), ctx), reply=reply)
 
 
-def _chosen(state: AnalyzerState, recorded: FailureRecorded, facts: FailureFacts, ctx: Context) -> RecoveryChosen:
+def _chosen(
+    state: AnalyzerState, recorded: FailureRecorded, facts: FailureFacts, told: int, ctx: Context
+) -> RecoveryChosen:
     component, category, mark = recorded.component, recorded.category, recorded.fingerprint
-    in_a_row = state.streaks[component].count
+    in_a_row = max(state.streaks[component].count, told)
     trouble = Trouble(component, category, mark, in_a_row, facts)
     strategy, why, evidence = _strategy(state, trouble, ctx)
     if facts.observation == "breaker_opened":

@@ -76,6 +76,8 @@ class RecordFailure(Command):
     """The reply is a dict: category, strategy, acted (bool), delay_s, severity, reason."""
 
     facts: FailureFacts
+    in_a_row: int = 1
+    """How many there were, as far as whoever tells of it knows. The analyzer counts those that are close together."""
 
 
 @frozen

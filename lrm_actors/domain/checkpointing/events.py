@@ -37,6 +37,8 @@ class CheckpointFailed:
     checkpoint_id: str
     error: str
     message: str
+    in_a_row: int = 1
+    """How many have failed since the last one that was taken, with this one."""
 
 
 @event("checkpointer.pruned", 1)

@@ -109,8 +109,8 @@ def note_step(state: CheckpointerState, step: int, ctx: Context) -> Decision:
 
 def failed(state: CheckpointerState, checkpoint_id: str, error: str, message: str) -> Decision:
     """A checkpoint failed. Several in a row are the health's business, but not that the host gives no state."""
-    noted = CheckpointFailed(checkpoint_id, error, message)
-    after = evolve(state, noted)
+    after = evolve(state, CheckpointFailed(checkpoint_id, error, message))
+    noted = CheckpointFailed(checkpoint_id, error, message, max(1, after.failures))
     if error == NO_CAPTURE and state.trouble:
         return then(noted, TroubleNoted(""))
     if error != NO_CAPTURE and after.failures >= FAILED_IN_A_ROW and not state.trouble:
