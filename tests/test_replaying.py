@@ -142,8 +142,8 @@ def test_a_step_that_cannot_be_taken_up_ends_the_recovery(tmp_path: Path) -> Non
             blocking.replay_with(done)  # type: ignore[arg-type]  # what is refused
 
 
-def test_a_step_inside_of_what_takes_up_the_state_is_refused(tmp_path: Path) -> None:
-    """In a host without a loop it is the thread that holds steps back which would wait for it, for ever."""
+def test_a_step_inside_of_what_takes_up_or_gives_the_state_is_refused(tmp_path: Path) -> None:
+    """In a host without a loop it would wait for the thread that holds steps back, and that for it."""
     lived(tmp_path, [1, 2])
     with LongRunningMode(settings(tmp_path)) as blocking:
 
@@ -157,6 +157,10 @@ def test_a_step_inside_of_what_takes_up_the_state_is_refused(tmp_path: Path) -> 
         assert isinstance(raised.value.__cause__, StepOrder)
         blocking.replay_with(lambda _: None)
         blocking.recover_from_checkpoint()
+        blocking.capture_with(lambda: again(None))
+        with pytest.raises(NotCapturable, match="step 'again' cannot begin"):
+            blocking.take_checkpoint()
+        blocking.capture_with(dict)
         with blocking.step("step 3") as step:
             assert 3 == step.number
 

@@ -62,7 +62,7 @@ class StepBoundary:
         self._runs = 0
         """Runs that have ended."""
         self._threads: list[int] = []
-        """Those of the holders."""
+        """Those of the holders, and of whom they wait for."""
         self._entering: deque[Future[None]] = deque()
         self._ending: deque[Future[None]] = deque()
 
@@ -82,9 +82,21 @@ class StepBoundary:
         return passed
 
     def is_held_here(self) -> bool:
-        """Whether this very thread holds it: a step that it begins now would wait for itself."""
+        """Whether this very thread holds it, or works for who does: a step that it begins now would wait for itself."""
         with self._changed:
             return threading.get_ident() in self._threads
+
+    @contextmanager
+    def held_here_too(self) -> Iterator[None]:
+        """Have this thread do a part of what the boundary is held for, on which the holder waits."""
+        thread = threading.get_ident()
+        with self._changed:
+            self._threads.append(thread)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._threads.remove(thread)
 
     def before_end(self) -> Future[None]:
         """A future that is done when the open step may be committed or abandoned."""

@@ -195,7 +195,7 @@ class Capturing:
             change = Change() if change is None or (emergency and previous is None) else change
             slicing = Slicing(options, change, previous, position, keeps_still=keeps_still, careful=effect.careful)
             with _told_where():
-                return slicing.cut(function, self._bridge)
+                return slicing.cut(function, self._bridge, self._boundary.held_here_too)
 
     def restore(self, state: Any) -> None:
         """Give a state to the host; nothing happens if it did not say how. Raises what the host raises."""

@@ -10,6 +10,7 @@ import inspect
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from eventstore.frozen import frozen
@@ -170,10 +171,16 @@ class HostBridge:
         self._loop = loop
         self._loop_thread = threading.get_ident() if thread is None else thread
 
-    def call_beside(self, function: Callable[[], Any]) -> Any:
+    def call_beside(
+        self, function: Callable[[], Any], within: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> Any:
         """Call a function of a host without a loop on a thread of its own, and go on without it where it hangs.
 
         It may wait for a lock that is held by who waits for us. The next call waits for none that has not come back.
+
+        Args:
+            function: of the host.
+            within: entered on that thread for as long as it takes.
 
         Raises:
             TimeoutError: it did not answer in time, or one called before has not yet.
@@ -181,8 +188,13 @@ class HostBridge:
         if self._late is not None and not self._late.done():
             msg = f"{_name_of(function)} of the host has not come back since it was called before"
             raise TimeoutError(msg)
+
+        def answered() -> Any:
+            with within():
+                return self.call(function)
+
         try:
-            answer = start_thread(lambda: self.call(function), name="lrm-host-call")
+            answer = start_thread(answered, name="lrm-host-call")
         except RuntimeError:  # no thread can be had
             return self.call(function)
         try:

@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import attrs
@@ -125,8 +126,18 @@ class Slicing:
         self._loose = False
         """Whether what is cut are the fields of an object."""
 
-    def cut(self, function: Callable[[], Any], bridge: HostBridge) -> Captured:
+    def cut(
+        self,
+        function: Callable[[], Any],
+        bridge: HostBridge,
+        within: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> Captured:
         """Have the host give its state, and cut it; blocks until that is done.
+
+        Args:
+            function: that gives it.
+            bridge: to the host.
+            within: entered around the function where that is called on a thread of its own.
 
         Raises:
             NotCapturable: something in it is not plain data.
@@ -140,7 +151,7 @@ class Slicing:
             take.__qualname__ = getattr(function, "__qualname__", take.__qualname__)  # what a timeout speaks of
             captured: Captured = bridge.call(take, also_while_held=True)
             return captured
-        return self._here(bridge.call_beside(function))
+        return self._here(bridge.call_beside(function, within))
 
     async def _on_loop(self, state: Any) -> Captured:
         state = self._prepared(state)
