@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from eventstore.errors import EventStoreError
 from eventstore.frozen import frozen
@@ -20,8 +21,8 @@ RESCUED_SUFFIX = ".rescued"
 NEWER_SUFFIX = ".newer"
 TOLD_PROBLEMS = 5
 """How much of the damage is told in words."""
-_made: dict[Path, tuple[int, int]] = {}
-"""The copies of this process, and which file each is. Another's may be all that is left of its log."""
+_made: WeakKeyDictionary[EventStore, tuple[Path, tuple[int, int]]] = WeakKeyDictionary()
+"""The copy of each log that is open, and which file that is. What another left may be all there is of its log."""
 
 
 @frozen
@@ -36,8 +37,8 @@ class Rescued:
 def rescue(store: EventStore, path: Path) -> Rescued:
     """Copy a log that is open and whose file is gone. Gives the copy, which has no name yet that anybody opens.
 
-    An earlier copy of this process is replaced by it, and stays what it was where there is no new one. One that another
-    process left is never touched. A log that is damaged is copied as it is: all the rest of it would be lost.
+    An earlier copy of it is replaced by it, and stays what it was where there is no new one. One that another
+    process or run left is never touched. A log that is damaged is copied as it is: all the rest of it would be lost.
 
     Raises:
         CopyFailed, LogExists, ReadFailed, CorruptLog, OSError: it cannot be copied.
@@ -47,12 +48,12 @@ def rescue(store: EventStore, path: Path) -> Rescued:
 
     if not isinstance(store, SqliteStore):
         raise TypeError(store)
-    copy = _copy_of(path)
+    copy = _copy_of(store, path)
     newer = path.with_name(copy.name + NEWER_SUFFIX)
     newer.unlink(missing_ok=True)
     done = backup(store, newer, even_damaged=True)
     newer.replace(copy)
-    _made[copy] = _file(copy)
+    _made[store] = copy, _file(copy)
     return Rescued(copy, "; ".join(said(one) for one in done.problems[:TOLD_PROBLEMS]))
 
 
@@ -97,11 +98,11 @@ def discard(copy: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _copy_of(path: Path) -> Path:
-    """Where the copy of a log goes: the first name that is free, or has what this process put there."""
+def _copy_of(store: EventStore, path: Path) -> Path:
+    """Where the copy of a log goes: the first name that is free, or has the copy that was made of it before."""
     first = path.with_name(path.name + RESCUED_SUFFIX)
     names = (first if number == 1 else first.with_name(f"{first.name}.{number}") for number in itertools.count(1))
-    return next(one for one in names if not one.exists() or _made.get(one) == _file(one))
+    return next(one for one in names if not one.exists() or _made.get(store) == (one, _file(one)))
 
 
 def _file(path: Path) -> tuple[int, int]:

@@ -28,25 +28,27 @@ def remove(path: Path) -> None:
         path.with_name(f"{path.name}{side}").unlink(missing_ok=True)
 
 
-def test_what_another_process_rescued_is_not_overwritten(path: Path) -> None:
-    """It may be all that is left of its log. The copies of one process take each other's place."""
-
-    def lose_one() -> None:
-        with open_store(path) as store:
-            append(store, "a", Counted(1))
-            remove(path)
-            rescue(store, path)
-
-    in_child(lose_one)
+def lost(path: Path, *numbers: int) -> Path:
+    """A log is removed after each of some events, and copied. Gives the copy."""
     with open_store(path) as store:
-        append(store, "a", Counted(2))
-        remove(path)
-        first = rescue(store, path).path
-        append(store, "a", Counted(3))
-        second = rescue(store, path).path
-    assert "lrm.db.rescued.2" == first.name == second.name
+        for number in numbers:
+            append(store, "a", Counted(number))
+            remove(path)
+            copy = rescue(store, path).path
+    return copy
+
+
+@pytest.mark.parametrize("by", ["another process", "an earlier run"])
+def test_what_another_rescued_is_not_overwritten(path: Path, by: str) -> None:
+    """It may be all that is left of its log. The copies of one that is open take each other's place."""
+    if by == "another process":
+        in_child(lambda: str(lost(path, 1)))
+    else:
+        lost(path, 1)
+    copy = lost(path, 2, 3)
+    assert "lrm.db.rescued.2" == copy.name
     assert [1] == numbers(path.with_name("lrm.db.rescued"))
-    assert [2, 3] == numbers(second)
+    assert [2, 3] == numbers(copy)
 
 
 @pytest.mark.parametrize("other", ["an older copy", "another log", "no log"])
@@ -88,10 +90,6 @@ def test_the_log_itself_is_gone_on_with_where_it_is_back(sqlite_store: SqliteSto
 
 def test_planted_one_that_knows_no_owner_overwrites_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it was: what the first one lost is nowhere any more."""
-    monkeypatch.setattr(rescuing, "_copy_of", lambda log: log.with_name("lrm.db.rescued"))
-    for number in (1, 2):
-        with open_store(path) as store:
-            append(store, "a", Counted(number))
-            remove(path)
-            copy = rescue(store, path).path
-    assert [2] == numbers(copy)
+    monkeypatch.setattr(rescuing, "_copy_of", lambda store, log: log.with_name("lrm.db.rescued"))
+    lost(path, 1)
+    assert [2] == numbers(lost(path, 2))
