@@ -128,10 +128,9 @@ def _say(recovery: Recovery) -> None:
             ("version", f"{recovery.state_version} of the host's state"),
             ("hints", "; ".join(recovery.recovery_hints) or "none"),
         ]
-    if recovery.half_step is not None:
-        rows.append(
-            ("", paint(f"what step {recovery.half_step} had changed, which was not committed, is in it", "warn"))
-        )
+    if (half := recovery.half_step) is not None:
+        ended = "was committed later" if any(step.step == half for step in recovery.steps) else "was not committed"
+        rows.append(("", paint(f"what step {half} had changed, which {ended}, is in it", "warn")))
     rows += [("passed over", f"{one}: {why}") for one, why in recovery.reasons.items()]
     steps = recovery.steps
     rows.append(("steps after", count(len(steps), "step") if steps else "none"))

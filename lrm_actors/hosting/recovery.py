@@ -57,8 +57,9 @@ class Recovery:
     oldest of those since, which retention has removed. What they did is done, and going on from ``state`` would do it
     again."""
     half_step: int | None = None
-    """Number of a step that was open when the state was captured, in an emergency, and that was not committed: what it
-    had changed until then is in ``state``, and it is to be begun again. None: the state is that between two steps."""
+    """Number of a step that was open when the state was captured, in an emergency: what it had changed until then is in
+    ``state``. It was not committed, and is to be begun again; only where the checkpoint was asked for by its id may it
+    stand in ``steps``. None: the state is that between two steps."""
 
     @property
     def passed_over(self) -> tuple[str, ...]:

@@ -279,6 +279,21 @@ def test_what_a_recovery_would_give_is_told(lrm: Lrm, kept: Kept) -> None:
     assert ("it was asked for", [2, 3, 4]) == (older["why"], [step["step"] for step in older["steps"]])
 
 
+def test_a_step_that_is_in_a_checkpoint_in_part_is_told_with_what_became_of_it(lrm: Lrm, tmp_path: Path) -> None:
+    """It is begun again; or it was committed later, and then only who asks for the checkpoint gets it."""
+    path = tmp_path / "logs" / "shop" / "lrm.db"
+    path.parent.mkdir(parents=True)
+    with open_store(path) as store:
+        log = ChainLog(store)
+        log.say("journal", journal.StepBegun(1, "order 1", 1))
+        log.take(state(1), kind="emergency")
+    assert "what step 1 had changed, which was not committed, is in it" in lrm("recover", path).out
+    with open_store(path) as store:
+        store.append(Batch((StreamWrite("journal", (NewEvent(journal.StepCommitted(1, "order 1", 1)),)),)))
+    assert "no checkpoint" in lrm("recover", path).out
+    assert "what step 1 had changed, which was committed later, is in it" in lrm("recover", log.ids[0], path).out
+
+
 def test_what_is_passed_over_is_told_with_the_reason(lrm: Lrm, kept: Kept) -> None:
     """And the next good one is taken; asked for by its id, the damaged one is refused."""
     kept.change(kept.ids[1])

@@ -49,7 +49,7 @@ class BrowserLost(ConnectionError):
 
 
 class HealStopped(Exception):
-    """The run is to end, so the browser is not brought back. Never leaves the adapter."""
+    """The run is to end, so the browser is not brought back. Only a restart by the supervisor may fail with it."""
 
 
 class BrowserKeeper:
