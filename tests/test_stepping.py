@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from lrm_actors.errors import StepOrder, StorageUnavailable, WrongWith
 from lrm_actors.hosting.boundary import BoundaryStatistics, StepBoundary
 from lrm_actors.hosting.offload import start_thread
 from lrm_actors.hosting.step_scopes import AsyncStepScope, BlockingStepScope
-from lrm_actors.hosting.stepping import Step, Stepping, current_step
+from lrm_actors.hosting.stepping import Step, Stepping, _current, current_step
 from lrm_actors.hosting.unlogged import UnloggedSystem
+from tests.runtime.support import eventually
 
 IDLE = BoundaryStatistics(open_steps=0, held=False, waiting=0)
 
@@ -123,6 +125,47 @@ def test_a_second_step_beside_an_open_one_is_refused_and_leaves_the_first_alone(
     asyncio.run(main())
     assert steps.journal.state("journal").committed == 1
     assert IDLE == steps.boundary.statistics()
+
+
+def test_a_step_inside_of_another_is_refused_at_once_also_where_a_checkpoint_waits() -> None:
+    """It waited for the checkpoint, and that for the step around it, for minutes. Who is outside waits."""
+    steps = Steps()
+
+    def capture() -> bool:
+        with steps.boundary.hold(wait_s=300.0, only_looks=True) as held:
+            return held.inside_step
+
+    async def main() -> Future[bool]:
+        async with steps.step("first"):
+            capturing = captured_soon(steps, capture)
+            with pytest.raises(StepOrder, match=r"step 1 \(first\) is still open, 'second' cannot begin"):
+                await steps.step("second").__aenter__()
+            following = asyncio.create_task(begun_elsewhere())
+            await asyncio.sleep(0)
+            assert 1 == steps.boundary.statistics().waiting
+        await following
+        return capturing
+
+    async def begun_elsewhere() -> None:
+        _current.set(None)
+        async with steps.step("third"):
+            pass
+
+    assert asyncio.run(main()).result(30) is False
+    with steps.blocking_step("fourth"):
+        capturing = captured_soon(steps, capture)
+        with pytest.raises(StepOrder, match="is still open, 'fifth' cannot begin"), steps.blocking_step("fifth"):
+            pass
+    assert capturing.result(30) is False
+    assert steps.journal.state("journal").committed == 3
+    assert IDLE == steps.boundary.statistics()
+
+
+def captured_soon(steps: Steps, capture: Callable[[], bool]) -> Future[bool]:
+    """A capture that waits for the open step, on another thread."""
+    capturing = start_thread(capture)
+    eventually(lambda: steps.boundary.statistics().held)
+    return capturing
 
 
 def test_a_step_whose_end_could_not_be_stored_is_abandoned_by_the_next() -> None:

@@ -208,4 +208,5 @@ class StepBoundary:
     def statistics(self) -> BoundaryStatistics:
         """This moment's counts."""
         with self._changed:
-            return BoundaryStatistics(self._open, self._wanted > 0, len(self._entering) + len(self._ending))
+            waiting = sum(not one.cancelled() for one in (*self._entering, *self._ending))
+            return BoundaryStatistics(self._open, self._wanted > 0, waiting)

@@ -50,6 +50,17 @@ class _Scope:
     def _begin(self) -> Waits[Step]:
         return self._stepping.begin(self._asking, self._name, self._at, self._of, self._task)
 
+    def _check_outside(self, passed: Future[None]) -> None:
+        """Refuse at once what would be refused once it is let in, and waits for who waits for the step around it.
+
+        Raises:
+            StepOrder: a checkpoint holds it up, and it is inside of another step.
+        """
+        around = self._stepping.open_here()
+        if around is not None and passed.cancel():
+            msg = f"step {around.number} ({around.name}) is still open, {self._name!r} cannot begin"
+            raise StepOrder(msg, actor=JOURNAL)
+
     def _inside(self, step: Step) -> Step:
         self._step = step
         go_inside(step)
@@ -76,6 +87,7 @@ class AsyncStepScope(_Scope):
         """
         boundary = self._stepping.boundary
         passed = boundary.enter()
+        self._check_outside(passed)
         try:
             await asyncio.wrap_future(passed)
         except asyncio.CancelledError:
@@ -140,6 +152,7 @@ class BlockingStepScope(_Scope):
             msg = f"step {self._name!r} cannot begin inside a function that gives the host's state or takes it up"
             raise StepOrder(msg, actor=JOURNAL, hint="begin it after recover_from_checkpoint()")
         passed = boundary.enter()
+        self._check_outside(passed)
         try:
             passed.result()
         except BaseException:

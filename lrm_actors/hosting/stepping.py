@@ -182,6 +182,11 @@ class Stepping:
         step = self._open
         return "" if step is None else shown(step.progress)
 
+    def open_here(self) -> Step | None:
+        """The open step, where the calling task or thread is inside of it."""
+        step = self._open
+        return step if step is not None and current_step(self) is step else None
+
     def on_record(self, step: int) -> list[Recorded]:
         """The effects on record of a step that is not over."""
         if self._asking is None:
