@@ -14,7 +14,7 @@ from lrm_actors.cli.common import Request, on_a_log
 from lrm_actors.cli.output import count, document, paint, say, say_line, size
 
 
-@click.command(epilog="Exit code 4 when the log, and so the copy, is damaged.")
+@click.command(epilog="With --even-damaged: exit code 4 when the log, and so the copy, is damaged.")
 @click.argument("target", metavar="TARGET")
 @click.option("--even-damaged", is_flag=True, help="Copy a damaged log too, as it is: for 'lrm salvage'.")
 @on_a_log
