@@ -115,7 +115,9 @@ class StepBoundary:
             self._changed.notify_all()
 
     @contextmanager
-    def hold(self, *, wait_s: float, even_inside: bool = False, only_looks: bool = False) -> Iterator[Held]:
+    def hold(
+        self, *, wait_s: float, even_inside: bool = False, only_looks: bool = False, run: int | None = None
+    ) -> Iterator[Held]:
         """Hold the moment between two steps; block until it comes.
 
         Args:
@@ -124,15 +126,16 @@ class StepBoundary:
             only_looks: the host is only looked at, not changed: while it waits for a step, nobody waits for it. With
                 ``even_inside``, an emergency: it waits for nobody but one who does more than look, and holds beside the
                 others.
+            run: number of the run that it is for; None: the one of now.
 
         Raises:
-            StepOrder: the step did not end in time.
+            StepOrder: the step did not end in time, or the run has ended.
             TimeoutError: another holder did not let go.
         """
         if not only_looks and not self._one.acquire(timeout=self.other_holder_s):
             raise self._not_let_go()
         try:
-            held = self._take(wait_s, even_inside=even_inside, only_looks=only_looks)
+            held = self._take(wait_s, even_inside=even_inside, only_looks=only_looks, run=run)
             try:
                 yield held
             finally:
@@ -141,12 +144,14 @@ class StepBoundary:
             if not only_looks:
                 self._one.release()
 
-    def _take(self, wait_s: float, *, even_inside: bool, only_looks: bool) -> Held:
+    def _take(self, wait_s: float, *, even_inside: bool, only_looks: bool, run: int | None) -> Held:
         with self._changed:
             self._wanted += 1
         try:
             with self._changed:
-                self._wait(wait_s, even_inside=even_inside, only_looks=only_looks)
+                self._wait(
+                    wait_s, even_inside=even_inside, only_looks=only_looks, run=self._runs if run is None else run
+                )
                 self._held += 1
                 self._threads.append(threading.get_ident())
                 self._alone = not only_looks
@@ -155,13 +160,12 @@ class StepBoundary:
             self._give_back(was_held=False)
             raise
 
-    def _wait(self, wait_s: float, *, even_inside: bool, only_looks: bool) -> None:
+    def _wait(self, wait_s: float, *, even_inside: bool, only_looks: bool, run: int) -> None:
         """Wait for the moment, with the lock. Raises what ``hold`` raises."""
 
         def is_free() -> bool:
             return not self._alone if even_inside and only_looks else not self._held
 
-        run = self._runs
         self._changed.wait_for(lambda: self._runs != run or (not self._open and is_free()), timeout=wait_s)
         if self._runs != run:
             msg = "the run ended before the open step did"
@@ -173,6 +177,11 @@ class StepBoundary:
             raise StepOrder(msg, hint="do it between two steps, or let the step end")
         if not self._changed.wait_for(is_free, timeout=self.other_holder_s):
             raise self._not_let_go()
+
+    @property
+    def run(self) -> int:
+        """Number of the run of now."""
+        return self._runs
 
     def end_of_run(self) -> None:
         """Nobody waits any longer for a step of this run to end: it may hang, and the first of the next would wait."""

@@ -167,15 +167,21 @@ class Capturing:
 
     def handlers(self, reader: EventReader) -> Mapping[type[Effect], Callable[[Any], Command | None]]:
         """How checkpoints of this log are taken, from now on and no more of the log before it."""
-        change = self._change = Change(is_trusted=self._change.is_trusted)
+        change, run = Change(is_trusted=self._change.is_trusted), self._boundary.run
+        self._change = change
 
         def capture(effect: CaptureState, previous: Node | None) -> Captured:
-            return self.capture(effect, reader, previous, change)
+            return self.capture(effect, reader, previous, change, run)
 
         return checkpoint_handlers(reader, capture, change.settled)
 
     def capture(
-        self, effect: CaptureState, reader: EventReader, previous: Node | None = None, change: Change | None = None
+        self,
+        effect: CaptureState,
+        reader: EventReader,
+        previous: Node | None = None,
+        change: Change | None = None,
+        run: int | None = None,
     ) -> Captured:
         """The state between two steps, and the head of the log there.
 
@@ -185,7 +191,7 @@ class Capturing:
         self.check()  # before it waits
         emergency = effect.kind == EMERGENCY
         wait_s = EMERGENCY_WAIT_S if emergency else PERIODIC_WAIT_S if effect.kind == PERIODIC else BOUNDARY_WAIT_S
-        with self._boundary.hold(wait_s=wait_s, even_inside=emergency, only_looks=True) as held:
+        with self._boundary.hold(wait_s=wait_s, even_inside=emergency, only_looks=True, run=run) as held:
             function, options = self.check(), self.options  # a recovery may have held the boundary before
             position = reader.head
             # Where nothing keeps the host from changing its state meanwhile, it is cut in one go.

@@ -71,9 +71,11 @@ def test_a_capture_that_waited_for_a_recovery_sees_what_it_left() -> None:
         """A recovery by hand holds the boundary just before the capture that waits for it."""
 
         @contextmanager
-        def hold(self, *, wait_s: float, even_inside: bool = False, only_looks: bool = False) -> Iterator[Held]:
+        def hold(
+            self, *, wait_s: float, even_inside: bool = False, only_looks: bool = False, run: int | None = None
+        ) -> Iterator[Held]:
             capturing.behind(steps=True)
-            with super().hold(wait_s=wait_s, even_inside=even_inside, only_looks=only_looks) as held:
+            with super().hold(wait_s=wait_s, even_inside=even_inside, only_looks=only_looks, run=run) as held:
                 yield held
 
     capturing = Capturing(Recovering(), HostBridge())

@@ -60,7 +60,7 @@ def test_how_long_is_waited_for_a_step_fits_to_who_waits_for_it(monkeypatch: pyt
     waits: dict[str, float] = {}
     boundary = StepBoundary()
 
-    def hold(*, wait_s: float, **_: bool) -> contextlib.AbstractContextManager[Held]:
+    def hold(*, wait_s: float, **_: bool | None) -> contextlib.AbstractContextManager[Held]:
         waits[kind] = wait_s
         return contextlib.nullcontext(Held(inside_step=False))
 
@@ -72,6 +72,25 @@ def test_how_long_is_waited_for_a_step_fits_to_who_waits_for_it(monkeypatch: pyt
     assert 180.0 <= waits["periodic"] < checkpointer.OVERDUE_S
     assert waits["manual"] < operations.CHECKPOINT_TIMEOUT_S
     assert waits["emergency"] + EMERGENCY_TURN_S < STOP_DEADLINE_S / 3 < SAVE_S
+
+
+def test_a_capture_of_a_run_that_has_ended_waits_for_no_step() -> None:
+    """One that had waited for another capture, which was told of the end: it would hold up the next run."""
+    boundary = StepBoundary()
+    capturing = Capturing(boundary, HostBridge())
+    capturing.capture_with(dict)
+    take = capturing.handlers(MemoryStore())[checkpointer.CaptureState]
+    boundary.enter()
+    boundary.end_of_run()
+    for kind in (checkpointer.PERIODIC, checkpointer.EMERGENCY):
+        failed = take(checkpointer.CaptureState("c", kind, "test"))
+        assert isinstance(failed, checkpointer.CaptureFailed)
+        assert ("StepOrder", True) == (failed.error, "the run ended" in failed.message)
+    boundary.leave()
+    taken = capturing.handlers(MemoryStore())[checkpointer.CaptureState](
+        checkpointer.CaptureState("c", checkpointer.PERIODIC, "test")
+    )
+    assert isinstance(taken, checkpointer.StoreCheckpoint)
 
 
 @pytest.mark.parametrize("trouble", [KeyboardInterrupt, PermissionError])
