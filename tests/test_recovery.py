@@ -449,7 +449,7 @@ def test_the_check_sees_a_capture_that_does_not_wait_for_the_boundary(
 ) -> None:
     """Without the boundary a step that is done and not yet committed is in the state: the check finds it."""
 
-    def careless(self: Capturing, _: CaptureState, reader: EventReader, before: Node | None, __: object) -> Captured:
+    def careless(self: Capturing, _: CaptureState, reader: EventReader, before: Node | None, *__: object) -> Captured:
         function = self.check()
         return cut(self._bridge.call(function), reader.head, before)
 
