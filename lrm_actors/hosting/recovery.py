@@ -7,6 +7,7 @@ of a step which is on record as committed later: handing that step out again wou
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Any
 
 import attrs
@@ -193,12 +194,17 @@ def choose(
 def _why(info: CheckpointInfo, kept: CheckpointerState, passed_over: Mapping[str, str]) -> str:
     """Why one is taken before the others."""
     newest = f"it is the newest of those that can be used, at #{info.position}"
-    if not passed_over and not any(one.damaged for one in kept.kept):
+    if not passed_over and not any(map(_is_damaged, kept.kept)):
         newest = f"it is the newest, at #{info.position}"
+    if info.kind != EMERGENCY:
+        return newest
     beside = [one for one in kept.kept if one.position == info.position and one.kind != EMERGENCY]
-    if info.kind == EMERGENCY and beside:
+    if beside:
         return f"{newest}, and an emergency one comes before a {beside[-1].kind} one of the same position"
     return newest
+
+
+_is_damaged = attrgetter("damaged")
 
 
 class _Steps:
