@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from lrm_actors.domain import analyzer, breaker, checkpointer, journal, modes, monitor, supervisor
 from lrm_actors.domain.behavior import Command, Wire
-from lrm_actors.domain.remedies import CHECKPOINTS
+from lrm_actors.domain.remedies import CHECKPOINTER
 from lrm_actors.domain.signals import OF_DISK
 
 if TYPE_CHECKING:
     from eventstore.records import Record
 
 ACTOR_PREFIX, COMPONENT_PREFIX = "actor:", "component:"
-CHECKPOINTER = CHECKPOINTS
-"""What a failure is put down to that no component of the host had, but a checkpoint."""
 
 LOG = f"{ACTOR_PREFIX}log"
 """What a full disk is put down to."""

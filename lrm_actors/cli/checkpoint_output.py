@@ -73,13 +73,13 @@ def find(reader: EventReader, given: str) -> CheckpointInfo:
         CheckpointNotFound: there is none, or more than one.
     """
     from lrm_actors.errors import CheckpointNotFound
-    from lrm_actors.inspect.removed import SHORTEST_PART, why_removed
+    from lrm_actors.inspect.removed import stands_for, why_removed
 
     kept = checkpoints_in(reader).kept
     if given == LATEST and kept:
         return kept[-1]
     exact = [info for info in kept if info.checkpoint_id == given]
-    ends_so = [info for info in kept if len(given) >= SHORTEST_PART and info.checkpoint_id.endswith(given)]
+    ends_so = [info for info in kept if stands_for(given, info.checkpoint_id)]
     found = exact or ends_so
     if len(found) != 1:
         several = f"{len(found)} end so" if found else ""

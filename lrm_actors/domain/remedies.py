@@ -106,8 +106,8 @@ _KEPT = (
     Rung(RETRY_WITH_BACKOFF, "the next checkpoint may be taken", 5),
     Rung(STOP_AND_REPORT, "the agent's state cannot be kept"),
 )
-CHECKPOINTS = "actor:checkpointer"
-"""What fails where a checkpoint does."""
+CHECKPOINTER = "actor:checkpointer"
+"""What a failure is put down to that no component of the host had, but a checkpoint."""
 
 
 def ladder_for(category: str, component: str = "") -> tuple[Rung, ...]:
@@ -121,7 +121,7 @@ def ladder_for(category: str, component: str = "") -> tuple[Rung, ...]:
         component: that failed; "" where it is not known.
     """
     is_other = category not in {kinds.DISK_FULL, kinds.BUG}
-    return _KEPT if component == CHECKPOINTS and is_other else LADDERS[category]
+    return _KEPT if component == CHECKPOINTER and is_other else LADDERS[category]
 
 
 SEVERE = frozenset((kinds.MEMORY, kinds.DISK_FULL, kinds.RESOURCE_EXHAUSTION, kinds.DEADLOCK, kinds.BROWSER_FREEZE,

@@ -19,6 +19,7 @@ from lrm_actors.domain.breaker import summary
 from lrm_actors.inspect.effect_history import NEWS, effect_before, is_of_effect, last_of_effect
 from lrm_actors.inspect.errors import BadTarget, TargetNotFound
 from lrm_actors.inspect.looking_back import last_of
+from lrm_actors.inspect.removed import stands_for
 from lrm_actors.inspect.sentences import sentence
 from lrm_actors.inspect.telling.monitor import sample
 from lrm_actors.inspect.telling.words import short
@@ -211,7 +212,7 @@ def _checkpoint_of(name: str) -> Callable[[Record], bool]:
         event: Any = record.events[0]
         info = getattr(event, "checkpoint", event)
         known = name.removeprefix("latest")  # the last one, as with the commands of checkpoints
-        return not known or info.checkpoint_id == known or (len(known) >= 4 and info.checkpoint_id.endswith(known))
+        return not known or info.checkpoint_id == known or stands_for(known, info.checkpoint_id)
 
     return matches
 

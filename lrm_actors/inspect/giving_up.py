@@ -34,17 +34,6 @@ class GivenUp:
     message: str
     """Of the last error; empty where nothing tells."""
 
-    def data(self) -> dict[str, Any]:
-        """For a report."""
-        return {
-            "position": self.position,
-            "at_s": self.at_s,
-            "restarts": self.restarts,
-            "period_s": self.period_s,
-            "error": self.error,
-            "message": self.message,
-        }
-
 
 class GivingUp:
     """Knows of those that are given up what the log tells, once it was asked."""

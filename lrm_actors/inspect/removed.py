@@ -15,6 +15,11 @@ SHORTEST_PART = 4
 """Characters of the end of an id that may stand for it."""
 
 
+def stands_for(given: str, checkpoint_id: str) -> bool:
+    """Whether what was given is the end of an id, and long enough to stand for it."""
+    return len(given) >= SHORTEST_PART and checkpoint_id.endswith(given)
+
+
 def why_removed(reader: EventReader, given: str) -> str:
     """When and why retention removed a checkpoint; empty where the log does not tell.
 
@@ -28,7 +33,7 @@ def why_removed(reader: EventReader, given: str) -> str:
     try:
         for record in reader.read(types=(PRUNED,), removed="skip"):
             for event in record.events:
-                if isinstance(event, CheckpointsPruned) and any(one.endswith(given) for one in event.checkpoint_ids):
+                if isinstance(event, CheckpointsPruned) and any(stands_for(given, one) for one in event.checkpoint_ids):
                     told = f"it was removed at #{record.position}, as {event.reason}"
     except EventStoreError:  # what else is wrong with the log is said by who looks for that
         return told

@@ -139,7 +139,7 @@ def components(
             "heartbeat_age_s": ages_s.get(name),
             "last_error": child.last_error,
             "down": monitor.down.get(name, ""),
-            "given_up": ends[full].data() if full in ends else None,
+            "given_up": attrs.asdict(ends[full]) if full in ends else None,
         }
         for full, child in supervisor.children.items()
         if child.kind == COMPONENT and child.status not in {ABSENT, LEAVING}

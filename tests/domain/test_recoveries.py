@@ -31,7 +31,7 @@ from lrm_actors.domain.analyzer import (
 )
 from lrm_actors.domain.behavior import StartTimer
 from lrm_actors.domain.categories import CANCELLED, CATEGORIES, DISK_FULL
-from lrm_actors.wiring import CHECKPOINTER
+from lrm_actors.domain.remedies import CHECKPOINTER
 from tests.domain.kit import Run
 
 PAGE = FailureFacts("browser", ("playwright.TimeoutError", "BaseException"), "Timeout 400ms exceeded.")

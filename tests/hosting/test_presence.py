@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from lrm_actors.blocking import BlockingMode
 from lrm_actors.domain.trimming import LogPutBack
 from lrm_actors.mode import LongRunningMode
 from lrm_actors.runtime.system import ActorSystem
+from tests.harm import HARM
 from tests.mode_kit import settings
 from tests.runtime.support import eventually
 
@@ -51,21 +51,6 @@ def work(mode: BlockingMode, state: dict[str, int], name: str) -> None:
     with mode.step(name) as step:
         step.result = {name: step.number}
         state.update(step.result)
-
-
-def without_the_wal(log: Path) -> None:
-    """As a script does that takes these for rubbish."""
-    for side in ("-wal", "-shm"):
-        log.with_name(f"{log.name}{side}").unlink()
-
-
-HARM: dict[str, Callable[[Path], object]] = {
-    "the directory is removed": lambda log: shutil.rmtree(log.parent.rename(log.parent.with_name("going"))),  # at once
-    "the file is removed": lambda log: log.unlink(),
-    "the directory is moved away": lambda log: log.parent.rename(log.parent.with_name("elsewhere")),
-    "the WAL is removed": without_the_wal,
-    "the lock is removed": lambda log: log.with_name("lrm.lock").unlink(),
-}
 
 
 @pytest.mark.parametrize("harm", HARM)

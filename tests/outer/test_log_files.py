@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from lrm_actors.inspect.folds import open_log
 from lrm_actors.outer import recording
 from lrm_actors.outer.acting import Actor
 from lrm_actors.outer.recording import Recorder
+from tests.harm import HARM
 from tests.outer.test_recording import BEGIN, acting, stored, tell
 
 
@@ -44,21 +44,6 @@ def facts(path: Path) -> list[Any]:
     """What is on record of a log that was put back."""
     with open_log(path) as reader:
         return [record.event for record in reader.read(types=("log.put_back",))]
-
-
-def without_the_wal(log: Path) -> None:
-    """As a script does that takes these for rubbish."""
-    for side in ("-wal", "-shm"):
-        log.with_name(f"{log.name}{side}").unlink()
-
-
-HARM: dict[str, Callable[[Path], object]] = {
-    "the directory is removed": lambda log: shutil.rmtree(log.parent),
-    "the file is removed": lambda log: log.unlink(),
-    "the directory is moved away": lambda log: log.parent.rename(log.parent.with_name("elsewhere")),
-    "the WAL is removed": without_the_wal,
-    "the lock is removed": lambda log: log.with_name("lrm.lock").unlink(),
-}
 
 
 @pytest.mark.parametrize("harm", HARM)

@@ -32,7 +32,7 @@ from lrm_actors.domain.classify import FailureFacts, classify, fingerprint
 from lrm_actors.domain.deadlines import deadline
 from lrm_actors.domain.learning import DID_NOT_HELP, HELPED, SUPERSEDED, Spent, Trial
 from lrm_actors.domain.remedies import (
-    CHECKPOINTS,
+    CHECKPOINTER,
     FINAL,
     LEAVE_ALONE,
     MILD,
@@ -156,7 +156,7 @@ def _choice(trouble: Trouble, strategy: str, reason: str, evidence: str, ctx: Co
 
 def _shows(component: str, strategy: str) -> bool:
     """Whether it shows within a while if a recovery helped. The next checkpoint is taken no sooner than it is due."""
-    return strategy not in FINAL and (component != CHECKPOINTS or strategy != RETRY_WITH_BACKOFF)
+    return strategy not in FINAL and (component != CHECKPOINTER or strategy != RETRY_WITH_BACKOFF)
 
 
 def _strategy(state: AnalyzerState, trouble: Trouble, ctx: Context) -> tuple[str, str, str]:
